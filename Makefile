@@ -1,0 +1,33 @@
+# One command sets up everything in .venv and does the work: `make demo`, `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check bench packages clean
+
+$(READY): pyproject.toml convert_sdk/_version.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[cli,redis,server]" --group dev
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/convert-sdk demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+# Debian packages that a few tests start for real; without them those tests skip and say so.
+packages:
+	apt-get update -qq
+	apt-get install -y -qq faketime redis-server
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,104 @@
+"""What is reported, and its JSON. The tracking body's keys are spelled here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from json import JSONEncoder
+from json.encoder import encode_basestring_ascii as json_text
+from math import isfinite
+from typing import NamedTuple
+
+SOURCE = "python-sdk"
+REPORT_KEYS = ("country", "browser", "devices", "source", "campaign", "visitorType", "customSegments")
+"""The segments that the API knows; attributes of these names are reported."""
+
+_strict = JSONEncoder(separators=(",", ":"), allow_nan=False, default=str).encode
+
+
+class Event(NamedTuple):
+    """One event on its way out."""
+
+    uuid: str
+    visitor_id: str
+    wire: str
+    """The event's own JSON."""
+    segments: Mapping[str, object] | None = None
+    """What is reported of the visitor, as it was when the event happened."""
+    claim: str | None = None
+    """The goal key to claim in a shared store before sending."""
+    attributed: bool = False
+    """Attributed by the application: sent apart, and nothing is filled in."""
+
+
+class Address(NamedTuple):
+    """Whose events these are."""
+
+    account_id: str
+    project_id: str
+    source: str = SOURCE
+
+
+def exposure_wire(experience_id: str, variation_id: str) -> str:
+    """The JSON of one exposure; it names no visitor, so it is built once per variation."""
+    data = f'{{"experienceId":{json_text(experience_id)},"variationId":{json_text(variation_id)}}}'
+    return f'{{"eventType":"bucketing","data":{data}}}'
+
+
+def conversion_wire(
+    goal_id: str, bucketing: Mapping[str, str], goal_data: Iterable[tuple[str, object]] | None = None
+) -> str:
+    """The JSON of one conversion; `goal_data=None` is the bare one."""
+    parts = [f'"goalId":{json_text(goal_id)}']
+    if goal_data is not None:
+        items = ",".join(f'{{"key":{json_text(key)},"value":{to_json(value)}}}' for key, value in goal_data)
+        parts.append(f'"goalData":[{items}]')
+    if bucketing:
+        decided = ",".join(f"{json_text(key)}:{json_text(value)}" for key, value in bucketing.items())
+        parts.append(f'"bucketingData":{{{decided}}}')
+    return f'{{"eventType":"conversion","data":{{{",".join(parts)}}}}}'
+
+
+def tracking_body(address: Address, events: Iterable[Event], *, enrich_data: bool) -> bytes:
+    """The body of one tracking request: one entry per visitor, in the order of their first events."""
+    visitors: dict[str, list[str]] = {}
+    segments: dict[str, Mapping[str, object] | None] = {}
+    for event in events:
+        wires = visitors.get(event.visitor_id)
+        if wires is None:
+            visitors[event.visitor_id] = [event.wire]
+            segments[event.visitor_id] = event.segments
+        else:
+            wires.append(event.wire)
+    entries = ",".join(_visitor(key, wires, segments[key]) for key, wires in visitors.items())
+    head = (
+        f'{{"enrichData":{"true" if enrich_data else "false"},"accountId":{json_text(address.account_id)},'
+        f'"projectId":{json_text(address.project_id)},"visitors":['
+    )
+    return f'{head}{entries}],"source":{json_text(address.source)}}}'.encode("ascii")
+
+
+def _visitor(visitor_id: str, wires: list[str], segments: Mapping[str, object] | None) -> str:
+    tail = f',"segments":{to_json(segments)}' if segments is not None else ""
+    return f'{{"visitorId":{json_text(visitor_id)},"events":[{",".join(wires)}]{tail}}}'
+
+
+def to_json(value: object) -> str:
+    """ASCII JSON as JavaScript would write it: NaN and infinities become null, unknown objects their text."""
+    try:
+        return _strict(value)
+    except (ValueError, TypeError, RecursionError):
+        return _strict(_plain(value, 64))
+
+
+def _plain(value: object, depth: int) -> object:
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if depth == 0:
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item, depth - 1) for item in value]
+    return str(value)

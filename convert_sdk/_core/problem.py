@@ -1,0 +1,21 @@
+"""What is wrong in a document, named by its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """Something wrong in a document: `path` is where (`$.experiences[3].key`), `message` what and what to do."""
+
+    path: str
+    message: str
+
+
+Report = Callable[[str, str], None]
+"""Takes the path and the message of one problem."""
+
+
+def ignore(path: str, message: str) -> None:
+    """A `Report` for callers that only want the answer."""

@@ -1,0 +1,132 @@
+"""What is remembered about one visitor, and how two memories become one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from json import JSONDecoder
+from types import MappingProxyType
+from typing import NamedTuple
+
+from .events import to_json
+
+VERSION = 1
+NOTHING: Mapping[str, object] = MappingProxyType({})
+_decode = JSONDecoder().decode
+
+
+class VisitorState:
+    """Decisions, goals, segments and locations of one visitor; never attributes.
+
+    `bucketing` maps experience ids to variation ids, `goals` maps goal keys to the id of the
+    conversion that counted ("" where unknown). `segments` and `locations` are replaced, never changed.
+    """
+
+    __slots__ = ("bucketing", "goals", "locations", "segments")
+
+    def __init__(
+        self,
+        bucketing: Mapping[str, str] | None = None,
+        goals: Mapping[str, str] | None = None,
+        segments: Mapping[str, object] = NOTHING,
+        locations: tuple[str, ...] = (),
+    ) -> None:
+        self.bucketing: dict[str, str] = dict(bucketing) if bucketing else {}
+        self.goals: dict[str, str] = dict(goals) if goals else {}
+        self.segments = segments
+        self.locations = locations
+
+    def __repr__(self) -> str:
+        return f"VisitorState({len(self.bucketing)} decisions, {len(self.goals)} goals)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, VisitorState):
+            return NotImplemented
+        return self.to_mapping() == other.to_mapping()
+
+    __hash__ = None  # type: ignore[assignment]  # a mutable value has no hash
+
+    def to_mapping(self) -> dict[str, object]:
+        """The state as plain JSON values."""
+        return {
+            "version": VERSION,
+            "bucketing": dict(self.bucketing),
+            "goals": dict(self.goals),
+            "segments": dict(self.segments),
+            "locations": list(self.locations),
+        }
+
+    def to_json(self) -> str:
+        """Versioned ASCII JSON."""
+        return to_json(self.to_mapping())
+
+    @classmethod
+    def from_json(cls, text: str) -> VisitorState:
+        """Read what `to_json` wrote; what is not of the expected shape counts as absent.
+
+        Raises ValueError where the text is no JSON at all.
+        """
+        return cls.from_mapping(_decode(text))
+
+    @classmethod
+    def from_mapping(cls, stored: object) -> VisitorState:
+        """The state in plain JSON values; the reference's own stored objects are read too."""
+        fields = _mapping(stored)
+        locations = fields.get("locations")
+        return cls(
+            bucketing={k: v for k, v in _mapping(fields.get("bucketing")).items() if isinstance(v, str) and v},
+            goals={
+                key: claim if isinstance(claim, str) else ""
+                for key, claim in _mapping(fields.get("goals")).items()
+                if claim
+            },
+            segments=_mapping(fields.get("segments")),
+            locations=tuple(x for x in locations if isinstance(x, str)) if isinstance(locations, list) else (),
+        )
+
+
+class Changes(NamedTuple):
+    """What one process wants remembered about one visitor. `key` is the visitor's key in the store."""
+
+    key: str
+    bucketing: Mapping[str, str] = MappingProxyType({})
+    goals: Mapping[str, str] = MappingProxyType({})
+    segments: Mapping[str, object] = NOTHING
+    """Only what changed."""
+    locations: tuple[str, ...] | None = None
+    """None where they did not change."""
+
+
+class Winners(NamedTuple):
+    """What the store holds for the decisions and goals of one `Changes` after the save."""
+
+    bucketing: Mapping[str, str]
+    goals: Mapping[str, str]
+
+
+def merge(first: VisitorState, second: VisitorState) -> VisitorState:
+    """One state out of two: the first decision and claim win, the last segments and locations do."""
+    return VisitorState(
+        bucketing={**second.bucketing, **first.bucketing},
+        goals={**second.goals, **first.goals},
+        segments={**first.segments, **second.segments},
+        locations=second.locations or first.locations,
+    )
+
+
+def apply(state: VisitorState, changes: Changes) -> Winners:
+    """Write `changes` into `state` and say who won; every store does exactly this."""
+    for experience_id, variation_id in changes.bucketing.items():
+        state.bucketing.setdefault(experience_id, variation_id)
+    for goal_key, claim in changes.goals.items():
+        state.goals.setdefault(goal_key, claim)
+    if changes.segments:
+        state.segments = {**state.segments, **changes.segments}
+    if changes.locations is not None:
+        state.locations = changes.locations
+    return Winners(
+        {key: state.bucketing[key] for key in changes.bucketing}, {key: state.goals[key] for key in changes.goals}
+    )
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else NOTHING

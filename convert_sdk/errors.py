@@ -1,0 +1,113 @@
+"""Every error this package raises on purpose.
+
+    ConvertError
+    ├── OptionError (ValueError)          an option that cannot be used
+    ├── DocumentError (ValueError)        a document that cannot become a project
+    ├── FetchError                        an answer of the Serving API that is no answer
+    ├── StoreError                        a store that cannot be opened
+    ├── SpoolError                        a spool that cannot be opened
+    ├── ConnectorError                    a store system refused or failed
+    │   ├── AuthError                     the key is missing, wrong or lacks a right
+    │   ├── NotFoundError                 no such record
+    │   ├── RateLimitedError              too many requests; `retry_after` in seconds where known
+    │   ├── ValidationError               the request was understood and refused
+    │   ├── ServerError                   the other side failed
+    │   └── TransportError                no complete answer arrived
+    └── WebhookVerificationError          a delivery that must not be trusted
+
+Deciding and tracking raise none of them: a miss is a value with a `Reason`.
+"""
+
+from __future__ import annotations
+
+
+class ConvertError(Exception):
+    """The root of the tree: catch it to catch everything this package raises on purpose."""
+
+
+class OptionError(ConvertError, ValueError):
+    """An option that cannot be used; the message names it and says what is allowed."""
+
+
+class DocumentError(ConvertError, ValueError):
+    """A document that cannot become a project.
+
+    `path` is the place in the document (`$.project.id`), `expected` what should stand there.
+    """
+
+    def __init__(self, path: str, expected: str, found: str) -> None:
+        super().__init__(f"{path}: expected {expected}, found {found}")
+        self.path = path
+        self.expected = expected
+        self.found = found
+
+
+class FetchError(ConvertError):
+    """The Serving API gave no usable answer; `status` is the HTTP status, None without one."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StoreError(ConvertError):
+    """A store that cannot be opened, or a stored state that cannot be read."""
+
+
+class SpoolError(ConvertError):
+    """A spool that cannot be opened or read."""
+
+
+class ConnectorError(ConvertError):
+    """A store system refused or failed.
+
+    `status` is the HTTP status (None where no answer came), `request_id` what the system calls
+    the request, `detail` its own message.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        detail: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.request_id = request_id
+        self.detail = detail
+
+
+class AuthError(ConnectorError):
+    """The key is missing, wrong or lacks a right."""
+
+
+class NotFoundError(ConnectorError):
+    """No such record."""
+
+
+class RateLimitedError(ConnectorError):
+    """Too many requests; `retry_after` is in seconds, None where the system did not say."""
+
+    retry_after: float | None = None
+
+
+class ValidationError(ConnectorError, ValueError):
+    """The request was understood and refused."""
+
+
+class ServerError(ConnectorError):
+    """The other side failed."""
+
+
+class TransportError(ConnectorError):
+    """No complete answer arrived."""
+
+
+class WebhookVerificationError(ConvertError):
+    """A delivery that must not be trusted; `reason` says which check it failed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"webhook not verified: {reason}")
+        self.reason = reason
