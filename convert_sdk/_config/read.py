@@ -1,0 +1,155 @@
+"""Bytes to JSON values: fast, bounded, and clear about what is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from math import isfinite
+
+from convert_sdk._core.problem import Report, ignore
+from convert_sdk.errors import DocumentError
+
+MAX_DEPTH = 200
+"""How deep a document may nest; the fast parser's own limit."""
+
+_BOM = b"\xef\xbb\xbf"
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_DEEPER = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_PLACE = re.compile(r"(.*) at line (\d+) column (\d+)\Z", re.DOTALL)
+_SECOND_TRY = ("hex escape", "out of range")
+_NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
+
+
+def read_json(body: bytes, report: Report = ignore) -> object:
+    """The value that `body` holds, in UTF-8, with or without a byte order mark.
+
+    Numbers that are not finite (`NaN`, `1e999`) are read and reported; of duplicate keys the last counts.
+    Raises `DocumentError` for anything that is not one JSON value nested at most 200 deep.
+
+    >>> read_json(b'{"account_id": "1"}')
+    {'account_id': '1'}
+    """
+    from pydantic_core import from_json
+
+    text = body.removeprefix(_BOM)
+    try:
+        value: object = from_json(text)
+    except ValueError as error:
+        if not any(sign in str(error) for sign in _SECOND_TRY):
+            raise _refusal(text, str(error)) from None
+        value = _read_slowly(text)
+    _report_numbers(value, report)
+    return value
+
+
+def json_path(steps: Iterable[object]) -> str:
+    """The JSON path of some keys and positions.
+
+    >>> json_path(["experiences", 3, "site area"])
+    '$.experiences[3]["site area"]'
+    """
+    return "$" + "".join(_step(step) for step in steps)
+
+
+def _step(step: object) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if _NAME.match(str(step)) else f"[{json.dumps(str(step))}]"
+
+
+def _read_slowly(text: bytes) -> object:
+    """The standard parser, for what JavaScript reads too: half an emoji, endless digits."""
+    if _depth(text) > MAX_DEPTH:
+        raise _too_deep()
+    try:
+        value: object = json.loads(text.decode(), parse_int=_integer)
+    except UnicodeDecodeError as error:
+        raise DocumentError("$", "JSON in UTF-8", f"an invalid byte at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise _refusal_of(error) from None
+    except RecursionError:
+        raise _too_deep() from None
+    return value
+
+
+def _refusal_of(error: json.JSONDecodeError) -> DocumentError:
+    what = error.msg.removesuffix(" starting at")
+    if error.pos == len(error.doc) or "Unterminated" in what:
+        what = f"a truncated document ({what})"
+    return DocumentError("$", "JSON", f"{what} at byte {len(error.doc[: error.pos].encode())}")
+
+
+def _integer(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:  # longer than Python converts
+        return float(digits)
+
+
+def _depth(text: bytes) -> int:
+    deepest = depth = 0
+    for bracket in _STRINGS.sub(b"", text).translate(None, _NOT_BRACKETS):
+        depth += _DEEPER[bracket]
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _too_deep() -> DocumentError:
+    return DocumentError("$", f"at most {MAX_DEPTH} levels", "a document that nests deeper")
+
+
+def _refusal(text: bytes, message: str) -> DocumentError:
+    start = text.lstrip()
+    if not start:
+        return DocumentError("$", "JSON", "an empty body")
+    if start.startswith(b"<"):
+        return DocumentError(
+            "$", "JSON", "an HTML page (is the endpoint right, no proxy or login in between?)"
+        )
+    place = _PLACE.match(message)
+    if place is None:
+        return DocumentError("$", "JSON", message)
+    what, line, column = place[1], int(place[2]), int(place[3])
+    if "recursion" in what:
+        return _too_deep()
+    offset = _offset(text, line, column)
+    if what.startswith("EOF"):
+        what = f"a truncated document ({what})"
+    return DocumentError("$", "JSON", f"{what} at byte {offset}")
+
+
+def _offset(text: bytes, line: int, column: int) -> int:
+    start = 0
+    for _ in range(line - 1):
+        start = text.index(b"\n", start) + 1
+    return min(start + max(column - 1, 0), len(text))
+
+
+def _report_numbers(value: object, report: Report) -> None:
+    if report is not ignore and _may_hold_infinities(value):
+        for steps in _infinities(value):
+            report(json_path(steps), "expected a finite number; it is used as it stands")
+
+
+def _may_hold_infinities(value: object) -> bool:
+    """One pass in compiled code, so that the walk is only made where it finds something."""
+    from pydantic_core import PydanticSerializationError, to_json
+
+    try:
+        written = to_json(value, inf_nan_mode="constants")
+    except (PydanticSerializationError, ValueError):  # half an emoji
+        return True
+    return b"NaN" in written or b"Infinity" in written
+
+
+def _infinities(value: object, steps: tuple[object, ...] = ()) -> Iterable[tuple[object, ...]]:
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _infinities(child, (*steps, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _infinities(child, (*steps, index))
+    elif isinstance(value, float) and not isfinite(value):
+        yield steps
