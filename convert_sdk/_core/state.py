@@ -50,7 +50,7 @@ class VisitorState:
         return {
             "version": VERSION,
             "bucketing": dict(self.bucketing),
-            "goals": dict(self.goals),
+            "goals": {key: claim or True for key, claim in self.goals.items()},
             "segments": dict(self.segments),
             "locations": list(self.locations),
         }
