@@ -1,0 +1,153 @@
+"""One SQLite file that threads, processes and forks may share."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from threading import Lock, get_ident
+from weakref import WeakSet
+
+_databases: WeakSet[Database] = WeakSet()
+_abandoned: list[sqlite3.Connection] = []
+_FORK_PATIENCE = 2.0
+
+
+class Database:
+    """A SQLite file in WAL mode: opened on first use, closed before a fork, opened again after it.
+
+    SQLite keeps its locks per process and per file, so a connection must not cross a fork: not even
+    beside a new one on the same file. Where a fork runs none of Python's hooks before it, the child
+    abandons what it inherited. `wait` is how many seconds another writer is waited for.
+
+    Methods raise `sqlite3.Error` and `OSError`.
+    """
+
+    def __init__(self, path: Path, schema: str, *, wait: float, synchronous: str = "NORMAL") -> None:
+        self.path = path
+        self.synchronous = synchronous
+        self._schema = schema
+        self._wait = wait
+        self._lock = Lock()
+        self._forking: int | None = None
+        self._pid = os.getpid()
+        self._connection: sqlite3.Connection | None = None
+        _databases.add(self)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and alone: the write lock is taken at the start."""
+        with self.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # A full disk may have rolled back already, and may fail the rollback itself.
+                with suppress(sqlite3.Error):
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for this thread alone."""
+        if self._pid != os.getpid():
+            self.after_fork_in_child()
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._open()
+            yield self._connection
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        if self._pid != os.getpid():
+            self.after_fork_in_child()
+        with self._lock:
+            self._close()
+
+    def before_fork(self) -> None:
+        """Close the connection and keep every thread out until the fork is over."""
+        if self._lock.acquire(timeout=_FORK_PATIENCE):
+            self._forking = get_ident()
+            self._close()
+
+    def after_fork_in_parent(self) -> None:
+        """Let the threads in again."""
+        if self._forking == get_ident():
+            self._forking = None
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew; what was inherited is never used and never closed."""
+        self._pid = os.getpid()
+        self._lock = Lock()
+        self._forking = None
+        if self._connection is not None:
+            _abandoned.append(self._connection)
+            self._connection = None
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        if not self.path.exists():
+            self._create()
+        connection = _connect(self.path, self._wait)
+        try:
+            if connection.execute("PRAGMA user_version").fetchone() == (0,):
+                _prepare(connection, self._schema)
+            connection.execute(f"PRAGMA synchronous={self.synchronous}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _create(self) -> None:
+        """Make the file under another name and link it into place: it appears at once, whole and 0600."""
+        draft = self.path.with_name(f".{self.path.name}.{token_hex(8)}")
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            connection = _connect(draft, self._wait)
+            try:
+                _prepare(connection, self._schema)
+            finally:
+                connection.close()
+            with suppress(FileExistsError):
+                os.link(draft, self.path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _connect(path: Path, wait: float) -> sqlite3.Connection:
+    # mode=rw: a file that was deleted meanwhile must not come back empty.
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None, check_same_thread=False)
+
+
+def _prepare(connection: sqlite3.Connection, schema: str) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version=1; COMMIT")
+
+
+def _before() -> None:
+    for database in list(_databases):
+        database.before_fork()
+
+
+def _after_in_parent() -> None:
+    for database in list(_databases):
+        database.after_fork_in_parent()
+
+
+def _after_in_child() -> None:
+    for database in list(_databases):
+        database.after_fork_in_child()
+
+
+os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -1,0 +1,60 @@
+"""Visitors in the memory of this process."""
+
+from __future__ import annotations
+
+import os
+from math import inf
+from threading import Lock
+
+from cachetools import LRUCache
+
+from convert_sdk._core.state import Changes, VisitorState, Winners, apply
+
+# One lock for all stores, held through a fork: the child never inherits it taken, nor a half-made change.
+_lock = Lock()
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+class MemoryStore:
+    """Visitors in this process; beyond `max_visitors` the longest unused is forgotten.
+
+    `shared` is for a process that serves its visitors alone. `max_visitors=None` forgets nobody.
+
+        >>> store = MemoryStore(max_visitors=1)
+        >>> _ = store.save(Changes("ann", bucketing={"100": "one"}))
+        >>> store.load("ann")
+        VisitorState(1 decisions, 0 goals)
+        >>> _ = store.save(Changes("bob"))
+        >>> store.load("ann") is None
+        True
+    """
+
+    def __init__(self, *, shared: bool = False, max_visitors: int | None = 100_000) -> None:
+        if max_visitors is not None and max_visitors < 1:
+            raise ValueError("max_visitors must be at least 1, or None for no limit")
+        self.shared = shared
+        self._states: LRUCache[str, VisitorState] = LRUCache(inf if max_visitors is None else max_visitors)
+
+    def __repr__(self) -> str:
+        return f"MemoryStore({len(self._states)} visitors)"
+
+    def load(self, key: str) -> VisitorState | None:
+        """The visitor's state, for the caller to keep; None for a stranger."""
+        with _lock:
+            state = self._states.get(key)
+            return None if state is None else _copy(state)
+
+    def save(self, changes: Changes) -> Winners:
+        """Remember the changes and say which decisions and claims stand."""
+        with _lock:
+            state = self._states.get(changes.key)
+            if state is None:
+                state = self._states[changes.key] = VisitorState()
+            return apply(state, changes)
+
+    def close(self) -> None:
+        """Nothing to let go of; what is remembered stays until the store itself goes."""
+
+
+def _copy(state: VisitorState) -> VisitorState:
+    return VisitorState(state.bucketing, state.goals, state.segments, state.locations)

@@ -1,0 +1,281 @@
+"""Visitors in Redis, for all processes of all hosts. Needs the extra `convert-sdk[redis]`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from convert_sdk._core.events import to_json
+from convert_sdk._core.state import Changes, VisitorState, Winners
+from convert_sdk.errors import OptionError, StoreError
+
+from .breaker import Breaker
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+PREFIX = "convert:"
+TTL = 90 * 86_400.0
+TIMEOUT = 0.05
+_ONCE = Retry(NoBackoff(), 0)
+_ASYNC_ONCE = AsyncRetry(NoBackoff(), 0)
+
+# KEYS: the visitor. ARGV: its life in ms, how many pairs are first-write-wins, those pairs, the other pairs.
+# One hash per visitor: "b:<experience>" = variation, "g:<goal>" = claim, "s:<segment>" and "l" = JSON.
+_SAVE = """
+local standing = {}
+local first = 2 + 2 * ARGV[2]
+redis.call('HSET', KEYS[1], 'v', '1')
+for i = 3, first, 2 do
+  redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1])
+  standing[#standing + 1] = redis.call('HGET', KEYS[1], ARGV[i])
+end
+for i = first + 1, #ARGV, 2 do
+  redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return standing
+"""
+
+
+class _Redis:
+    """What the two stores share: the words on the wire, the address without its password, the breaker."""
+
+    shared = True
+
+    def __init__(self, address: str, prefix: str, ttl: float, breaker: Breaker | None) -> None:
+        self.breaker = breaker or Breaker()
+        self._address = address
+        self._prefix = prefix
+        self._ttl = ttl
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._address!r})"
+
+    def _key(self, key: str) -> str:
+        return self._prefix + _quote(key)
+
+    def _arguments(self, changes: Changes) -> list[str | int]:
+        first = [("b:" + _quote(key), _quote(value)) for key, value in changes.bucketing.items()]
+        first += [("g:" + _quote(key), _quote(value)) for key, value in changes.goals.items()]
+        last = [("s:" + _quote(key), to_json(value)) for key, value in changes.segments.items()]
+        if changes.locations is not None:
+            last.append(("l", to_json(changes.locations)))
+        pairs = [text for pair in first + last for text in pair]
+        return [round(self._ttl * 1000), len(first), *pairs]
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        """Every failure becomes a StoreError; only a Redis that does not answer opens the breaker.
+
+        The texts of Redis are left out: they may quote a command with the visitor's key.
+        """
+        self.breaker.enter()
+        try:
+            yield
+        except (RedisConnectionError, RedisTimeoutError, InvalidResponse, OSError) as error:
+            self.breaker.failed()
+            raise StoreError(f"{self._address} does not answer ({type(error).__name__})") from None
+        except (RedisError, redis.ChildDeadlockedError) as error:
+            raise StoreError(f"{self._address} refused ({type(error).__name__})") from None
+        except (ValueError, RecursionError):
+            raise StoreError(f"{self._address} holds a state that cannot be read") from None
+        self.breaker.succeeded()
+
+
+class RedisStore(_Redis):
+    """Visitors in Redis, seen by every process: one round trip to load, one script to save and claim.
+
+    `client` is a URL (`redis://`, `rediss://`, `unix://`) or your own `redis.Redis`, which keeps its
+    own time-outs and is never closed here. A visitor is forgotten `ttl` seconds after the last
+    change. While Redis is down a call costs `timeout` seconds at most (half to connect, half for
+    the answer), and until `breaker` lets one through again every other call fails at once.
+
+        >>> RedisStore("redis://:secret@cache.internal:6379/0")
+        RedisStore('redis://cache.internal:6379/0')
+    """
+
+    def __init__(
+        self,
+        client: str | redis.Redis,
+        *,
+        prefix: str = PREFIX,
+        ttl: float = TTL,
+        timeout: float = TIMEOUT,
+        breaker: Breaker | None = None,
+    ) -> None:
+        super().__init__(_address(client), prefix, ttl, breaker)
+        self._own = isinstance(client, str)
+        self._client = _connect(client, timeout) if isinstance(client, str) else client
+        self._save = self._client.register_script(_SAVE)
+
+    def load(self, key: str) -> VisitorState | None:
+        """The visitor's state, for the caller to keep; None for a stranger."""
+        with self._calling():
+            return _state(cast("Mapping[object, object]", self._client.hgetall(self._key(key))))
+
+    def save(self, changes: Changes) -> Winners:
+        """Remember the changes in one script and say which decisions and claims stand."""
+        with self._calling():
+            reply = self._save(keys=[self._key(changes.key)], args=self._arguments(changes))
+            return _winners(changes, cast("list[object]", reply))
+
+    def close(self) -> None:
+        """Close the connections, unless the client is yours."""
+        if self._own:
+            self._client.close()
+
+
+class AsyncRedisStore(_Redis):
+    """`RedisStore` for an event loop; `client` is a URL or your own `redis.asyncio.Redis`.
+
+    It may be made outside a loop. `timeout` covers the whole call.
+
+        >>> AsyncRedisStore("redis://:secret@cache.internal:6379/0")
+        AsyncRedisStore('redis://cache.internal:6379/0')
+    """
+
+    def __init__(
+        self,
+        client: str | redis.asyncio.Redis,
+        *,
+        prefix: str = PREFIX,
+        ttl: float = TTL,
+        timeout: float = TIMEOUT,
+        breaker: Breaker | None = None,
+    ) -> None:
+        super().__init__(_address(client), prefix, ttl, breaker)
+        self._timeout = timeout
+        self._given = client
+        self._made: tuple[int, asyncio.AbstractEventLoop, redis.asyncio.Redis] | None = None
+        if isinstance(client, str):
+            _connect_async(client, timeout)  # says now, not at the first visitor, that the URL is no good
+
+    async def load(self, key: str) -> VisitorState | None:
+        """The visitor's state, for the caller to keep; None for a stranger."""
+        with self._calling():
+            async with asyncio.timeout(self._timeout):
+                reply = cast("Awaitable[Mapping[object, object]]", self._client().hgetall(self._key(key)))
+                return _state(await reply)
+
+    async def save(self, changes: Changes) -> Winners:
+        """Remember the changes in one script and say which decisions and claims stand."""
+        with self._calling():
+            async with asyncio.timeout(self._timeout):
+                script = self._client().register_script(_SAVE)
+                reply = await script(keys=[self._key(changes.key)], args=self._arguments(changes))
+                return _winners(changes, cast("list[object]", reply))
+
+    async def close(self) -> None:
+        """Close the connections, unless the client is yours."""
+        made, self._made = self._made, None
+        if made is not None and made[:2] == (os.getpid(), asyncio.get_running_loop()):
+            await made[2].aclose()
+
+    def _client(self) -> redis.asyncio.Redis:
+        """Connections belong to one loop in one process; another one gets its own."""
+        if not isinstance(self._given, str):
+            return self._given
+        here = os.getpid(), asyncio.get_running_loop()
+        if self._made is None or self._made[:2] != here:
+            if self._made is not None and self._made[0] != here[0]:
+                _abandoned.append(self._made[2])
+            self._made = (*here, _connect_async(self._given, self._timeout))
+        return self._made[2]
+
+
+_abandoned: list[redis.asyncio.Redis] = []
+"""Inherited through a fork: closing them would reach into the parent's event loop."""
+
+
+def _connect(url: str, timeout: float) -> redis.Redis:
+    with _naming_no_secret():
+        return redis.Redis.from_url(
+            url, socket_connect_timeout=timeout / 2, socket_timeout=timeout / 2, retry=_ONCE
+        )
+
+
+def _connect_async(url: str, timeout: float) -> redis.asyncio.Redis:
+    with _naming_no_secret():
+        return redis.asyncio.Redis.from_url(
+            url, socket_connect_timeout=timeout, socket_timeout=timeout, retry=_ASYNC_ONCE
+        )
+
+
+@contextmanager
+def _naming_no_secret() -> Iterator[None]:
+    """The URL may hold a password, also where it cannot be parsed."""
+    try:
+        yield
+    except (ValueError, TypeError):
+        raise OptionError(
+            "the Redis URL cannot be used: write redis://user:password@host:port/db, rediss:// or "
+            "unix:///path, with / ? # @ : in the password percent-encoded"
+        ) from None
+
+
+def _address(client: object) -> str:
+    if not isinstance(client, str):
+        return "redis"
+    with _naming_no_secret():
+        url = urlsplit(client)
+        if "@" in url.path or url.fragment or not (url.hostname or url.scheme == "unix"):
+            raise ValueError
+        port = f":{url.port}" if url.port else ""
+        return f"{url.scheme}://{url.hostname or ''}{port}{url.path}"
+
+
+def _state(fields: Mapping[object, object]) -> VisitorState | None:
+    if not fields:
+        return None
+    state = VisitorState()
+    segments: dict[str, object] = {}
+    for name, value in fields.items():
+        kind, _, key = _ascii(name).partition(":")
+        if kind == "b":
+            state.bucketing[_unquote(key)] = _unquote(_ascii(value))
+        elif kind == "g":
+            state.goals[_unquote(key)] = _unquote(_ascii(value))
+        elif kind == "s":
+            segments[_unquote(key)] = json.loads(_ascii(value))
+        elif kind == "l":
+            state.locations = tuple(map(str, json.loads(_ascii(value))))
+    state.segments = segments
+    return state
+
+
+def _winners(changes: Changes, standing: list[object]) -> Winners:
+    values = iter(standing)
+    return Winners(
+        {key: _unquote(_ascii(next(values))) for key in changes.bucketing},
+        {key: _unquote(_ascii(next(values))) for key in changes.goals},
+    )
+
+
+def _quote(text: str) -> str:
+    """ASCII that any client's encoding carries unchanged, lone surrogates too."""
+    return encode_basestring_ascii(text)[1:-1]
+
+
+def _unquote(text: str) -> str:
+    return str(json.loads(f'"{text}"'))
+
+
+def _ascii(text: object) -> str:
+    """Clients answer in bytes, or in text where they were told to decode."""
+    return text.decode("ascii") if isinstance(text, bytes) else str(text)
