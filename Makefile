@@ -24,10 +24,14 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/pyright
 
+# The short form of every measurement, under ten minutes; peers get virtual environments in .venv-peers.
+bench: $(READY)
+	$(BIN)/python -m benchmarks --short --write benchmarks/RESULTS.md
+
 # Debian packages that a few tests start for real; without them those tests skip and say so.
 packages:
 	apt-get update -qq
 	apt-get install -y -qq faketime redis-server
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-peers

@@ -1,0 +1,135 @@
+"""What one decision costs (W1, W1s), a hundred (W2, W2s), and the verbs around them (W8)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from math import sqrt
+from pathlib import Path
+
+from benchmarks import documents
+from benchmarks.harness import Bench, Json, Row, Task, column, main
+
+_COLUMNS = ("ours", "rival", "eppo", "eppo_quiet")
+
+
+def sources(bench: Bench, name: str, document: Json) -> dict[str, Path]:
+    """The same experiments for every column."""
+    convert = bench.document(name, document)
+    return {
+        "ours": convert,
+        "rival": convert,
+        "eppo": bench.document(f"{name}-eppo", documents.as_eppo(document, log=True)),
+        "eppo_quiet": bench.document(f"{name}-eppo-quiet", documents.as_eppo(document, log=False)),
+    }
+
+
+def check(bench: Bench) -> None:
+    """Nothing is timed unless each side splits traffic as allocated and both Convert SDKs decide alike."""
+    document = documents.small(10)
+    paths = sources(bench, "check", document)
+    count = bench.pick(5_000, 20_000)
+    for peer in bench.peers:
+        answers = bench.run(Task(peer, "decisions", {"document": paths[peer], "n": count}))
+        for key, expected in documents.shares(document).items():
+            seen: Counter[str | None] = Counter(answers[key])
+            assert set(seen) <= set(expected), f"{peer} answers unknown variations of {key}: {set(seen)}"
+            for variation, share in expected.items():
+                tolerance = 4 * sqrt(share * (1 - share) / count)
+                part = seen[variation] / count
+                assert abs(part - share) <= tolerance, f"{peer} gives {variation} {part:.4f}, not {share:.4f}"
+    if {"ours", "rival"} <= set(bench.peers):
+        options = {"document": paths["ours"], "n": count, "fill": 8}
+        ours, rival = (bench.run(Task(peer, "decisions", options)) for peer in ("ours", "rival"))
+        differing = [key for key in ours if ours[key] != rival[key]]
+        assert not differing, f"the Convert SDKs decide differently: {differing}"
+        missed = sum(answer is None for answers in ours.values() for answer in answers)
+        assert 0 < missed < count * len(ours), "the sample must have both kinds of visitors"
+
+
+def one(bench: Bench) -> list[Row]:
+    paths = sources(bench, "one", documents.small(1))
+    count = bench.pick(200_000, 200_000)
+    peek = bench.measure(Task(name, "w1", {"document": paths[name], "n": count}) for name in _COLUMNS)
+    decide = bench.measure(Task(name, "w1s", {"document": paths[name], "n": count}) for name in _COLUMNS)
+    return [
+        Row(
+            "W1",
+            f"a new visitor and one decision, {count:,} ids, two rules",
+            "µs",
+            column(peek, "ns", 1e-3),
+            "`peek`; the rival with storage and tracking off. Eppo keeps nothing about a subject; with "
+            "`doLog` on (an experiment's usual setting) it also builds an event and calls the application's "
+            "logger, so `doLog` off is the like of `peek`.",
+        ),
+        Row(
+            "W1s",
+            "the same remembered and reported, the caller's part",
+            "µs",
+            column(decide, "ns", 1e-3),
+            f"`decide` to a sink that discards, events dropped: {_dropped(decide)}; the rival with its "
+            "defaults and a transport that answers at once. Eppo remembers nothing; its logger does nothing.",
+        ),
+        Row("W1s+", "the same until the sink has every event", "µs", column(decide, "whole_ns", 1e-3)),
+    ]
+
+
+def hundred(bench: Bench) -> list[Row]:
+    rows = []
+    scale: dict[int, dict[str, list[float]]] = {}
+    for experiences, visitors in ((100, bench.pick(1_000, 3_000)), (1_000, bench.pick(100, 300))):
+        paths = sources(bench, f"many-{experiences}", documents.small(experiences))
+        answers = bench.measure(
+            Task(name, "w2", {"document": paths[name], "n": visitors * (1 if name == "rival" else 5)})
+            for name in _COLUMNS
+        )
+        scale[experiences] = column(answers, "ns", 1e-3)
+        work = f"{experiences:,} experiences peeked for each visitor, per decision"
+        rows.append(Row(f"W2/{experiences}", work, "µs", scale[experiences]))
+    factor = {
+        name: [10 * many / few for few, many in zip(scale[100][name], scale[1_000][name], strict=True)]
+        for name in scale[100]
+    }
+    rows.append(Row("W2×", "cost of 1,000 experiences over 100", "times", factor, "10 is proportional."))
+    paths = sources(bench, "many-100", documents.small(100))
+    stored = bench.measure(
+        Task(name, "w2s", {"document": paths[name], "n": bench.pick(300, 1_000)}) for name in _COLUMNS
+    )
+    note = f"`decide_all` to a sink that discards, events dropped: {_dropped(stored)}; the others as in W1s."
+    return [
+        *rows,
+        Row("W2s", "100 experiences, remembered and reported", "µs", column(stored, "ns", 1e-3), note),
+        Row("W2s+", "the same until the sink has every event", "µs", column(stored, "whole_ns", 1e-3)),
+    ]
+
+
+def verbs(bench: Bench) -> list[Row]:
+    featured = sources(bench, "feature", documents.with_feature())
+    plain = sources(bench, "one", documents.small(1))
+    notes = {
+        "feature": "For a visitor who has the decision. The rival casts 20 variables in each call; Eppo's "
+        "like is a JSON flag, with nothing cast.",
+        "track": "A first conversion with revenue, products and transaction id. Eppo has none.",
+        "explain": "Not alike: ours names every rule, hash and range; the rival's `diagnose_experience` "
+        "is one reason; Eppo's details name allocations and conditions.",
+    }
+    rows = []
+    for work, paths in (("feature", featured), ("track", plain), ("explain", plain)):
+        columns = [name for name in _COLUMNS if not (work == "track" and name.startswith("eppo"))]
+        answers = bench.measure(Task(name, work, {"document": paths[name], "n": 4_000}) for name in columns)
+        title = {"feature": "`feature` with 20 variables", "track": "`track`", "explain": "`explain`"}[work]
+        rows.append(Row(f"W8 {work}", title, "µs", column(answers, "ns", 1e-3), notes[work]))
+    return rows
+
+
+def measure(bench: Bench) -> list[Row]:
+    check(bench)
+    return [*one(bench), *hundred(bench), *verbs(bench)]
+
+
+def _dropped(answers: dict[str, list[Json]]) -> str:
+    return json.dumps([entry["dropped"] for entry in answers.get("ours", ())])
+
+
+if __name__ == "__main__":
+    main({"decisions": measure}, __doc__)
