@@ -1,0 +1,223 @@
+"""The document on its way in: fetched at start, refreshed for ever, never replaced by something worse."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from math import inf
+from typing import NamedTuple
+
+from convert_sdk._delivery.counts import Notice
+from convert_sdk._delivery.machine import Failure, Reply, Request, request_headers
+from convert_sdk._delivery.pace import PATIENCE, Dice, full_jitter, retry_after, slow_cadence
+from convert_sdk.errors import ConvertError
+
+ENDPOINT = "https://cdn-4.convertexperiments.com/api/v1"
+_BUSY = frozenset({408, 425, 429})
+_SAFE = "!'()*~"
+"""What `encodeURIComponent` leaves alone besides letters, digits, `-`, `.` and `_`."""
+
+
+class Source(NamedTuple):
+    """Where a document comes from. `key` goes into the path as it is: an SDK key, or `account/project`."""
+
+    key: str
+    endpoint: str = ENDPOINT
+    environment: str | None = None
+    """Sent only when set."""
+    low_cache: bool = False
+    secret: str | None = None
+    debug_token: str | Callable[[], str | None] | None = None
+    """Drafts and paused experiences are served too; a callable is asked before each fetch."""
+
+    def __repr__(self) -> str:
+        return f"Source({self.endpoint}, environment={self.environment!r})"
+
+
+def request_url(source: Source, *, debug: bool = False) -> str:
+    """The address of a document.
+
+    >>> request_url(Source("1002/1003", "https://cdn.example.com/v1/", environment="eu west"))
+    'https://cdn.example.com/v1/config/1002/1003?environment=eu%20west'
+    """
+    return _url(source, None, low_cache=source.low_cache or debug)
+
+
+def preview_url(source: Source, experience_id: str) -> str:
+    """The address of a document with one experience that is not live.
+
+    >>> preview_url(Source("1002/1003", "https://cdn.example.com/v1"), "77")
+    'https://cdn.example.com/v1/config/1002/1003?exp=77&_conv_low_cache=1'
+    """
+    return _url(source, experience_id, low_cache=True)
+
+
+def document_request(source: Source, *, experience_id: str | None = None, etag: str | None = None) -> Request:
+    """One fetch; with `experience_id` that of a preview. Raises what a callable debug token raises."""
+    token = source.debug_token() if callable(source.debug_token) else source.debug_token
+    headers = request_headers(source.secret)
+    if token:
+        headers["convert-debug-token"] = token
+    if etag:
+        headers["If-None-Match"] = etag
+    if experience_id is None:
+        return Request("GET", request_url(source, debug=bool(token)), headers)
+    return Request("GET", preview_url(source, experience_id), headers)
+
+
+class Feed:
+    """The machine that fetches the document and keeps it fresh.
+
+    `take` is given the body of each new document and raises a ConvertError for one that is no good: then
+    the last good one stays, and its ETag too. `refresh` is in seconds; None fetches once.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_attempt",
+        "_confirmed",
+        "_dice",
+        "_due",
+        "_etag",
+        "_refresh",
+        "_source",
+        "_take",
+        "_under_way",
+        "error",
+        "failures",
+        "fetches",
+        "notices",
+        "status",
+    )
+
+    def __init__(
+        self, source: Source, take: Callable[[bytes], None], *, dice: Dice, refresh: float | None = 300.0
+    ) -> None:
+        self._source = source
+        self._take = take
+        self._dice = dice
+        self._refresh = refresh
+        self._due = 0.0
+        self._under_way = False
+        self._etag: str | None = None
+        self._asked: str | None = None
+        self._attempt = 0
+        self._confirmed: float | None = None
+        self.fetches = 0
+        """Successful ones, 304 included."""
+        self.failures: Counter[str] = Counter()
+        """By status or kind."""
+        self.status: int | None = None
+        """Of the last reply."""
+        self.error: str | None = None
+        """What the last fetch failed of; None after a good one."""
+        self.notices: deque[Notice] = deque(maxlen=16)
+
+    @property
+    def etag(self) -> str | None:
+        """That of the document in use."""
+        return self._etag
+
+    def prime(self, etag: str | None) -> None:
+        """A document from disk is in use: ask only for what is newer, and call it stale until then."""
+        self._etag = etag
+
+    def hurry(self) -> None:
+        """Fetch now, back-off or not."""
+        self._due = 0.0
+
+    def age(self, now: float) -> float | None:
+        """Seconds since the server last confirmed the document in use; None if it never did."""
+        return None if self._confirmed is None else now - self._confirmed
+
+    def stale(self, now: float) -> bool:
+        """Whether the server has not confirmed the document for two refreshes, or never."""
+        age = self.age(now)
+        return age is None or age > 2 * (self._refresh or inf)
+
+    def due(self) -> float:
+        """When the next fetch may start."""
+        return inf if self._under_way else self._due
+
+    def speak(self, now: float) -> Request | None:
+        """The next fetch, if it is due."""
+        if self.due() > now:
+            return None
+        try:
+            request = document_request(self._source, etag=self._etag)
+        except Exception as error:  # noqa: BLE001  # the application's own callable
+            self._failed(now, "debug_token", f"debug_token raised {type(error).__name__}")
+            return None
+        self._under_way = True
+        self._asked = self._etag
+        return request
+
+    def hear(self, answer: Reply | Failure, now: float) -> None:
+        """Take the document, or come back later: only 200, or 304 to a conditional request, is an answer."""
+        try:
+            self._settle(answer, now)
+        finally:
+            self._under_way = False
+
+    def _settle(self, answer: Reply | Failure, now: float) -> None:
+        if isinstance(answer, Failure):
+            self._failed(now, answer.kind, answer.detail)
+            return
+        self.status = answer.status
+        if answer.status == 200 and not answer.flaw:
+            self._document(answer, now)
+        elif answer.status == 304 and self._asked is not None:
+            self._good(now)
+        elif answer.status == 200:
+            self._failed(now, "body", f"the document is {answer.flaw}")
+        else:
+            self._refused(answer, now)
+
+    def _document(self, reply: Reply, now: float) -> None:
+        try:
+            self._take(reply.body)
+        except ConvertError as error:
+            self._failed(now, "body", str(error))
+        except BaseException:
+            self._failed(now, "body", "the document could not be taken")
+            raise
+        else:
+            self._etag = reply.headers.get("etag")
+            self._good(now)
+
+    def _good(self, now: float) -> None:
+        self.fetches += 1
+        self._attempt = 0
+        self._confirmed = now
+        if self.error is not None:
+            self.notices.append(Notice("info", "the document is refreshed again"))
+        self.error = None
+        self._due = inf if self._refresh is None else now + self._refresh * (0.9 + 0.2 * self._dice())
+
+    def _refused(self, reply: Reply, now: float) -> None:
+        self._failed(now, str(reply.status), f"the config endpoint answers {reply.status}")
+        if 400 <= reply.status < 500 and reply.status not in _BUSY:
+            self._due = now + slow_cadence(self._dice)
+        else:
+            self._due = max(self._due, now + retry_after(reply))
+
+    def _failed(self, now: float, kind: str, text: str) -> None:
+        self.failures[kind] += 1
+        cap = PATIENCE if self._refresh is None else self._refresh
+        self._due = now + full_jitter(self._attempt, self._dice, base=1.0, cap=cap)
+        self._attempt += 1
+        if self.error is None:
+            self.notices.append(Notice("warning", f"no new document: {text}"))
+        self.error = text
+
+
+def _url(source: Source, experience_id: str | None, *, low_cache: bool) -> str:
+    from urllib.parse import quote
+
+    query = [f"environment={quote(source.environment, safe=_SAFE)}"] if source.environment else []
+    if experience_id is not None:
+        query.append(f"exp={quote(experience_id, safe=_SAFE)}")
+    if low_cache:
+        query.append("_conv_low_cache=1")
+    address = f"{source.endpoint.removesuffix('/')}/config/{source.key}"
+    return f"{address}?{'&'.join(query)}" if query else address

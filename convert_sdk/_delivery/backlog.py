@@ -1,0 +1,98 @@
+"""The events between the queue and the wire, in the order in which they go out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from itertools import chain
+from math import inf
+
+from convert_sdk._core.events import Event
+
+
+class Backlog:
+    """Parts to try again, then two lanes: attributed events travel apart. Claims are held."""
+
+    __slots__ = ("_apart", "_held", "_parts", "_plain", "_turn")
+
+    def __init__(self) -> None:
+        self._parts: deque[list[Event]] = deque()
+        self._plain: deque[Event] = deque()
+        self._apart: deque[Event] = deque()
+        self._held: deque[tuple[float, Event]] = deque()
+        self._turn = False
+
+    def __len__(self) -> int:
+        return self.sendable + len(self._held)
+
+    @property
+    def sendable(self) -> int:
+        """Events that nothing holds back."""
+        return len(self._plain) + len(self._apart) + sum(map(len, self._parts))
+
+    @property
+    def again(self) -> bool:
+        """Whether a part waits to be tried again."""
+        return bool(self._parts)
+
+    @property
+    def expiry(self) -> float:
+        """When the first held event goes out unclaimed."""
+        return self._held[0][0] if self._held else inf
+
+    def admit(self, event: Event, hold_until: float) -> None:
+        """Line an event up, or hold it where its claim must be decided first."""
+        if event.claim is None:
+            self._line_up(event)
+        else:
+            self._held.append((hold_until, event))
+
+    def put_back(self, part: list[Event]) -> None:
+        """The next part to try."""
+        self._parts.appendleft(part)
+
+    def held(self) -> list[Event]:
+        """The events whose claim is not decided."""
+        return [event for _, event in self._held]
+
+    def decide(self, won: Collection[str], lost: Collection[str]) -> list[Event]:
+        """Line up the winners and give back the losers, by uuid."""
+        losers: list[Event] = []
+        undecided: deque[tuple[float, Event]] = deque()
+        for until, event in self._held:
+            if event.uuid in lost:
+                losers.append(event)
+            elif event.uuid in won:
+                self._line_up(event)
+            else:
+                undecided.append((until, event))
+        self._held = undecided
+        return losers
+
+    def release(self, now: float = inf) -> None:
+        """Line up unclaimed what was held for long enough."""
+        while self._held and self._held[0][0] <= now:
+            self._line_up(self._held.popleft()[1])
+
+    def next_part(self, most: int, size: int) -> list[Event]:
+        """Up to `most` events of one lane and about `size` characters; empty where none can go."""
+        if self._parts:
+            return self._parts.popleft()
+        lane = self._apart if self._apart and (self._turn or not self._plain) else self._plain
+        self._turn = lane is self._plain
+        part: list[Event] = []
+        while lane and len(part) < most and size > 0:
+            event = lane.popleft()
+            size -= len(event.wire) + len(event.visitor_id)
+            part.append(event)
+        return part
+
+    def clear(self) -> list[Event]:
+        """Take everything out."""
+        everything = [*chain.from_iterable(self._parts), *self._plain, *self._apart, *self.held()]
+        for events in (self._parts, self._plain, self._apart, self._held):
+            events.clear()
+        return everything
+
+    def _line_up(self, event: Event) -> None:
+        (self._apart if event.attributed else self._plain).append(event)

@@ -1,0 +1,108 @@
+"""The only two loops: they ask each machine whether it is due, let it speak, and bring it the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from time import monotonic
+
+import httpx
+
+from .exchange import aexchange, exchange
+from .machine import Failure, Machine, Reply, Request
+
+_INTERRUPTED = Failure("ambiguous", "interrupted")
+_WORTH_A_THREAD = 32 * 1024
+_BREATHER = 1.0
+Clock = Callable[[], float]
+Trouble = Callable[[Exception], None]
+
+
+def carry(
+    machines: Sequence[Machine],
+    client: httpx.Client,
+    *,
+    rest: Callable[[float], bool],
+    trouble: Trouble,
+    clock: Clock = monotonic,
+) -> None:
+    """Keep the machines going in this thread until `rest` says no.
+
+    `rest(seconds)` waits at most so long (`inf`: until woken) and returns whether to go on.
+    `trouble` is told of exceptions that a machine raised; the loop goes on after a second.
+    """
+    while True:
+        earliest = 0.0
+        for machine in machines:
+            try:
+                turn(machine, client, clock=clock)
+            except Exception as error:  # noqa: BLE001  # the loop outlives a defect in a machine
+                trouble(error)
+                earliest = clock() + _BREATHER
+        if not rest(pause(machines, earliest, clock)):
+            return
+
+
+async def acarry(
+    machines: Sequence[Machine],
+    client: httpx.AsyncClient,
+    *,
+    rest: Callable[[float], Awaitable[bool]],
+    trouble: Trouble,
+    clock: Clock = monotonic,
+) -> None:
+    """Keep the machines going in this task until `rest` says no, as `carry` does."""
+    while True:
+        earliest = 0.0
+        for machine in machines:
+            try:
+                await aturn(machine, client, clock=clock)
+            except Exception as error:  # noqa: BLE001  # the loop outlives a defect in a machine
+                trouble(error)
+                earliest = clock() + _BREATHER
+        if not await rest(pause(machines, earliest, clock)):
+            return
+
+
+def turn(machine: Machine, client: httpx.Client, *, clock: Clock = monotonic, within: float = inf) -> bool:
+    """Make the one exchange that is due, in `within` seconds at most; whether there was one."""
+    request = _next(machine, clock, within)
+    if request is None:
+        return False
+    answer: Reply | Failure = _INTERRUPTED
+    try:
+        answer = exchange(client, request)
+    finally:
+        machine.hear(answer, clock())
+    return True
+
+
+async def aturn(
+    machine: Machine, client: httpx.AsyncClient, *, clock: Clock = monotonic, within: float = inf
+) -> bool:
+    """The same; a machine hears a large body in a thread, since it may compile it."""
+    request = _next(machine, clock, within)
+    if request is None:
+        return False
+    answer: Reply | Failure = _INTERRUPTED
+    try:
+        answer = await aexchange(client, request)
+    finally:
+        if isinstance(answer, Reply) and len(answer.body) > _WORTH_A_THREAD:
+            await asyncio.to_thread(machine.hear, answer, clock())
+        else:
+            machine.hear(answer, clock())
+    return True
+
+
+def pause(machines: Sequence[Machine], earliest: float, clock: Clock) -> float:
+    """Seconds until a machine is due."""
+    due = min((machine.due() for machine in machines), default=inf)
+    return max(0.0, max(due, earliest) - clock())
+
+
+def _next(machine: Machine, clock: Clock, within: float) -> Request | None:
+    now = clock()
+    request = machine.speak(now) if machine.due() <= now else None
+    return request._replace(timeout=min(request.timeout, within)) if request and within < inf else request

@@ -1,0 +1,190 @@
+"""One request, one answer, over httpx: never an exception, never without bound in time or memory."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import zlib
+from collections.abc import Iterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from time import monotonic, time
+from typing import TypedDict
+
+import httpx
+
+from .deadline import bounded, deadline
+from .machine import SIZE_CAP, TIMEOUT, Failure, Reply, Request
+
+_CONNECT_TIMEOUT = 5.0
+_PIECE = 1024 * 1024
+_WORTH_A_THREAD = 32 * 1024
+_INFLATED = frozenset({"gzip", "x-gzip", "deflate"})
+_UNSENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
+"""Failures after which the server certainly has no request."""
+
+
+class _Settings(TypedDict):
+    verify: ssl.SSLContext | bool
+    proxy: str | None
+    cookies: CookieJar
+    follow_redirects: bool
+    timeout: float
+    limits: httpx.Limits
+
+
+def open_client(
+    *, transport: httpx.BaseTransport | None = None, ca_bundle: str | None = None, proxy: str | None = None
+) -> httpx.Client:
+    """A client for `exchange`: TLS is always verified, proxies are taken from the environment too."""
+    return bounded(httpx.Client(transport=transport, **_settings(ca_bundle, proxy)))
+
+
+def open_async_client(
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    ca_bundle: str | None = None,
+    proxy: str | None = None,
+) -> httpx.AsyncClient:
+    """The same for `aexchange`."""
+    return httpx.AsyncClient(transport=transport, **_settings(ca_bundle, proxy))
+
+
+def exchange(client: httpx.Client, request: Request) -> Reply | Failure:
+    """Make one request and read its answer whole, in the calling thread."""
+    until = monotonic() + request.timeout
+    try:
+        built = _built(client, request)
+    except Exception as error:  # noqa: BLE001  # a URL or header that cannot be sent
+        return Failure("undelivered", _said(error))
+    with deadline(until):
+        try:
+            response = client.send(built, stream=True, follow_redirects=False)
+        except Exception as error:  # noqa: BLE001  # the transport may be the application's own
+            return _failure(error)
+        try:
+            raw, flaw = _read(response, until)
+        finally:
+            response.close()
+    body, flaw = (raw, flaw) if flaw else _decoded(response, raw)
+    return Reply(response.status_code, dict(response.headers), body, flaw, time())
+
+
+async def aexchange(client: httpx.AsyncClient, request: Request) -> Reply | Failure:
+    """Make one request and read its answer whole; large bodies are inflated in a thread."""
+    until = asyncio.get_running_loop().time() + request.timeout
+    try:
+        built = _built(client, request)
+    except Exception as error:  # noqa: BLE001  # a URL or header that cannot be sent
+        return Failure("undelivered", _said(error))
+    try:
+        async with asyncio.timeout_at(until):
+            response = await client.send(built, stream=True, follow_redirects=False)
+    except Exception as error:  # noqa: BLE001  # the transport may be the application's own
+        return _failure(error)
+    try:
+        async with asyncio.timeout_at(until):
+            raw, flaw = await _aread(response)
+    except TimeoutError:
+        raw, flaw = b"", "too slow"
+    finally:
+        await response.aclose()
+    if flaw:
+        body = b""
+    elif len(raw) > _WORTH_A_THREAD:
+        body, flaw = await asyncio.to_thread(_decoded, response, raw)
+    else:
+        body, flaw = _decoded(response, raw)
+    return Reply(response.status_code, dict(response.headers), body, flaw, time())
+
+
+def _settings(ca_bundle: str | None, proxy: str | None) -> _Settings:
+    return {
+        "verify": ssl.create_default_context(cafile=ca_bundle) if ca_bundle else True,
+        "proxy": proxy,
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        "follow_redirects": False,
+        "timeout": TIMEOUT,
+        "limits": httpx.Limits(max_connections=8, max_keepalive_connections=4),
+    }
+
+
+def _built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
+    timeout = httpx.Timeout(request.timeout, connect=min(request.timeout, _CONNECT_TIMEOUT))
+    return client.build_request(
+        request.method, request.url, headers=dict(request.headers), content=request.body, timeout=timeout
+    )
+
+
+def _failure(error: Exception) -> Failure:
+    return Failure("undelivered" if isinstance(error, _UNSENT) else "ambiguous", _said(error))
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+def _read(response: httpx.Response, until: float) -> tuple[bytes, str]:
+    if response.is_stream_consumed:  # a mock's, decoded already
+        return response.content, ""
+    raw = bytearray()
+    try:
+        for chunk in response.iter_raw():
+            raw += chunk
+            if len(raw) > SIZE_CAP:
+                return b"", "too large"
+            if monotonic() > until:
+                return b"", "too slow"
+    except Exception as error:  # noqa: BLE001  # as for the request
+        return b"", _said(error)
+    return bytes(raw), ""
+
+
+async def _aread(response: httpx.Response) -> tuple[bytes, str]:
+    if response.is_stream_consumed:
+        return response.content, ""
+    raw = bytearray()
+    try:
+        async for chunk in response.aiter_raw():
+            raw += chunk
+            if len(raw) > SIZE_CAP:
+                return b"", "too large"
+    except Exception as error:  # noqa: BLE001  # as for the request
+        return b"", _said(error)
+    return bytes(raw), ""
+
+
+def _decoded(response: httpx.Response, raw: bytes) -> tuple[bytes, str]:
+    """The body in clear. It is measured before it is kept, so a bomb costs no memory."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("identity", "") or not raw or hasattr(response, "_content"):
+        return (raw, "") if len(raw) <= SIZE_CAP else (b"", "too large")
+    if encoding not in _INFLATED:
+        return b"", f"in an encoding that was not asked for: {encoding}"[:100]
+    try:
+        size = 0
+        for piece in _inflated(raw):
+            size += len(piece)
+            if size > SIZE_CAP:
+                return b"", "too large"
+        return b"".join(_inflated(raw)), ""
+    except (zlib.error, EOFError) as error:
+        return b"", f"not {encoding}: {error}"
+
+
+def _inflated(raw: bytes) -> Iterator[bytes]:
+    while raw:
+        inflate = zlib.decompressobj(wbits=47)  # gzip or zlib, whichever it is
+        while not inflate.eof:
+            piece = inflate.decompress(raw, _PIECE)
+            raw = inflate.unconsumed_tail
+            if not piece and not raw and not inflate.eof:
+                raise EOFError("cut short")
+            yield piece
+        raw = inflate.unused_data

@@ -1,0 +1,94 @@
+"""Who met which fate: the figures behind the counts, and what is worth telling."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import Literal
+
+from convert_sdk._core.events import Event
+
+from .counts import DeadEvent, Ending, Fate, Notice, Standing, Trouble
+from .machine import Failure, Reply
+
+_QUIET = 60.0
+
+
+class Ledger:
+    """The outbox writes it; whoever reads it may drain `endings` and `notices`, and changes nothing else."""
+
+    __slots__ = (
+        "_quiet_until",
+        "_watched",
+        "accepted",
+        "dead",
+        "dead_events",
+        "deduplicated",
+        "doubted",
+        "dropped",
+        "endings",
+        "failures",
+        "notices",
+        "retries",
+        "sent",
+        "spooled",
+        "standing",
+        "trouble",
+    )
+
+    def __init__(self, *, watched: bool) -> None:
+        self._watched = watched
+        self._quiet_until = 0.0
+        self.accepted = 0
+        """Taken from the queue, or over from disk."""
+        self.sent = self.dead = self.deduplicated = self.spooled = 0
+        self.dropped: Counter[str] = Counter()
+        """Events, by reason."""
+        self.retries = 0
+        """Requests to be made again."""
+        self.doubted = 0
+        """Events of requests that may have arrived although no answer did."""
+        self.failures: Counter[str] = Counter()
+        """Failed requests, by status or kind of failure."""
+        self.standing: Standing = "ok"
+        self.trouble: Trouble | None = None
+        self.dead_events: deque[DeadEvent] = deque(maxlen=100)
+        self.endings: deque[Ending] = deque()
+        """What met its fate; filled only where `watched`."""
+        self.notices: deque[Notice] = deque(maxlen=16)
+
+    def settle(self, fate: Fate, events: Sequence[Event], reason: str = "") -> None:
+        """Close the account of some events."""
+        if fate == "sent":
+            self.sent += len(events)
+        elif fate == "dropped":
+            self.dropped[reason] += len(events)
+        elif fate == "deduplicated":
+            self.deduplicated += len(events)
+        else:
+            self.dead += len(events)
+            self.dead_events.extend(DeadEvent(event, self.trouble or _NO_TROUBLE) for event in events)
+        if events and self._watched:
+            self.endings.append(Ending(fate, tuple(events)))
+
+    def refuse(self, count: int, now: float) -> None:
+        """Drop events that did not fit, and say so once a minute at most."""
+        self.accepted += count
+        self.dropped["full"] += count
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET
+            self.notices.append(Notice("warning", "the outbox is full: the newest events are dropped"))
+
+    def fail(self, answer: Reply | Failure, trouble: Trouble) -> None:
+        """Note a request that failed."""
+        self.trouble = trouble
+        self.failures[str(answer.status) if isinstance(answer, Reply) else answer.kind] += 1
+
+    def stand(self, standing: Standing, level: Literal["info", "warning", "error"], text: str) -> None:
+        """Note how we stand with the endpoint, and tell of a change once."""
+        if standing != self.standing:
+            self.standing = standing
+            self.notices.append(Notice(level, text))
+
+
+_NO_TROUBLE = Trouble(None, None, "")

@@ -1,0 +1,75 @@
+"""What the machines say to the loops that move their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, Protocol
+
+AGENT = "ConvertAgent/1.0"
+"""The collector's bot filter answers 200 to other agents and drops what they sent."""
+TIMEOUT = 10.0
+SIZE_CAP = 16 * 1024 * 1024
+
+
+class Request(NamedTuple):
+    """One HTTP request, to be answered in full within `timeout` seconds."""
+
+    method: Literal["GET", "POST"]
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    timeout: float = TIMEOUT
+
+    def __repr__(self) -> str:
+        return f"Request({self.method}, {len(self.body or b'')} bytes)"
+
+
+class Reply(NamedTuple):
+    """An answer: its status was heard, whatever became of its body."""
+
+    status: int
+    headers: Mapping[str, str] = {}
+    """By lower-case name."""
+    body: bytes = b""
+    """Decoded; empty where `flaw` says why it cannot be trusted."""
+    flaw: str = ""
+    received: float = 0.0
+    """Seconds since the epoch by the local clock, for dates in headers."""
+
+    def __repr__(self) -> str:
+        return f"Reply({self.status}, {len(self.body)} bytes{', ' + self.flaw if self.flaw else ''})"
+
+
+class Failure(NamedTuple):
+    """No answer. `undelivered`: certainly not received; `ambiguous`: it may have been."""
+
+    kind: Literal["undelivered", "ambiguous"]
+    detail: str
+
+
+class Machine(Protocol):
+    """A conversation without a socket, a clock or a thread; the times are monotonic seconds."""
+
+    def due(self) -> float:
+        """When `speak` has something to say; `inf` while there is nothing or an answer is awaited."""
+        ...
+
+    def speak(self, now: float) -> Request | None:
+        """The next request. Whoever takes one must `hear` its answer."""
+        ...
+
+    def hear(self, answer: Reply | Failure, now: float) -> None:
+        """Take the answer to the last request."""
+        ...
+
+
+def request_headers(secret: str | None = None) -> dict[str, str]:
+    """What both endpoints are sent.
+
+    >>> request_headers("s3cret")["Authorization"]
+    'Bearer s3cret'
+    """
+    headers = {"Content-Type": "application/json", "User-Agent": AGENT, "Accept-Encoding": "gzip"}
+    if secret:
+        headers["Authorization"] = f"Bearer {secret}"
+    return headers

@@ -1,0 +1,343 @@
+"""Events on their way out: queue, batches, retries and the books that prove that none got lost.
+
+    offer ──▶ fresh ──(unsaved / saved)──▶ backlog ──speak──▶ flight ──hear──▶ sent, dead or back
+                            │                 ▲ │
+                         shelved ──restore────┘ └── held until claimed, or 5 s
+
+The bracketed steps happen with `Terms(durable=True)` only; otherwise `speak` empties `fresh` itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from math import inf
+
+from convert_sdk._core.events import Event, tracking_body
+
+from .backlog import Backlog
+from .counts import Counts, Trouble, trouble_of, verdict
+from .ledger import Ledger
+from .machine import Failure, Reply, Request
+from .pace import Dice, full_jitter, retry_after, slow_cadence
+from .terms import Target, Terms
+
+MOST_EVENTS = 1_000
+MOST_BYTES = 512 * 1024
+CLAIM_PATIENCE = 5.0
+"""Seconds that a conversion waits for the store before it goes out unclaimed."""
+_MANY_REFUSALS = 32
+"""More refusals in a row than this are not one bad event but a bad endpoint: bisecting slows down."""
+
+
+class Outbox:
+    """The machine that delivers events; nothing is due before `address` says where to.
+
+    `offer` takes no lock and may be called by any thread; all else is serialised by `lock`, which
+    must not be held by who calls. `wake` is called when an offer makes something due earlier.
+    """
+
+    __slots__ = (
+        "_attempt", "_backlog", "_dice", "_flight", "_fresh", "_gate", "_hurry", "_lock", "_ready_at",
+        "_refusals", "_room", "_saving", "_since", "_target", "_terms", "_wake", "ledger",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        terms: Terms = Terms(),  # noqa: B008  # immutable
+        *,
+        dice: Dice,
+        wake: Callable[[], None] = lambda: None,
+        lock: AbstractContextManager[object] | None = None,
+    ) -> None:
+        self._terms = terms
+        self._dice = dice
+        self._wake = wake
+        self._lock = lock or nullcontext()
+        self._target: Target | None = None
+        self._fresh: deque[Event] = deque()
+        self._saving: list[Event] = []
+        self._backlog = Backlog()
+        self._flight: list[Event] = []
+        self._room = terms.max_queue
+        self._since = self._ready_at = self._gate = 0.0
+        self._attempt = self._refusals = self._hurry = 0
+        self.ledger = Ledger(watched=terms.watched)
+
+    # The request path.
+
+    def offer(self, *events: Event, now: float) -> bool:
+        """Take all of the events or, where they do not fit, none: the newest are dropped and counted."""
+        fresh = self._fresh
+        before = len(fresh)
+        after = before + len(events)
+        if after > self._room:
+            with self._lock:
+                self.ledger.refuse(len(events), now)
+            return False
+        if not before:
+            self._since = now
+        fresh.extend(events)
+        if not before or before < self._terms.batch_size <= after:
+            self._wake()
+        return True
+
+    # The machine.
+
+    def address(self, target: Target) -> None:
+        """Say where events go from now on."""
+        with self._lock:
+            self._target = target
+
+    def due(self) -> float:
+        """When the next request may start; `inf` while one is under way or nothing waits."""
+        with self._lock:
+            return self._due()
+
+    def speak(self, now: float) -> Request | None:
+        """The next batch, if one is due: up to 1,000 events or 512 KiB."""
+        with self._lock:
+            if self._target is None or self._due() > now:
+                return None
+            if not self._terms.durable:
+                for _ in range(len(self._fresh)):
+                    self._admit(self._fresh.popleft(), now)
+                    self.ledger.accepted += 1
+                self._ready_at = 0.0
+            self._backlog.release(now)
+            part = self._backlog.next_part(MOST_EVENTS, MOST_BYTES)
+            self._flight = part
+            self._measure()
+            return self._request(self._target, now) if part else None
+
+    def hear(self, answer: Reply | Failure, now: float) -> None:
+        """Settle, split or keep the batch in flight."""
+        with self._lock:
+            part, self._flight = self._flight, []
+            if part:
+                self._settle(part, answer, now)
+                self._measure()
+
+    def hurry(self) -> None:
+        """Make everything that waits due now, back-off or not, until it is sent or one request fails."""
+        with self._lock:
+            self._hurry = len(self._fresh) + len(self._saving) + len(self._backlog)
+        self._wake()
+
+    # The spool.
+
+    def save_due(self, *, events: int = 100, window: float = 0.05) -> float:
+        """When `unsaved` should be called: at so many events or so many seconds after the first."""
+        with self._lock:
+            if self._saving or len(self._fresh) >= events:
+                return 0.0
+            return self._since + window if self._fresh else inf
+
+    def unsaved(self, most: int = 1_000) -> Sequence[Event]:
+        """The events to write next; the same ones again until `saved` or `shelved` is called."""
+        with self._lock:
+            while self._fresh and len(self._saving) < most:
+                self._saving.append(self._fresh.popleft())
+                self.ledger.accepted += 1
+            self._measure()
+            return tuple(self._saving)
+
+    def saved(self, now: float) -> None:
+        """What `unsaved` gave goes on to be sent, on disk or (where the disk failed) not."""
+        with self._lock:
+            if not self._backlog.sendable:
+                self._ready_at = now + self._terms.flush_interval
+            for event in self._saving:
+                self._admit(event, now)
+            self._saving = []
+
+    def shelved(self) -> None:
+        """What `unsaved` gave is on disk and leaves memory until `restore`."""
+        with self._lock:
+            self.ledger.spooled += len(self._saving)
+            self._saving = []
+            self._measure()
+
+    def adopt(self, count: int) -> None:
+        """Answer for events that were found on disk: offered to an earlier process, counted here too."""
+        with self._lock:
+            self.ledger.accepted += count
+            self.ledger.spooled += count
+
+    def restore(self, events: Sequence[Event], now: float) -> None:
+        """Take shelved or adopted events back from disk; claims are decided again."""
+        with self._lock:
+            if not self._backlog.sendable:
+                self._ready_at = now
+            for event in events:
+                self._admit(event, now)
+            self.ledger.spooled -= len(events)
+            self._measure()
+
+    def forget(self, count: int, reason: str) -> None:
+        """Shelved events that the spool gave up, by age or size."""
+        with self._lock:
+            self.ledger.spooled -= count
+            self.ledger.dropped[reason] += count
+
+    # Claims in a shared store.
+
+    def claims(self) -> Sequence[Event]:
+        """Events that wait for the store: `claim` is the goal key, `uuid` the name to claim it under."""
+        with self._lock:
+            return self._backlog.held()
+
+    def claimed(self, won: Collection[str], lost: Collection[str], now: float) -> None:
+        """The store's answers, by uuid; what it lost is not sent."""
+        with self._lock:
+            if not self._backlog.sendable:
+                self._ready_at = now
+            self.ledger.settle("deduplicated", self._backlog.decide(won, lost))
+            self._measure()
+
+    # The books.
+
+    @property
+    def room(self) -> int:
+        """How many more events memory may hold."""
+        return self._room - len(self._fresh)
+
+    def counts(self) -> Counts:
+        """The law, at one moment."""
+        with self._lock:
+            books, fresh = self.ledger, len(self._fresh)
+            return Counts(
+                offered=books.accepted + fresh,
+                sent=books.sent,
+                in_flight=len(self._flight),
+                queued=fresh + len(self._saving) + len(self._backlog),
+                spooled=books.spooled,
+                dropped=books.dropped.total(),
+                dead=books.dead,
+                deduplicated=books.deduplicated,
+            )
+
+    def abandon(self, reason: str | None) -> int:
+        """Give up what waits: dropped for `reason`, or (None) left to the spool that has it."""
+        with self._lock:
+            self.ledger.accepted += len(self._fresh)
+            fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
+            events = [*self._backlog.clear(), *self._saving, *fresh]
+            self._saving = []
+            if reason is None:
+                self.ledger.spooled += len(events)
+            else:
+                self.ledger.settle("dropped", events, reason)
+            self._measure()
+            return len(events)
+
+    def release(self) -> None:
+        """Stop waiting for the store: held events go out unclaimed."""
+        with self._lock:
+            self._backlog.release()
+            self._ready_at = 0.0
+
+    # How it works.
+
+    def _due(self) -> float:
+        if self._flight or self._target is None:
+            return inf
+        fresh = 0 if self._terms.durable else len(self._fresh)
+        sendable = self._backlog.sendable
+        if self._hurry > 0 and (sendable or fresh):
+            return 0.0
+        when = self._backlog.expiry
+        if self._backlog.again or sendable + fresh >= self._terms.batch_size:
+            when = 0.0
+        elif sendable or fresh:
+            first = self._since + self._terms.flush_interval if fresh else inf
+            when = min(when, first, self._ready_at if sendable else inf)
+        return max(when, self._gate)
+
+    def _admit(self, event: Event, now: float) -> None:
+        self._backlog.admit(event, now + CLAIM_PATIENCE)
+
+    def _measure(self) -> None:
+        self._room = self._terms.max_queue - len(self._saving) - len(self._backlog) - len(self._flight)
+
+    def _request(self, target: Target, now: float) -> Request | None:
+        try:
+            body = self._body(target)
+            while len(body) > MOST_BYTES and len(self._flight) > 1:
+                middle = len(self._flight) // 2
+                self._backlog.put_back(self._flight[middle:])
+                self._flight = self._flight[:middle]
+                body = self._body(target)
+        except BaseException as error:  # a segment value may be any object of the application
+            part, self._flight = self._flight, []
+            if not isinstance(error, Exception):
+                self._backlog.put_back(part)
+                raise
+            self.ledger.trouble = Trouble(None, None, f"not to be written as JSON: {type(error).__name__}")
+            self._bisect(part, now)
+            return None
+        self._hurry = max(0, self._hurry - len(self._flight))
+        return Request("POST", target.url, target.headers, body)
+
+    def _body(self, target: Target) -> bytes:
+        enrich = target.enrich_data and not self._flight[0].attributed
+        return tracking_body(target.address, self._flight, enrich_data=enrich)
+
+    def _settle(self, part: list[Event], answer: Reply | Failure, now: float) -> None:
+        meaning = verdict(answer)
+        if meaning == "delivered":
+            self._delivered(part)
+            return
+        self.ledger.fail(answer, trouble_of(answer))
+        if meaning == "malformed":
+            self._bisect(part, now)
+        elif meaning == "denied":
+            self._keep(part)
+            self._gate = now + slow_cadence(self._dice)
+            self.ledger.stand("denied", "error", "the tracking endpoint refuses us: events are kept")
+        else:
+            self._again(part, answer, now, doubtful=meaning == "doubtful")
+
+    def _delivered(self, part: list[Event]) -> None:
+        self.ledger.settle("sent", part)
+        self._attempt = self._refusals = 0
+        self._gate = 0.0
+        self.ledger.stand("ok", "info", "events are delivered again")
+
+    def _again(self, part: list[Event], answer: Reply | Failure, now: float, *, doubtful: bool) -> None:
+        if doubtful:
+            self.ledger.doubted += len(part)
+        if doubtful and self._terms.delivery == "at_most_once":
+            self.ledger.settle("dropped", part, "ambiguous")
+            self._hurry = 0
+        else:
+            self._keep(part)
+        least = retry_after(answer) if isinstance(answer, Reply) else 0.0
+        self._gate = now + max(least, self._back_off(self._attempt))
+        self._attempt += 1
+        if self.ledger.standing == "ok":
+            self.ledger.stand("retrying", "warning", "the tracking endpoint fails: events are kept")
+
+    def _keep(self, part: list[Event]) -> None:
+        self.ledger.retries += 1
+        self._backlog.put_back(part)
+        self._hurry = 0
+
+    def _bisect(self, part: list[Event], now: float) -> None:
+        self._attempt = 0
+        self._gate = 0.0
+        self._refusals += 1
+        if len(part) == 1:
+            self.ledger.settle("dead", part)
+        else:
+            middle = len(part) // 2
+            self._backlog.put_back(part[middle:])
+            self._backlog.put_back(part[:middle])
+            self._hurry += len(part) if self._hurry else 0
+        if self._refusals > _MANY_REFUSALS:
+            self._hurry = 0
+            self._gate = now + self._back_off(self._refusals - _MANY_REFUSALS - 1)
+
+    def _back_off(self, attempt: int) -> float:
+        return full_jitter(attempt, self._dice, base=0.5, cap=30.0)

@@ -1,0 +1,218 @@
+"""Whatever happens in whatever order, the books balance and every accepted event is accounted for once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from convert_sdk._core.events import Address, Event, exposure_wire
+from convert_sdk._delivery.machine import Failure, Reply
+from convert_sdk._delivery.outbox import Outbox
+from convert_sdk._delivery.terms import Target, Terms
+
+TARGET = Target("https://collector.invalid/track/key", {}, Address("1", "2"))
+
+ANSWERS = st.one_of(
+    st.sampled_from([200, 202, 204, 301, 400, 401, 403, 404, 408, 413, 422, 425, 429]).map(Reply),
+    st.sampled_from([500, 502, 503, 504]).map(Reply),
+    st.integers(0, 999).map(lambda seconds: Reply(503, {"retry-after": str(seconds)})),
+    st.sampled_from([Failure("undelivered", "refused"), Failure("ambiguous", "reset")]),
+)
+
+
+class OutboxLife(RuleBasedStateMachine):
+    @initialize(
+        durable=st.booleans(),
+        delivery=st.sampled_from(["at_least_once", "at_most_once"]),
+        max_queue=st.integers(1, 40),
+        batch_size=st.integers(1, 12),
+    )
+    def open(self, durable: bool, delivery: str, max_queue: int, batch_size: int) -> None:
+        self.terms = Terms(max_queue, batch_size, 1.0, delivery, durable, watched=True)  # type: ignore[arg-type]
+        self.now = 1_000.0
+        self.outbox = Outbox(self.terms, dice=lambda: 0.5)
+        self.offered = 0
+        self.adopted = 0
+        self.accepted: dict[str, Event] = {}
+        self.flight: list[str] | None = None
+        self.delivered: Counter[str] = Counter()
+        self.doubted: Counter[str] = Counter()
+        self.disk: list[Event] = []
+        self.forgotten: set[str] = set()
+        self.fate: dict[str, str] = {}
+
+    def made(self, claim: bool, attributed: bool, visitor: int) -> Event:
+        name = f"e{self.offered + self.adopted}"
+        wire = exposure_wire(name, "v")
+        return Event(name, f"visitor-{visitor}", wire, None, "goal" if claim else None, attributed)
+
+    def settle(self) -> None:
+        while self.outbox.ledger.endings:
+            ending = self.outbox.ledger.endings.popleft()
+            for event in ending.events:
+                assert event.uuid not in self.fate, "an event has one fate"
+                self.fate[event.uuid] = ending.fate
+
+    @rule(claim=st.booleans(), attributed=st.booleans(), visitor=st.integers(0, 2), count=st.integers(1, 5))
+    def offer(self, claim: bool, attributed: bool, visitor: int, count: int) -> None:
+        events = []
+        for _ in range(count):
+            events.append(self.made(claim, attributed, visitor))
+            self.offered += 1
+        held = self.outbox.counts()
+        fits = held.queued + held.in_flight + count <= self.terms.max_queue
+        taken = self.outbox.offer(*events, now=self.now)
+        assert taken == fits
+        if taken:
+            self.accepted.update({event.uuid: event for event in events})
+
+    @rule()
+    def learn_the_address(self) -> None:
+        self.outbox.address(TARGET)
+
+    @rule(seconds=st.floats(0.01, 400.0))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def hurry(self) -> None:
+        self.outbox.hurry()
+        counts = self.outbox.counts()
+        if counts.queued and not counts.in_flight and not self.terms.durable and not self.outbox.claims():
+            assert self.outbox.due() in (0.0, float("inf"))
+
+    @rule()
+    def speak(self) -> None:
+        due = self.outbox.due()
+        request = self.outbox.speak(self.now)
+        if request is None:
+            assert due > self.now or self.outbox.due() > self.now or self.outbox.counts().in_flight
+            return
+        assert due <= self.now
+        assert self.flight is None, "one request at a time"
+        body = json.loads(request.body or b"")
+        self.flight = [
+            event["data"]["experienceId"] for visitor in body["visitors"] for event in visitor["events"]
+        ]
+        kinds = {self.accepted[name].attributed for name in self.flight}
+        assert len(kinds) == 1
+        assert body["enrichData"] is not kinds.pop()
+        assert len(self.flight) == self.outbox.counts().in_flight
+
+    @precondition(lambda self: self.flight is not None)
+    @rule(answer=ANSWERS)
+    def hear(self, answer: Reply | Failure) -> None:
+        self.outbox.hear(answer, self.now)
+        names, self.flight = self.flight or [], None
+        if isinstance(answer, Reply) and 200 <= answer.status < 300:
+            self.delivered.update(names)
+        elif isinstance(answer, Failure) and answer.kind == "ambiguous":
+            self.doubted.update(names)
+        if isinstance(answer, Reply) and "retry-after" in answer.headers:
+            assert self.outbox.due() >= self.now + min(int(answer.headers["retry-after"]), 300)
+        assert self.outbox.due() <= self.now + 330.0 or not self.outbox.counts().queued
+
+    @rule(done=st.sampled_from(["saved", "shelved", "died"]))
+    def commit(self, done: str) -> None:
+        if not self.terms.durable:
+            return
+        events = self.outbox.unsaved(7)
+        if done == "saved":
+            self.outbox.saved(self.now)
+        elif done == "shelved":
+            self.outbox.shelved()
+            self.disk.extend(events)
+        else:
+            assert self.outbox.unsaved(7)[: len(events)] == events
+
+    @rule(claim=st.booleans(), count=st.integers(1, 3))
+    def adopt(self, claim: bool, count: int) -> None:
+        for _ in range(count):
+            event = self.made(claim, False, 9)
+            self.adopted += 1
+            self.accepted[event.uuid] = event
+            self.disk.append(event)
+        self.outbox.adopt(count)
+
+    @rule(count=st.integers(1, 9))
+    def restore(self, count: int) -> None:
+        back, self.disk = self.disk[:count], self.disk[count:]
+        self.outbox.restore(back, self.now)
+
+    @rule(count=st.integers(1, 3))
+    def expire(self, count: int) -> None:
+        gone, self.disk = self.disk[:count], self.disk[count:]
+        self.outbox.forget(len(gone), "age")
+        self.forgotten.update(event.uuid for event in gone)
+
+    @rule(data=st.data())
+    def the_store_answers(self, data: st.DataObject) -> None:
+        names = [event.uuid for event in self.outbox.claims()]
+        won = set(data.draw(st.lists(st.sampled_from(names)))) if names else set()
+        lost = set(data.draw(st.lists(st.sampled_from(names)))) - won if names else set()
+        self.outbox.claimed(won, lost, self.now)
+        assert not (won | lost) & {event.uuid for event in self.outbox.claims()}
+
+    @rule()
+    def stop_waiting_for_the_store(self) -> None:
+        self.outbox.release()
+        assert not self.outbox.claims()
+
+    @rule()
+    def give_up(self) -> None:
+        self.outbox.abandon("closed")
+        assert self.outbox.counts().queued == 0
+
+    @invariant()
+    def the_law_holds(self) -> None:
+        counts = self.outbox.counts()
+        assert counts.offered == sum(counts[1:])
+        assert counts.offered == self.offered + self.adopted
+        assert min(counts) >= 0
+        assert counts.spooled == len(self.disk)
+        assert counts.in_flight == len(self.flight or ())
+
+    @invariant()
+    def every_event_is_accounted_for(self) -> None:
+        self.settle()
+        counts = self.outbox.counts()
+        fates = Counter(self.fate.values())
+        assert (counts.sent, counts.dead, counts.deduplicated) == (
+            fates["sent"],
+            fates["dead"],
+            fates["deduplicated"],
+        )
+        open_events = set(self.accepted) - set(self.fate) - self.forgotten
+        assert len(open_events) == counts.pending
+        assert {name for name, fate in self.fate.items() if fate == "sent"} == set(self.delivered)
+        assert all(times == 1 for times in self.delivered.values()), "delivered once by a 2xx"
+        if self.terms.delivery == "at_most_once":
+            assert not set(self.doubted) & set(self.delivered)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "outbox"):
+            return
+        self.outbox.address(TARGET)
+        self.outbox.restore(self.disk, self.now)
+        self.disk = []
+        if self.flight is not None:
+            self.hear(Reply(503))
+        for _ in range(10_000):
+            self.commit("saved")
+            self.outbox.release()
+            self.outbox.hurry()
+            self.speak()
+            if self.flight is None:
+                break
+            self.hear(Reply(200))
+        self.the_law_holds()
+        self.every_event_is_accounted_for()
+        assert self.outbox.counts().pending == 0
+
+
+OutboxLife.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestOutboxLife = OutboxLife.TestCase
