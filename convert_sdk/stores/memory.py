@@ -10,9 +10,8 @@ from cachetools import LRUCache
 
 from convert_sdk._core.state import Changes, VisitorState, Winners, apply
 
-# One lock for all stores, held through a fork: the child never inherits it taken, nor a half-made change.
+# One lock for all stores, held through a fork: the child inherits no half-made change.
 _lock = Lock()
-os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class MemoryStore:
@@ -58,3 +57,21 @@ class MemoryStore:
 
 def _copy(state: VisitorState) -> VisitorState:
     return VisitorState(state.bucketing, state.goals, state.segments, state.locations)
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603  # the child needs a lock of its own
+    _lock = Lock()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)
