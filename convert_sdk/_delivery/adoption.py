@@ -14,17 +14,16 @@ from .spool_files import SpoolFile, release
 _DEAD_AGE = 30 * 86_400.0
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 _INSERT = "INSERT OR IGNORE INTO rows (uuid, kind, body, stored, status, message) VALUES (?, ?, ?, ?, ?, ?)"
-_WAITING = """
+_SELECT = """
 SELECT uuid, kind, body, min(stored, ?), status, message FROM rows
-WHERE stored > ? AND kind != 'dead' ORDER BY seq
+WHERE kind = ? AND stored > ? ORDER BY seq
 """
-_DEAD = _WAITING.replace("!=", "=")
 
 
 class Adopted(NamedTuple):
-    """What one orphan brought: rows that wait, rows past their age, and whether it was damaged."""
+    """What one orphan brought: events, rows past their age, and whether it was damaged."""
 
-    waiting: int = 0
+    events: int = 0
     expired: int = 0
     corrupt: int = 0
 
@@ -65,16 +64,17 @@ def _move(orphan: SpoolFile, into: Database, age: float, now: float) -> Adopted:
         expired = sum(1 for _ in _rows(database, old, now - age))
         with into.transaction() as target:
             before = target.total_changes
-            target.executemany(_INSERT, _rows(database, _WAITING, now, now - age))
-            waiting = target.total_changes - before
-            target.executemany(_INSERT, _rows(database, _DEAD, now, now - _DEAD_AGE))
+            target.executemany(_INSERT, _rows(database, _SELECT, now, "event", now - age))
+            events = target.total_changes - before
+            target.executemany(_INSERT, _rows(database, _SELECT, now, "pending", now - age))
+            target.executemany(_INSERT, _rows(database, _SELECT, now, "dead", now - _DEAD_AGE))
         with into.connection() as connection:
             # The orphan is deleted next: its rows must be as safe from a power cut here as they were there.
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    return Adopted(waiting, expired)
+    return Adopted(events, expired)
 
 
-def _rows(database: Database, query: str, *values: float) -> Iterator[tuple[object, ...]]:
+def _rows(database: Database, query: str, *values: float | str) -> Iterator[tuple[object, ...]]:
     try:
         with database.connection() as connection:
             yield from connection.execute(query, values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import accumulate
 from json import JSONDecoder
 from pathlib import Path
@@ -62,8 +62,8 @@ class Spool:
     """One process's events on disk, and the way to those of processes that died.
 
     `path` is a folder that clients may share; `owner` says under which key the events are sent, and
-    only a spool of the same owner adopts them. The constructor does no I/O. Every method raises
-    `SpoolError`, and nothing else, where the disk is full, read-only or broken.
+    only a spool of the same owner adopts them. The constructor does no I/O. Methods raise `SpoolError`,
+    and nothing else, where the disk is full, read-only or broken.
 
     A commit survives any death of the process. Without `sync` a power cut may take the commits since
     the last checkpoint (about 4 MiB of events); with `sync` each is on the disk before it returns.
@@ -149,7 +149,7 @@ class Spool:
             return [Dead(*row) for row in connection.execute(query, (limit,))]
 
     def adopt(self) -> int:
-        """Take over the files of processes that died, and say how many events and records that brought.
+        """Take over the files of processes that died, and say how many events that brought.
 
         Each is emptied under its own lock, so one of several processes gets it. Killed between the
         commit and the deletion, the next process finds the same rows, with the same ids, again.
@@ -181,22 +181,15 @@ class Spool:
         )
 
     def close(self) -> None:
-        """Let go of the file: the next process adopts what lies in it; an empty one is deleted."""
+        """Let go of the file: the next process adopts what lies in it; an empty one goes. Never raises."""
         if self._pid != os.getpid():
             self.after_fork_in_child()
         with self._opening:
-            opened, self._current = self._current, None
-        if opened is None:
-            return
-        file, descriptor, database = opened
-        try:
-            with _as_spool_error():
-                with database.connection() as connection:
-                    empty = connection.execute("SELECT 1 FROM rows LIMIT 1").fetchone() is None
-                database.close()
-                if empty:
-                    file.delete()
-        finally:
+            current, self._current = self._current, None
+        if current is not None:
+            file, descriptor, database = current
+            with suppress(sqlite3.Error, OSError):
+                _close(file, database)
             release(descriptor)
 
     def after_fork_in_child(self) -> None:
@@ -276,7 +269,19 @@ class Spool:
     def _count(self, adopted: Adopted) -> int:
         self._expired += adopted.expired
         self._corrupt += adopted.corrupt
-        return adopted.waiting
+        return adopted.events
+
+
+def _close(file: SpoolFile, database: Database) -> None:
+    empty = True
+    if file.path.exists():
+        try:
+            with database.connection() as connection:
+                empty = connection.execute("SELECT 1 FROM rows LIMIT 1").fetchone() is None
+        finally:
+            database.close()
+    if empty:
+        file.delete()
 
 
 def _size(connection: sqlite3.Connection) -> int:
