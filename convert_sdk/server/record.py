@@ -1,0 +1,226 @@
+"""What a served project was told: its events, and their sums."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from threading import Lock
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from .tracking import ConversionData, ConversionEvent, ExposureData, TrackedVisitor, TrackingRequest
+
+KEPT_EVENTS = 100_000
+KEPT_VISITORS = 200_000
+
+
+class Exposure(NamedTuple):
+    """A visitor was shown a variation."""
+
+    visitor_id: str
+    experience_id: str
+    variation_id: str
+    segments: Mapping[str, object]
+
+
+class Conversion(NamedTuple):
+    """A visitor reached a goal; `bucketing` maps experience ids to the variations that get the credit."""
+
+    visitor_id: str
+    goal_id: str
+    goal_data: Mapping[str, object]
+    bucketing: Mapping[str, str]
+    segments: Mapping[str, object]
+
+
+class VariationTotal(NamedTuple):
+    """How often one variation was recorded as shown."""
+
+    experience_id: str
+    variation_id: str
+    exposures: int
+
+
+class GoalTotal(NamedTuple):
+    """What one goal brought, in one variation where `variation_id` is given, else altogether.
+
+    A conversion is an event without goal data, a transaction one with it: the first purchase of
+    a visitor is one of each.
+    """
+
+    goal_id: str
+    experience_id: str | None
+    variation_id: str | None
+    conversions: int
+    transactions: int
+    revenue: Decimal
+    products: int
+
+
+class Summary(NamedTuple):
+    """The sums over everything received, also over events that are no longer kept one by one."""
+
+    requests: int
+    received: int
+    recorded: int
+    visitors: int
+    transaction_ids: int
+    variations: tuple[VariationTotal, ...]
+    goals: tuple[GoalTotal, ...]
+
+
+class _Visitor:
+    """What is stored about one visitor."""
+
+    __slots__ = ("bucketing", "segments", "shown")
+
+    def __init__(self) -> None:
+        self.bucketing: dict[str, str] = {}
+        self.segments: dict[str, object] = {}
+        self.shown: set[tuple[str, str]] = set()
+
+
+class _Arrival(NamedTuple):
+    visitor_id: str
+    stored: _Visitor
+    segments: Mapping[str, object]
+    enrich: bool
+
+
+class _Sum:
+    __slots__ = ("conversions", "products", "revenue", "transactions")
+
+    def __init__(self) -> None:
+        self.conversions = 0
+        self.transactions = 0
+        self.revenue = Decimal()
+        self.products = 0
+
+    def add(self, goal_data: Mapping[str, object]) -> None:
+        if not goal_data:
+            self.conversions += 1
+            return
+        self.transactions += 1
+        self.revenue += _decimal(goal_data.get("amount"))
+        self.products += int(_decimal(goal_data.get("productsCount")))
+
+
+class Record:
+    """The events of one project, safe to read from any thread.
+
+    The last 100,000 events are kept one by one, the last 200,000 visitors are remembered.
+
+    >>> Record().summary().received
+    0
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._requests = self._received = self._recorded = 0
+            self._events: deque[Exposure | Conversion] = deque(maxlen=KEPT_EVENTS)
+            self._visitors: LRUCache[str, _Visitor] = LRUCache(KEPT_VISITORS)
+            self._transaction_ids: LRUCache[str, None] = LRUCache(KEPT_VISITORS)
+            self._visitor_count = 0
+            self._shown: Counter[tuple[str, str]] = Counter()
+            self._goals: dict[tuple[str, str | None, str | None], _Sum] = {}
+
+    def events(self) -> tuple[Exposure | Conversion, ...]:
+        """The recorded events, oldest first."""
+        with self._lock:
+            return tuple(self._events)
+
+    def summary(self) -> Summary:
+        """The sums so far."""
+        with self._lock:
+            return Summary(
+                requests=self._requests,
+                received=self._received,
+                recorded=self._recorded,
+                visitors=self._visitor_count,
+                transaction_ids=len(self._transaction_ids),
+                variations=tuple(VariationTotal(*key, count) for key, count in sorted(self._shown.items())),
+                goals=tuple(
+                    GoalTotal(*key, total.conversions, total.transactions, total.revenue, total.products)
+                    for key, total in self._goals.items()
+                ),
+            )
+
+    def add(self, request: TrackingRequest) -> int:
+        """Record a request's events; the answer is how many it held."""
+        with self._lock:
+            self._requests += 1
+            return sum(self._add_visitor(visitor, bool(request.enrich_data)) for visitor in request.visitors)
+
+    def _add_visitor(self, visitor: TrackedVisitor, enrich: bool) -> int:
+        stored = self._stored(visitor.visitor_id)
+        segments = _given(visitor)
+        stored.segments.update(segments)
+        if enrich and visitor.segments is None:
+            segments = dict(stored.segments)
+        arrival = _Arrival(visitor.visitor_id, stored, segments, enrich)
+        for event in visitor.events:
+            self._received += 1
+            if isinstance(event, ConversionEvent):
+                self._add_conversion(arrival, event.data)
+            else:
+                self._add_exposure(arrival, event.data)
+        return len(visitor.events)
+
+    def _stored(self, visitor_id: str) -> _Visitor:
+        stored = self._visitors.get(visitor_id)
+        if stored is None:
+            stored = self._visitors[visitor_id] = _Visitor()
+            self._visitor_count += 1
+        return stored
+
+    def _add_exposure(self, arrival: _Arrival, data: ExposureData) -> None:
+        stored, shown = arrival.stored, (data.experience_id, data.variation_id)
+        stored.bucketing[data.experience_id] = data.variation_id
+        if arrival.enrich and shown in stored.shown:
+            return
+        stored.shown.add(shown)
+        self._shown[shown] += 1
+        self._keep(Exposure(arrival.visitor_id, *shown, arrival.segments))
+
+    def _add_conversion(self, arrival: _Arrival, data: ConversionData) -> None:
+        bucketing = dict(data.bucketing_data or {})
+        arrival.stored.bucketing.update(bucketing)
+        if arrival.enrich:
+            bucketing = dict(arrival.stored.bucketing)
+        goal_data: dict[str, object] = {item.key: item.value for item in data.goal_data or ()}
+        if "transactionId" in goal_data:
+            self._transaction_ids[str(goal_data["transactionId"])] = None
+        for credited in _credited(data.goal_id, bucketing):
+            self._goals.setdefault(credited, _Sum()).add(goal_data)
+        self._keep(Conversion(arrival.visitor_id, data.goal_id, goal_data, bucketing, arrival.segments))
+
+    def _keep(self, event: Exposure | Conversion) -> None:
+        self._recorded += 1
+        self._events.append(event)
+
+
+def _given(visitor: TrackedVisitor) -> dict[str, object]:
+    if visitor.segments is None:
+        return {}
+    return visitor.segments.model_dump(by_alias=True, exclude_unset=True)
+
+
+def _credited(goal_id: str, bucketing: Mapping[str, str]) -> Iterable[tuple[str, str | None, str | None]]:
+    yield goal_id, None, None
+    for experience_id, variation_id in bucketing.items():
+        yield goal_id, experience_id, variation_id
+
+
+def _decimal(value: object) -> Decimal:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return Decimal()
+    return number if number.is_finite() else Decimal()

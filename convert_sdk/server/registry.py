@@ -1,0 +1,186 @@
+"""What a local Serving API serves, and to whom."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from hashlib import sha256
+from hmac import compare_digest
+from threading import Lock
+from typing import NamedTuple
+
+from convert_sdk._config.wire import Document, read_document
+from convert_sdk._config.wire_experience import Experience
+from convert_sdk._config.wire_project import ScriptSettings
+from convert_sdk.errors import DocumentError
+
+from .record import Record
+
+DEBUG_TOKEN_LIFETIME = 86_400.0
+"""Seconds that a debug token is good for."""
+HIDDEN = ("draft", "paused")
+"""The statuses of experiences that are only served to a debug token."""
+
+
+class Answer(NamedTuple):
+    """A body and its entity tag."""
+
+    body: bytes
+    etag: str
+
+
+class DebugToken(NamedTuple):
+    """A token and the time it ends, in seconds since the epoch."""
+
+    token: str
+    expires_at: float
+
+
+class _Current(NamedTuple):
+    raw: dict[str, object]
+    read: Document
+
+
+class ServedProject:
+    """One project as it is served; `Registry.add` makes it."""
+
+    def __init__(self, document: Mapping[str, object], clock: Callable[[], float]) -> None:
+        read = read_document(document)
+        self.account_id, self.project_id = _identity(read)
+        self.record = Record()
+        """What was tracked; it outlives new documents and restarts of the server."""
+        self._clock = clock
+        self._tokens: dict[str, float] = {}
+        self._current = _Current(deepcopy(dict(document)), read)
+
+    def __repr__(self) -> str:
+        return f"ServedProject({self.account_id}/{self.project_id})"
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether the endpoints without an SDK key are closed."""
+        project = self._current.read.project
+        return bool(project and project.settings and project.settings.disable_default_config)
+
+    def replace(self, document: Mapping[str, object]) -> None:
+        """Serve another document of the same project from now on."""
+        read = read_document(document)
+        if _identity(read) != (self.account_id, self.project_id):
+            raise DocumentError(
+                "$", f"a document of {self.account_id}/{self.project_id}", "another project's"
+            )
+        self._current = _Current(deepcopy(dict(document)), read)
+
+    def issue_debug_token(self) -> DebugToken:
+        """A new token for drafts and paused experiences, good for 24 hours."""
+        issued = DebugToken(secrets.token_urlsafe(24), self._clock() + DEBUG_TOKEN_LIFETIME)
+        self._tokens[issued.token] = issued.expires_at
+        return issued
+
+    def honours(self, token: str | None) -> bool:
+        """Whether `token` was issued for this project and still holds."""
+        return token is not None and self._clock() < self._tokens.get(token, 0.0)
+
+    def config(
+        self, environment: str | None = None, *, debug: bool = False, preview: str | None = None
+    ) -> Answer:
+        """The document with the experiences of `environment`; drafts only for `debug` or as the `preview`."""
+        raw, read = self._current
+        experiences = raw.get("experiences")
+        body = {**raw, "is_debug": debug}
+        if isinstance(experiences, list):
+            body["experiences"] = [
+                experience
+                for experience, known in zip(experiences, read.experiences or (), strict=False)
+                if _runs_in(known, environment)
+                and (debug or known.id == preview or known.status not in HIDDEN)
+            ]
+        return _answer(body)
+
+    def settings(self) -> Answer:
+        """What `/project-settings` says."""
+        project = self._current.read.project
+        settings = project.settings if project else None
+        known = settings.model_dump(by_alias=True, exclude_unset=True) if settings else {}
+        listed = {name: known[name] for name in ScriptSettings.model_fields if name in known}
+        return _answer({"account_id": self.account_id, "project_id": self.project_id, **listed})
+
+
+class Registry:
+    """The projects, SDK keys and secrets of a local Serving API; it may change while it is served.
+
+    `clock` gives seconds since the epoch, for the life of debug tokens.
+
+    >>> registry = Registry()
+    >>> registry.add({"account_id": "1", "project": {"id": "2"}}, sdk_key="1/2")
+    ServedProject(1/2)
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._projects: dict[tuple[str, str], ServedProject] = {}
+        self._keys: dict[str, tuple[ServedProject, str | None]] = {}
+
+    def add(
+        self, document: Mapping[str, object], *, sdk_key: str | None = None, secret: str | None = None
+    ) -> ServedProject:
+        """Serve `document`, under `sdk_key` too where one is given.
+
+        A project that is served already gets the new document and keeps its keys and its record.
+        Raises `DocumentError` where the document does not say whose it is.
+        """
+        if secret is not None and sdk_key is None:
+            raise ValueError("secret: give the sdk_key that it belongs to")
+        project = ServedProject(document, self._clock)
+        with self._lock:
+            known = self._projects.setdefault((project.account_id, project.project_id), project)
+            if known is not project:
+                known.replace(document)
+            if sdk_key is not None:
+                self._keys[sdk_key] = (known, secret or None)
+        return known
+
+    def project(self, account_id: str, project_id: str) -> ServedProject | None:
+        """The project with these ids."""
+        return self._projects.get((account_id, project_id))
+
+    def knows(self, sdk_key: str) -> bool:
+        """Whether this key is registered."""
+        return sdk_key in self._keys
+
+    def unlock(self, sdk_key: str, authorization: str | None) -> ServedProject | None:
+        """The project behind a registered key, if the Authorization header is right.
+
+        A key with a secret needs `Bearer <secret>`; one without needs the header empty or absent.
+        """
+        project, secret = self._keys[sdk_key]
+        given = (authorization or "").strip()
+        if secret is None:
+            return project if given in {"", "Bearer"} else None
+        return project if compare_digest(given.encode(), f"Bearer {secret}".encode()) else None
+
+
+def _identity(read: Document) -> tuple[str, str]:
+    if not read.account_id:
+        raise DocumentError("$.account_id", "the account's id", "nothing")
+    if read.project is None or not read.project.id:
+        raise DocumentError("$.project.id", "the project's id", "nothing")
+    return read.account_id, read.project.id
+
+
+def _runs_in(experience: Experience, environment: str | None) -> bool:
+    """`environment` decides; where it is empty the older list does; without both it runs everywhere."""
+    if not environment:
+        return True
+    if experience.environment:
+        return experience.environment == environment
+    return not experience.environments or environment in experience.environments
+
+
+def _answer(body: object) -> Answer:
+    written = json.dumps(body, separators=(",", ":")).encode()
+    return Answer(written, f'"{sha256(written).hexdigest()[:32]}"')

@@ -1,0 +1,112 @@
+"""A local Serving API on a socket: for a shell, or inside a test's own process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+import uvicorn
+
+from .app import Outage, create_app
+from .registry import Registry
+
+LOOPBACK = "127.0.0.1"
+
+
+class LocalServer:
+    """A Serving API in a thread of this process; `running` makes, starts and stops it.
+
+    What was recorded belongs to the registry and outlives a restart.
+    """
+
+    def __init__(self, registry: Registry, *, port: int = 0) -> None:
+        self.registry = registry
+        self.port = port
+        """The port it listens on; where 0 was asked for, the free one that it found."""
+        self._outage = Outage()
+        self._app = create_app(registry, outage=self._outage)
+        self._running: tuple[_Server, Thread] | None = None
+
+    @property
+    def url(self) -> str:
+        """The endpoint for both configuration and tracking."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def start(self) -> None:
+        """Listen, on the same port as before; returns once connections are accepted."""
+        if self._running is not None:
+            raise RuntimeError("already started")
+        listener = socket.create_server((LOOPBACK, self.port), backlog=1024)
+        self.port = listener.getsockname()[1]
+        server = _Server(_quiet(self._app))
+        thread = Thread(target=server.run_on, args=(listener,), name="convert-local-server", daemon=True)
+        thread.start()
+        server.settled.wait()
+        if not server.started:
+            raise RuntimeError("the server did not start")
+        self._running = (server, thread)
+
+    def stop(self) -> None:
+        """Finish the requests under way and close the port; nothing happens where it is closed."""
+        if self._running is not None:
+            server, thread = self._running
+            server.should_exit = True
+            thread.join()
+            self._running = None
+
+    @contextmanager
+    def failing(self, status: int = 503) -> Iterator[None]:
+        """Answer every request with `status` for as long as the block lasts."""
+        self._outage.status = status
+        try:
+            yield
+        finally:
+            self._outage.status = None
+
+
+@contextmanager
+def running(registry: Registry, *, port: int = 0) -> Iterator[LocalServer]:
+    """A started `LocalServer` on a free port, or on `port`; it stops at the end of the block.
+
+    >>> import httpx
+    >>> registry = Registry()
+    >>> shop = registry.add({"account_id": "1", "project": {"id": "2"}}, sdk_key="1/2")
+    >>> with running(registry) as server:
+    ...     httpx.get(f"{server.url}/config/1/2").json()["project"]
+    {'id': '2'}
+    """
+    server = LocalServer(registry, port=port)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def serve(registry: Registry, *, host: str = LOOPBACK, port: int = 8088) -> None:
+    """Serve until the process is told to stop (Ctrl-C or SIGTERM)."""
+    uvicorn.run(create_app(registry), host=host, port=port, ws="none", lifespan="off", log_level="warning")
+
+
+class _Server(uvicorn.Server):
+    """Says when it accepts connections, or never will."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.settled = Event()
+
+    def run_on(self, listener: socket.socket) -> None:
+        try:
+            self.run([listener])
+        finally:
+            self.settled.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.settled.set()
+
+
+def _quiet(app: object) -> uvicorn.Config:
+    return uvicorn.Config(app, ws="none", lifespan="off", log_config=None, access_log=False)  # type: ignore[arg-type]
