@@ -1,0 +1,134 @@
+"""A real tracking endpoint on loopback that remembers what it was sent."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ssl import SSLContext
+from threading import Condition, Thread
+from types import TracebackType
+from typing import NamedTuple, Self
+
+
+class Received(NamedTuple):
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Answer(NamedTuple):
+    status: int = 200
+    headers: Mapping[str, str] = {}
+    body: bytes = b'{"code": 200, "message": "OK"}'
+
+
+class Collector:
+    """Answers 200, or what `answer` says; only events answered with a 2xx count as received."""
+
+    def __init__(
+        self, answer: Callable[[Received], Answer] = lambda _: Answer(), *, tls: SSLContext | None = None
+    ) -> None:
+        self.answer = answer
+        self.requests: list[Received] = []
+        self.events: list[tuple[str, str]] = []
+        """Visitor id and the event's JSON, in order of arrival."""
+        self.connections = 0
+        self._changed = Condition()
+        self._server = _Server(self)
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self._server.server_address[1]
+
+    @property
+    def url(self) -> str:
+        host = "localhost" if self._scheme == "https" else "127.0.0.1"
+        return f"{self._scheme}://{host}:{self.address[1]}"
+
+    def __enter__(self) -> Self:
+        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def wait_for(self, events: int, timeout: float = 20.0) -> bool:
+        """Whether so many events have arrived in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self.events) >= events, timeout)
+
+    def wait_for_requests(self, count: int, timeout: float = 20.0) -> bool:
+        """Whether so many requests have arrived in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self.requests) >= count, timeout)
+
+    def duplicates(self) -> int:
+        """How many events arrived more than once."""
+        return sum(times - 1 for times in Counter(self.events).values())
+
+    def take(self, received: Received) -> Answer:
+        """Note a request and decide its answer."""
+        answer = self.answer(received)
+        arrived: list[tuple[str, str]] = []
+        if received.method == "POST" and 200 <= answer.status < 300:
+            for visitor in json.loads(received.body)["visitors"]:
+                arrived += [(visitor["visitorId"], json.dumps(event)) for event in visitor["events"]]
+        with self._changed:
+            self.requests.append(received)
+            self.events += arrived
+            self._changed.notify_all()
+        return answer
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+        super().__init__(("127.0.0.1", 0), _Conversation)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that vanish are what these tests are about."""
+
+
+class _Conversation(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def setup(self) -> None:
+        self.server.collector.connections += 1
+        super().setup()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer = self.server.collector.take(Received(self.command, self.path, headers, body))
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status != 304:
+            self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if answer.status not in (204, 304):
+            self.wfile.write(answer.body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's name
+        """Say nothing."""
