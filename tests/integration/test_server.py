@@ -448,9 +448,7 @@ class TestRegistry:
             registry.add(wrong)
         assert caught.value.path == path
 
-    def test_another_project_s_document_changes_nothing(
-        self, shop: ServedProject, http: httpx.Client
-    ) -> None:
+    def test_the_document_of_another_changes_nothing(self, shop: ServedProject, http: httpx.Client) -> None:
         with pytest.raises(DocumentError, match="a document of 100/200, found another project's"):
             shop.replace(document(account_id="300"))
         assert http.get("/config/plain").json()["account_id"] == "100"

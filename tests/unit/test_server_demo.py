@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("starlette", reason="needs the extra server")
+from convert_sdk._config.wire import Document, read_document
+from convert_sdk.server import DEMO_SDK_KEY, demo_document
+
+
+@pytest.fixture(scope="module")
+def shop() -> Document:
+    problems: list[str] = []
+    read = read_document(demo_document(), lambda path, _: problems.append(path))
+    assert problems == []
+    return read
+
+
+def test_its_key_names_it(shop: Document) -> None:
+    assert f"{shop.account_id}/{shop.project.id}" == DEMO_SDK_KEY
+
+
+def test_every_id_points_somewhere(shop: Document) -> None:
+    known = {
+        name: {entity.id for entity in getattr(shop, name)} for name in ("audiences", "locations", "goals")
+    }
+    for experience in shop.experiences:
+        for name, ids in known.items():
+            assert set(getattr(experience, name)) <= ids
+        for variation in experience.variations:
+            assert {change.data.feature_id for change in variation.changes} <= {f.id for f in shop.features}
+    assert set(shop.archived_experiences) <= {experience.id for experience in shop.experiences}
+
+
+def test_keys_and_ids_are_unique(shop: Document) -> None:
+    for name in ("audiences", "locations", "segments", "goals", "features", "experiences"):
+        entities = getattr(shop, name)
+        assert len({entity.id for entity in entities}) == len({entity.key for entity in entities})
+        assert len({entity.key for entity in entities}) == len(entities)
+    variations = [variation.id for experience in shop.experiences for variation in experience.variations]
+    assert len(set(variations)) == len(variations)
+
+
+def test_it_has_a_bit_of_everything(shop: Document) -> None:
+    assert {experience.version > 11 for experience in shop.experiences} == {True, False}
+    assert {"active", "draft", "completed"} == {experience.status for experience in shop.experiences}
+    assert {audience.type for audience in shop.audiences} == {"permanent", "transient"}
+    assert {e.settings.matching_options.audiences for e in shop.experiences} == {"any", "all"}
+    assert {"production", "staging", None} == {experience.environment for experience in shop.experiences}
+    assert [name for name, env in shop.project.environments.items() if env.is_default] == ["production"]
+    types = {variable.type for feature in shop.features for variable in feature.variables}
+    assert types == {"boolean", "integer", "float", "string", "json"}
+    shares = {e.key: sum(v.traffic_allocation for v in e.variations) for e in shop.experiences}
+    assert shares["recommendations"] < 100
+    assert shares["checkout-layout"] == 100
+    assert "revenue" in {goal.type for goal in shop.goals}
