@@ -1,0 +1,165 @@
+"""JavaScript's view of a value: its text, its number, its truth. The reference compares by these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from math import isfinite, isnan, nan
+from typing import Final, final
+
+WHITE_SPACE: Final = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+SAFE_INTEGER: Final = 2**53
+LISTS: Final = (list, tuple, set, frozenset)
+
+_DECIMAL = re.compile(r"[+-]?(?:Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
+_RADIX = re.compile(r"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
+_NUMERIC = re.compile(r"-?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)")
+
+
+@final
+class Missing:
+    """The type of `MISSING`: JavaScript's undefined."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+    def __reduce__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = Missing()
+"""The value of a key that is not there."""
+
+
+def truthy(value: object) -> bool:
+    """JavaScript's truth: empty lists and objects are true."""
+    if value is None or value is False or value is MISSING or value == "":
+        return False
+    if isinstance(value, (int, float, Decimal)):
+        return not (value == 0 or isnan(value))
+    return True
+
+
+def double(value: float | Decimal) -> float:
+    """The number as the only kind JavaScript has; integers beyond 2**53 lose their last digits."""
+    try:
+        return float(value)
+    except (OverflowError, ValueError):  # an integer beyond the range; a signalling NaN
+        return nan if isinstance(value, Decimal) else float("inf") if value > 0 else float("-inf")
+
+
+def js_string(value: object) -> str:
+    """`String(value)`; objects of Python's own become their `str`."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if value is None:
+        return "null"
+    if isinstance(value, (int, float, Decimal)):
+        return _number_text(value)
+    if isinstance(value, LISTS):
+        return ",".join(_leaves(value))
+    if isinstance(value, Mapping):
+        return "[object Object]"
+    return "undefined" if value is MISSING else str(value)
+
+
+def _number_text(value: float | Decimal) -> str:
+    if isinstance(value, int) and -SAFE_INTEGER <= value <= SAFE_INTEGER:
+        return int.__repr__(value)
+    number = double(value)
+    if not isfinite(number):
+        return "NaN" if isnan(number) else "Infinity" if number > 0 else "-Infinity"
+    if number == 0:
+        return "0"
+    sign = "-" if number < 0 else ""
+    mantissa, _, exponent = repr(abs(number)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = whole + fraction
+    point = len(whole) + int(exponent or 0) - (len(digits) - len(digits.lstrip("0")))
+    return sign + _place_point(digits.strip("0"), point)
+
+
+def _place_point(digits: str, point: int) -> str:
+    """The shortest digits, the decimal point after `point` of them, as JavaScript lays them out."""
+    if len(digits) <= point <= 21:
+        return digits.ljust(point, "0")
+    if 0 < point <= 21:
+        return f"{digits[:point]}.{digits[point:]}"
+    if -6 < point <= 0:
+        return "0." + "0" * -point + digits
+    fraction = f".{digits[1:]}" if len(digits) > 1 else ""
+    return f"{digits[0]}{fraction}e{point - 1:+d}"
+
+
+def _leaves(value: object) -> Iterator[str]:
+    """The texts of a list's items, nested lists in their place; a list inside itself is empty."""
+    opened = [id(value)]
+    stack = [_items(value)]
+    while stack:
+        for item in stack[-1]:
+            if isinstance(item, LISTS) and item and id(item) not in opened:
+                opened.append(id(item))
+                stack.append(_items(item))
+                break
+            yield "" if item is None or isinstance(item, LISTS) else js_string(item)
+        else:
+            stack.pop()
+            opened.pop()
+
+
+def _items(value: object) -> Iterator[object]:
+    return iter(value) if isinstance(value, LISTS) else iter(())
+
+
+def js_number(value: object) -> float:
+    """`Number(value)`."""
+    if isinstance(value, (int, float, Decimal)):
+        return double(value)
+    if value is None:
+        return 0.0
+    if value is MISSING:
+        return nan
+    text = js_string(value).strip(WHITE_SPACE)
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    if _RADIX.fullmatch(text):
+        return double(int(text, 0))
+    return nan if text else 0.0
+
+
+def parse_float(text: str) -> float:
+    """`parseFloat(text)`: the longest number the text begins with."""
+    found = _DECIMAL.match(text.lstrip(WHITE_SPACE))
+    return float(found[0]) if found else nan
+
+
+def numeric(value: object) -> float | None:
+    """The number that `less` and `lessEqual` see, None where they see something else.
+
+    Text counts where it is written as people write numbers: `1,234.5`, `-.5`.
+    """
+    if isinstance(value, str):
+        if not _NUMERIC.fullmatch(value):
+            return None
+        if value.startswith("0,"):  # read as a decimal comma; what follows a second point is dropped
+            number = parse_float(value.replace(",", "."))
+        else:
+            number = float(value.replace(",", ""))
+    elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+        number = double(value)
+    else:
+        return None
+    return number if isfinite(number) else None

@@ -1,0 +1,47 @@
+"""Patterns of a document: JavaScript's dialect, a bounded subject and a bounded time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .characters import fold
+from .dialect import SUBJECT_LIMIT, DangerousPattern, InvalidPattern, UnusablePattern, translate
+
+__all__ = ["DangerousPattern", "InvalidPattern", "JsRegex", "UnusablePattern", "compile_pattern"]
+
+TIME_LIMIT: Final = 0.005
+"""Seconds that one search may take."""
+
+
+class JsRegex:
+    """A compiled pattern. `timeouts` counts the searches that were given up."""
+
+    __slots__ = ("_search", "source", "timeouts")
+
+    def __init__(self, source: str) -> None:
+        import regex
+
+        self.source = source
+        self.timeouts = 0
+        try:
+            compiled = regex.compile(translate(source), regex.V0 | regex.ASCII, cache_pattern=False)
+        except (regex.error, RecursionError) as error:
+            raise DangerousPattern(f"pattern is beyond the engine: {error}") from error
+        self._search = compiled.search
+
+    def search(self, text: str) -> bool:
+        """Whether the pattern is found anywhere in the lower-cased text; false where time ran out."""
+        subject = text[:SUBJECT_LIMIT].lower()
+        try:
+            return self._search(fold(subject), timeout=TIME_LIMIT) is not None
+        except TimeoutError:
+            self.timeouts += 1
+            return False
+
+
+def compile_pattern(source: str) -> JsRegex:
+    """Compile one pattern.
+
+    Raises InvalidPattern where JavaScript would, DangerousPattern where it could cost too much.
+    """
+    return JsRegex(source)

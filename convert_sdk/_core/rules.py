@@ -1,0 +1,156 @@
+"""Rule sets: an OR of ANDs of OR_WHENs of conditions, compiled once and walked as tuples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from .javascript import MISSING, js_string, truthy
+from .operators import OPERATORS, VALUELESS, Test, always, compile_test, never
+from .problem import Report, ignore
+
+EXCLUSION = "bucketed_into_experience_key"
+
+
+class Condition:
+    """One leaf of a rule set: the visitor's value of `key` is put to `test`.
+
+    A leaf that is not as it should be keeps a `test` that never matches. `path` is its place in
+    the document.
+    """
+
+    __slots__ = ("comparand", "key", "match_type", "negated", "path", "rule_type", "test")
+
+    def __init__(self, leaf: Mapping[str, object], path: str, test: Test) -> None:
+        match_type, negated = _matching(leaf)
+        self.key = _text(leaf.get("key"))
+        self.match_type = _text(match_type)
+        self.comparand = leaf.get("value")
+        self.negated = negated is True
+        self.rule_type = _text(leaf.get("rule_type"))
+        self.path = path
+        self.test = test
+
+    def __repr__(self) -> str:
+        return f"Condition({self.key!r} {'not ' * self.negated}{self.match_type} {self.comparand!r})"
+
+
+AnyOf = tuple[Condition, ...]
+AllOf = tuple[AnyOf, ...]
+Rules = tuple[AllOf, ...]
+"""Matches where in one of them every group has a condition that matches."""
+
+
+class Exclusion(NamedTuple):
+    """The leaf that decides a whole audience by another experience's decision."""
+
+    experience_key: str
+    negated: bool
+
+
+def matches(rules: Rules, data: Mapping[str, object]) -> bool:
+    """Whether the data satisfies the rules; no rules match nothing."""
+    get = data.get
+    for all_of in rules:
+        for any_of in all_of:
+            for condition in any_of:
+                if condition.test(get(condition.key, MISSING)):
+                    break
+            else:
+                break
+        else:
+            return True
+    return False
+
+
+def matches_rule_set(rule_set: object, data: object) -> bool:
+    """Whether the data satisfies a rule set as it stands in a document.
+
+    What is malformed never matches; nothing raises.
+
+    >>> leaf = {"key": "country", "matching": {"match_type": "equals", "negated": False}, "value": "DE"}
+    >>> matches_rule_set({"OR": [{"AND": [{"OR_WHEN": [leaf]}]}]}, {"country": "de"})
+    True
+    """
+    facts = as_data(data)
+    return facts is not None and matches(compile_rules(rule_set, "$", ignore), facts)
+
+
+def as_data(value: object) -> Mapping[str, object] | None:
+    """What rules are asked about: objects as they are, lists by index; None where nothing can match."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, (list, tuple)):
+        return {str(index): item for index, item in enumerate(value)}
+    return None
+
+
+def compile_rules(rule_set: object, path: str, report: Report) -> Rules:
+    """Compile a rule set of a document; what can never match is reported."""
+    blocks = (
+        tuple(
+            tuple(_condition(leaf, place, report) for leaf, place in _members(any_of, "OR_WHEN", at, report))
+            for any_of, at in _members(all_of, "AND", where, report)
+        )
+        for all_of, where in _members(rule_set, "OR", path, report)
+    )
+    return tuple(all_of for all_of in blocks if all_of)
+
+
+def _members(level: object, name: str, path: str, report: Report) -> Iterator[tuple[object, str]]:
+    members = level.get(name) if isinstance(level, Mapping) else None
+    if not isinstance(members, list) or not members:
+        report(path, f"expected an object with a list {name} that is not empty; this part never matches")
+        return
+    for index, member in enumerate(members):
+        yield member, f"{path}.{name}[{index}]"
+
+
+def _condition(leaf: object, path: str, report: Report) -> Condition:
+    fields: Mapping[str, object] = leaf if isinstance(leaf, Mapping) else {}
+    try:
+        test = _test(fields)
+    except ValueError as error:
+        report(path, f"{error}; the condition never matches")
+        test = never
+    else:
+        if not isinstance(fields.get("key"), str):
+            report(path, "expected a key; a condition without one is answered only from request facts")
+            test = always if test(MISSING) else never
+    return Condition(fields, path, test)
+
+
+def _test(leaf: Mapping[str, object]) -> Test:
+    """The test of a leaf; raises ValueError with what is wrong with it."""
+    match_type, negated = _matching(leaf)
+    if not isinstance(match_type, str) or not isinstance(negated, bool):
+        raise ValueError("expected matching with a text match_type and a boolean negated")
+    if "value" not in leaf and match_type not in VALUELESS:
+        raise ValueError(f"expected a value, which {match_type} compares with")
+    test = compile_test(match_type, leaf.get("value"), negated)
+    if test is None:
+        raise ValueError(f"unknown match_type {match_type!r}, expected one of {', '.join(OPERATORS)}")
+    return test
+
+
+def _matching(leaf: Mapping[str, object]) -> tuple[object, object]:
+    matching = leaf.get("matching")
+    return (
+        (matching.get("match_type"), matching.get("negated"))
+        if isinstance(matching, Mapping)
+        else (None, None)
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def first_exclusion(rule_set: object) -> Exclusion | None:
+    """The first leaf of a rule set that asks for a decision of another experience, wherever it stands."""
+    for all_of, _ in _members(rule_set, "OR", "", ignore):
+        for any_of, _ in _members(all_of, "AND", "", ignore):
+            for leaf, _ in _members(any_of, "OR_WHEN", "", ignore):
+                if isinstance(leaf, Mapping) and leaf.get("rule_type") == EXCLUSION:
+                    return Exclusion(js_string(leaf.get("value", MISSING)), truthy(_matching(leaf)[1]))
+    return None
