@@ -1,0 +1,169 @@
+"""Lists that fetch themselves page by page, without losing or repeating an item."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from convert_sdk.commerce._call import Call
+from convert_sdk.errors import ServerError
+
+if TYPE_CHECKING:
+    from convert_sdk.commerce._sender import AsyncSender, Sender
+
+T = TypeVar("T")
+_STALE_PAGES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page: its items and what the envelope around them said (None where it said nothing)."""
+
+    items: tuple[T, ...]
+    total_count: int | None = None
+    limit: int | None = None
+    skip: int | None = None
+    next: str | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """What to list.
+
+    `following` gives the call after a page, `until` names the parameter that fixes the upper bound in
+    time at the first page, `largest` is the greatest page size the API takes.
+    """
+
+    first: Call[Page[T]]
+    following: Callable[[Call[Page[T]], Page[T]], Call[Page[T]] | None]
+    until: str | None = None
+    largest: int | None = None
+
+    def opening(self, now: float, at_most: int | None = None) -> Call[Page[T]]:
+        """The first call, with its upper bound fixed and no larger a page than `at_most` needs."""
+        query = dict(self.first.query)
+        if self.until:
+            query.setdefault(self.until, int(now))
+        if at_most and self.largest:
+            query.setdefault("limit", min(at_most, self.largest))
+        return replace(self.first, query=query)
+
+
+def by_offset(call: Call[Page[T]], page: Page[T]) -> Call[Page[T]] | None:
+    """The next `skip`, until `totalCount` is reached or a page is empty; a plain array is one page."""
+    skip = int(call.query.get("skip", 0)) + len(page)
+    if not page.items or page.skip is None or (page.total_count is not None and skip >= page.total_count):
+        return None
+    return replace(call, query={**call.query, "skip": skip})
+
+
+def by_link(call: Call[Page[T]], page: Page[T]) -> Call[Page[T]] | None:
+    """The page's own `next` link, until there is none."""
+    return replace(call, query={}, link=page.next) if page.next else None
+
+
+class Walk(Generic[T]):
+    """One pass over a listing: `call` is due, `take` hears its page; None when all is read."""
+
+    def __init__(self, listing: Listing[T], now: float, at_most: int | None = None) -> None:
+        self.call: Call[Page[T]] | None = listing.opening(now, at_most)
+        self._following = listing.following
+        self._seen: set[object] = set()
+        self._last: tuple[T, ...] = ()
+        self._stale = 0
+
+    def take(self, page: Page[T]) -> Page[T]:
+        """`page` without the items seen before; sets the next `call`."""
+        assert self.call is not None  # noqa: S101 - only called with the answer to `call`
+        fresh = tuple(item for item in page.items if self._is_new(item))
+        repeated = page.items == self._last or not fresh
+        self._stale = self._stale + 1 if page.items and repeated else 0
+        if self._stale >= _STALE_PAGES:
+            raise ServerError(f"{self.call} repeats its pages: the paging parameters have no effect")
+        self._last = page.items
+        self.call = self._following(self.call, page)
+        return replace(page, items=fresh)
+
+    def _is_new(self, item: T) -> bool:
+        key: object = getattr(item, "id", None)
+        if key is None:
+            return True
+        known = key in self._seen
+        self._seen.add(key)
+        return not known
+
+
+class Pages(Generic[T]):
+    """All items of a list, fetched page by page as they are read; each iteration starts anew."""
+
+    def __init__(self, sender: Sender, listing: Listing[T]) -> None:
+        self._sender = sender
+        self._listing = listing
+
+    def __iter__(self) -> Iterator[T]:
+        return self._items(None)
+
+    def pages(self) -> Iterator[Page[T]]:
+        """The pages with their envelopes, without items an earlier page had."""
+        return self._pages(None)
+
+    def first(self, count: int) -> list[T]:
+        """The first `count` items, with no more requests than they need."""
+        return list(itertools.islice(self._items(_counted(count)), count))
+
+    def _items(self, at_most: int | None) -> Iterator[T]:
+        for page in self._pages(at_most):
+            yield from page
+
+    def _pages(self, at_most: int | None) -> Iterator[Page[T]]:
+        walk = Walk(self._listing, self._sender.now(), at_most)
+        while walk.call:
+            yield walk.take(self._sender.run(walk.call))
+
+
+class AsyncPages(Generic[T]):
+    """All items of a list for `async for`, fetched page by page; each iteration starts anew."""
+
+    def __init__(self, sender: AsyncSender, listing: Listing[T]) -> None:
+        self._sender = sender
+        self._listing = listing
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self._items(None)
+
+    def pages(self) -> AsyncIterator[Page[T]]:
+        """The pages with their envelopes, without items an earlier page had."""
+        return self._pages(None)
+
+    async def first(self, count: int) -> list[T]:
+        """The first `count` items, with no more requests than they need."""
+        items: list[T] = []
+        async for page in self._pages(_counted(count)):
+            items.extend(page)
+            if len(items) >= count:
+                break
+        return items[:count]
+
+    async def _items(self, at_most: int | None) -> AsyncIterator[T]:
+        async for page in self._pages(at_most):
+            for item in page:
+                yield item
+
+    async def _pages(self, at_most: int | None) -> AsyncIterator[Page[T]]:
+        walk = Walk(self._listing, self._sender.now(), at_most)
+        while walk.call:
+            yield walk.take(await self._sender.run(walk.call))
+
+
+def _counted(count: int) -> int:
+    if count < 1:
+        raise ValueError(f"first({count}): ask for at least one item")
+    return count

@@ -1,0 +1,108 @@
+"""Answers that are no success, as errors that say what happened and give nothing away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pydantic
+
+from convert_sdk.commerce._call import Answer
+from convert_sdk.errors import (
+    AuthError,
+    ConnectorError,
+    NotFoundError,
+    RateLimitedError,
+    ServerError,
+    ValidationError,
+)
+
+_LONGEST_DETAIL = 500
+_BY_STATUS: Mapping[int, type[ConnectorError]] = {
+    401: AuthError,
+    403: AuthError,
+    404: NotFoundError,
+    429: RateLimitedError,
+}
+
+
+def never_refused(_: object) -> bool:
+    """No body turns a 2xx into a refusal."""
+    return False
+
+
+def problem_of(call: str, answer: Answer, secrets: tuple[str, ...], refused: object) -> ConnectorError | None:
+    """The error `answer` is, None for a success; a 2xx is one unless its body is `refused`."""
+    status = answer.status
+    payload = _payload(answer)
+    if 200 <= status < 300 and not (callable(refused) and refused(payload)):
+        return None
+    detail = scrubbed(_message(payload), secrets) or None
+    hint = _redirect_hint(answer) if 300 <= status < 400 else ""
+    told = f": {detail}" if detail else ""
+    kind = _BY_STATUS.get(status, ServerError if status >= 500 else ValidationError)
+    message = f"{call} answered {status}{hint}{told}"
+    return kind(message, status=status, request_id=_request_id(answer), detail=detail)
+
+
+def unreadable(call: str, answer: Answer, error: ValueError, secrets: tuple[str, ...]) -> ServerError:
+    """The error for a success whose body is not what it should be; names the place, never the value."""
+    kind = answer.headers.get("content-type", "no content type").split(";")[0]
+    if isinstance(error, pydantic.ValidationError):
+        where = f"{answer.status}, but {place_of(error)}"
+    else:
+        where = f"{answer.status} with {kind} that is not the JSON expected"
+    message = scrubbed(f"{call} answered {where}", secrets)
+    return ServerError(message, status=answer.status, request_id=_request_id(answer))
+
+
+def place_of(error: ValueError) -> str:
+    """Where a JSON document is not what it should be, and why; never its values."""
+    if not isinstance(error, pydantic.ValidationError):
+        return "not JSON"
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    path = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in first["loc"])
+    return f"${path}: {first['msg']}"
+
+
+def scrubbed(text: str, secrets: tuple[str, ...]) -> str:
+    """`text` on one line and not too long, each secret in it replaced."""
+    for secret in secrets:
+        text = text.replace(secret, "***") if secret else text
+    return " ".join(text.split())[:_LONGEST_DETAIL]
+
+
+def _request_id(answer: Answer) -> str | None:
+    return answer.headers.get("x-request-id") or None
+
+
+def _redirect_hint(answer: Answer) -> str:
+    target = answer.headers.get("location", "").split("?")[0]
+    return f" (to {target or 'nowhere'}; redirects are not followed: the key stays at its address)"
+
+
+def _payload(answer: Answer) -> object:
+    try:
+        return answer.json()
+    except ValueError:
+        text = answer.body[: 4 * _LONGEST_DETAIL].decode(errors="replace").strip()
+        return "" if text.startswith("<") else text
+
+
+def _message(payload: object) -> str:
+    """The human-readable part of any of the error shapes in use."""
+    if isinstance(payload, str):
+        return payload
+    if isinstance(payload, Mapping):
+        found = (
+            _message(payload[key]) for key in ("message", "error", "errors", "general") if payload.get(key)
+        )
+        return next((text for text in found if text), "") or _first_text(payload)
+    if isinstance(payload, Sequence):
+        return "; ".join(text for text in map(_message, payload) if text)
+    return ""
+
+
+def _first_text(payload: Mapping[str, object]) -> str:
+    """`{"errors": {"email": ["is taken"]}}` names the field that is wrong."""
+    told = ((key, value) for key, value in payload.items() if isinstance(value, list))
+    return "; ".join(f"{key}: {_message(value)}" for key, value in told if _message(value))

@@ -1,0 +1,192 @@
+"""What a store's JSON means in Python, and what Python values become on its wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Self, TypeAlias, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+T = TypeVar("T")
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+Id: TypeAlias = int | str
+Time: TypeAlias = int | datetime
+
+
+class Record(BaseModel):
+    """One frozen record of a store; `raw` is the JSON object it was read from, unknown keys included.
+
+    Its `repr` leaves out everything that names a person or opens a door.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True
+    )
+    _raw: Mapping[str, object] = PrivateAttr(default_factory=dict)
+
+    @property
+    def raw(self) -> Mapping[str, object]:
+        """The JSON object as it came, money as `Decimal`."""
+        return self._raw
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        return (each for each in super().__repr_args__() if each[1] not in (None, ()))
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_raw(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if data == []:  # how some back ends spell an empty object
+            data = {}
+        record = handler(data)
+        if isinstance(data, Mapping):
+            record._raw = dict(data)
+        return record
+
+
+def _moment(value: object) -> datetime | None:
+    """None, "", 0 and the year 1 mean "not yet"; Unix seconds and RFC 3339 become aware UTC."""
+    if isinstance(value, datetime):
+        return _aware(value).astimezone(UTC)
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if not value or (isinstance(value, str) and value.startswith("0001-01-01")):
+        return None
+    try:
+        if isinstance(value, int | Decimal) and not isinstance(value, bool):
+            return datetime.fromtimestamp(float(value), UTC)
+        if isinstance(value, str):
+            read = datetime.fromisoformat(value)
+            return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise ValueError("expected Unix seconds or an RFC 3339 time")
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ", ".join(_text(each) or "" for each in value)
+    return str(value) if isinstance(value, Decimal) else json.dumps(value, default=str)
+
+
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Text = Annotated[str | None, BeforeValidator(_text)]
+Personal = Annotated[str | None, BeforeValidator(_text), Field(repr=False)]
+Money = Annotated[Decimal | None, BeforeValidator(lambda value: None if value == "" else value)]
+MaybeId = Annotated[int | str | None, BeforeValidator(lambda value: value or None)]
+Many = Annotated[tuple[T, ...], BeforeValidator(lambda value: () if value is None else value)]
+
+
+def read_json(body: bytes) -> object:
+    """The JSON in `body`, its fractions as `Decimal`; ValueError if it is none."""
+    try:
+        return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def write_json(value: object) -> bytes:
+    """Compact UTF-8 JSON of what `encode` gives."""
+    return json.dumps(encode(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def encode(value: object) -> Json:
+    """`value` as JSON: records by their wire names, money as a number, times as RFC 3339."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Decimal):
+        return _number(value)
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, Record):
+        return _encode_record(value)
+    if isinstance(value, Mapping):
+        return {str(key): encode(each) for key, each in value.items()}
+    if isinstance(value, Sequence | frozenset) and not isinstance(value, bytes):
+        return [encode(each) for each in value]
+    raise TypeError(f"{type(value).__name__} has no JSON form here")
+
+
+def _encode_record(record: Record) -> Json:
+    given = {
+        info.serialization_alias or info.alias or name: getattr(record, name)
+        for name, info in type(record).model_fields.items()
+        if name in record.model_fields_set
+    }
+    return {key: encode(each) for key, each in given.items() if each is not None}
+
+
+def _number(value: Decimal) -> int | float:
+    if not value.is_finite():
+        raise ValueError("an amount must be a finite number")
+    if value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    if Decimal(repr(number)) != value:
+        raise ValueError("an amount has more digits than a JSON number carries")
+    return number
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("a naive datetime could mean any time zone: give it one, e.g. tzinfo=UTC")
+    return value
+
+
+def unix_seconds(value: Time) -> int:
+    """Unix seconds of an aware datetime (rounded down) or of an int, which they already are."""
+    if isinstance(value, datetime):
+        return int(_aware(value).timestamp() // 1)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"a time is an aware datetime or Unix seconds, not {type(value).__name__}")
+    return value
+
+
+def rfc3339(value: datetime) -> str:
+    """`2026-05-26T12:00:00.000Z`: UTC with milliseconds; a naive datetime raises ValueError."""
+    if not isinstance(value, datetime):
+        raise TypeError(f"a time is an aware datetime, not {type(value).__name__}")
+    return _aware(value).astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def fields_of(given: Mapping[str, object], allowed: type, *, clearing: bool) -> dict[str, object]:
+    """`given` keyword fields under their wire names.
+
+    TypeError for a name `allowed` (a TypedDict) does not have, ValueError for None, and for an empty
+    value unless `clearing` is possible.
+    """
+    known = allowed.__annotations__
+    for name, value in given.items():
+        if name not in known:
+            raise TypeError(f"unknown field {name!r}; known are {', '.join(sorted(known))}")
+        if value is None:
+            raise ValueError(f"{name}=None says nothing: leave the field out")
+        if not clearing and not isinstance(value, bool | int | Decimal | float) and not value:
+            raise ValueError(f"{name} is empty: an update sets only non-empty fields, it cannot clear one")
+    return {to_camel(name): value for name, value in given.items()}
+
+
+def required(**fields: object) -> None:
+    """ValueError for a required text that is missing or blank."""
+    for name, value in fields.items():
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"{name} is required and must not be blank")

@@ -1,0 +1,42 @@
+"""Connect to a website's store: its API, and the webhooks it sends.
+
+>>> client = WebsiteClient("shop.example.com", "api-key", app="MyApp/1.0.1")
+>>> new_orders = client.orders.list(created_at_min=1_700_000_000)  # nothing is sent until it is read
+"""
+
+from convert_sdk.commerce.website.client import AsyncWebsiteClient, WebsiteClient
+from convert_sdk.commerce.website.models import (
+    Booking,
+    Contact,
+    FormSubmission,
+    Member,
+    MemberGroup,
+    Order,
+    OrderStatus,
+    Product,
+    SsoToken,
+    SubscriberList,
+    Webhook,
+    WebsiteRef,
+)
+from convert_sdk.commerce.website.parts import (
+    Address,
+    Category,
+    FieldValue,
+    Fulfillment,
+    NameValue,
+    OrderItem,
+    OrderNote,
+    ProductOption,
+    ProductVariant,
+    Subscription,
+    Tax,
+)
+from convert_sdk.commerce.website.paths import WebsitePaths
+
+__all__ = [
+    "Address", "AsyncWebsiteClient", "Booking", "Category", "Contact", "FieldValue", "FormSubmission",
+    "Fulfillment", "Member", "MemberGroup", "NameValue", "Order", "OrderItem", "OrderNote", "OrderStatus",
+    "Product", "ProductOption", "ProductVariant", "SsoToken", "SubscriberList", "Subscription", "Tax",
+    "Webhook", "WebsiteClient", "WebsitePaths", "WebsiteRef",
+]  # fmt: skip

@@ -1,0 +1,54 @@
+"""What the resources of the Website API share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from convert_sdk.commerce._call import Answer, Call, Resource, S_co
+from convert_sdk.commerce._pages import Listing, Page, by_offset
+from convert_sdk.commerce._wire import Many, Record
+from convert_sdk.commerce.website.paths import WebsitePaths
+
+T = TypeVar("T", bound=Record)
+LARGEST_PAGE = 50
+
+
+class WebsiteResource(Resource[S_co]):
+    """A group of operations at the addresses of a path table."""
+
+    def __init__(self, sender: S_co, paths: WebsitePaths) -> None:
+        super().__init__(sender)
+        self._paths = paths
+
+
+class _Envelope(Record, Generic[T]):
+    items: Many[T] = ()
+    total_count: int | None = None
+    limit: int | None = None
+    skip: int | None = None
+
+
+def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
+    """A parser for an envelope of `model`, or for a plain array, which is all there is."""
+    envelope: type[_Envelope[T]] = _Envelope[model]  # type: ignore[valid-type]  # known at run time only
+
+    def parse(answer: Answer) -> Page[T]:
+        payload = answer.json()
+        if isinstance(payload, list):
+            items = envelope.model_validate({"items": payload}).items
+            return Page(items, total_count=len(items))
+        read = envelope.model_validate(payload)
+        return Page(read.items, read.total_count, read.limit, read.skip or 0)
+
+    return parse
+
+
+def by_skip(call: Call[Page[T]], *, until: str | None = None) -> Listing[T]:
+    """A listing paged by `skip`; its `limit` and `skip` are checked before anything is sent."""
+    limit, skip = call.query.get("limit", 1), call.query.get("skip", 0)
+    if not 1 <= int(limit) <= LARGEST_PAGE:
+        raise ValueError(f"limit={limit}: expected 1 to {LARGEST_PAGE}")
+    if int(skip) < 0:
+        raise ValueError(f"skip={skip}: expected 0 or more")
+    return Listing(call, by_offset, until=until, largest=LARGEST_PAGE)

@@ -1,0 +1,101 @@
+"""The Website API: contacts, members, products, orders, forms, bookings, lists and webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Generic
+
+from convert_sdk.commerce._call import S_co
+from convert_sdk.commerce._exchange import DEFAULT_HTTP, Endpoint, Http
+from convert_sdk.commerce._sender import (
+    AsyncSender,
+    AsyncSession,
+    Sender,
+    Session,
+    key,
+    origin_url,
+    user_agent,
+)
+from convert_sdk.commerce.website.paths import DEFAULT_PATHS, WebsitePaths
+from convert_sdk.commerce.website.people import Contacts, MemberGroups, Members, SubscriberLists
+from convert_sdk.commerce.website.shop import Orders, Products
+from convert_sdk.commerce.website.site import Bookings, FormSubmissions, Webhooks
+
+
+class _Website(Generic[S_co]):
+    """The resources, over either sender."""
+
+    def __init__(self, sender: S_co, site: str, paths: WebsitePaths) -> None:
+        self._sender = sender
+        self.site = site
+        self.contacts = Contacts(sender, paths)
+        self.members = Members(sender, paths)
+        self.member_groups = MemberGroups(sender, paths)
+        self.subscriber_lists = SubscriberLists(sender, paths)
+        self.products = Products(sender, paths)
+        self.orders = Orders(sender, paths)
+        self.form_submissions = FormSubmissions(sender, paths)
+        self.bookings = Bookings(sender, paths)
+        self.webhooks = Webhooks(sender, paths)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.site!r})"
+
+
+class WebsiteClient(_Website[Sender], Session):
+    """A website's API at `domain` (`shop.example.com`), with the key from its settings.
+
+    `app` (`MyApp/1.0.1`) leads the User-Agent the API asks for, `paths` corrects addresses, `http` sets
+    time-outs, retries and extra headers.
+
+    >>> WebsiteClient("shop.example.com", "key", app="MyApp/1.0.1")
+    WebsiteClient('shop.example.com')
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        api_key: str,
+        *,
+        app: str | None = None,
+        paths: WebsitePaths = DEFAULT_PATHS,
+        http: Http = DEFAULT_HTTP,
+    ) -> None:
+        super().__init__(Sender(_endpoint(domain, api_key, app), http), _site(domain), paths)
+
+
+class AsyncWebsiteClient(_Website[AsyncSender], AsyncSession):
+    """`WebsiteClient` for asyncio: the same operations awaited, the same lists with `async for`.
+
+    >>> AsyncWebsiteClient("shop.example.com", "key")
+    AsyncWebsiteClient('shop.example.com')
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        api_key: str,
+        *,
+        app: str | None = None,
+        paths: WebsitePaths = DEFAULT_PATHS,
+        http: Http = DEFAULT_HTTP,
+    ) -> None:
+        super().__init__(AsyncSender(_endpoint(domain, api_key, app), http), _site(domain), paths)
+
+
+def _site(domain: str) -> str:
+    return origin_url("domain", domain).split("://", 1)[1]
+
+
+def _endpoint(domain: str, api_key: str, app: str | None) -> Endpoint:
+    headers = {
+        "Authorization": f"Bearer {key('api_key', api_key)}",
+        "User-Agent": user_agent(app),
+        "Accept": "application/json",
+    }
+    return Endpoint(f"{origin_url('domain', domain)}/api/site", headers, (api_key,), refused=_refused)
+
+
+def _refused(payload: object) -> bool:
+    """`{"success": false, …}` is a refusal whatever the status says."""
+    return isinstance(payload, Mapping) and payload.get("success") is False

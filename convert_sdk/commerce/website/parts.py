@@ -1,0 +1,125 @@
+"""The parts that the records of the Website API are made of."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from convert_sdk.commerce._wire import Id, Many, MaybeId, Moment, Money, Personal, Record, Text
+
+
+class NameValue(Record):
+    """A name and its value; a value that is no text is spelt as one."""
+
+    name: Text = None
+    value: Personal = None
+
+
+class FieldValue(Record):
+    """A field of a form or checkout and what was entered."""
+
+    field: Text = None
+    value: Personal = None
+
+
+class Address(Record):
+    """A billing or shipping address."""
+
+    name: Personal = None
+    phone: Personal = None
+    company_name: Personal = None
+    company_id: Personal = None
+    country: Text = None
+    state: Text = None
+    city: Personal = None
+    zip_code: Personal = None
+    address: Personal = None
+    address2: Personal = Field(default=None, alias="address2")
+
+
+class Category(Record):
+    """A product category; `parent_category` is 0 at the root."""
+
+    id: MaybeId = None
+    name: Text = None
+    url: Text = None
+    parent_category: Id | None = None
+
+
+class ProductOption(Record):
+    """A choice a product offers, such as its material."""
+
+    name: Text = None
+    values: Many[str] = ()
+    advanced: bool | None = None
+
+
+class ProductVariant(Record):
+    """One sellable form of a product."""
+
+    options: Many[str] = ()
+    price: Money = None
+    on_sale: bool | None = None
+    regular_price: Money = None
+    sale_price: Money = None
+    quantity: int | None = None
+    sku: Text = None
+    weight: Money = None
+
+
+class Subscription(Record):
+    """How a subscription product renews."""
+
+    cycles: int | None = None
+    period: int | None = None
+    period_unit: Text = None
+
+
+class Tax(Record):
+    """A tax on an order; `applied_to_items` are positions in its items."""
+
+    name: Text = None
+    total: Money = None
+    apply_to_shipping: bool | None = None
+    rate: Money = None
+    type: Text = None
+    applied_to_items: Many[int] = ()
+
+
+class OrderItem(Record):
+    """A line of an order; `total` is for the whole line, not for one piece."""
+
+    id: MaybeId = None
+    name: Text = None
+    url: Text = None
+    product_id: MaybeId = None
+    type: Text = None
+    sku: Text = None
+    quantity: int | None = None
+    total: Money = None
+    weight: Money = None
+    width: Money = None
+    height: Money = None
+    length: Money = None
+    shipping_required: bool | None = None
+    variation: Many[NameValue] = ()
+    additions: Many[NameValue] = ()
+    images: Many[str] = ()
+
+
+class OrderNote(Record):
+    """A private note on an order."""
+
+    time: Moment = None
+    value: Personal = None
+
+
+class Fulfillment(Record):
+    """How an order was sent.
+
+    >>> Fulfillment(courier="UPS", tracking_no="123").courier
+    'UPS'
+    """
+
+    courier: Text = None
+    tracking_no: Personal = None
+    tracking_url: Personal = None

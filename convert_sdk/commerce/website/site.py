@@ -1,0 +1,84 @@
+"""Form submissions, bookings and webhook subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from convert_sdk.commerce._call import Call, S_co, array, call, listing, nothing, one, operation, query
+from convert_sdk.commerce._pages import Listing
+from convert_sdk.commerce._wire import Id, Time, required, unix_seconds
+from convert_sdk.commerce.website._resource import WebsiteResource, by_skip, page_of
+from convert_sdk.commerce.website.models import Booking, FormSubmission, Topic, Webhook
+
+
+class FormSubmissions(WebsiteResource[S_co]):
+    """`client.form_submissions`"""
+
+    @listing
+    def list(
+        self,
+        *,
+        received_min: Time | None = None,
+        received_max: Time | None = None,
+        limit: int | None = None,
+        skip: int | None = None,
+    ) -> Listing[FormSubmission]:
+        """All submissions, or those received between two times (inclusive); the end is now by default.
+
+        The address of this operation is a guess: see `WebsitePaths.list_form_submissions`.
+        """
+        given = _between(received_min, received_max) | query(limit=limit, skip=skip)
+        return by_skip(
+            replace(call(self._paths.list_form_submissions, page_of(FormSubmission)), query=given), until="to"
+        )
+
+
+class Bookings(WebsiteResource[S_co]):
+    """`client.bookings`"""
+
+    @listing
+    def list(
+        self,
+        *,
+        start_min: Time | None = None,
+        start_max: Time | None = None,
+        event_id: Id | None = None,
+        limit: int | None = None,
+        skip: int | None = None,
+    ) -> Listing[Booking]:
+        """All bookings, those that start between two times (inclusive), or those of one event."""
+        given = _between(start_min, start_max) | query(eventId=event_id, limit=limit, skip=skip)
+        return by_skip(replace(call(self._paths.list_bookings, page_of(Booking)), query=given))
+
+
+class Webhooks(WebsiteResource[S_co]):
+    """`client.webhooks`"""
+
+    @operation
+    def list(self) -> Call[tuple[Webhook, ...]]:
+        """All subscriptions, with their secrets."""
+        return call(self._paths.list_webhooks, array(Webhook))
+
+    @operation
+    def create(self, target: str, events: Sequence[Topic], *, secret: str) -> Call[Webhook]:
+        """Have `events` sent to the URL `target`, signed with `secret`.
+
+        The API would take a subscription without a secret; its deliveries could not be trusted.
+        """
+        required(target=target, secret=secret)
+        if isinstance(events, str) or not events:
+            raise ValueError("events: expected at least one topic, in a list")
+        body = {"target": target, "secret": secret, "events": [*events]}
+        return replace(call(self._paths.create_webhook, one(Webhook)), body=body, secrets=(secret,))
+
+    @operation
+    def delete(self, webhook_id: Id) -> Call[None]:
+        """Delete a subscription; NotFoundError if there is none."""
+        return call(self._paths.delete_webhook, nothing, id=webhook_id)
+
+
+def _between(first: Time | None, last: Time | None) -> dict[str, str | int | bool]:
+    return {
+        name: unix_seconds(moment) for name, moment in (("from", first), ("to", last)) if moment is not None
+    }

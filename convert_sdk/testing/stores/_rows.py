@@ -1,0 +1,43 @@
+"""Rows of a fake store: looked up, checked and filtered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from convert_sdk.testing.stores._local import Ask, Refusal
+
+JsonObject = dict[str, object]
+
+
+def checked(body: Mapping[str, object], allowed: set[str], required: tuple[str, ...]) -> Mapping[str, object]:
+    """`body`; Refusal for an unknown field, or without a required one."""
+    if unknown := sorted(set(body) - allowed):
+        raise Refusal(400, f"Unknown field: {unknown[0]}")
+    if missing := [name for name in required if not body.get(name)]:
+        raise Refusal(400, f"{missing[0]} is required")
+    return body
+
+
+def found(table: Mapping[int, JsonObject], ask: Ask) -> JsonObject:
+    """The row an address names; Refusal if there is none."""
+    number = ask.ids["id"]
+    row = table.get(int(number)) if number.isdecimal() else None
+    if row is None:
+        raise Refusal(404, "Not found")
+    return row
+
+
+def within(ask: Ask, value: object, low: str, high: str) -> bool:
+    """Both ends are inclusive."""
+    at = value if isinstance(value, int) else 0
+    return ask.number(low, at) <= at <= ask.number(high, at)
+
+
+def texts(value: object) -> list[str]:
+    """The texts of a JSON array."""
+    return [str(each) for each in value] if isinstance(value, list) else []
+
+
+def objects(value: object) -> list[JsonObject]:
+    """The objects of a JSON array."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
