@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -11,3 +12,8 @@ from tests.servers import redis_server
 def redis_url() -> Iterator[str]:
     with redis_server() as server:
         yield server.url
+
+
+@pytest.fixture
+def key() -> str:
+    return f"1-2-{uuid4()}"

@@ -1,0 +1,137 @@
+"""What only the stores of one host promise."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from convert_sdk.errors import StoreError
+from convert_sdk.stores import Changes, MemoryStore, VisitorState
+from convert_sdk.stores.sqlite import SqliteStore
+
+ROOT = Path(__file__).parents[2]
+
+
+class TestMemoryStore:
+    def test_the_longest_unused_is_forgotten(self) -> None:
+        store = MemoryStore(max_visitors=2)
+        for name in ("ann", "bob"):
+            store.save(Changes(name))
+        store.load("ann")
+        store.save(Changes("eve"))
+        assert store.load("bob") is None
+        assert store.load("ann") is not None
+
+    def test_no_room_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="at least 1"):
+            MemoryStore(max_visitors=0)
+
+    def test_a_fork_finds_the_lock_free(self) -> None:
+        done = subprocess.run([sys.executable, "-c", FORKS], cwd=ROOT, timeout=120, check=False)
+        assert done.returncode == 0
+
+
+# Forks while a thread saves all the time; a child that inherited the lock taken would hang.
+FORKS = """
+import os, threading
+from convert_sdk.stores import Changes, MemoryStore
+
+store = MemoryStore(max_visitors=100)
+store.save(Changes("before", {"100": "one"}))
+stop = threading.Event()
+
+def write():
+    n = 0
+    while not stop.is_set():
+        store.save(Changes(f"parent-{n % 50}"))
+        n += 1
+
+thread = threading.Thread(target=write)
+thread.start()
+for child in range(50):
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            for n in range(200):
+                store.save(Changes(f"child-{n}"))
+            assert store.load("child-199") is not None
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+stop.set()
+thread.join()
+"""
+
+
+class TestSqliteStore:
+    def test_it_survives_a_restart(self, tmp_path: Path) -> None:
+        store = SqliteStore(tmp_path / "visitors.db")
+        store.save(Changes("ann", {"100": "one"}))
+        store.close()
+        store.close()
+        assert SqliteStore(tmp_path / "visitors.db").load("ann") == VisitorState({"100": "one"})
+
+    def test_the_files_are_private(self, tmp_path: Path) -> None:
+        store = SqliteStore(tmp_path / "visitors.db")
+        store.save(Changes("ann"))
+        assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+
+    def test_a_visitor_is_forgotten_after_its_life(self, tmp_path: Path) -> None:
+        now = [1000.0]
+        store = SqliteStore(tmp_path / "visitors.db", ttl=60, clock=lambda: now[0])
+        store.save(Changes("ann", {"100": "one"}))
+        now[0] += 59
+        assert store.load("ann") is not None
+        now[0] += 1
+        assert store.load("ann") is None
+        assert store.save(Changes("ann", {"100": "two"})).bucketing == {"100": "two"}
+
+    def test_the_dead_leave_the_file(self, tmp_path: Path) -> None:
+        now = [1000.0]
+        store = SqliteStore(tmp_path / "visitors.db", ttl=60, clock=lambda: now[0])
+        store.save(Changes("ann"))
+        now[0] += 4000
+        store.save(Changes("bob"))
+        store.close()
+        with sqlite3.connect(tmp_path / "visitors.db") as file:
+            assert file.execute("SELECT count(*) FROM visitors").fetchone() == (1,)
+        file.close()
+
+    def test_a_file_that_is_no_database_is_a_store_error(self, tmp_path: Path) -> None:
+        (tmp_path / "visitors.db").write_text("not a database, but long enough to be taken for one" * 50)
+        store = SqliteStore(tmp_path / "visitors.db")
+        with pytest.raises(StoreError, match="cannot be read"):
+            store.load("ann")
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.save(Changes("ann"))
+
+    def test_an_empty_file_is_taken_over(self, tmp_path: Path) -> None:
+        (tmp_path / "visitors.db").touch()
+        store = SqliteStore(tmp_path / "visitors.db")
+        store.save(Changes("ann"))
+        assert store.load("ann") == VisitorState()
+
+    def test_a_missing_folder_is_a_store_error(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreError, match="cannot be written"):
+            SqliteStore(tmp_path / "absent" / "visitors.db").save(Changes("ann"))
+
+    def test_a_damaged_state_is_a_store_error(self, tmp_path: Path) -> None:
+        store = SqliteStore(tmp_path / "visitors.db")
+        store.save(Changes("ann"))
+        with sqlite3.connect(tmp_path / "visitors.db") as file:
+            file.execute("UPDATE visitors SET state = '{'")
+        file.close()
+        with pytest.raises(StoreError, match="cannot be read"):
+            store.load("ann")
+
+    def test_its_repr_says_where(self, tmp_path: Path) -> None:
+        assert (
+            repr(SqliteStore(tmp_path / "visitors.db")) == f"SqliteStore({str(tmp_path / 'visitors.db')!r})"
+        )

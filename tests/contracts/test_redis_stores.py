@@ -1,0 +1,217 @@
+"""What only the Redis stores promise, and what they do when Redis is down."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from uuid import uuid4
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convert_sdk.errors import OptionError, StoreError
+from convert_sdk.stores import Changes, Store, VisitorState, Winners
+from convert_sdk.stores.breaker import Breaker
+from convert_sdk.stores.redis import AsyncRedisStore, RedisStore
+from tests.contracts.awaited import Awaited, state_of
+from tests.servers import redis_server, refused_port
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestBreaker:
+    @given(steps=st.lists(st.tuples(st.floats(0, 5), st.booleans()), max_size=30))
+    def test_it_lets_one_through_per_cooldown(self, steps: list[tuple[float, bool]]) -> None:
+        clock = Clock()
+        breaker = Breaker(cooldown=3, clock=clock)
+        spared_until = 0.0
+        for wait, answers in steps:
+            clock.now += wait
+            if clock.now < spared_until:
+                assert breaker.state == "open"
+                with pytest.raises(StoreError, match="tried again"):
+                    breaker.enter()
+                continue
+            assert breaker.state == ("half-open" if spared_until else "closed")
+            breaker.enter()
+            if answers:
+                breaker.succeeded()
+                spared_until = 0.0
+            else:
+                breaker.failed()
+                spared_until = clock.now + 3
+
+    def test_one_tries_while_the_others_are_held_off(self) -> None:
+        clock = Clock()
+        breaker = Breaker(cooldown=3, clock=clock)
+        breaker.failed()
+        clock.now += 3
+        breaker.enter()
+        with pytest.raises(StoreError):
+            breaker.enter()
+        clock.now += 3
+        breaker.enter()
+
+
+@pytest.fixture(params=["redis", "redis, awaited"])
+def lonely(request: pytest.FixtureRequest) -> type[RedisStore | AsyncRedisStore]:
+    return RedisStore if request.param == "redis" else AsyncRedisStore
+
+
+def made(
+    kind: type[RedisStore | AsyncRedisStore], url: str, breaker: Breaker, timeout: float = 0.05
+) -> Store:
+    if issubclass(kind, RedisStore):
+        return kind(url, breaker=breaker, timeout=timeout)
+    return Awaited(kind(url, breaker=breaker, timeout=timeout))
+
+
+class TestRedisStores:
+    def test_one_round_trip_each(self, lonely: type[RedisStore | AsyncRedisStore], redis_url: str) -> None:
+        store, watching = made(lonely, redis_url, Breaker(), timeout=5), redis.Redis.from_url(redis_url)
+        change = Changes("counted", {"1": "a", "2": "b"}, {"buy": "u"}, {"country": "DE"}, ("home",))
+        store.save(change)
+        watching.config_resetstat()
+        store.save(change)
+        store.load("counted")
+        calls = {name: stats["calls"] for name, stats in watching.info("commandstats").items()}
+        assert calls.get("cmdstat_evalsha") == 1
+        assert calls.get("cmdstat_hgetall") == 1
+        # The script's own calls are counted too; nothing else was asked.
+        inner = {"cmdstat_hset", "cmdstat_hsetnx", "cmdstat_hget", "cmdstat_pexpire"}
+        own = {"cmdstat_info", "cmdstat_config|resetstat"}
+        assert set(calls) <= inner | own | {"cmdstat_evalsha", "cmdstat_hgetall"}
+        store.close()
+        watching.close()
+
+    def test_a_visitor_lives_90_days_under_the_prefix(self, redis_url: str) -> None:
+        store, watching = RedisStore(redis_url, prefix="shop:", timeout=5), redis.Redis.from_url(redis_url)
+        store.save(Changes("1-2-living"))
+        assert 90 * 86_400 - 60 < watching.ttl("shop:1-2-living") <= 90 * 86_400
+        store.close()
+        watching.close()
+
+    @pytest.mark.parametrize("options", [{}, {"decode_responses": True}, {"protocol": 2}, {"protocol": 3}])
+    def test_your_own_client_is_used_and_left_open(self, redis_url: str, options: dict[str, object]) -> None:
+        client = redis.Redis.from_url(redis_url, **options)
+        store = RedisStore(client)
+        change = Changes(str(uuid4()), {"1": "ä\ud800"}, {"buy": ""}, {"country": "\udfff"}, ("ü",))
+        assert store.save(change) == Winners(change.bucketing, change.goals)
+        assert store.load(change.key) == state_of(change)
+        store.close()
+        assert client.ping()
+        client.close()
+
+    def test_a_forgotten_script_is_sent_again(self, redis_url: str, key: str) -> None:
+        store, watching = RedisStore(redis_url, timeout=5), redis.Redis.from_url(redis_url)
+        store.save(Changes(key, {"1": "a"}))
+        watching.script_flush()
+        assert store.save(Changes(key, {"1": "b"})).bucketing == {"1": "a"}
+        store.close()
+        watching.close()
+
+    def test_a_refusal_is_no_outage(
+        self, lonely: type[RedisStore | AsyncRedisStore], redis_url: str, key: str
+    ) -> None:
+        breaker = Breaker()
+        store, watching = made(lonely, redis_url, breaker, timeout=5), redis.Redis.from_url(redis_url)
+        watching.set(f"convert:{key}", "no hash")
+        with pytest.raises(StoreError, match=r"refused \(ResponseError\)") as raised:
+            store.load(key)
+        assert key not in str(raised.value)
+        watching.delete(f"convert:{key}")
+        watching.hset(f"convert:{key}", "s:country", "{")
+        with pytest.raises(StoreError, match="cannot be read"):
+            store.load(key)
+        assert breaker.state == "closed"
+        store.close()
+        watching.close()
+
+    def test_each_loop_has_its_own_connections(self, redis_url: str, key: str) -> None:
+        store = AsyncRedisStore(redis_url, timeout=5)
+
+        async def visit(name: str) -> Winners:
+            won = await store.save(Changes(key, {"1": name}))
+            await store.close()
+            return won
+
+        assert asyncio.run(visit("a")) == asyncio.run(visit("b"))
+
+    @pytest.mark.parametrize("kind", [RedisStore, AsyncRedisStore])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://:hun/ter2@cache/0",
+            "redis://:hun#ter2@cache",
+            "redis://:hun?ter2@cache",
+            "redis://cache:hunter2",
+            "http://hunter2",
+            "hunter2",
+        ],
+    )
+    def test_a_bad_url_is_refused_without_its_password(
+        self, kind: type[RedisStore | AsyncRedisStore], url: str
+    ) -> None:
+        with pytest.raises(OptionError, match="percent-encoded") as raised:
+            kind(url)
+        assert "hun" not in str(raised.value)
+
+    @pytest.mark.parametrize("kind", [RedisStore, AsyncRedisStore])
+    def test_its_repr_has_no_password(self, kind: type[RedisStore | AsyncRedisStore]) -> None:
+        store = kind("rediss://ann:hunter2@cache:6380/1?password=hunter2")
+        assert repr(store) == f"{kind.__name__}('rediss://cache:6380/1')"
+
+
+class TestRedisDown:
+    def test_nobody_listens(self, lonely: type[RedisStore | AsyncRedisStore]) -> None:
+        breaker = Breaker(clock=Clock())
+        with refused_port() as port:
+            store = made(lonely, f"redis://:hunter2@127.0.0.1:{port}/0", breaker)
+            with pytest.raises(StoreError, match=rf"redis://127\.0\.0\.1:{port}/0 does not answer") as raised:
+                store.load("ann")
+            assert "hunter2" not in str(raised.value)
+            assert breaker.state == "open"
+            with pytest.raises(StoreError, match="a moment ago"):
+                store.save(Changes("ann"))
+            store.close()
+
+    def test_a_black_hole_is_asked_once(self, lonely: type[RedisStore | AsyncRedisStore]) -> None:
+        breaker = Breaker(clock=Clock())
+        with socket.create_server(("127.0.0.1", 0)) as hole:
+            hole.setblocking(False)
+            store = made(lonely, f"redis://127.0.0.1:{hole.getsockname()[1]}/0", breaker)
+            with pytest.raises(StoreError, match="does not answer"):
+                store.save(Changes("ann"))
+            hole.accept()[0].close()
+            for _ in range(100):
+                with pytest.raises(StoreError, match="a moment ago"):
+                    store.load("ann")
+            with pytest.raises(BlockingIOError):
+                hole.accept()
+            store.close()
+
+    def test_a_frozen_server_comes_back(self, lonely: type[RedisStore | AsyncRedisStore]) -> None:
+        clock = Clock()
+        breaker = Breaker(cooldown=3, clock=clock)
+        with redis_server() as server:
+            store = made(lonely, server.url, breaker, timeout=2)
+            store.save(Changes("ann", {"100": "one"}))
+            server.process.send_signal(signal.SIGSTOP)
+            with pytest.raises(StoreError, match="does not answer"):
+                store.load("ann")
+            assert breaker.state == "open"
+            server.process.send_signal(signal.SIGCONT)
+            clock.now += 3
+            assert breaker.state == "half-open"
+            assert store.load("ann") == VisitorState({"100": "one"})
+            assert breaker.state == "closed"
+            store.close()
