@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from .captures import Around, Capture, Reference, can_be_set
 from .characters import LAST, SETS, Span, fold_code, fold_range, merge_ranges
+from .effort import Effort
 
 MAX_LENGTH: Final = 8192
 """Characters of a pattern."""
@@ -55,21 +56,28 @@ class DangerousPattern(UnusablePattern):
     """The pattern is legal, and too costly for a request."""
 
 
-def translate(source: str) -> str:
-    """The pattern in the syntax of the `regex` package (V0, ASCII).
+class Translated(NamedTuple):
+    """A pattern in the syntax of the `regex` package (V0, ASCII), and how long a subject needs no clock."""
+
+    text: str
+    quiet_length: int
+
+
+def translate(source: str) -> Translated:
+    """The pattern in the engine's syntax.
 
     Raises InvalidPattern or DangerousPattern.
     """
     if len(source) > MAX_LENGTH:
         raise DangerousPattern(f"pattern has {len(source)} characters, the limit is {MAX_LENGTH}")
-    return _Translation(source).text()
+    return _Translation(source).result()
 
 
 class _Translation:
     """One pass over a pattern. `pieces` is what has been written, `at` where we read."""
 
     __slots__ = (
-        *("at", "captures", "count", "depth", "names", "openings"),
+        *("at", "captures", "count", "depth", "effort", "names", "openings"),
         *("path", "pieces", "references", "run", "source"),
     )
 
@@ -77,6 +85,7 @@ class _Translation:
         self.source = source
         self.at = 0
         self.depth = 0
+        self.effort = Effort(anchored=source.startswith("^") and "|" not in source)
         self.run = 0
         self.pieces: list[str] = []
         self.path: tuple[Around, ...] = ()
@@ -89,14 +98,14 @@ class _Translation:
         if len(self.names) < sum(name is not None for name in found):
             raise InvalidPattern("two groups of one name")
 
-    def text(self) -> str:
-        self._bounded(self._alternatives())
+    def result(self) -> Translated:
+        size = self._bounded(self._alternatives())
         if self.at < len(self.source):
             raise self._invalid("unmatched )")
         wanted = {reference.group for reference in self.references if self._write(reference)}
         for group, piece in self.openings.items():
             self.pieces[piece] = f"(?P<g{group}>" if group in wanted else "(?:"
-        return "".join(self.pieces)
+        return Translated("".join(self.pieces), self.effort.quiet_length(size))
 
     def _next(self) -> str:
         """The character to be read, empty at the end."""
@@ -109,12 +118,13 @@ class _Translation:
             if char == "|":
                 self.at += 1
                 self.pieces.append("|")
+                self.effort.alternative()
             else:
                 size += self._term(char)
         return size
 
     def _term(self, char: str) -> int:
-        size, repeatable = 1, True
+        size, repeatable, choices = 1, True, self.effort.choices
         if char == "(":
             size, repeatable = self._group()
         elif char == "\\":
@@ -134,9 +144,9 @@ class _Translation:
         else:
             self.at += 1
             self._literal(ord(char))
-        return self._repeated(size) if repeatable else size
+        return self._repeated(size, of_choices=self.effort.choices > choices) if repeatable else size
 
-    def _repeated(self, size: int) -> int:
+    def _repeated(self, size: int, *, of_choices: bool) -> int:
         """The quantifier after a piece, if there is one."""
         found = _QUANTIFIER.match(self.source, self.at)
         if found is None:
@@ -150,6 +160,7 @@ class _Translation:
         if high is not None and high < low:
             raise self._invalid("numbers out of order in {}")
         self.at = found.end()
+        self.effort.repetition(low, high, of_choices=of_choices)
         bound = "" if high is None or high > SUBJECT_LIMIT else high
         self.pieces.append(f"{sign or f'{{{low},{bound}}}'}{lazy}")
         return self._bounded(size * max(1, low + (low != high)) + 1)
@@ -164,6 +175,7 @@ class _Translation:
         self.at = found.end()
         number = 0 if plain or around else self._open(name)
         if around:
+            self.effort.wild = True
             self.path = (*path, Around(start, bool(behind), around == "!"))
         self.pieces.append(f"(?:(?{behind}{around}" if around else "(?:")
         size = self._nested()
@@ -207,6 +219,7 @@ class _Translation:
         if group := self._referred(char):
             self.references.append(Reference(len(self.pieces), group, self.at, self.path))
             self.pieces.append("")
+            self.effort.wild = True
             return _REFERENCE_SIZE, True
         self._literal(self._code(char))
         return 1, True

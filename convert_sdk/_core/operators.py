@@ -12,7 +12,6 @@ from operator import le, lt
 from typing import Any, Final
 
 from .javascript import LISTS, MISSING, SAFE_INTEGER, WHITE_SPACE, double, js_number, js_string, numeric
-from .regex import compile_pattern
 
 Test = Callable[[object], bool]
 
@@ -169,6 +168,8 @@ def _is_in(comparand: object, negated: bool) -> Test:
 
 
 def _regex_matches(comparand: object, negated: bool) -> Test:
+    from .regex import compile_pattern  # the dialect is only for documents that have patterns
+
     search = compile_pattern(js_string(comparand)).search
 
     def test(value: object) -> bool:

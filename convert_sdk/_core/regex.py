@@ -16,24 +16,28 @@ TIME_LIMIT: Final = 0.005
 class JsRegex:
     """A compiled pattern. `timeouts` counts the searches that were given up."""
 
-    __slots__ = ("_search", "source", "timeouts")
+    __slots__ = ("_quiet_length", "_search", "source", "timeouts")
 
     def __init__(self, source: str) -> None:
         import regex
 
-        self.source = source
-        self.timeouts = 0
+        translated = translate(source)
         try:
-            compiled = regex.compile(translate(source), regex.V0 | regex.ASCII, cache_pattern=False)
+            compiled = regex.compile(translated.text, regex.V0 | regex.ASCII, cache_pattern=False)
         except (regex.error, RecursionError) as error:
             raise DangerousPattern(f"pattern is beyond the engine: {error}") from error
+        self.source = source
+        self.timeouts = 0
         self._search = compiled.search
+        self._quiet_length = translated.quiet_length
 
     def search(self, text: str) -> bool:
         """Whether the pattern is found anywhere in the lower-cased text; false where time ran out."""
-        subject = text[:SUBJECT_LIMIT].lower()
+        subject = fold(text[:SUBJECT_LIMIT].lower())
+        if len(subject) <= self._quiet_length:
+            return self._search(subject) is not None
         try:
-            return self._search(fold(subject), timeout=TIME_LIMIT) is not None
+            return self._search(subject, timeout=TIME_LIMIT) is not None
         except TimeoutError:
             self.timeouts += 1
             return False
