@@ -12,7 +12,14 @@ SOURCE = "python-sdk"
 REPORT_KEYS = ("country", "browser", "devices", "source", "campaign", "visitorType", "customSegments")
 """The segments that the API knows; attributes of these names are reported."""
 
-_strict = JSONEncoder(separators=(",", ":"), allow_nan=False, default=str).encode
+_KNOWN = frozenset(REPORT_KEYS)
+
+
+def _unwrapped(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+_strict = JSONEncoder(separators=(",", ":"), allow_nan=False, default=_unwrapped).encode
 
 
 class Event(NamedTuple):
@@ -56,6 +63,11 @@ def conversion_wire(
         decided = ",".join(f"{json_text(key)}:{json_text(value)}" for key, value in bucketing.items())
         parts.append(f'"bucketingData":{{{decided}}}')
     return f'{{"eventType":"conversion","data":{{{",".join(parts)}}}}}'
+
+
+def known_segments(segments: Mapping[str, object]) -> Mapping[str, object]:
+    """The segments that go with a conversion."""
+    return {key: segments[key] for key in segments if key in _KNOWN}
 
 
 def tracking_body(address: Address, events: Iterable[Event], *, enrich_data: bool) -> bytes:

@@ -73,14 +73,18 @@ class VisitorState:
         fields = _mapping(stored)
         locations = fields.get("locations")
         return cls(
-            bucketing={k: v for k, v in _mapping(fields.get("bucketing")).items() if isinstance(v, str) and v},
+            bucketing={
+                k: v for k, v in _mapping(fields.get("bucketing")).items() if isinstance(v, str) and v
+            },
             goals={
                 key: claim if isinstance(claim, str) else ""
                 for key, claim in _mapping(fields.get("goals")).items()
                 if claim
             },
             segments=_mapping(fields.get("segments")),
-            locations=tuple(x for x in locations if isinstance(x, str)) if isinstance(locations, list) else (),
+            locations=tuple(x for x in locations if isinstance(x, str))
+            if isinstance(locations, list)
+            else (),
         )
 
 
@@ -94,6 +98,8 @@ class Changes(NamedTuple):
     """Only what changed."""
     locations: tuple[str, ...] | None = None
     """None where they did not change."""
+    overruled: Mapping[str, str] = MappingProxyType({})
+    """Stored decisions that were seen and decided anew: experience id to the variation id that no longer counts."""
 
 
 class Winners(NamedTuple):
@@ -116,7 +122,9 @@ def merge(first: VisitorState, second: VisitorState) -> VisitorState:
 def apply(state: VisitorState, changes: Changes) -> Winners:
     """Write `changes` into `state` and say who won; every store does exactly this."""
     for experience_id, variation_id in changes.bucketing.items():
-        state.bucketing.setdefault(experience_id, variation_id)
+        stands = state.bucketing.setdefault(experience_id, variation_id)
+        if stands == changes.overruled.get(experience_id):
+            state.bucketing[experience_id] = variation_id
     for goal_key, claim in changes.goals.items():
         state.goals.setdefault(goal_key, claim)
     if changes.segments:
@@ -124,7 +132,8 @@ def apply(state: VisitorState, changes: Changes) -> Winners:
     if changes.locations is not None:
         state.locations = changes.locations
     return Winners(
-        {key: state.bucketing[key] for key in changes.bucketing}, {key: state.goals[key] for key in changes.goals}
+        {key: state.bucketing[key] for key in changes.bucketing},
+        {key: state.goals[key] for key in changes.goals},
     )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
@@ -35,15 +36,20 @@ TIMEOUT = 0.05
 _ONCE = Retry(NoBackoff(), 0)
 _ASYNC_ONCE = AsyncRetry(NoBackoff(), 0)
 
-# KEYS: the visitor. ARGV: its life in ms, how many pairs are first-write-wins, those pairs, the other pairs.
+# KEYS: the visitor. ARGV: its life in ms, how many fields the first write wins, those (name, value, and the value
+# that they overrule or nothing), the other fields (name, value).
 # One hash per visitor: "b:<experience>" = variation, "g:<goal>" = claim, "s:<segment>" and "l" = JSON.
 _SAVE = """
 local standing = {}
-local first = 2 + 2 * ARGV[2]
+local first = 2 + 3 * ARGV[2]
 redis.call('HSET', KEYS[1], 'v', '1')
-for i = 3, first, 2 do
-  redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1])
-  standing[#standing + 1] = redis.call('HGET', KEYS[1], ARGV[i])
+for i = 3, first, 3 do
+  local held = redis.call('HGET', KEYS[1], ARGV[i])
+  if not held or (ARGV[i + 2] ~= '' and held == ARGV[i + 2]) then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+    held = ARGV[i + 1]
+  end
+  standing[#standing + 1] = held
 end
 for i = first + 1, #ARGV, 2 do
   redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
@@ -71,13 +77,15 @@ class _Redis:
         return self._prefix + _quote(key)
 
     def _arguments(self, changes: Changes) -> list[str | int]:
-        first = [("b:" + _quote(key), _quote(value)) for key, value in changes.bucketing.items()]
-        first += [("g:" + _quote(key), _quote(value)) for key, value in changes.goals.items()]
+        first = [
+            ("b:" + _quote(key), _quote(value), _quote(changes.overruled.get(key, "")))
+            for key, value in changes.bucketing.items()
+        ]
+        first += [("g:" + _quote(key), _quote(value), "") for key, value in changes.goals.items()]
         last = [("s:" + _quote(key), to_json(value)) for key, value in changes.segments.items()]
         if changes.locations is not None:
             last.append(("l", to_json(changes.locations)))
-        pairs = [text for pair in first + last for text in pair]
-        return [round(self._ttl * 1000), len(first), *pairs]
+        return [round(self._ttl * 1000), len(first), *chain.from_iterable(first), *chain.from_iterable(last)]
 
     @contextmanager
     def _calling(self) -> Iterator[None]:

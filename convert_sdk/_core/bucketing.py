@@ -1,0 +1,136 @@
+"""From a visitor to a bucket value, and from a bucket value to a variation."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from mmh3 import mmh3_32_uintdigest
+
+SCALE = 10_000
+_WORD = 1 << 32
+_LARGEST_INDEX = 4_294_967_294
+
+
+class Bucketing(NamedTuple):
+    """How visitors are hashed; the defaults are what every other Convert SDK uses."""
+
+    seed: int = 9999
+    max_traffic: float = SCALE
+    exclude_experience_id: bool = False
+
+
+DEFAULT = Bucketing()
+
+
+class Allocation(NamedTuple):
+    """One variation's wish: `percent` of the traffic, and whether it runs."""
+
+    id: str
+    percent: float
+    active: bool = True
+
+
+class Range(NamedTuple):
+    """The half-open interval of bucket values that belongs to one variation."""
+
+    variation_id: str
+    start: float
+    end: float
+
+
+class Split(NamedTuple):
+    """Ranges laid for look-up: the owner of a value is `owners[bisect_right(edges, value)]`."""
+
+    ranges: tuple[Range, ...]
+    edges: tuple[float, ...]
+    owners: tuple[str | None, ...]
+
+    def pick(self, value: int) -> str | None:
+        """The variation id that owns a bucket value; None where nobody does."""
+        return self.owners[bisect_right(self.edges, value)]
+
+
+def id_bytes(text: str) -> bytes:
+    """UTF-8 as a browser encodes it: a surrogate pair is one character, a lone surrogate U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
+def hash_value(experience_id: str, visitor_id: str, bucketing: Bucketing = DEFAULT) -> int:
+    """MurmurHash3 (x86, 32 bit) of the experience id followed by the visitor id."""
+    prefix = "" if bucketing.exclude_experience_id else experience_id
+    return mmh3_32_uintdigest(id_bytes(prefix + visitor_id), bucketing.seed)
+
+
+def scale(hashed: int, max_traffic: float) -> int:
+    """A hash as a bucket value below `max_traffic`."""
+    return int(hashed / _WORD * max_traffic)
+
+
+def bucket_value(experience_id: str, visitor_id: str, bucketing: Bucketing = DEFAULT) -> int:
+    """The bucket value of a visitor in an experience, 0 to 9,999.
+
+    >>> bucket_value("100218245", "visitor-1")
+    6692
+    """
+    return scale(hash_value(experience_id, visitor_id, bucketing), bucketing.max_traffic)
+
+
+def packed(allocations: Iterable[Allocation]) -> Split:
+    """Ranges one after the other, in the order in which JavaScript walks an object's keys.
+
+    Only running variations take part. Ids that are array indices come first, ascending.
+    """
+    weights: dict[str, float] = {}
+    for allocation in allocations:
+        if allocation.active:
+            weights[allocation.id] = allocation.percent
+    ranges: list[Range] = []
+    end = 0.0
+    for variation_id in property_order(weights):
+        start, end = end, end + weights[variation_id] * 100
+        ranges.append(Range(variation_id, start, end))
+    return _split(ranges)
+
+
+def anchored(allocations: Sequence[Allocation]) -> Split:
+    """Ranges that keep their anchors: more traffic for one variation moves nobody out of another."""
+    total = 0.0
+    for allocation in allocations:
+        total += allocation.percent
+    if not total > 0:
+        return _split([])
+    ranges: list[Range] = []
+    before = 0.0
+    for allocation in allocations:
+        anchor = before / total * SCALE
+        width = allocation.percent * 100 if allocation.active else 0.0
+        ranges.append(Range(allocation.id, anchor, anchor + width))
+        before += allocation.percent
+    return _split(ranges)
+
+
+def property_order(ids: Iterable[str]) -> list[str]:
+    """Array indices ascending, then everything else as it came."""
+    listed = list(ids)
+    indices = sorted((text for text in listed if _is_index(text)), key=int)
+    return indices + [text for text in listed if not _is_index(text)] if indices else listed
+
+
+def _is_index(text: str) -> bool:
+    if not (text.isascii() and text.isdigit()) or len(text) > 10:
+        return False
+    return (text == "0" or text[0] != "0") and int(text) <= _LARGEST_INDEX
+
+
+def _split(ranges: list[Range]) -> Split:
+    """Cut overlapping ranges into steps in which the first range that holds a value owns it."""
+    edges = sorted({edge for item in ranges if item.start < item.end for edge in (item.start, item.end)})
+    owners = (
+        next((item.variation_id for item in ranges if item.start <= edge < item.end), None) for edge in edges
+    )
+    return Split(tuple(ranges), tuple(edges), (None, *owners))

@@ -1,0 +1,121 @@
+"""Which variation a visitor gets in one experience, and why."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from mmh3 import mmh3_32_uintdigest
+
+from .bucketing import scale
+from .decision import Decision, Reason
+from .facts import ANYWHERE, Facts
+from .model import Audience, CompiledProject, Experience, Variation
+from .rules import matches
+
+
+def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None = None) -> Decision:
+    """Ask the gates in order, then take the forced, the sticky or the bucketed variation.
+
+    Nothing is stored and nothing is sent. `forced` is a variation id; an unknown one is ignored.
+    """
+    experience = project.experiences.by_key.get(key)
+    if experience is None:
+        return Decision(key, Reason.UNKNOWN)
+    variations = experience.variations
+    stored = facts.state.bucketing.get(experience.id)
+    sticky = variations.get(stored) if stored is not None else None
+    closed = closed_gate(experience, facts, sticky)
+    if closed is not None:
+        return Decision(key, closed, experience)
+    wanted = variations.get(forced) if forced is not None else None
+    if sticky is not None and (wanted is None or wanted is sticky):
+        return _new(Decision, (key, Reason.STICKY, experience, sticky, None))
+    bucketing = project.bucketing
+    value = scale(mmh3_32_uintdigest(experience.hashed + facts.hashed, bucketing.seed), bucketing.max_traffic)
+    selected = experience.owners[bisect_right(experience.split.edges, value)]
+    if wanted is not None:
+        return Decision(key, Reason.FORCED, experience, wanted, None if selected is None else value)
+    if selected is None:
+        return Decision(key, Reason.NOT_ALLOCATED, experience)
+    return _new(Decision, (key, Reason.BUCKETED, experience, selected, value))
+
+
+_new = tuple.__new__
+
+
+def closed_gate(experience: Experience, facts: Facts, sticky: Variation | None) -> Reason | None:
+    """The first gate that turns the visitor away, or None."""
+    if experience.archived:
+        return Reason.ARCHIVED
+    if experience.environment is not None and experience.environment != facts.environment:
+        return Reason.ENVIRONMENT
+    if facts.location is None or (not experience.unrestricted and not is_located(experience, facts)):
+        return Reason.LOCATION
+    audiences = experience.audiences if sticky is None else experience.transient
+    if audiences and not is_in_audiences(audiences, facts, experience.match_all):
+        return Reason.AUDIENCE
+    if experience.segments and not is_in_segments(experience.segments, facts):
+        return Reason.SEGMENT
+    if not experience.variations:
+        return Reason.NO_VARIATIONS
+    return None
+
+
+def is_located(experience: Experience, facts: Facts) -> bool:
+    """Whether the visitor is in any of the experience's locations, or in its site area."""
+    place = facts.location
+    if place is ANYWHERE:
+        return True
+    if place is None:
+        return False
+    if experience.locations is not None:
+        return any(x.rules is not None and matches(x.rules, place) for x in experience.locations)
+    return experience.site_area is None or matches(experience.site_area, place)
+
+
+def is_in_audiences(audiences: tuple[Audience, ...], facts: Facts, match_all: bool) -> bool:
+    """Whether all of the audiences, or any of them, take the visitor."""
+    for audience in audiences:
+        if is_in_audience(audience, facts) is not match_all:
+            return not match_all
+    return match_all
+
+
+def is_in_audience(audience: Audience, facts: Facts) -> bool:
+    """Whether one audience takes the visitor; one without rules takes nobody."""
+    if audience.exclusion is not None:
+        return audience.exclusion.holds(facts.state.bucketing)
+    return audience.rules is not None and matches(audience.rules, facts.data())
+
+
+def is_in_segments(segments: frozenset[str], facts: Facts) -> bool:
+    """Whether the visitor was put into any of these custom segments."""
+    custom = facts.state.segments.get("customSegments")
+    return isinstance(custom, (list, tuple)) and any(isinstance(x, str) and x in segments for x in custom)
+
+
+def relocated(experience: Experience, facts: Facts) -> tuple[str, ...] | None:
+    """The visitor's remembered locations after a look at this experience's; None where nothing changed."""
+    place = facts.location
+    if not experience.locations or place is None or place is ANYWHERE:
+        return None
+    before = facts.state.locations
+    after = list(before)
+    for location in experience.locations:
+        if location.rules is None:
+            continue
+        if not matches(location.rules, place):
+            after = [key for key in after if key != location.key]
+        elif location.key not in after:
+            after.append(location.key)
+    return tuple(after) if after != list(before) else None
+
+
+def is_asked_where(reason: Reason) -> bool:
+    """Whether a decision of this reason looked at the visitor's location at all."""
+    return reason not in _BEFORE_LOCATION
+
+
+_BEFORE_LOCATION = frozenset(
+    {Reason.NOT_READY, Reason.UNKNOWN, Reason.ARCHIVED, Reason.ENVIRONMENT, Reason.PREVIEW}
+)

@@ -1,0 +1,142 @@
+"""What was decided: a variation, a reason, and the features that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar, overload
+
+from .model import Change, Experience, Feature, Variation
+
+T = TypeVar("T")
+_NONE: Mapping[str, object] = MappingProxyType({})
+
+
+class Reason(StrEnum):
+    """Why a decision is what it is. The last four come with a variation."""
+
+    NOT_READY = "not ready"
+    """No document has arrived yet."""
+    UNKNOWN = "unknown"
+    """The document has no experience of this key."""
+    ARCHIVED = "archived"
+    ENVIRONMENT = "environment"
+    """The experience is for another environment."""
+    LOCATION = "location"
+    """The visitor is not where the experience runs, or where they are is not known."""
+    AUDIENCE = "audience"
+    """The visitor is not who the experience is for."""
+    SEGMENT = "segment"
+    """The visitor is in none of the experience's segments."""
+    NO_VARIATIONS = "no variations"
+    NOT_ALLOCATED = "not allocated"
+    """The visitor's bucket value belongs to no running variation: traffic exclusion."""
+    BUCKETED = "bucketed"
+    """Decided now, by the hash."""
+    STICKY = "sticky"
+    """Decided earlier and kept."""
+    FORCED = "forced"
+    """The application named the variation."""
+    PREVIEW = "preview"
+
+
+class Decision(NamedTuple):
+    """Which variation, and why. False in a condition where there is no variation."""
+
+    key: str
+    """The experience's key, as it was asked for."""
+    reason: Reason
+    experience: Experience | None = None
+    variation: Variation | None = None
+    bucket_value: int | None = None
+    """The visitor's bucket value where the hash found a variation just now."""
+
+    def __bool__(self) -> bool:
+        return self.variation is not None
+
+    @property
+    def variation_key(self) -> str | None:
+        """The key of the variation; None without one."""
+        return self.variation.key if self.variation is not None else None
+
+    @property
+    def variation_id(self) -> str | None:
+        """The id of the variation; None without one."""
+        return self.variation.id if self.variation is not None else None
+
+    @property
+    def features(self) -> tuple[ResolvedFeature, ...]:
+        """The features that the variation sets."""
+        if self.variation is None:
+            return ()
+        return tuple(ResolvedFeature.enabled_by(self, change) for change in self.variation.changes)
+
+
+class ResolvedFeature:
+    """A feature as one visitor sees it.
+
+    `variables` are cast to their declared types, `raw` are as they came. An id without a declared
+    feature has neither key nor name.
+    """
+
+    __slots__ = ("decision", "id", "key", "name", "raw", "variables")
+
+    def __init__(
+        self,
+        id: str | None,
+        key: str | None,
+        name: str | None,
+        decision: Decision | None = None,
+        variables: Mapping[str, object] = _NONE,
+        raw: Mapping[str, object] | None = None,
+    ) -> None:
+        self.id = id
+        self.key = key
+        self.name = name
+        self.decision = decision
+        """The decision that enabled it; None where it is disabled."""
+        self.variables = variables
+        self.raw = raw
+
+    def __repr__(self) -> str:
+        return f"ResolvedFeature(key={self.key!r}, enabled={self.enabled})"
+
+    def __bool__(self) -> bool:
+        return self.enabled
+
+    @property
+    def enabled(self) -> bool:
+        """Whether a variation of the visitor sets it."""
+        return self.decision is not None
+
+    @overload
+    def get(self, name: str, default: None = None) -> object: ...
+    @overload
+    def get(self, name: str, default: T) -> T: ...
+    def get(self, name: str, default: object = None) -> object:
+        """The variable, if it is of the default's type; otherwise the default.
+
+        An int fits a float default, a bool fits no number, and a default of None takes anything.
+        """
+        value = self.variables.get(name, default)
+        if default is None or type(value) is type(default):
+            return value
+        if type(default) is float and type(value) is int:
+            return float(value)
+        if isinstance(default, bool) or isinstance(value, bool) or not isinstance(value, type(default)):
+            return default
+        return value
+
+    @classmethod
+    def enabled_by(cls, decision: Decision, change: Change) -> ResolvedFeature:
+        """The feature as a decision's variation sets it."""
+        feature = change.feature
+        if feature is None:
+            return cls(change.feature_id, None, None, decision, change.variables, change.raw)
+        return cls(feature.id, feature.key, feature.name, decision, change.variables, change.raw)
+
+    @classmethod
+    def disabled(cls, key: str, feature: Feature | None) -> ResolvedFeature:
+        """The feature where nothing sets it; without a feature, the document declares none of this key."""
+        return cls(None, key, None) if feature is None else cls(feature.id, key, feature.name)

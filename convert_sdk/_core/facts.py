@@ -1,0 +1,120 @@
+"""What is known about one visitor when something is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+from .bucketing import id_bytes
+from .events import REPORT_KEYS, known_segments
+from .state import NOTHING, VisitorState
+
+
+class Anywhere(Enum):
+    """The type of `ANYWHERE`."""
+
+    ANYWHERE = "anywhere"
+
+
+ANYWHERE: Final = Anywhere.ANYWHERE
+"""Given as a location: location rules are ignored."""
+
+Place = Mapping[str, object] | Anywhere | None
+"""Where the visitor is. None means "not known": then nothing is decided."""
+
+UNSEEN: Final = VisitorState()
+"""The state of a visitor of whom nothing is remembered; never written to."""
+
+_REPORTED = frozenset(REPORT_KEYS)
+
+
+class Facts:
+    """One visitor: who, where, and what is remembered.
+
+    `attributes` are the application's; `call` overlays them and is never remembered.
+    """
+
+    __slots__ = (
+        "_merged",
+        "_merged_from",
+        "attributes",
+        "call",
+        "environment",
+        "hashed",
+        "id",
+        "location",
+        "state",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        attributes: Mapping[str, object],
+        location: Place,
+        environment: str | None,
+        state: VisitorState = UNSEEN,
+    ) -> None:
+        self.id = id
+        self.attributes = attributes
+        self.call: Mapping[str, object] | None = None
+        self.location = location
+        self.environment = environment
+        self.state = state
+        self.hashed = id_bytes(id)
+        self._merged: Mapping[str, object] | None = None
+        self._merged_from: Mapping[str, object] = NOTHING
+
+    def data(self) -> Mapping[str, object]:
+        """What audiences are asked about: remembered segments under attributes under the call's."""
+        segments = self.state.segments
+        if self._merged is None or segments is not self._merged_from:
+            self._merged_from = segments
+            self._merged = self._merge(segments)
+        return self._merged
+
+    def _merge(self, segments: Mapping[str, object]) -> Mapping[str, object]:
+        own = self.attributes
+        if segments:
+            if not _REPORTED.isdisjoint(own):
+                own = {key: value for key, value in own.items() if key not in _REPORTED}
+            own = deep_merge(segments, own)
+        return deep_merge(own, self.call) if self.call else own
+
+
+def reported(attributes: Mapping[str, object]) -> Mapping[str, object]:
+    """The attributes that are remembered as segments and reported."""
+    return NOTHING if _REPORTED.isdisjoint(attributes) else known_segments(attributes)
+
+
+def deep_merge(under: Mapping[str, object], over: Mapping[str, object]) -> Mapping[str, object]:
+    """`over` on top of `under`: objects merge, of two lists the new items come first, without duplicates."""
+    if not under:
+        return over
+    if not over:
+        return under
+    merged = dict(under)
+    for key, value in over.items():
+        below = under.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = deep_merge(below, value)
+        elif isinstance(value, list) and isinstance(below, list):
+            merged[key] = _united(value, below)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _united(first: list[object], second: list[object]) -> list[object]:
+    """As a JavaScript Set unites: scalars by type and value, containers by identity."""
+    united: dict[object, object] = {}
+    for item in [*first, *second]:
+        if isinstance(item, str):
+            united.setdefault((str, item), item)
+        elif isinstance(item, bool) or item is None:
+            united.setdefault((bool, item), item)
+        elif isinstance(item, (int, float)):
+            united.setdefault((float, item), item)
+        else:
+            united.setdefault(id(item), item)
+    return list(united.values())

@@ -1,0 +1,31 @@
+"""Features: what a visitor's decisions set them to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .bucketing import property_order
+from .decision import Decision, ResolvedFeature
+from .model import CompiledProject
+
+
+def resolve(project: CompiledProject, key: str, decisions: Iterable[Decision]) -> ResolvedFeature:
+    """One feature: the first of the decisions that sets it enables it."""
+    feature = project.features.by_key.get(key)
+    if feature is not None:
+        for decision in decisions:
+            if decision.variation is not None:
+                for change in decision.variation.changes:
+                    if change.feature is feature:
+                        return ResolvedFeature.enabled_by(decision, change)
+    return ResolvedFeature.disabled(key, feature)
+
+
+def resolve_all(project: CompiledProject, decisions: Iterable[Decision]) -> list[ResolvedFeature]:
+    """Every feature that the decisions enable, then every declared one that they do not."""
+    enabled = [feature for decision in decisions for feature in decision.features]
+    seen = {feature.id for feature in enabled}
+    rest = (
+        project.features.by_id[each] for each in property_order(project.features.by_id) if each not in seen
+    )
+    return enabled + [ResolvedFeature.disabled(feature.key, feature) for feature in rest]

@@ -1,0 +1,111 @@
+"""Which events a conversion makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from enum import StrEnum
+from math import isfinite
+from typing import NamedTuple
+
+from .events import conversion_wire
+from .model import Goal
+
+GoalData = Sequence[tuple[str, object]]
+DIMENSIONS = range(1, 6)
+
+
+class ConversionReason(StrEnum):
+    """What became of a conversion."""
+
+    ACCEPTED = "accepted"
+    """On its way out: queued, not yet delivered."""
+    KEPT = "kept until the document arrives"
+    UNKNOWN_GOAL = "unknown goal"
+    NO_RULES = "the goal has no rules"
+    """Rule data was given, and there is nothing to hold it against."""
+    RULES = "rules"
+    """The rule data does not satisfy the goal's rules."""
+    DUPLICATE = "duplicate"
+    """This visitor's conversion of this goal has been counted."""
+    NOTHING_TO_SEND = "nothing to send"
+    """A repeated conversion without revenue, products, transaction id or dimensions."""
+    TRACKING_OFF = "tracking off"
+    PREVIEW = "preview"
+    QUEUE_FULL = "queue full"
+
+
+class ConversionResult(NamedTuple):
+    """What became of a conversion; true where it was accepted. Accepted is not delivered."""
+
+    reason: ConversionReason
+    uuid: str | None = None
+    """The id of the conversion, which a delivery notice names again."""
+
+    def __bool__(self) -> bool:
+        return self.reason is ConversionReason.ACCEPTED or self.reason is ConversionReason.KEPT
+
+
+class Wish(NamedTuple):
+    """What the application says of one conversion."""
+
+    data: GoalData | None = None
+    rule_data: object = None
+    again: bool = False
+    attributed_to: Mapping[str, str] | None = None
+
+
+def goal_data(
+    revenue: Decimal | float | None = None,
+    products: int | None = None,
+    transaction_id: str | None = None,
+    dimensions: Mapping[int, str] | None = None,
+) -> GoalData | None:
+    """What is reported with a conversion; None where nothing was given.
+
+    Raises TypeError or ValueError for what could not be counted: text or NaN as money, a bool as a number.
+    """
+    data: list[tuple[str, object]] = []
+    if revenue is not None:
+        data.append(("amount", _money(revenue)))
+    if products is not None:
+        if isinstance(products, bool) or not isinstance(products, int):
+            raise TypeError(f"products must be an int, not {type(products).__name__}")
+        data.append(("productsCount", products))
+    if transaction_id is not None:
+        if not isinstance(transaction_id, str):
+            raise TypeError(f"transaction_id must be a str, not {type(transaction_id).__name__}")
+        data.append(("transactionId", transaction_id))
+    for number, text in (dimensions or {}).items():
+        if isinstance(number, bool) or number not in DIMENSIONS:
+            raise ValueError(f"dimensions are numbered 1 to 5, not {number!r}")
+        data.append((f"customDimension{number}", text))
+    return data or None
+
+
+def _money(revenue: Decimal | float) -> float:
+    if isinstance(revenue, bool) or not isinstance(revenue, (int, float, Decimal)):
+        raise TypeError(f"revenue must be a Decimal or a number, not {type(revenue).__name__}")
+    if not isfinite(revenue):
+        raise ValueError("revenue must be finite; a NaN or an infinity cannot be counted")
+    if isinstance(revenue, Decimal) and revenue == revenue.to_integral_value():
+        return int(revenue)
+    return revenue if isinstance(revenue, int) else float(revenue)
+
+
+def refusal(goal: Goal, rule_data: object) -> ConversionReason | None:
+    """Why rule data keeps a conversion from counting; None where it counts."""
+    if goal.rules is None:
+        return ConversionReason.NO_RULES
+    return None if goal.matches(rule_data) else ConversionReason.RULES
+
+
+def conversion_wires(
+    goal: Goal, bucketing: Mapping[str, str], data: GoalData | None, *, first: bool
+) -> tuple[str, ...]:
+    """The JSON of the events of one conversion.
+
+    The first conversion of a goal is reported bare, and once more with its data; a repeated one only with its data.
+    """
+    bare = (conversion_wire(goal.id, bucketing),) if first else ()
+    return bare if data is None else (*bare, conversion_wire(goal.id, bucketing, data))

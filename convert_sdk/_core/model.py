@@ -1,0 +1,274 @@
+"""A project as it is decided on: every id linked, every rule compiled, nothing left to look up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Generic, NamedTuple, TypeVar
+
+from .bucketing import DEFAULT, Bucketing, Split
+from .problem import Problem
+from .rules import Rules, as_data, matches
+
+
+class RuleSet:
+    """A named set of rules, which may be tried against any facts."""
+
+    __slots__ = ("id", "key", "name", "rules")
+
+    def __init__(self, id: str, key: str, name: str, rules: Rules | None) -> None:
+        self.id = id
+        self.key = key
+        self.name = name
+        self.rules = rules
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r}, key={self.key!r})"
+
+    def matches(self, data: object) -> bool:
+        """Whether the rules hold for the facts; a set without rules never matches."""
+        facts = as_data(data)
+        return self.rules is not None and facts is not None and matches(self.rules, facts)
+
+
+class Location(RuleSet):
+    """Where an experience runs."""
+
+    __slots__ = ()
+
+
+class Segment(RuleSet):
+    """A reporting group."""
+
+    __slots__ = ()
+
+
+class Exclusion(NamedTuple):
+    """A rule about another experience: holds for whom it has a decision, or for whom it has none."""
+
+    experience_key: str
+    experience_id: str | None
+    negated: bool
+
+    def holds(self, bucketing: Mapping[str, str]) -> bool:
+        """The verdict for a visitor's decisions."""
+        return (self.experience_id in bucketing) is not self.negated
+
+
+class Audience(RuleSet):
+    """Who an experience is for. A permanent audience is asked only until the visitor has a decision."""
+
+    __slots__ = ("exclusion", "permanent")
+
+    def __init__(
+        self,
+        id: str,
+        key: str,
+        name: str,
+        rules: Rules | None,
+        *,
+        permanent: bool,
+        exclusion: Exclusion | None,
+    ) -> None:
+        super().__init__(id, key, name, rules)
+        self.permanent = permanent
+        self.exclusion = exclusion
+        """The first rule about another experience; it decides the whole audience."""
+
+
+class Goal(RuleSet):
+    """What counts as a conversion."""
+
+    __slots__ = ("type",)
+
+    def __init__(self, id: str, key: str, name: str, rules: Rules | None, *, type: str) -> None:
+        super().__init__(id, key, name, rules)
+        self.type = type
+
+
+class Variable(NamedTuple):
+    """A declared variable of a feature: boolean, integer, float, string or json."""
+
+    key: str
+    type: str
+
+
+class Feature(NamedTuple):
+    """A declared feature."""
+
+    id: str
+    key: str
+    name: str
+    variables: tuple[Variable, ...]
+
+
+class Change(NamedTuple):
+    """What one variation sets one feature to; `variables` are cast, `raw` are as they came."""
+
+    feature_id: str
+    feature: Feature | None
+    variables: Mapping[str, object]
+    raw: Mapping[str, object] | None
+
+
+class Variation:
+    """One arm of an experience. `exposure` is the JSON of its exposure."""
+
+    __slots__ = ("changes", "exposure", "id", "key", "name", "percent", "status")
+
+    def __init__(
+        self,
+        id: str,
+        key: str,
+        name: str,
+        *,
+        status: str,
+        percent: float,
+        changes: tuple[Change, ...],
+        exposure: str,
+    ) -> None:
+        self.id = id
+        self.key = key
+        self.name = name
+        self.status = status
+        self.percent = percent
+        self.changes = changes
+        self.exposure = exposure
+
+    def __repr__(self) -> str:
+        return f"Variation(id={self.id!r}, key={self.key!r})"
+
+
+class Experience:
+    """A test, with everything that deciding it needs."""
+
+    __slots__ = (
+        "anchored", "archived", "audiences", "environment", "hashed", "id", "key", "locations", "match_all", "name",
+        "owners", "segments", "site_area", "split", "status", "transient", "type", "unrestricted", "variations",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id: str,
+        key: str,
+        name: str,
+        *,
+        status: str,
+        type: str,
+        environment: str | None,
+        archived: bool,
+        locations: tuple[Location, ...] | None,
+        site_area: Rules | None,
+        audiences: tuple[Audience, ...],
+        match_all: bool,
+        segments: frozenset[str],
+        variations: Mapping[str, Variation],
+        anchored: bool,
+        split: Split,
+        hashed: bytes,
+    ) -> None:
+        self.id = id
+        self.key = key
+        self.name = name
+        self.status = status
+        self.type = type
+        self.environment = environment
+        self.archived = archived
+        self.locations = locations
+        """None where the experience names no location."""
+        self.site_area = site_area
+        self.unrestricted = locations is None and site_area is None
+        self.audiences = audiences
+        self.transient = tuple(audience for audience in audiences if not audience.permanent)
+        self.match_all = match_all
+        self.segments = segments
+        self.variations = variations
+        self.anchored = anchored
+        self.split = split
+        self.owners = tuple(variations.get(owner) if owner is not None else None for owner in split.owners)
+        """As `split.owners`, linked."""
+        self.hashed = hashed
+        """What is hashed before the visitor id."""
+
+    def __repr__(self) -> str:
+        return f"Experience(id={self.id!r}, key={self.key!r})"
+
+
+Named = TypeVar("Named", Experience, Audience, Location, Segment, Feature, Goal)
+
+
+class Index(Generic[Named]):
+    """Entities in the order of the document, found by key or by id; the first of a name wins."""
+
+    __slots__ = ("by_id", "by_key", "listed")
+
+    def __init__(self, listed: Iterable[Named]) -> None:
+        self.listed: tuple[Named, ...] = tuple(listed)
+        self.by_key: dict[str, Named] = {}
+        self.by_id: dict[str, Named] = {}
+        for entity in self.listed:
+            self.by_key.setdefault(entity.key, entity)
+            self.by_id.setdefault(entity.id, entity)
+
+    def __iter__(self) -> Iterator[Named]:
+        return iter(self.listed)
+
+    def __len__(self) -> int:
+        return len(self.listed)
+
+    def get(self, key: str) -> Named | None:
+        """The entity of this key, or None."""
+        return self.by_key.get(key)
+
+
+class CompiledProject:
+    """The compiled document: read it freely, nothing in it changes."""
+
+    __slots__ = (
+        "account_id", "audiences", "bucketing", "carriers", "default_environment", "experiences", "features", "goals",
+        "id", "is_debug", "locations", "name", "problems", "segments",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        account_id: str,
+        id: str,
+        name: str,
+        *,
+        experiences: Index[Experience],
+        audiences: Index[Audience],
+        locations: Index[Location],
+        segments: Index[Segment],
+        features: Index[Feature],
+        goals: Index[Goal],
+        default_environment: str | None = None,
+        is_debug: bool = False,
+        bucketing: Bucketing = DEFAULT,
+        problems: tuple[Problem, ...] = (),
+    ) -> None:
+        self.account_id = account_id
+        self.id = id
+        self.name = name
+        self.experiences = experiences
+        self.audiences = audiences
+        self.locations = locations
+        self.segments = segments
+        self.features = features
+        self.goals = goals
+        self.default_environment = default_environment
+        self.is_debug = is_debug
+        self.bucketing = bucketing
+        self.problems = problems
+        self.carriers = _carriers(experiences)
+        """Feature id to the experiences of which any variation changes it, in the order of the document."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.account_id}/{self.id}, {len(self.experiences)} experiences)"
+
+
+def _carriers(experiences: Iterable[Experience]) -> Mapping[str, tuple[Experience, ...]]:
+    found: dict[str, dict[str, Experience]] = {}
+    for experience in experiences:
+        for variation in experience.variations.values():
+            for change in variation.changes:
+                found.setdefault(change.feature_id, {}).setdefault(experience.key, experience)
+    return {feature_id: tuple(carrying.values()) for feature_id, carrying in found.items()}
