@@ -1,0 +1,134 @@
+"""A project: the compiled document, and the document itself."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from hashlib import sha256
+from os import PathLike
+from typing import TYPE_CHECKING, cast
+
+from ._core.bucketing import DEFAULT, Bucketing
+from ._core.model import Audience, CompiledProject, Experience, Feature, Goal, Index, Location, Segment
+from ._core.problem import Problem
+
+if TYPE_CHECKING:
+    from ._config.wire import Document
+
+
+class Project(CompiledProject):
+    """A document, compiled once: experiences, features and goals linked, rules ready to be asked.
+
+    >>> project = Project.parse(b'{"account_id": "1", "project": {"id": "2"}}')
+    >>> project.account_id, project.id, project.problems
+    ('1', '2', ())
+
+    `problems` lists what is wrong in the document, each with its JSON path. Nothing in a project changes.
+    """
+
+    def __init__(
+        self,
+        account_id: str,
+        id: str,
+        name: str,
+        *,
+        experiences: Index[Experience],
+        audiences: Index[Audience],
+        locations: Index[Location],
+        segments: Index[Segment],
+        features: Index[Feature],
+        goals: Index[Goal],
+        default_environment: str | None = None,
+        is_debug: bool = False,
+        bucketing: Bucketing = DEFAULT,
+        problems: tuple[Problem, ...] = (),
+        source: bytes = b"",
+    ) -> None:
+        super().__init__(
+            account_id,
+            id,
+            name,
+            experiences=experiences,
+            audiences=audiences,
+            locations=locations,
+            segments=segments,
+            features=features,
+            goals=goals,
+            default_environment=default_environment,
+            is_debug=is_debug,
+            bucketing=bucketing,
+            problems=problems,
+        )
+        self._source = source
+
+    @classmethod
+    def parse(cls, source: bytes | str, *, bucketing: Bucketing = DEFAULT) -> Project:
+        """Compile a document from its JSON.
+
+        Raises DocumentError, which names the JSON path, where it cannot become a project.
+        """
+        from ._config.compile import compile_document
+        from ._config.read import read_json
+
+        body = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
+        return compile_document(read_json(body), source=body, bucketing=bucketing)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], *, bucketing: Bucketing = DEFAULT) -> Project:
+        """Compile the document in a file.
+
+        Raises OSError where it cannot be read, DocumentError where it cannot become a project.
+        """
+        with open(path, "rb") as file:  # noqa: PTH123 # pathlib costs more to import than all of the core
+            return cls.parse(file.read(), bucketing=bucketing)
+
+    def with_bucketing(self, bucketing: Bucketing) -> Project:
+        """The same project with visitors hashed another way."""
+        return self if bucketing == self.bucketing else Project.parse(self._source, bucketing=bucketing)
+
+    @property
+    def source(self) -> bytes:
+        """The bytes it was compiled from."""
+        return self._source
+
+    @property
+    def document(self) -> dict[str, object]:
+        """The document as it came, parsed anew each time: change the copy as you like."""
+        from ._config.read import read_json
+
+        return cast("dict[str, object]", read_json(self._source))
+
+    @cached_property
+    def config(self) -> Document:
+        """The whole document as typed, read-only models: settings, integrations, changes, everything."""
+        from ._config.wire import read_document
+
+        return read_document(self.document)
+
+    @cached_property
+    def revision(self) -> str:
+        """Twelve hexadecimal digits that name this very document."""
+        return sha256(self._source).hexdigest()[:12]
+
+    def experience(self, key: str) -> Experience | None:
+        """The experience of this key; None where there is none. The same for the five below."""
+        return self.experiences.by_key.get(key)
+
+    def audience(self, key: str) -> Audience | None:
+        """The audience of this key; `project.audience("adults").matches({"age": 30})` tries its rules."""
+        return self.audiences.by_key.get(key)
+
+    def location(self, key: str) -> Location | None:
+        """The location of this key."""
+        return self.locations.by_key.get(key)
+
+    def segment(self, key: str) -> Segment | None:
+        """The segment of this key."""
+        return self.segments.by_key.get(key)
+
+    def feature(self, key: str) -> Feature | None:
+        """The feature of this key."""
+        return self.features.by_key.get(key)
+
+    def goal(self, key: str) -> Goal | None:
+        """The goal of this key."""
+        return self.goals.by_key.get(key)
