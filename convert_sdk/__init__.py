@@ -1,3 +1,58 @@
-"""Run Convert.com experiments from a Python backend."""
+"""Run Convert.com experiments from a Python backend: decide in memory, explain every decision, lose no event.
 
-from ._version import __version__ as __version__
+>>> project = Project.parse(b'{"account_id": "1", "project": {"id": "2"}}')
+>>> with Client.offline(project) as client:
+...     client.visitor("v-42", {"plan": "pro"}).decide("checkout-layout").reason
+<Reason.UNKNOWN: 'unknown'>
+"""
+
+from ._core.bucketing import bucket_value
+from ._core.decision import Decision, Reason, ResolvedFeature
+from ._core.explain import Explanation
+from ._core.facts import ANYWHERE
+from ._core.goals import ConversionReason, ConversionResult
+from ._core.preview import parse_preview
+from ._core.problem import Problem
+from ._core.rules import matches_rule_set as matches
+from ._core.state import VisitorState
+from ._delivery.counts import Counts, FlushReport
+from ._version import __version__
+from .client import AsyncClient, Client
+from .errors import ConvertError, DocumentError, FetchError, OptionError, SpoolError, StoreError
+from .options import Options
+from .project import Project
+from .status import Status
+from .stores import MemoryStore, Store
+from .visitor import Visitor
+
+__all__ = [
+    "ANYWHERE",
+    "AsyncClient",
+    "Client",
+    "ConversionReason",
+    "ConversionResult",
+    "ConvertError",
+    "Counts",
+    "Decision",
+    "DocumentError",
+    "Explanation",
+    "FetchError",
+    "FlushReport",
+    "MemoryStore",
+    "OptionError",
+    "Options",
+    "Problem",
+    "Project",
+    "Reason",
+    "ResolvedFeature",
+    "SpoolError",
+    "Status",
+    "Store",
+    "StoreError",
+    "Visitor",
+    "VisitorState",
+    "__version__",
+    "bucket_value",
+    "matches",
+    "parse_preview",
+]

@@ -7,13 +7,17 @@ from collections.abc import Collection
 from itertools import chain
 from math import inf
 
+from cachetools import FIFOCache
+
 from convert_sdk._core.events import Event
+
+_MOST_DECIDED = 10_000
 
 
 class Backlog:
     """Parts to try again, then two lanes: attributed events travel apart. Claims are held."""
 
-    __slots__ = ("_apart", "_held", "_parts", "_plain", "_turn")
+    __slots__ = ("_apart", "_decided", "_held", "_parts", "_plain", "_turn")
 
     def __init__(self) -> None:
         self._parts: deque[list[Event]] = deque()
@@ -21,6 +25,7 @@ class Backlog:
         self._apart: deque[Event] = deque()
         self._held: deque[tuple[float, Event]] = deque()
         self._turn = False
+        self._decided: FIFOCache[str, bool] = FIFOCache(_MOST_DECIDED)
 
     def __len__(self) -> int:
         return self.sendable + len(self._held)
@@ -40,12 +45,14 @@ class Backlog:
         """When the first held event goes out unclaimed."""
         return self._held[0][0] if self._held else inf
 
-    def admit(self, event: Event, hold_until: float) -> None:
-        """Line an event up, or hold it where its claim must be decided first."""
-        if event.claim is None:
-            self._line_up(event)
-        else:
+    def admit(self, event: Event, hold_until: float) -> bool:
+        """Line an event up, or hold it where its claim must be decided first; False where it has lost already."""
+        won = True if event.claim is None else self._decided.pop(event.uuid, None)
+        if won is None:
             self._held.append((hold_until, event))
+        elif won:
+            self._line_up(event)
+        return won is not False
 
     def put_back(self, part: list[Event]) -> None:
         """The next part to try."""
@@ -56,17 +63,20 @@ class Backlog:
         return [event for _, event in self._held]
 
     def decide(self, won: Collection[str], lost: Collection[str]) -> list[Event]:
-        """Line up the winners and give back the losers, by uuid."""
+        """Line up the winners and give back the losers, by uuid; verdicts may come before their events."""
+        verdicts = {**dict.fromkeys(won, True), **dict.fromkeys(lost, False)}
         losers: list[Event] = []
         undecided: deque[tuple[float, Event]] = deque()
         for until, event in self._held:
-            if event.uuid in lost:
-                losers.append(event)
-            elif event.uuid in won:
+            verdict = verdicts.pop(event.uuid, None)
+            if verdict is None:
+                undecided.append((until, event))
+            elif verdict:
                 self._line_up(event)
             else:
-                undecided.append((until, event))
+                losers.append(event)
         self._held = undecided
+        self._decided.update(verdicts)
         return losers
 
     def release(self, now: float = inf) -> None:

@@ -256,7 +256,8 @@ class Outbox:
         return max(when, self._gate)
 
     def _admit(self, event: Event, now: float) -> None:
-        self._backlog.admit(event, now + CLAIM_PATIENCE)
+        if not self._backlog.admit(event, now + CLAIM_PATIENCE):
+            self.ledger.settle("deduplicated", [event])
 
     def _measure(self) -> None:
         self._room = self._terms.max_queue - len(self._saving) - len(self._backlog) - len(self._flight)

@@ -206,9 +206,10 @@ class OutboxLife(RuleBasedStateMachine):
             self.outbox.release()
             self.outbox.hurry()
             self.speak()
-            if self.flight is None:
+            if self.flight is not None:
+                self.hear(Reply(200))
+            elif not self.outbox.claims():
                 break
-            self.hear(Reply(200))
         self.the_law_holds()
         self.every_event_is_accounted_for()
         assert self.outbox.counts().pending == 0

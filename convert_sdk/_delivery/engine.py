@@ -1,0 +1,244 @@
+"""Everything of one client that changes: the project, what is remembered, what is on its way out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import count
+from os import urandom
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from convert_sdk._core.decide import relocated
+from convert_sdk._core.decision import Decision, Reason
+from convert_sdk._core.events import Event, known_segments
+from convert_sdk._core.facts import Facts, deep_merge
+from convert_sdk._core.goals import ConversionReason, ConversionResult, Wish, conversion_wires, refusal
+from convert_sdk._core.model import Experience, Goal
+from convert_sdk._core.state import VisitorState, Winners
+
+from .memory import Memory
+
+if TYPE_CHECKING:
+    from convert_sdk.observation import Observation
+    from convert_sdk.project import Project
+    from convert_sdk.visitor import Visitor
+
+    from .outbox import Outbox
+
+_MOST_KEPT = 1_000
+_MOST_SEEN = 100_000
+
+
+class Kept(NamedTuple):
+    """A conversion from before the first document."""
+
+    visitor: Visitor
+    goal: str | int
+    wish: Wish
+
+
+class Engine:
+    """One client's project, memory and outbox, and the one lock of the request path, never held across I/O.
+
+    `claiming`: several processes share the store, and a conversion counts in one of them.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        outbox: Outbox | None,
+        *,
+        environment: str | None = None,
+        claiming: bool = False,
+        watched: bool = False,
+    ) -> None:
+        self.memory = memory
+        self.states = memory.states
+        self.outbox = outbox
+        self.project: Project | None = None
+        self.environment = environment
+        self.previews: dict[str, Experience] = {}
+        self.kept: list[Kept]
+        self.seen: deque[Observation] | None = deque(maxlen=_MOST_SEEN) if watched else None
+        self.after_offer: Callable[[], None] | None = None
+        """What empties the outbox where no worker does."""
+        self._wanted_environment = environment
+        self._claiming = claiming
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """In a forked process: a lock that nobody holds, ids that no other process has, nothing of the parent's."""
+        self.lock = Lock()
+        self.kept = []
+        self._prefix = urandom(10).hex()
+        self._numbers = count(1)
+        self.memory.start_anew()
+        if self.seen is not None:
+            self.seen.clear()
+
+    def install(self, project: Project) -> None:
+        """Serve this project to the visitors made from now on, and count what was kept for it."""
+        self.environment = self._wanted_environment or project.default_environment
+        self.project = project
+        with self.lock:
+            kept, self.kept = self.kept, []
+        for each in kept:
+            self.convert(each.visitor, each.goal, each.wish, tracking=True)
+
+    def store_key(self, visitor_id: str) -> str:
+        """The visitor's key in a store; there is a project by then."""
+        project = self.project
+        return f"{project.account_id}-{project.id}-{visitor_id}" if project is not None else visitor_id
+
+    def experience_of(self, experience_id: str, project: Project | None) -> Experience | None:
+        """An experience by id, from the project or from a preview that the client loaded."""
+        experience = project.experiences.by_id.get(experience_id) if project is not None else None
+        return experience or self.previews.get(experience_id)
+
+    def note(self, observation: Observation) -> None:
+        """Keep something for the application's callback; the oldest goes where it cannot keep up."""
+        if self.seen is not None:
+            self.seen.append(observation)
+
+    def remember(self, visitor: Facts, decision: Decision, *, tracking: bool) -> None:
+        """Keep a new decision and record its exposure; of two threads with the same one, the first does."""
+        experience, variation = decision.experience, decision.variation
+        if experience is None or variation is None:
+            return
+        with self.lock:
+            state = self.memory.writable(visitor)
+            before = state.bucketing.get(experience.id)
+            if before == variation.id or (
+                before in experience.variations and decision.reason is Reason.BUCKETED
+            ):
+                return
+            state.bucketing[experience.id] = variation.id
+            changed = self.memory.changed(visitor.id)
+            if changed is not None:
+                if before is not None and experience.id not in changed.bucketing:
+                    changed.overruled[experience.id] = before
+                changed.bucketing[experience.id] = variation.id
+        if tracking and self.outbox is not None:
+            uuid = self._new_id()
+            self.outbox.offer(
+                Event(uuid, visitor.id, variation.exposure, state.segments or None), now=monotonic()
+            )
+            if self.after_offer is not None:
+                self.after_offer()
+            if self.seen is not None:
+                from convert_sdk.observation import Exposed
+
+                self.seen.append(Exposed(uuid, visitor.id, experience.id, variation.id))
+
+    def relocate(self, visitor: Facts, experience: Experience) -> None:
+        """Remember which of the experience's locations the visitor is in."""
+        with self.lock:
+            locations = relocated(experience, visitor)
+            if locations is None:
+                return
+            self.memory.writable(visitor).locations = locations
+            changed = self.memory.changed(visitor.id)
+            if changed is not None:
+                changed.locations = locations
+
+    def set_segments(self, visitor: Facts, segments: Mapping[str, object]) -> None:
+        """Remember segments over the present ones."""
+        if not segments:
+            return
+        with self.lock:
+            state = self.memory.writable(visitor)
+            merged = {**deep_merge(state.segments, segments)}
+            changed = self.memory.changed(visitor.id)
+            if changed is not None:
+                changed.segments = {**changed.segments, **{key: merged[key] for key in segments}}
+            state.segments = merged
+
+    def convert(self, visitor: Visitor, name: str | int, wish: Wish, *, tracking: bool) -> ConversionResult:
+        """Count a conversion: once for each goal, unless it is wished again."""
+        result = self._convert(visitor, name, wish, tracking=tracking)
+        if self.after_offer is not None:
+            self.after_offer()
+        if self.seen is not None:
+            from convert_sdk.observation import Converted
+
+            self.seen.append(Converted(result.uuid, visitor.id, name, result.reason))
+        return result
+
+    def _convert(self, visitor: Visitor, name: str | int, wish: Wish, *, tracking: bool) -> ConversionResult:
+        project = visitor.project or self.project
+        if project is None:
+            return self._keep(visitor, name, wish)
+        goals = project.goals
+        goal = goals.by_key.get(name) if isinstance(name, str) else goals.by_id.get(str(name))
+        if goal is None:
+            return ConversionResult(ConversionReason.UNKNOWN_GOAL)
+        refused = refusal(goal, wish.rule_data) if wish.rule_data is not None else None
+        if refused is not None:
+            return ConversionResult(refused)
+        with self.lock:
+            return self._count(visitor, goal, wish, tracking=tracking)
+
+    def _keep(self, visitor: Visitor, name: str | int, wish: Wish) -> ConversionResult:
+        with self.lock:
+            if len(self.kept) >= _MOST_KEPT:
+                return ConversionResult(ConversionReason.QUEUE_FULL)
+            self.kept.append(Kept(visitor, name, wish))
+        return ConversionResult(ConversionReason.KEPT)
+
+    def _count(self, visitor: Facts, goal: Goal, wish: Wish, *, tracking: bool) -> ConversionResult:
+        state = self.memory.writable(visitor)
+        first = goal.key not in state.goals
+        if not first and not wish.again:
+            return ConversionResult(ConversionReason.DUPLICATE)
+        bucketing = state.bucketing if wish.attributed_to is None else wish.attributed_to
+        wires = conversion_wires(goal, bucketing, wish.data, first=first)
+        if not wires:
+            return ConversionResult(ConversionReason.NOTHING_TO_SEND)
+        uuid = self._new_id()
+        counted = tracking and self.outbox is not None
+        if counted and self.outbox is not None:
+            claim = goal.key if first and self._claiming else None
+            events = _events(uuid, visitor.id, wires, state, claim, attributed=wish.attributed_to is not None)
+            if not self.outbox.offer(*events, now=monotonic()):
+                return ConversionResult(ConversionReason.QUEUE_FULL)
+        if first:
+            state.goals[goal.key] = uuid
+            changed = self.memory.changed(visitor.id)
+            if changed is not None:
+                changed.goals[goal.key] = uuid
+        return ConversionResult(ConversionReason.ACCEPTED if counted else ConversionReason.TRACKING_OFF, uuid)
+
+    def _new_id(self) -> str:
+        return f"{self._prefix}{next(self._numbers):012x}"
+
+
+def event_ids(uuid: str) -> tuple[str, str]:
+    """The ids of the events of one conversion, of which there are one or two."""
+    return f"{uuid}.0", f"{uuid}.1"
+
+
+def verdicts(claims: Mapping[str, str], winners: Winners) -> tuple[set[str], set[str]]:
+    """The ids of the events whose conversions won their claims, and of those that lost them."""
+    won: set[str] = set()
+    lost: set[str] = set()
+    for goal_key, uuid in claims.items():
+        (won if winners.goals.get(goal_key) == uuid else lost).update(event_ids(uuid))
+    return won, lost
+
+
+def _events(
+    uuid: str,
+    visitor_id: str,
+    wires: tuple[str, ...],
+    state: VisitorState,
+    claim: str | None,
+    *,
+    attributed: bool,
+) -> list[Event]:
+    segments = known_segments(state.segments) or None
+    ids = event_ids(uuid)
+    return [
+        Event(ids[part], visitor_id, wire, segments, claim, attributed) for part, wire in enumerate(wires)
+    ]

@@ -1,0 +1,104 @@
+"""Delivery without a network or a thread: what would be sent goes to a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from convert_sdk._core.events import Address
+from convert_sdk.errors import StoreError
+from convert_sdk.status import Status, status_of
+
+from .counts import FlushReport
+from .engine import Engine, verdicts
+from .machine import Reply
+from .memory import changes
+from .outbox import Outbox
+from .terms import Target, Terms
+
+if TYPE_CHECKING:
+    from convert_sdk.options import Options
+    from convert_sdk.project import Project
+    from convert_sdk.stores import Store
+
+Sink = Callable[[bytes], None]
+"""Takes the body of one tracking request."""
+
+_DRAIN_AT = 1_000
+_ROOM = 100_000
+_DELIVERED = Reply(200)
+
+
+class Offline:
+    """Hands bodies to a sink, and states to a store, on `flush` and whenever a thousand wait."""
+
+    started = True
+
+    def __init__(
+        self, engine: Engine, options: Options, project: Project, sink: Sink | None, store: Store | None
+    ) -> None:
+        self._engine = engine
+        self._sink = sink
+        self._store = store
+        self._sending = Lock()
+        self.outbox = Outbox(Terms(max_queue=_ROOM), dice=lambda: 0.0, lock=Lock())
+        address = Address(project.account_id, project.id, options.source)
+        self.outbox.address(Target("", {}, address, options.enriches))
+        if sink is not None and options.tracking:
+            engine.outbox = self.outbox
+            engine.after_offer = self._drain_many
+        engine.install(project.with_bucketing(options.bucketing))
+
+    def start(self) -> None:
+        """There is nothing to start."""
+
+    def flush(self, timeout: float) -> FlushReport:  # noqa: ARG002 # as every delivery
+        """Hand over everything that waits; an error of the sink is the caller's, and loses nothing."""
+        before = self.outbox.counts()
+        self._save()
+        self._drain()
+        return FlushReport.between(before, self.outbox.counts())
+
+    def close(self, timeout: float | None = None) -> FlushReport:
+        """Flush; again is fine."""
+        return self.flush(timeout or 0.0)
+
+    def status(self) -> Status:
+        """The figures of this moment."""
+        return status_of(self._engine, self.outbox)
+
+    def _drain_many(self) -> None:
+        if self.outbox.room <= _ROOM - _DRAIN_AT:
+            self._drain()
+
+    def _drain(self) -> None:
+        if self._sink is None:
+            return
+        with self._sending:
+            self.outbox.hurry()
+            while (request := self.outbox.speak(monotonic())) is not None:
+                answer = Reply(503)
+                try:
+                    self._sink(request.body or b"")
+                    answer = _DELIVERED
+                finally:
+                    self.outbox.hear(answer, monotonic())
+
+    def _save(self) -> None:
+        if self._store is None:
+            return
+        engine = self._engine
+        with engine.lock:
+            taken = engine.memory.take_unsaved(len(engine.memory.unsaved or ()))
+        for visitor_id, unsaved in taken.items():
+            try:
+                winners = self._store.save(changes(engine.store_key(visitor_id), unsaved))
+            except StoreError:
+                with engine.lock:
+                    engine.memory.give_back(visitor_id, unsaved)
+            else:
+                with engine.lock:
+                    engine.memory.adopt(visitor_id, winners)
+                self.outbox.claimed(*verdicts(unsaved.goals, winners), monotonic())

@@ -1,0 +1,258 @@
+"""The clients: what an application makes once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack, cast
+
+from ._core.facts import Place
+from ._core.state import NOTHING, VisitorState
+from ._delivery.counts import FlushReport
+from ._delivery.engine import Engine
+from ._delivery.memory import Memory
+from .errors import OptionError, StoreError
+from .options import OptionArguments, Options, build
+from .project import Project
+from .visitor import Visitor, checked_attributes, checked_id, checked_location
+
+if TYPE_CHECKING:
+    from ._delivery.offline import Offline, Sink
+    from ._delivery.worker import Worker
+    from .status import Status
+    from .stores import AsyncStore, Store
+
+FLUSH_TIMEOUT = 5.0
+
+
+class Client:
+    """Runs a project's experiments: decides in memory, delivers in one daemon thread.
+
+    The constructor does no I/O. The first `visitor()` of a process starts the thread and waits up to
+    `start_wait` seconds, once, for the document. The keywords are the fields of `Options`. Threads share a client;
+    forked processes get a fresh one by themselves. Raises OptionError for an option that cannot be used.
+    """
+
+    def __init__(self, sdk_key: str | None = None, **options: Unpack[OptionArguments]) -> None:
+        self._set_up(build({"sdk_key": sdk_key, **options}))
+
+    def _set_up(self, options: Options, key: str | None = None) -> None:
+        from ._delivery.worker import Worker
+
+        self.options = options
+        self._store = sync_store(options)
+        self._engine = engine_of(options)
+        self._delivery: Worker | Offline = Worker(options, key_of(options, key), self._engine, self._store)
+
+    @classmethod
+    def for_project(
+        cls, account_id: str | int, project_id: str | int, **options: Unpack[OptionArguments]
+    ) -> Self:
+        """A client of the endpoints that need no SDK key; a secret is never sent there."""
+        client = cls.__new__(cls)
+        client._set_up(keyless(options), f"{account_id}/{project_id}")  # one of us
+        return client
+
+    @classmethod
+    def offline(
+        cls,
+        project: Project,
+        sink: Sink | None = None,
+        **options: Unpack[OptionArguments],
+    ) -> Self:
+        """A client without network or thread. What would be sent goes to `sink`, as bodies of tracking requests.
+
+        `sink` is called by `flush()` and `close()`, and by `decide` or `track` when a thousand events wait.
+        Of the options, those about deciding and reporting apply.
+
+        >>> project = Project.parse(b'{"account_id": "1", "project": {"id": "2"}}')
+        >>> Client.offline(project).visitor("v-1").decide("home").reason.value
+        'unknown'
+        """
+        from ._delivery.offline import Offline
+
+        client = cls.__new__(cls)
+        client.options = build({**options}, {})
+        client._store = sync_store(client.options)
+        client._engine = engine_of(client.options)
+        client._delivery = Offline(client._engine, client.options, project, sink, client._store)
+        return client
+
+    def visitor(
+        self, id: str | int, attributes: Mapping[str, object] | None = None, *, location: Place = NOTHING
+    ) -> Visitor:
+        """One visitor, for one request.
+
+        `location` says where they are (`{"url": "/cart"}`); `ANYWHERE` ignores location rules, and None says that
+        it is not known, so that nothing is decided. Raises TypeError or ValueError for an id that names nobody.
+        """
+        visitor_id = checked_id(id)
+        if not self._delivery.started:
+            self._delivery.start()
+        if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
+            try:
+                state = self._store.load(self._engine.store_key(visitor_id))
+            except StoreError:
+                state = None
+                self._engine.memory.failed_loads += 1
+            take_in(self._engine, visitor_id, state)
+        visitor = Visitor(
+            self._engine, visitor_id, checked_attributes(attributes), checked_location(location)
+        )
+        visitor.enter()
+        return visitor
+
+    def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
+        """Send what waits, for up to `timeout` seconds; what is still pending stays queued."""
+        return self._delivery.flush(timeout)
+
+    def close(self, timeout: float | None = None) -> FlushReport:
+        """Flush for up to `timeout` seconds (`shutdown_timeout` by default) and end the thread. Again is fine."""
+        return self._delivery.close(timeout)
+
+    def status(self) -> Status:
+        """How the client is doing, in figures."""
+        return self._delivery.status()
+
+    @property
+    def project(self) -> Project | None:
+        """The project in use; None before the first document."""
+        return self._engine.project
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.options!r})"
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same names, one task; what may move bytes is awaited.
+
+    Made without a loop, it starts in the loop that first uses it. The visitors are the same plain class.
+    """
+
+    def __init__(self, sdk_key: str | None = None, **options: Unpack[OptionArguments]) -> None:
+        self._set_up(build({"sdk_key": sdk_key, **options}))
+
+    def _set_up(self, options: Options, key: str | None = None) -> None:
+        from ._delivery.async_worker import AsyncWorker
+
+        self.options = options
+        self._store = options.store
+        self._engine = engine_of(options)
+        self._delivery = AsyncWorker(options, key_of(options, key), self._engine, options.store)
+
+    @classmethod
+    def for_project(
+        cls, account_id: str | int, project_id: str | int, **options: Unpack[OptionArguments]
+    ) -> Self:
+        """A client of the endpoints that need no SDK key; a secret is never sent there."""
+        client = cls.__new__(cls)
+        client._set_up(keyless(options), f"{account_id}/{project_id}")  # one of us
+        return client
+
+    async def visitor(
+        self, id: str | int, attributes: Mapping[str, object] | None = None, *, location: Place = NOTHING
+    ) -> Visitor:
+        """One visitor, for one request, as `Client.visitor`."""
+        visitor_id = checked_id(id)
+        await self._delivery.start()
+        if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
+            try:
+                answer = self._store.load(self._engine.store_key(visitor_id))
+                state = await answer if isinstance(answer, Awaitable) else answer
+            except StoreError:
+                state = None
+                self._engine.memory.failed_loads += 1
+            take_in(self._engine, visitor_id, state)
+        visitor = Visitor(
+            self._engine, visitor_id, checked_attributes(attributes), checked_location(location)
+        )
+        visitor.enter()
+        return visitor
+
+    async def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
+        """Send what waits, for up to `timeout` seconds; what is still pending stays queued."""
+        return await self._delivery.flush(timeout)
+
+    async def close(self, timeout: float | None = None) -> FlushReport:
+        """Flush for up to `timeout` seconds (`shutdown_timeout` by default) and end the task. Again is fine."""
+        return await self._delivery.close(timeout)
+
+    def status(self) -> Status:
+        """How the client is doing, in figures."""
+        return self._delivery.status()
+
+    @property
+    def project(self) -> Project | None:
+        """The project in use; None before the first document."""
+        return self._engine.project
+
+    async def __aenter__(self) -> Self:
+        await self._delivery.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.options!r})"
+
+
+def engine_of(options: Options) -> Engine:
+    """An engine for these options."""
+    store = options.store
+    return Engine(
+        Memory(options.max_visitors, stored=store is not None),
+        None,
+        environment=options.environment,
+        claiming=store is not None and store.shared,
+        watched=options.observe is not None,
+    )
+
+
+def sync_store(options: Options) -> Store | None:
+    """The store, which `Client` cannot await. Raises OptionError for one that must be."""
+    store = options.store
+    if store is None:
+        return None
+    from inspect import iscoroutinefunction
+
+    if iscoroutinefunction(store.load):
+        raise OptionError(
+            "this store is for AsyncClient: its load is a coroutine; give Client one with plain methods"
+        )
+    return cast("Store", store)
+
+
+def key_of(options: Options, key: str | None) -> str:
+    """What names the project at the endpoints."""
+    found = key or options.sdk_key
+    if found is None:
+        raise OptionError("an SDK key is needed: give it, set CONVERT_SDK_KEY, or use for_project")
+    return found
+
+
+def keyless(options: OptionArguments) -> Options:
+    """Options for the endpoints without keys, where a secret has no business."""
+    return build({**options})._replace(sdk_key=None, sdk_secret=None)
+
+
+def is_to_load(engine: Engine, store: Store | AsyncStore, visitor_id: str) -> bool:
+    """Whether the store may know more of a visitor than this process does."""
+    return engine.project is not None and (store.shared or visitor_id not in engine.states)
+
+
+def take_in(engine: Engine, visitor_id: str, state: VisitorState | None) -> None:
+    """Remember what the store knows."""
+    if state is not None:
+        with engine.lock:
+            engine.memory.put(visitor_id, state)

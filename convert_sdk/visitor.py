@@ -1,0 +1,279 @@
+"""What the application holds for one request: the verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from ._core.decide import decide, is_asked_where
+from ._core.decision import Decision, Reason, ResolvedFeature
+from ._core.explain import Explanation, GateTrace, explain
+from ._core.facts import ANYWHERE, UNSEEN, Facts, Place, deep_merge, reported
+from ._core.features import resolve, resolve_all
+from ._core.goals import ConversionReason, ConversionResult, Wish, goal_data
+from ._core.model import Segment
+from ._core.state import NOTHING, VisitorState
+from .project import Project
+
+if TYPE_CHECKING:
+    from ._delivery.engine import Engine
+
+_FRESH = frozenset({Reason.BUCKETED, Reason.FORCED})
+
+
+class Given:
+    """The type of a fact that `given` leaves as it is."""
+
+
+_SAME = Given()
+
+
+def checked_id(visitor_id: str | int) -> str:
+    """The text that is hashed and sent. Raises TypeError or ValueError for what names nobody."""
+    if isinstance(visitor_id, int) and not isinstance(visitor_id, bool):
+        return str(visitor_id)
+    if not isinstance(visitor_id, str):
+        raise TypeError(f"a visitor id must be a str or an int, not {type(visitor_id).__name__}")
+    if not visitor_id:
+        raise ValueError("a visitor id must not be empty: use a cookie or account id that stays the same")
+    return visitor_id
+
+
+def checked_attributes(attributes: Mapping[str, object] | None) -> Mapping[str, object]:
+    """The attributes, none where None was given. Raises TypeError for what is no mapping."""
+    if attributes is None:
+        return NOTHING
+    if not isinstance(attributes, Mapping):
+        raise TypeError(f"attributes must be a mapping, not {type(attributes).__name__}")
+    return attributes
+
+
+def checked_location(location: Place) -> Place:
+    """The location. Raises TypeError for what is neither a mapping nor ANYWHERE nor None."""
+    if location is None or location is ANYWHERE or isinstance(location, Mapping):
+        return location
+    raise TypeError(f'location must be a mapping such as {{"url": "/cart"}}, not {type(location).__name__}')
+
+
+class Visitor(Facts):
+    """One visitor, for one request; made by `client.visitor`, pinned to the project of that moment.
+
+    No verb raises for data, network or unknown keys. Wrong types from the programmer raise at once.
+    """
+
+    __slots__ = ("_engine", "_preview", "_project", "_tracking")
+
+    def __init__(self, engine: Engine, id: str, attributes: Mapping[str, object], location: Place) -> None:
+        super().__init__(id, attributes, location, engine.environment, engine.states.get(id, UNSEEN))
+        self._engine = engine
+        self._project: Project | None = engine.project
+        self._tracking = True
+        self._preview: Decision | None = None
+
+    def __repr__(self) -> str:
+        return "Visitor(…)"
+
+    @property
+    def project(self) -> Project | None:
+        """The project that this visitor is pinned to; None where no document had arrived."""
+        return self._project
+
+    def enter(self) -> None:
+        """Remember the attributes that are reported; `client.visitor` does this once."""
+        segments = reported(self.attributes)
+        if segments:
+            self._engine.set_segments(self, segments)
+
+    def given(
+        self,
+        *,
+        attributes: Mapping[str, object] = NOTHING,
+        location: Place | Given = _SAME,
+        environment: str | None = None,
+        tracking: bool | None = None,
+    ) -> Visitor:
+        """The same visitor with deeper facts: attributes merge over the present ones and are not remembered."""
+        deeper = Visitor(self._engine, self.id, self.attributes, self.location)
+        deeper._project = self._project  # another one of us
+        deeper.state = self.state
+        deeper.call = deep_merge(self.call or NOTHING, attributes)
+        deeper.location = self.location if isinstance(location, Given) else location
+        deeper.environment = environment or self.environment
+        deeper._tracking = self._tracking if tracking is None else tracking
+        deeper._preview = self._preview
+        return deeper
+
+    @property
+    def segments(self) -> Mapping[str, object]:
+        """What is remembered and reported of the visitor."""
+        return self._remembered().segments
+
+    def _remembered(self) -> VisitorState:
+        if self.state is UNSEEN:
+            self.state = self._engine.states.get(self.id, UNSEEN)
+        return self.state
+
+    # Experiences
+
+    def decide(self, key: str) -> Decision:
+        """Decide, remember, and record the exposure of a new decision."""
+        if self._preview is not None and self._preview.key == key:
+            return self._preview
+        return self._decide(key)
+
+    def decide_all(self, keys: Iterable[str] | None = None) -> list[Decision]:
+        """`decide` for every experience, or for those of these keys, in the order of the document.
+
+        A previewed experience comes last.
+        """
+        wanted = None if keys is None else set(keys)
+        if self._project is None:
+            return [Decision(key, Reason.NOT_READY) for key in wanted or ()]
+        previewed = self._preview
+        decisions = [
+            self._decide(experience.key)
+            for experience in self._project.experiences.listed
+            if (wanted is None or experience.key in wanted)
+            and (previewed is None or experience.key != previewed.key)
+        ]
+        if previewed is not None and (wanted is None or previewed.key in wanted):
+            decisions.append(previewed)
+        return decisions
+
+    def force(self, key: str, variation_id: str | int) -> Decision:
+        """`decide`, but the variation of this id wins over the remembered and the hashed one, and is kept.
+
+        The gates are asked all the same; an id that the experience does not have is ignored.
+        """
+        if self._preview is not None and self._preview.key == key:
+            return self._preview
+        return self._decide(key, str(variation_id))
+
+    def peek(self, key: str) -> Decision:
+        """Decide only: nothing is stored and nothing is sent."""
+        if self._preview is not None and self._preview.key == key:
+            return self._preview
+        return self._peek(key)
+
+    def explain(self, key: str) -> Explanation:
+        """`peek`, and why: every gate, rule, hash input and range."""
+        decision = self.peek(key)
+        if self._project is None or decision is self._preview:
+            return Explanation(
+                decision, self.id, (GateTrace(decision.reason.value, decision.variation is not None),)
+            )
+        return explain(self._project, self, key)
+
+    def preview(self, experience_id: str | int, variation_id: str | int) -> bool:
+        """From now on, for this object only, show this variation: no gates, nothing stored, nothing sent.
+
+        Says whether the project, or a preview that the client loaded, has both; otherwise an earlier preview ends.
+        """
+        experience = self._engine.experience_of(str(experience_id), self._project)
+        variation = experience.variations.get(str(variation_id)) if experience is not None else None
+        if experience is None or variation is None:
+            self._preview = None
+            return False
+        self._preview = Decision(experience.key, Reason.PREVIEW, experience, variation)
+        return True
+
+    def _peek(self, key: str, forced: str | None = None) -> Decision:
+        if self._project is None:
+            return Decision(key, Reason.NOT_READY)
+        if self.state is UNSEEN:
+            self.state = self._engine.states.get(self.id, UNSEEN)
+        return decide(self._project, self, key, forced)
+
+    def _decide(self, key: str, forced: str | None = None) -> Decision:
+        decision = self._peek(key, forced)
+        if self._preview is not None:
+            return decision
+        experience = decision.experience
+        if experience is not None and experience.locations and is_asked_where(decision.reason):
+            self._engine.relocate(self, experience)
+        if decision.reason in _FRESH:
+            self._engine.remember(self, decision, tracking=self._tracking)
+        return decision
+
+    # Features
+
+    def feature(self, key: str) -> ResolvedFeature:
+        """The feature as the visitor's variations set it.
+
+        Decides the experiences that carry it in any of their variations, and no others.
+        """
+        return self._feature(key, self._decide)
+
+    def peek_feature(self, key: str) -> ResolvedFeature:
+        """`feature`, with nothing stored and nothing sent."""
+        return self._feature(key, self._peek)
+
+    def features(self) -> list[ResolvedFeature]:
+        """Every feature: the enabled ones, then the disabled ones. Decides every experience."""
+        if self._project is None:
+            return []
+        return resolve_all(
+            self._project, [self._decide(each.key) for each in self._project.experiences.listed]
+        )
+
+    def _feature(self, key: str, ask: Callable[[str], Decision]) -> ResolvedFeature:
+        project = self._project
+        feature = project.features.by_key.get(key) if project is not None else None
+        if project is None or feature is None:
+            return ResolvedFeature.disabled(key, None)
+        return resolve(project, key, [ask(each.key) for each in project.carriers.get(feature.id, ())])
+
+    # Conversions and segments
+
+    def track(
+        self,
+        goal: str | int,
+        *,
+        revenue: Decimal | float | None = None,
+        products: int | None = None,
+        transaction_id: str | None = None,
+        dimensions: Mapping[int, str] | None = None,
+        rule_data: Mapping[str, object] | None = None,
+        again: bool = False,
+        attributed_to: Mapping[str, str] | None = None,
+    ) -> ConversionResult:
+        """Count a conversion of a goal, named by its key (text) or its id (int).
+
+        `rule_data` is held against the goal's rules; without it they are not asked. A second conversion of a goal
+        counts only with `again=True`. `attributed_to` maps experience ids to variation ids where the conversion
+        belongs to decisions made elsewhere. Raises TypeError or ValueError for what is no money or no number.
+        """
+        data = goal_data(revenue, products, transaction_id, dimensions)
+        wish = Wish(data, rule_data, again, attributed_to)
+        if self._preview is not None:
+            return ConversionResult(ConversionReason.PREVIEW)
+        return self._engine.convert(self, goal, wish, tracking=self._tracking)
+
+    def set_segments(self, segments: Mapping[str, object]) -> None:
+        """Remember these segments; all of them are reported with exposures, the known ones with conversions."""
+        if self._preview is None:
+            self._engine.set_segments(self, segments)
+
+    def match_segments(
+        self, keys: Iterable[str], rule_data: Mapping[str, object] | None = None
+    ) -> list[Segment]:
+        """Put the visitor into those of these custom segments whose rules hold; the ones that were added.
+
+        Once one holds, all later ones (in the order of the document) are added unasked.
+        """
+        if self._project is None:
+            return []
+        wanted = set(keys)
+        custom = self._remembered().segments.get("customSegments")
+        known = custom if isinstance(custom, (list, tuple)) else ()
+        data = deep_merge(self.data(), rule_data or NOTHING)
+        held, added = False, []
+        for segment in self._project.segments.listed:
+            if segment.key in wanted and (held or segment.matches(data)):
+                held = True
+                if segment.id not in known:
+                    added.append(segment)
+        if added and self._preview is None:
+            self._engine.set_segments(self, {"customSegments": [*known, *(segment.id for segment in added)]})
+        return added
