@@ -21,8 +21,8 @@ class JsRegex:
     def __init__(self, source: str) -> None:
         import regex
 
-        translated = translate(source)
         try:
+            translated = translate(source)
             compiled = regex.compile(translated.text, regex.V0 | regex.ASCII, cache_pattern=False)
         except (regex.error, RecursionError) as error:
             raise DangerousPattern(f"pattern is beyond the engine: {error}") from error
