@@ -94,14 +94,19 @@ def deep_merge(under: Mapping[str, object], over: Mapping[str, object]) -> Mappi
     if not over:
         return under
     merged = dict(under)
-    for key, value in over.items():
-        below = under.get(key)
-        if isinstance(value, Mapping) and isinstance(below, Mapping):
-            merged[key] = deep_merge(below, value)
-        elif isinstance(value, list) and isinstance(below, list):
-            merged[key] = _united(value, below)
-        else:
-            merged[key] = value
+    unmerged = [(merged, over)]
+    while unmerged:  # a stack, as attributes may nest deeper than calls can
+        target, source = unmerged.pop()
+        for key, value in source.items():
+            below = target.get(key)
+            if isinstance(value, Mapping) and isinstance(below, Mapping):
+                deeper = dict(below)
+                target[key] = deeper
+                unmerged.append((deeper, value))
+            elif isinstance(value, list) and isinstance(below, list):
+                target[key] = _united(value, below)
+            else:
+                target[key] = value
     return merged
 
 

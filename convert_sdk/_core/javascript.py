@@ -106,18 +106,18 @@ def _place_point(digits: str, point: int) -> str:
 
 def _leaves(value: object) -> Iterator[str]:
     """The texts of a list's items, nested lists in their place; a list inside itself is empty."""
-    opened = [id(value)]
+    opened = {id(value): None}
     stack = [_items(value)]
     while stack:
         for item in stack[-1]:
             if isinstance(item, LISTS) and item and id(item) not in opened:
-                opened.append(id(item))
+                opened[id(item)] = None
                 stack.append(_items(item))
                 break
             yield "" if item is None or isinstance(item, LISTS) else js_string(item)
         else:
             stack.pop()
-            opened.pop()
+            opened.popitem()
 
 
 def _items(value: object) -> Iterator[object]:
