@@ -13,10 +13,14 @@ REPORT_KEYS = ("country", "browser", "devices", "source", "campaign", "visitorTy
 """The segments that the API knows; attributes of these names are reported."""
 
 _KNOWN = frozenset(REPORT_KEYS)
+_LARGEST_BITS = 1024
+"""Of an integer that is no infinity in JavaScript."""
 
 
 def _unwrapped(value: object) -> object:
-    return dict(value) if isinstance(value, Mapping) else str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, (set, frozenset)) else str(value)
 
 
 _strict = JSONEncoder(separators=(",", ":"), allow_nan=False, default=_unwrapped).encode
@@ -105,7 +109,9 @@ def to_json(value: object) -> str:
 def _plain(value: object, depth: int) -> object:
     if isinstance(value, float):
         return value if isfinite(value) else None
-    if value is None or isinstance(value, (str, int)):
+    if isinstance(value, int):
+        return value if value.bit_length() <= _LARGEST_BITS else None
+    if value is None or isinstance(value, str):
         return value
     if depth == 0:
         return None
