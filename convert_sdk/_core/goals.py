@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from math import isfinite
 from typing import NamedTuple
 
 from .events import conversion_wire
+from .javascript import double
 from .model import Goal
 
 GoalData = Sequence[tuple[str, object]]
@@ -76,17 +77,26 @@ def goal_data(
         if not isinstance(transaction_id, str):
             raise TypeError(f"transaction_id must be a str, not {type(transaction_id).__name__}")
         data.append(("transactionId", transaction_id))
-    for number, text in (dimensions or {}).items():
-        if isinstance(number, bool) or number not in DIMENSIONS:
-            raise ValueError(f"dimensions are numbered 1 to 5, not {number!r}")
-        data.append((f"customDimension{number}", text))
+    if dimensions is not None:
+        data += _dimensions(dimensions)
     return data or None
+
+
+def _dimensions(dimensions: Mapping[int, str]) -> Iterator[tuple[str, object]]:
+    if not isinstance(dimensions, Mapping):
+        raise TypeError(f'dimensions must be a mapping such as {{1: "gold"}}, not {type(dimensions).__name__}')
+    for number, text in dimensions.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number not in DIMENSIONS:
+            raise ValueError(f"dimensions are numbered 1 to 5, not {number!r}")
+        if not isinstance(text, str):
+            raise TypeError(f"dimension {number} must be a str, not {type(text).__name__}")
+        yield f"customDimension{number}", text
 
 
 def _money(revenue: Decimal | float) -> float:
     if isinstance(revenue, bool) or not isinstance(revenue, (int, float, Decimal)):
         raise TypeError(f"revenue must be a Decimal or a number, not {type(revenue).__name__}")
-    if not isfinite(revenue):
+    if not isfinite(double(revenue)):
         raise ValueError("revenue must be finite; a NaN or an infinity cannot be counted")
     if isinstance(revenue, Decimal) and revenue == revenue.to_integral_value():
         return int(revenue)
