@@ -7,7 +7,7 @@ from math import isfinite
 from os import environ
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, cast
 
-from ._core.bucketing import Bucketing
+from ._core.bucketing import DEFAULT, Bucketing
 from .errors import OptionError
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Options(NamedTuple):
     observe: Callable[[Observation], None] | None = None
     """Hears of every decision, exposure, conversion, delivery and lapse, from the worker."""
     hash_seed: int = 9999
+    """0 is the default, as in every Convert SDK."""
     max_traffic: float = 10_000
     exclude_experience_id: bool = False
 
@@ -90,7 +91,7 @@ class Options(NamedTuple):
     @property
     def bucketing(self) -> Bucketing:
         """How visitors are hashed."""
-        return Bucketing(self.hash_seed % (1 << 32), self.max_traffic, self.exclude_experience_id)
+        return Bucketing((self.hash_seed or DEFAULT.seed) % (1 << 32), self.max_traffic, self.exclude_experience_id)
 
     @property
     def enriches(self) -> bool:
