@@ -67,10 +67,11 @@ class Project(CompiledProject):
         Raises DocumentError, which names the JSON path, where it cannot become a project.
         """
         from ._config.compile import compile_document
-        from ._config.read import read_json
 
+        if not isinstance(source, (bytes, str)):
+            raise TypeError(f"a document is JSON as bytes or str, not {type(source).__name__}: json.dumps makes it")
         body = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
-        return compile_document(read_json(body), source=body, bucketing=bucketing)
+        return compile_document(body, bucketing)
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, bucketing: Bucketing = DEFAULT) -> Project:

@@ -26,22 +26,24 @@ from convert_sdk.project import Project
 
 from .arms import is_anchored, split, variations
 from .loose import Json, as_id, as_object, as_text, ids, kind, objects
+from .read import read_json
 
 Set = TypeVar("Set", bound=RuleSet)
 
 
-def compile_document(raw: object, *, source: bytes, bucketing: Bucketing = DEFAULT) -> Project:
-    """The project of a parsed document; `source` is the document's own bytes.
+def compile_document(source: bytes, bucketing: Bucketing = DEFAULT) -> Project:
+    """The project of a document.
 
-    Raises DocumentError where there is no account, no project, or an error in place of them.
+    Raises DocumentError where it is no JSON, or has no account, no project, or an error in place of them.
     """
-    account_id, project_id = identity(raw)
-    assert isinstance(raw, Mapping)  # noqa: S101 # identity() refuses anything else
     problems: list[Problem] = []
 
     def report(path: str, message: str) -> None:
         problems.append(Problem(path, message))
 
+    raw = read_json(source, report)
+    account_id, project_id = identity(raw)
+    assert isinstance(raw, Mapping)  # noqa: S101 # identity() refuses anything else
     project = as_object(raw.get("project"), "$.project", report)
     goals = Index(_goals(raw, report))
     features = Index(_features(raw, report))
