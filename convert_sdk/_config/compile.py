@@ -157,7 +157,7 @@ def _experience(item: Json, path: str, links: _Links, report: Report) -> Experie
 
 def _locations(item: Json, path: str, links: _Links, report: Report) -> tuple[Location, ...] | None:
     listed = ids(item.get("locations"), f"{path}.locations", report)
-    if not listed and not item.get("locations"):
+    if not _names_locations(item):
         return None
     for name in listed:
         if name not in links.locations.by_id:
@@ -165,9 +165,15 @@ def _locations(item: Json, path: str, links: _Links, report: Report) -> tuple[Lo
     return tuple(location for location in links.locations.listed if location.id in listed)
 
 
+def _names_locations(item: Json) -> bool:
+    """Whether locations decide, known ones or not; then the site area does not."""
+    locations = item.get("locations")
+    return isinstance(locations, list) and bool(locations)
+
+
 def _site_area(item: Json, path: str, report: Report) -> Rules | None:
     area = item.get("site_area")
-    if item.get("locations") or not truthy(area):
+    if _names_locations(item) or not truthy(area):
         return None
     return compile_rules(area, f"{path}.site_area", report)
 
