@@ -37,6 +37,7 @@ class Kept(NamedTuple):
     visitor: Visitor
     goal: str | int
     wish: Wish
+    tracking: bool
 
 
 class Engine:
@@ -85,7 +86,7 @@ class Engine:
         with self.lock:
             kept, self.kept = self.kept, []
         for each in kept:
-            self.convert(each.visitor, each.goal, each.wish, tracking=True)
+            self.convert(each.visitor, each.goal, each.wish, tracking=each.tracking)
 
     def store_key(self, visitor_id: str) -> str:
         """The visitor's key in a store; there is a project by then."""
@@ -167,9 +168,9 @@ class Engine:
         return result
 
     def _convert(self, visitor: Visitor, name: str | int, wish: Wish, *, tracking: bool) -> ConversionResult:
-        project = visitor.project or self.project
-        if project is None:
-            return self._keep(visitor, name, wish)
+        project = visitor.project or self.project or self._keep(Kept(visitor, name, wish, tracking))
+        if isinstance(project, ConversionResult):
+            return project
         goals = project.goals
         goal = goals.by_key.get(name) if isinstance(name, str) else goals.by_id.get(str(name))
         if goal is None:
@@ -180,11 +181,14 @@ class Engine:
         with self.lock:
             return self._count(visitor, goal, wish, tracking=tracking)
 
-    def _keep(self, visitor: Visitor, name: str | int, wish: Wish) -> ConversionResult:
+    def _keep(self, conversion: Kept) -> ConversionResult | Project:
+        """Keep a conversion for the first document; the project, if that has come meanwhile."""
         with self.lock:
+            if self.project is not None:
+                return self.project
             if len(self.kept) >= _MOST_KEPT:
                 return ConversionResult(ConversionReason.QUEUE_FULL)
-            self.kept.append(Kept(visitor, name, wish))
+            self.kept.append(conversion)
         return ConversionResult(ConversionReason.KEPT)
 
     def _count(self, visitor: Facts, goal: Goal, wish: Wish, *, tracking: bool) -> ConversionResult:
