@@ -44,13 +44,14 @@ class Memory:
             self.unsaved = {}
 
     def writable(self, facts: Facts) -> VisitorState:
-        """The visitor's own state, made on the first write."""
-        state = facts.state
-        if state is UNSEEN or facts.id not in self.states:
-            state = self.states.setdefault(facts.id, VisitorState() if state is UNSEEN else state)
-            facts.state = state
+        """The one state of this visitor id, made on the first write; one that was forgotten comes back."""
+        state = self.states.get(facts.id)
+        if state is None:
+            state = VisitorState() if facts.state is UNSEEN else facts.state
+            self.states[facts.id] = state
             if len(self.states) > self.bound:
                 self._forget_oldest(facts.id)
+        facts.state = state
         return state
 
     def put(self, visitor_id: str, loaded: VisitorState) -> None:
