@@ -40,12 +40,14 @@ def checked_id(visitor_id: str | int) -> str:
     return visitor_id
 
 
-def checked_attributes(attributes: Mapping[str, object] | None) -> Mapping[str, object]:
+def checked_attributes(
+    attributes: Mapping[str, object] | None, name: str = "attributes"
+) -> Mapping[str, object]:
     """The attributes, none where None was given. Raises TypeError for what is no mapping."""
     if attributes is None:
         return NOTHING
     if not isinstance(attributes, Mapping):
-        raise TypeError(f"attributes must be a mapping, not {type(attributes).__name__}")
+        raise TypeError(f"{name} must be a mapping, not {type(attributes).__name__}")
     return attributes
 
 
@@ -97,8 +99,8 @@ class Visitor(Facts):
         deeper = Visitor(self._engine, self.id, self.attributes, self.location)
         deeper._project = self._project  # another one of us
         deeper.state = self.state
-        deeper.call = deep_merge(self.call or NOTHING, attributes)
-        deeper.location = self.location if isinstance(location, Given) else location
+        deeper.call = deep_merge(self.call or NOTHING, checked_attributes(attributes))
+        deeper.location = self.location if isinstance(location, Given) else checked_location(location)
         deeper.environment = environment or self.environment
         deeper._tracking = self._tracking if tracking is None else tracking
         deeper._preview = self._preview
@@ -125,9 +127,9 @@ class Visitor(Facts):
     def decide_all(self, keys: Iterable[str] | None = None) -> list[Decision]:
         """`decide` for every experience, or for those of these keys, in the order of the document.
 
-        A previewed experience comes last.
+        A previewed experience comes last; before the first document, they come as they were asked for.
         """
-        wanted = None if keys is None else set(keys)
+        wanted = None if keys is None else dict.fromkeys(keys)
         if self._project is None:
             return [Decision(key, Reason.NOT_READY) for key in wanted or ()]
         previewed = self._preview
@@ -252,8 +254,9 @@ class Visitor(Facts):
 
     def set_segments(self, segments: Mapping[str, object]) -> None:
         """Remember these segments; all of them are reported with exposures, the known ones with conversions."""
+        known = checked_attributes(segments, "segments")
         if self._preview is None:
-            self._engine.set_segments(self, segments)
+            self._engine.set_segments(self, known)
 
     def match_segments(
         self, keys: Iterable[str], rule_data: Mapping[str, object] | None = None
