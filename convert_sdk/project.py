@@ -69,7 +69,9 @@ class Project(CompiledProject):
         from ._config.compile import compile_document
 
         if not isinstance(source, (bytes, str)):
-            raise TypeError(f"a document is JSON as bytes or str, not {type(source).__name__}: json.dumps makes it")
+            raise TypeError(
+                f"a document is JSON as bytes or str, not {type(source).__name__}: json.dumps makes it"
+            )
         body = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
         return compile_document(body, bucketing)
 

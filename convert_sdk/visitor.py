@@ -11,7 +11,7 @@ from ._core.decision import Decision, Reason, ResolvedFeature
 from ._core.explain import Explanation, GateTrace, explain
 from ._core.facts import ANYWHERE, UNSEEN, Facts, Place, deep_merge, reported
 from ._core.features import resolve, resolve_all
-from ._core.goals import ConversionReason, ConversionResult, Wish, goal_data
+from ._core.goals import ConversionReason, ConversionResult, Wish, attribution, goal_data
 from ._core.model import Segment
 from ._core.state import NOTHING, VisitorState
 from .project import Project
@@ -247,7 +247,7 @@ class Visitor(Facts):
         belongs to decisions made elsewhere. Raises TypeError or ValueError for what is no money or no number.
         """
         data = goal_data(revenue, products, transaction_id, dimensions)
-        wish = Wish(data, rule_data, again, attributed_to)
+        wish = Wish(data, rule_data, again, attribution(attributed_to))
         if self._preview is not None:
             return ConversionResult(ConversionReason.PREVIEW)
         return self._engine.convert(self, goal, wish, tracking=self._tracking)

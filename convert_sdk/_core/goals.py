@@ -84,13 +84,26 @@ def goal_data(
 
 def _dimensions(dimensions: Mapping[int, str]) -> Iterator[tuple[str, object]]:
     if not isinstance(dimensions, Mapping):
-        raise TypeError(f'dimensions must be a mapping such as {{1: "gold"}}, not {type(dimensions).__name__}')
+        raise TypeError(
+            f'dimensions must be a mapping such as {{1: "gold"}}, not {type(dimensions).__name__}'
+        )
     for number, text in dimensions.items():
         if isinstance(number, bool) or not isinstance(number, int) or number not in DIMENSIONS:
             raise ValueError(f"dimensions are numbered 1 to 5, not {number!r}")
         if not isinstance(text, str):
             raise TypeError(f"dimension {number} must be a str, not {type(text).__name__}")
         yield f"customDimension{number}", text
+
+
+def attribution(decisions: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """Decisions made elsewhere, experience id to variation id. Raises TypeError for what is no mapping of texts."""
+    if decisions is None:
+        return None
+    if not isinstance(decisions, Mapping):
+        raise TypeError(f"attributed_to must be a mapping of ids, not {type(decisions).__name__}")
+    if not all(isinstance(part, str) for pair in decisions.items() for part in pair):
+        raise TypeError("attributed_to must map experience ids to variation ids, both as str")
+    return dict(decisions)
 
 
 def _money(revenue: Decimal | float) -> float:
