@@ -86,7 +86,7 @@ class Client:
         `location` says where they are (`{"url": "/cart"}`); `ANYWHERE` ignores location rules, and None says that
         it is not known, so that nothing is decided. Raises TypeError or ValueError for an id that names nobody.
         """
-        visitor_id = checked_id(id)
+        visitor_id = id if id.__class__ is str and id else checked_id(id)
         if not self._delivery.started:
             self._delivery.start()
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
@@ -96,11 +96,11 @@ class Client:
                 state = None
                 self._engine.memory.failed_loads += 1
             take_in(self._engine, visitor_id, state)
-        visitor = Visitor(
-            self._engine, visitor_id, checked_attributes(attributes), checked_location(location)
-        )
-        visitor.enter()
-        return visitor
+        if attributes.__class__ is not dict:
+            attributes = checked_attributes(attributes)
+        if location is not NOTHING:
+            location = checked_location(location)
+        return Visitor(self._engine, visitor_id, attributes, location)
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
         """Send what waits, for up to `timeout` seconds; what is still pending stays queued."""
@@ -171,11 +171,7 @@ class AsyncClient:
                 state = None
                 self._engine.memory.failed_loads += 1
             take_in(self._engine, visitor_id, state)
-        visitor = Visitor(
-            self._engine, visitor_id, checked_attributes(attributes), checked_location(location)
-        )
-        visitor.enter()
-        return visitor
+        return Visitor(self._engine, visitor_id, checked_attributes(attributes), checked_location(location))
 
     async def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
         """Send what waits, for up to `timeout` seconds; what is still pending stays queued."""

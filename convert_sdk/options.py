@@ -91,7 +91,9 @@ class Options(NamedTuple):
     @property
     def bucketing(self) -> Bucketing:
         """How visitors are hashed."""
-        return Bucketing((self.hash_seed or DEFAULT.seed) % (1 << 32), self.max_traffic, self.exclude_experience_id)
+        return Bucketing(
+            (self.hash_seed or DEFAULT.seed) % (1 << 32), self.max_traffic, self.exclude_experience_id
+        )
 
     @property
     def enriches(self) -> bool:

@@ -6,20 +6,22 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from ._core.bucketing import id_bytes
 from ._core.decide import decide, is_asked_where
 from ._core.decision import Decision, Reason, ResolvedFeature
 from ._core.explain import Explanation, GateTrace, explain
-from ._core.facts import ANYWHERE, UNSEEN, Facts, Place, deep_merge, reported
+from ._core.facts import ANYWHERE, UNSEEN, Facts, Place, deep_merge
 from ._core.features import resolve, resolve_all
 from ._core.goals import ConversionReason, ConversionResult, Wish, attribution, goal_data
 from ._core.model import Segment
-from ._core.state import NOTHING, VisitorState
+from ._core.state import NOTHING
 from .project import Project
 
 if TYPE_CHECKING:
     from ._delivery.engine import Engine
 
-_FRESH = frozenset({Reason.BUCKETED, Reason.FORCED})
+_BUCKETED = Reason.BUCKETED
+_FORCED = Reason.FORCED
 
 
 class Given:
@@ -67,7 +69,20 @@ class Visitor(Facts):
     __slots__ = ("_engine", "_preview", "_project", "_tracking")
 
     def __init__(self, engine: Engine, id: str, attributes: Mapping[str, object], location: Place) -> None:
-        super().__init__(id, attributes, location, engine.environment, engine.states.get(id, UNSEEN))
+        # One of these is made for every request: the fields of Facts are set here, without another call.
+        self.id = id
+        self.attributes = attributes
+        self.call = None
+        self.location = location
+        self.environment = engine.environment
+        self.state = engine.states.get(id, UNSEEN)
+        try:
+            self.hashed = id.encode()
+        except UnicodeEncodeError:
+            self.hashed = id_bytes(id)
+        self.entered = False
+        self.merged = attributes
+        self.merged_from = NOTHING if self.state is UNSEEN else None
         self._engine = engine
         self._project: Project | None = engine.project
         self._tracking = True
@@ -81,12 +96,6 @@ class Visitor(Facts):
         """The project that this visitor is pinned to; None where no document had arrived."""
         return self._project
 
-    def enter(self) -> None:
-        """Remember the attributes that are reported; `client.visitor` does this once."""
-        segments = reported(self.attributes)
-        if segments:
-            self._engine.set_segments(self, segments)
-
     def given(
         self,
         *,
@@ -96,9 +105,12 @@ class Visitor(Facts):
         tracking: bool | None = None,
     ) -> Visitor:
         """The same visitor with deeper facts: attributes merge over the present ones and are not remembered."""
+        self._engine.enter(self)
         deeper = Visitor(self._engine, self.id, self.attributes, self.location)
         deeper._project = self._project  # another one of us
         deeper.state = self.state
+        deeper.entered = True
+        deeper.merged_from = None
         deeper.call = deep_merge(self.call or NOTHING, checked_attributes(attributes))
         deeper.location = self.location if isinstance(location, Given) else checked_location(location)
         deeper.environment = environment or self.environment
@@ -109,12 +121,8 @@ class Visitor(Facts):
     @property
     def segments(self) -> Mapping[str, object]:
         """What is remembered and reported of the visitor."""
-        return self._remembered().segments
-
-    def _remembered(self) -> VisitorState:
-        if self.state is UNSEEN:
-            self.state = self._engine.states.get(self.id, UNSEEN)
-        return self.state
+        self._engine.enter(self)
+        return self.state.segments
 
     # Experiences
 
@@ -172,6 +180,7 @@ class Visitor(Facts):
 
         Says whether the project, or a preview that the client loaded, has both; otherwise an earlier preview ends.
         """
+        self._engine.enter(self)
         experience = self._engine.experience_of(str(experience_id), self._project)
         variation = experience.variations.get(str(variation_id)) if experience is not None else None
         if experience is None or variation is None:
@@ -191,11 +200,13 @@ class Visitor(Facts):
         decision = self._peek(key, forced)
         if self._preview is not None:
             return decision
-        experience = decision.experience
-        if experience is not None and experience.locations and is_asked_where(decision.reason):
+        _, reason, experience, _, _ = decision
+        if experience is not None and experience.locations and is_asked_where(reason):
             self._engine.relocate(self, experience)
-        if decision.reason in _FRESH:
+        if reason is _BUCKETED or reason is _FORCED:
             self._engine.remember(self, decision, tracking=self._tracking)
+        elif not self.entered:
+            self._engine.enter(self)
         return decision
 
     # Features
@@ -255,7 +266,7 @@ class Visitor(Facts):
     def set_segments(self, segments: Mapping[str, object]) -> None:
         """Remember these segments; all of them are reported with exposures, the known ones with conversions."""
         known = checked_attributes(segments, "segments")
-        if self._preview is None:
+        if self._preview is None and known:
             self._engine.set_segments(self, known)
 
     def match_segments(
@@ -268,7 +279,7 @@ class Visitor(Facts):
         if self._project is None:
             return []
         wanted = set(keys)
-        custom = self._remembered().segments.get("customSegments")
+        custom = self.segments.get("customSegments")
         known = custom if isinstance(custom, (list, tuple)) else ()
         data = deep_merge(self.data(), rule_data or NOTHING)
         held, added = False, []

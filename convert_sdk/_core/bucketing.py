@@ -10,6 +10,8 @@ from mmh3 import mmh3_32_uintdigest
 
 SCALE = 10_000
 _WORD = 1 << 32
+_EXACT = 1 << 21
+"""Times a 32-bit hash this still fits a double's 53 bits."""
 _LARGEST_INDEX = 4_294_967_294
 
 
@@ -69,6 +71,12 @@ def hash_value(experience_id: str, visitor_id: str, bucketing: Bucketing = DEFAU
 def scale(hashed: int, max_traffic: float) -> int:
     """A hash as a bucket value below `max_traffic`."""
     return int(hashed / _WORD * max_traffic)
+
+
+def exact_traffic(max_traffic: float) -> int:
+    """`max_traffic` where integers give the very value that doubles give (`hash * it >> 32`); 0 elsewhere."""
+    whole = int(max_traffic)
+    return whole if whole == max_traffic and 0 < whole <= _EXACT else 0
 
 
 def bucket_value(experience_id: str, visitor_id: str, bucketing: Bucketing = DEFAULT) -> int:

@@ -9,6 +9,7 @@ from mmh3 import mmh3_32_uintdigest
 from .bucketing import scale
 from .decision import Decision, Reason
 from .facts import ANYWHERE, Facts
+from .javascript import MISSING
 from .model import Audience, CompiledProject, Experience, Variation
 from .rules import matches
 
@@ -20,27 +21,42 @@ def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None 
     """
     experience = project.experiences.by_key.get(key)
     if experience is None:
-        return Decision(key, Reason.UNKNOWN)
-    variations = experience.variations
-    stored = facts.state.bucketing.get(experience.id)
-    sticky = variations.get(stored) if stored is not None else None
-    closed = closed_gate(experience, facts, sticky)
-    if closed is not None:
-        return Decision(key, closed, experience)
-    wanted = variations.get(forced) if forced is not None else None
+        return Decision(key, _UNKNOWN)
+    state = facts.state
+    stored = state.bucketing.get(experience.id)
+    sticky = experience.variations.get(stored) if stored is not None else None
+    conditions = experience.conditions
+    if conditions is not None and sticky is None and facts.location is not None:
+        get = (facts.merged if facts.merged_from is state.segments else facts.data()).get
+        for name, test in conditions:
+            if not test(get(name, MISSING)):
+                return _new(Decision, (key, _AUDIENCE, experience, None, None))
+    else:
+        closed = closed_gate(experience, facts, sticky)
+        if closed is not None:
+            return _new(Decision, (key, closed, experience, None, None))
+    wanted = experience.variations.get(forced) if forced is not None else None
     if sticky is not None and (wanted is None or wanted is sticky):
-        return _new(Decision, (key, Reason.STICKY, experience, sticky, None))
-    bucketing = project.bucketing
-    value = scale(mmh3_32_uintdigest(experience.hashed + facts.hashed, bucketing.seed), bucketing.max_traffic)
-    selected = experience.owners[bisect_right(experience.split.edges, value)]
+        return _new(Decision, (key, _STICKY, experience, sticky, None))
+    hashed = mmh3_32_uintdigest(experience.hashed + facts.hashed, project.seed)
+    traffic = project.whole_traffic
+    value = hashed * traffic >> 32 if traffic else scale(hashed, project.bucketing.max_traffic)
+    selected = experience.owners[bisect_right(experience.edges, value)]
     if wanted is not None:
-        return Decision(key, Reason.FORCED, experience, wanted, None if selected is None else value)
+        return _new(Decision, (key, _FORCED, experience, wanted, None if selected is None else value))
     if selected is None:
-        return Decision(key, Reason.NOT_ALLOCATED, experience)
-    return _new(Decision, (key, Reason.BUCKETED, experience, selected, value))
+        return _new(Decision, (key, _NOT_ALLOCATED, experience, None, None))
+    return _new(Decision, (key, _BUCKETED, experience, selected, value))
 
 
+# Members of an enumeration and calls of a NamedTuple are slow to reach; a decision must not be.
 _new = tuple.__new__
+_UNKNOWN = Reason.UNKNOWN
+_AUDIENCE = Reason.AUDIENCE
+_NOT_ALLOCATED = Reason.NOT_ALLOCATED
+_BUCKETED = Reason.BUCKETED
+_STICKY = Reason.STICKY
+_FORCED = Reason.FORCED
 
 
 def closed_gate(experience: Experience, facts: Facts, sticky: Variation | None) -> Reason | None:

@@ -77,15 +77,21 @@ def known_segments(segments: Mapping[str, object]) -> Mapping[str, object]:
 def tracking_body(address: Address, events: Iterable[Event], *, enrich_data: bool) -> bytes:
     """The body of one tracking request: one entry per visitor, in the order of their first events."""
     visitors: dict[str, list[str]] = {}
-    segments: dict[str, Mapping[str, object] | None] = {}
-    for event in events:
-        wires = visitors.get(event.visitor_id)
+    segments: list[Mapping[str, object] | None] = []
+    for _, visitor_id, wire, reported, _, _ in events:
+        wires = visitors.get(visitor_id)
         if wires is None:
-            visitors[event.visitor_id] = [event.wire]
-            segments[event.visitor_id] = event.segments
+            visitors[visitor_id] = [wire]
+            segments.append(reported)
         else:
-            wires.append(event.wire)
-    entries = ",".join(_visitor(key, wires, segments[key]) for key, wires in visitors.items())
+            wires.append(wire)
+    entries = ",".join(
+        [
+            f'{{"visitorId":{json_text(visitor_id)},"events":[{",".join(wires)}]'
+            f"{'' if reported is None else f',{_SEGMENTS}{_object(reported)}'}}}"
+            for (visitor_id, wires), reported in zip(visitors.items(), segments, strict=True)
+        ]
+    )
     head = (
         f'{{"enrichData":{"true" if enrich_data else "false"},"accountId":{json_text(address.account_id)},'
         f'"projectId":{json_text(address.project_id)},"visitors":['
@@ -93,9 +99,16 @@ def tracking_body(address: Address, events: Iterable[Event], *, enrich_data: boo
     return f'{head}{entries}],"source":{json_text(address.source)}}}'.encode("ascii")
 
 
-def _visitor(visitor_id: str, wires: list[str], segments: Mapping[str, object] | None) -> str:
-    tail = f',"segments":{to_json(segments)}' if segments is not None else ""
-    return f'{{"visitorId":{json_text(visitor_id)},"events":[{",".join(wires)}]{tail}}}'
+_SEGMENTS = '"segments":'
+
+
+def _object(fields: Mapping[str, object]) -> str:
+    """As `to_json`, faster for an object of texts."""
+    pairs = [
+        f"{json_text(key)}:{json_text(value) if value.__class__ is str else to_json(value)}"
+        for key, value in fields.items()
+    ]
+    return f"{{{','.join(pairs)}}}"
 
 
 def to_json(value: object) -> str:

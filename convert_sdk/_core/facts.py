@@ -36,47 +36,54 @@ class Facts:
     """
 
     __slots__ = (
-        "_merged",
-        "_merged_from",
-        "attributes",
-        "call",
-        "environment",
-        "hashed",
-        "id",
-        "location",
-        "state",
-    )
+        "attributes", "call", "entered", "environment", "hashed", "id", "location", "merged", "merged_from", "state",
+    )  # fmt: skip
+
+    id: str
+    attributes: Mapping[str, object]
+    call: Mapping[str, object] | None
+    location: Place
+    environment: str | None
+    state: VisitorState
+    hashed: bytes
+    """The id as it is hashed."""
+    entered: bool
+    """Whether the attributes that are reported are remembered by now; until then they count as if they were."""
+    merged: Mapping[str, object]
+    """What `data` gave, from these segments."""
+    merged_from: Mapping[str, object] | None
 
     def __init__(
         self,
         id: str,
-        attributes: Mapping[str, object],
-        location: Place,
-        environment: str | None,
+        attributes: Mapping[str, object] = NOTHING,
+        location: Place = NOTHING,
+        environment: str | None = None,
         state: VisitorState = UNSEEN,
     ) -> None:
         self.id = id
         self.attributes = attributes
-        self.call: Mapping[str, object] | None = None
+        self.call = None
         self.location = location
         self.environment = environment
         self.state = state
         self.hashed = id_bytes(id)
-        self._merged: Mapping[str, object] | None = None
-        self._merged_from: Mapping[str, object] = NOTHING
+        self.entered = False
+        self.merged = attributes
+        self.merged_from = NOTHING if state is UNSEEN else None
 
     def data(self) -> Mapping[str, object]:
         """What audiences are asked about: remembered segments under attributes under the call's."""
         segments = self.state.segments
-        if self._merged is None or segments is not self._merged_from:
-            self._merged_from = segments
-            self._merged = self._merge(segments)
-        return self._merged
+        if segments is not self.merged_from:
+            self.merged = self._merge(segments)
+            self.merged_from = segments
+        return self.merged
 
     def _merge(self, segments: Mapping[str, object]) -> Mapping[str, object]:
         own = self.attributes
         if segments:
-            if not _REPORTED.isdisjoint(own):
+            if self.entered and not _REPORTED.isdisjoint(own):
                 own = {key: value for key, value in own.items() if key not in _REPORTED}
             own = deep_merge(segments, own)
         return deep_merge(own, self.call) if self.call else own

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
-from .bucketing import DEFAULT, Bucketing, Split
+from .bucketing import DEFAULT, Bucketing, Split, exact_traffic
+from .operators import Test
 from .problem import Problem
-from .rules import Rules, as_data, matches
+from .rules import Rules, as_data, conjunction, matches
 
 
 class RuleSet:
@@ -142,8 +143,9 @@ class Experience:
     """A test, with everything that deciding it needs."""
 
     __slots__ = (
-        "anchored", "archived", "audiences", "environment", "hashed", "id", "key", "locations", "match_all", "name",
-        "owners", "segments", "site_area", "split", "status", "transient", "type", "unrestricted", "variations",
+        "anchored", "archived", "audiences", "conditions", "edges", "environment", "hashed", "id", "key",
+        "locations", "match_all", "name", "owners", "segments", "site_area", "split", "status", "transient",
+        "type", "unrestricted", "variations",
     )  # fmt: skip
 
     def __init__(
@@ -186,11 +188,23 @@ class Experience:
         self.split = split
         self.owners = tuple(variations.get(owner) if owner is not None else None for owner in split.owners)
         """As `split.owners`, linked."""
+        self.edges = split.edges
+        self.conditions = self._only_conditions()
+        """What the one audience asks, where nothing else turns a visitor away; None where more is to be asked."""
         self.hashed = hashed
         """What is hashed before the visitor id."""
 
     def __repr__(self) -> str:
         return f"Experience(id={self.id!r}, key={self.key!r})"
+
+    def _only_conditions(self) -> tuple[tuple[str, Test], ...] | None:
+        if self.archived or self.environment is not None or self.segments or not self.variations:
+            return None
+        if not self.unrestricted or len(self.audiences) > 1:
+            return None
+        for audience in self.audiences:
+            return conjunction(audience.rules) if audience.exclusion is None and audience.rules else None
+        return ()
 
 
 Named = TypeVar("Named", Experience, Audience, Location, Segment, Feature, Goal)
@@ -224,8 +238,8 @@ class CompiledProject:
     """The compiled document: read it freely, nothing in it changes."""
 
     __slots__ = (
-        "account_id", "audiences", "bucketing", "carriers", "default_environment", "experiences", "features", "goals",
-        "id", "is_debug", "locations", "name", "problems", "segments",
+        "account_id", "audiences", "bucketing", "carriers", "default_environment", "experiences", "features",
+        "goals", "id", "is_debug", "locations", "name", "problems", "seed", "segments", "whole_traffic",
     )  # fmt: skip
 
     def __init__(
@@ -257,6 +271,8 @@ class CompiledProject:
         self.default_environment = default_environment
         self.is_debug = is_debug
         self.bucketing = bucketing
+        self.seed = bucketing.seed
+        self.whole_traffic = exact_traffic(bucketing.max_traffic)
         self.problems = problems
         self.carriers = _carriers(experiences)
         """Feature id to the experiences of which any variation changes it, in the order of the document."""

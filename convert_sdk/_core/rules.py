@@ -63,6 +63,13 @@ def matches(rules: Rules, data: Mapping[str, object]) -> bool:
     return False
 
 
+def conjunction(rules: Rules) -> tuple[tuple[str, Test], ...] | None:
+    """Keys and tests that must all hold, where the rules are no more than that; None for other rules."""
+    if len(rules) != 1 or any(len(any_of) != 1 for any_of in rules[0]):
+        return None
+    return tuple((any_of[0].key, any_of[0].test) for any_of in rules[0])
+
+
 def matches_rule_set(rule_set: object, data: object) -> bool:
     """Whether the data satisfies a rule set as it stands in a document.
 

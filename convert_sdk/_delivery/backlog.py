@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import chain
 from math import inf
 
@@ -45,14 +45,18 @@ class Backlog:
         """When the first held event goes out unclaimed."""
         return self._held[0][0] if self._held else inf
 
-    def admit(self, event: Event, hold_until: float) -> bool:
-        """Line an event up, or hold it where its claim must be decided first; False where it has lost already."""
-        won = True if event.claim is None else self._decided.pop(event.uuid, None)
-        if won is None:
-            self._held.append((hold_until, event))
-        elif won:
-            self._line_up(event)
-        return won is not False
+    def admit(self, events: Iterable[Event], hold_until: float) -> list[Event]:
+        """Line events up, or hold those whose claims must be decided first; gives back those that lost already."""
+        lost: list[Event] = []
+        for event in events:
+            won = True if event.claim is None else self._decided.pop(event.uuid, None)
+            if won:
+                (self._apart if event.attributed else self._plain).append(event)
+            elif won is None:
+                self._held.append((hold_until, event))
+            else:
+                lost.append(event)
+        return lost
 
     def put_back(self, part: list[Event]) -> None:
         """The next part to try."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from convert_sdk._core.decide import relocated
 from convert_sdk._core.decision import Decision, Reason
 from convert_sdk._core.events import Event, known_segments
-from convert_sdk._core.facts import Facts, deep_merge
+from convert_sdk._core.facts import UNSEEN, Facts, reported
 from convert_sdk._core.goals import ConversionReason, ConversionResult, Wish, conversion_wires, refusal
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.state import VisitorState, Winners
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _MOST_KEPT = 1_000
 _MOST_SEEN = 100_000
+_BUCKETED = Reason.BUCKETED
+_new = tuple.__new__  # a call of a NamedTuple costs more than all else that an exposure costs
 
 
 class Kept(NamedTuple):
@@ -103,29 +105,37 @@ class Engine:
         if self.seen is not None:
             self.seen.append(observation)
 
+    def enter(self, visitor: Facts) -> None:
+        """Remember the attributes that are reported, once for each visitor object."""
+        if visitor.state is UNSEEN:
+            visitor.state = self.states.get(visitor.id, UNSEEN)
+        if not visitor.entered:
+            if reported(visitor.attributes):
+                with self.lock:
+                    self.memory.writable(visitor)
+            visitor.entered = True
+
     def remember(self, visitor: Facts, decision: Decision, *, tracking: bool) -> None:
         """Keep a new decision and record its exposure; of two threads with the same one, the first does."""
-        experience, variation = decision.experience, decision.variation
+        _, reason, experience, variation, _ = decision
         if experience is None or variation is None:
             return
+        memory = self.memory
         with self.lock:
-            state = self.memory.writable(visitor)
+            state = memory.writable(visitor)
             before = state.bucketing.get(experience.id)
-            if before == variation.id or (
-                before in experience.variations and decision.reason is Reason.BUCKETED
-            ):
-                return
+            if before is not None:
+                if before == variation.id or (reason is _BUCKETED and before in experience.variations):
+                    return
+                if memory.unsaved is not None:
+                    memory.overrule(visitor.id, experience.id, before)
             state.bucketing[experience.id] = variation.id
-            changed = self.memory.changed(visitor.id)
-            if changed is not None:
-                if before is not None and experience.id not in changed.bucketing:
-                    changed.overruled[experience.id] = before
-                changed.bucketing[experience.id] = variation.id
+            if memory.unsaved is not None:
+                memory.changed(visitor.id).bucketing[experience.id] = variation.id
         if tracking and self.outbox is not None:
-            uuid = self._new_id()
-            self.outbox.offer(
-                Event(uuid, visitor.id, variation.exposure, state.segments or None), now=monotonic()
-            )
+            uuid = f"{self._prefix}-{next(self._numbers)}"
+            exposure = (uuid, visitor.id, variation.exposure, state.segments or None, None, False)
+            self.outbox.offer(_new(Event, exposure), now=monotonic())
             if self.after_offer is not None:
                 self.after_offer()
             if self.seen is not None:
@@ -140,21 +150,13 @@ class Engine:
             if locations is None:
                 return
             self.memory.writable(visitor).locations = locations
-            changed = self.memory.changed(visitor.id)
-            if changed is not None:
-                changed.locations = locations
+            if self.memory.unsaved is not None:
+                self.memory.changed(visitor.id).locations = locations
 
     def set_segments(self, visitor: Facts, segments: Mapping[str, object]) -> None:
         """Remember segments over the present ones."""
-        if not segments:
-            return
         with self.lock:
-            state = self.memory.writable(visitor)
-            merged = {**deep_merge(state.segments, segments)}
-            changed = self.memory.changed(visitor.id)
-            if changed is not None:
-                changed.segments = {**changed.segments, **{key: merged[key] for key in segments}}
-            state.segments = merged
+            self.memory.set_segments(visitor, self.memory.writable(visitor), {**segments})
 
     def convert(self, visitor: Visitor, name: str | int, wish: Wish, *, tracking: bool) -> ConversionResult:
         """Count a conversion: once for each goal, unless it is wished again."""
@@ -168,6 +170,7 @@ class Engine:
         return result
 
     def _convert(self, visitor: Visitor, name: str | int, wish: Wish, *, tracking: bool) -> ConversionResult:
+        self.enter(visitor)
         project = visitor.project or self.project or self._keep(Kept(visitor, name, wish, tracking))
         if isinstance(project, ConversionResult):
             return project
@@ -209,13 +212,12 @@ class Engine:
                 return ConversionResult(ConversionReason.QUEUE_FULL)
         if first:
             state.goals[goal.key] = uuid
-            changed = self.memory.changed(visitor.id)
-            if changed is not None:
-                changed.goals[goal.key] = uuid
+            if self.memory.unsaved is not None:
+                self.memory.changed(visitor.id).goals[goal.key] = uuid
         return ConversionResult(ConversionReason.ACCEPTED if counted else ConversionReason.TRACKING_OFF, uuid)
 
     def _new_id(self) -> str:
-        return f"{self._prefix}{next(self._numbers):012x}"
+        return f"{self._prefix}-{next(self._numbers)}"
 
 
 def event_ids(uuid: str) -> tuple[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-from convert_sdk._core.facts import UNSEEN, Facts
+from convert_sdk._core.facts import UNSEEN, Facts, deep_merge, reported
 from convert_sdk._core.state import NOTHING, Changes, VisitorState, Winners
 
 
@@ -35,7 +36,7 @@ class Memory:
         self.lost = self.failed_loads = 0
         self.stir = stir
         """Called when there is something to save where there was nothing."""
-        self.states: dict[str, VisitorState] = {}
+        self.states: OrderedDict[str, VisitorState] = OrderedDict()
         self.unsaved: dict[str, Unsaved] | None = {} if stored else None
 
     def start_anew(self) -> None:
@@ -44,7 +45,10 @@ class Memory:
             self.unsaved = {}
 
     def writable(self, facts: Facts) -> VisitorState:
-        """The one state of this visitor id, made on the first write; one that was forgotten comes back."""
+        """The one state of this visitor id, made on the first write; one that was forgotten comes back.
+
+        The attributes that are reported are in it from then on.
+        """
         state = self.states.get(facts.id)
         if state is None:
             state = VisitorState() if facts.state is UNSEEN else facts.state
@@ -52,7 +56,23 @@ class Memory:
             if len(self.states) > self.bound:
                 self._forget_oldest(facts.id)
         facts.state = state
+        if not facts.entered:
+            facts.entered = True
+            segments = reported(facts.attributes)
+            if segments:
+                self.set_segments(facts, state, segments)
         return state
+
+    def set_segments(self, facts: Facts, state: VisitorState, segments: Mapping[str, object]) -> None:
+        """Remember segments over the present ones."""
+        before = state.segments
+        after = deep_merge(before, segments) if before else segments
+        if before is facts.merged_from and after is segments and segments.keys() <= facts.attributes.keys():
+            facts.merged_from = after  # the attributes are what was merged, and stay so
+        if self.unsaved is not None:
+            changed = self.changed(facts.id)
+            changed.segments = {**changed.segments, **{key: after[key] for key in segments}}
+        state.segments = after
 
     def put(self, visitor_id: str, loaded: VisitorState) -> None:
         """Take in what a store holds; what this process has yet to save wins over it."""
@@ -71,13 +91,18 @@ class Memory:
             state.bucketing.update(own.bucketing)
             state.segments = {**state.segments, **own.segments}
 
-    def changed(self, visitor_id: str) -> Unsaved | None:
-        """Where to note a change; None without a store."""
-        if self.unsaved is None:
-            return None
-        if not self.unsaved:
+    def changed(self, visitor_id: str) -> Unsaved:
+        """Where to note a change for the store, which there is."""
+        unsaved = self.unsaved if self.unsaved is not None else {}
+        if not unsaved:
             self.stir()
-        return self.unsaved.get(visitor_id) or self.unsaved.setdefault(visitor_id, Unsaved())
+        return unsaved.get(visitor_id) or unsaved.setdefault(visitor_id, Unsaved())
+
+    def overrule(self, visitor_id: str, experience_id: str, variation_id: str) -> None:
+        """A decision that the store may hold no longer counts."""
+        changed = self.changed(visitor_id)
+        if experience_id not in changed.bucketing:
+            changed.overruled[experience_id] = variation_id
 
     def take_unsaved(self, most: int) -> dict[str, Unsaved]:
         """Take out what the store has yet to hear of, the oldest first."""
@@ -91,8 +116,6 @@ class Memory:
     def give_back(self, visitor_id: str, older: Unsaved) -> None:
         """A save failed: what changed since then wins over what it would have saved."""
         own = self.changed(visitor_id)
-        if own is None:
-            return
         own.bucketing = {**older.bucketing, **own.bucketing}
         own.overruled = {**own.overruled, **older.overruled}
         own.goals = {**own.goals, **older.goals}
@@ -112,8 +135,7 @@ class Memory:
         state.goals.update(winners.goals)
 
     def _forget_oldest(self, newest: str) -> None:
-        oldest = next(iter(self.states))
-        state = self.states.pop(oldest)
+        oldest, state = self.states.popitem(last=False)
         if oldest == newest or (
             self.unsaved and oldest in self.unsaved and len(self.states) < 2 * self.bound
         ):

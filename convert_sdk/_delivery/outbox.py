@@ -101,9 +101,9 @@ class Outbox:
             if self._target is None or self._due() > now:
                 return None
             if not self._terms.durable:
-                for _ in range(len(self._fresh)):
-                    self._admit(self._fresh.popleft(), now)
-                    self.ledger.accepted += 1
+                fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
+                self.ledger.accepted += len(fresh)
+                self._admit(fresh, now)
                 self._ready_at = 0.0
             self._backlog.release(now)
             part = self._backlog.next_part(MOST_EVENTS, MOST_BYTES)
@@ -148,8 +148,7 @@ class Outbox:
         with self._lock:
             if not self._backlog.sendable:
                 self._ready_at = now + self._terms.flush_interval
-            for event in self._saving:
-                self._admit(event, now)
+            self._admit(self._saving, now)
             self._saving = []
 
     def shelved(self) -> None:
@@ -170,8 +169,7 @@ class Outbox:
         with self._lock:
             if not self._backlog.sendable:
                 self._ready_at = now
-            for event in events:
-                self._admit(event, now)
+            self._admit(events, now)
             self.ledger.spooled -= len(events)
             self._measure()
 
@@ -255,9 +253,10 @@ class Outbox:
             when = min(when, first, self._ready_at if sendable else inf)
         return max(when, self._gate)
 
-    def _admit(self, event: Event, now: float) -> None:
-        if not self._backlog.admit(event, now + CLAIM_PATIENCE):
-            self.ledger.settle("deduplicated", [event])
+    def _admit(self, events: Sequence[Event], now: float) -> None:
+        lost = self._backlog.admit(events, now + CLAIM_PATIENCE)
+        if lost:
+            self.ledger.settle("deduplicated", lost)
 
     def _measure(self) -> None:
         self._room = self._terms.max_queue - len(self._saving) - len(self._backlog) - len(self._flight)
