@@ -20,7 +20,7 @@ from convert_sdk._core.model import (
     Variable,
 )
 from convert_sdk._core.problem import Problem, Report
-from convert_sdk._core.rules import Rules, compile_rules, first_exclusion
+from convert_sdk._core.rules import Rules, compile_rules, excludes, first_exclusion
 from convert_sdk.errors import DocumentError
 from convert_sdk.project import Project
 
@@ -145,7 +145,7 @@ def _experience(item: Json, path: str, links: _Links, report: Report) -> Experie
         archived=experience_id in links.archived,
         locations=_locations(item, path, links, report),
         site_area=_site_area(item, path, report),
-        audiences=tuple(x for x in links.audiences.listed if x.id in listed) if listed else (),
+        audiences=links.audiences.named(listed),
         match_all=options.get("audiences") == "all",
         segments=frozenset(name for name in listed if name in links.segments.by_id),
         variations=variations(item, path, links.features, report),
@@ -162,7 +162,7 @@ def _locations(item: Json, path: str, links: _Links, report: Report) -> tuple[Lo
     for name in listed:
         if name not in links.locations.by_id:
             report(f"{path}.locations", f"no location has the id {name!r}; nobody is there")
-    return tuple(location for location in links.locations.listed if location.id in listed)
+    return links.locations.named(listed)
 
 
 def _names_locations(item: Json) -> bool:
@@ -190,25 +190,32 @@ def _environment(item: Json, path: str, report: Report) -> str | None:
 
 def _audiences(raw: Json, experience_ids: Mapping[str, str], report: Report) -> Iterable[Audience]:
     for path, item in objects(raw.get("audiences"), "$.audiences", report):
-        found = first_exclusion(item.get("rules"))
-        exclusion = None
-        if found is not None:
-            exclusion = Exclusion(
-                found.experience_key, experience_ids.get(found.experience_key), found.negated
-            )
-            if exclusion.experience_id is None:
-                report(
-                    f"{path}.rules",
-                    f"no experience has the key {found.experience_key!r}; nobody is bucketed there",
-                )
+        wrong: list[tuple[str, str]] = []
+        rules = _rules(item, path, lambda *problem, found=wrong: found.append(problem))
+        exclusion = _exclusion(item, path, experience_ids, report) if rules and excludes(rules) else None
+        for problem in wrong if exclusion is None else ():
+            report(*problem)
         yield Audience(
             as_id(item.get("id")),
             as_id(item.get("key")),
             as_text(item.get("name")),
-            _rules(item, path, report if exclusion is None else _silent),
+            rules,
             permanent=item.get("type") == "permanent",
             exclusion=exclusion,
         )
+
+
+def _exclusion(item: Json, path: str, experience_ids: Mapping[str, str], report: Report) -> Exclusion | None:
+    """The leaf that decides the whole audience; its other rules are never asked."""
+    found = first_exclusion(item.get("rules"))
+    if found is None:
+        return None
+    experience_id = experience_ids.get(found.experience_key)
+    if experience_id is None:
+        report(
+            f"{path}.rules", f"no experience has the key {found.experience_key!r}; nobody is bucketed there"
+        )
+    return Exclusion(found.experience_key, experience_id, found.negated)
 
 
 def _silent(path: str, message: str) -> None:

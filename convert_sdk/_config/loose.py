@@ -39,7 +39,7 @@ def as_text(value: object) -> str:
 
 def as_object(value: object, path: str, report: Report) -> Json:
     """An object as it is; an empty one for null, and for anything else, which is reported."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return value
     if value is not None:
         report(path, f"expected an object, found {kind(value)}; it is ignored")
@@ -58,7 +58,7 @@ def as_list(value: object, path: str, report: Report) -> list[object]:
 def objects(value: object, path: str, report: Report) -> Iterator[tuple[str, Json]]:
     """The objects of a list, each with its path; other items are reported and left out."""
     for position, item in enumerate(as_list(value, path, report)):
-        if isinstance(item, Mapping):
+        if isinstance(item, dict):
             yield f"{path}[{position}]", item
         else:
             report(f"{path}[{position}]", f"expected an object, found {kind(item)}; it is left out")

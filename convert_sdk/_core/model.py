@@ -213,21 +213,28 @@ Named = TypeVar("Named", Experience, Audience, Location, Segment, Feature, Goal)
 class Index(Generic[Named]):
     """Entities in the order of the document, found by key or by id; the first of a name wins."""
 
-    __slots__ = ("by_id", "by_key", "listed")
+    __slots__ = ("_places", "by_id", "by_key", "listed")
 
     def __init__(self, listed: Iterable[Named]) -> None:
         self.listed: tuple[Named, ...] = tuple(listed)
         self.by_key: dict[str, Named] = {}
         self.by_id: dict[str, Named] = {}
-        for entity in self.listed:
+        self._places: dict[str, list[int]] = {}
+        for place, entity in enumerate(self.listed):
             self.by_key.setdefault(entity.key, entity)
             self.by_id.setdefault(entity.id, entity)
+            self._places.setdefault(entity.id, []).append(place)
 
     def __iter__(self) -> Iterator[Named]:
         return iter(self.listed)
 
     def __len__(self) -> int:
         return len(self.listed)
+
+    def named(self, ids: Iterable[str]) -> tuple[Named, ...]:
+        """Every entity of these ids, in the order of the document."""
+        places = {place for each in ids for place in self._places.get(each, ())}
+        return tuple(self.listed[place] for place in sorted(places))
 
     def get(self, key: str) -> Named | None:
         """The entity of this key, or None."""
