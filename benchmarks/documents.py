@@ -17,11 +17,14 @@ _SCRIPT = """document.querySelector('.cta').textContent = "Buy now";\n""" * 100
 _SHARES = ((50.0, 50.0), (34.0, 33.0, 33.0), (90.0, 10.0), (20.0, 30.0), (25.0, 25.0, 25.0, 25.0))
 
 
-def small(experiences: int) -> Json:
-    """Experiences with an audience of two rules each over `country` and `visits`, comparands differing."""
+def small(experiences: int, key: str = "country") -> Json:
+    """Experiences with an audience of two rules each, over the text `key` and over `visits`."""
     rng = random.Random(experiences)
     shares = [_SHARES[index % len(_SHARES)] for index in range(experiences)]
-    return _document([_experience(index, arms, [2], rng) for index, arms in enumerate(shares)])
+    document = _document([_experience(index, arms, [2], rng) for index, arms in enumerate(shares)])
+    for audience in document["audiences"]:
+        audience["rules"]["OR"][0]["AND"][0]["OR_WHEN"][0].update(key=key, value=ATTRIBUTES[key])
+    return document
 
 
 def large(size: int) -> Json:

@@ -189,6 +189,7 @@ def machine(bench: Bench) -> Json:
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "load": os.getloadavg()[0],
         "rounds": bench.rounds,
         "versions": versions,
     }

@@ -61,5 +61,5 @@ def _machine(about: dict[str, Any]) -> str:
     )
     return (
         f"{about['processor']}, {about['cores']} cores, {about['system']}, Python {about['python']}, "
-        f"{about['rounds']} rounds. {versions}."
+        f"{about['rounds']} rounds, load {about['load']:.1f} at the start. {versions}."
     )

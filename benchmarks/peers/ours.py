@@ -41,10 +41,11 @@ def opened(arguments: argparse.Namespace, *, tracking: bool = True) -> tuple[Cli
 def w1(arguments: argparse.Namespace) -> Json:
     """A new visitor and one decision, neither stored nor tracked."""
     visitor = opened(arguments)[0].visitor
+    new = arguments.attributes.copy
 
     def loop(ids: list[str]) -> None:
         for visitor_id in ids:
-            visitor(visitor_id, {"country": "DE", "visits": 7}).peek(ONE)
+            visitor(visitor_id, new()).peek(ONE)
 
     return timed(loop, visitor_ids(arguments.n))
 
@@ -53,13 +54,14 @@ def w1s(arguments: argparse.Namespace) -> Json:
     """The same, remembered and reported to a sink that discards."""
     client = opened(arguments)[0]
     visitor = client.visitor
+    new = arguments.attributes.copy
 
     def loop(ids: list[str]) -> None:
         for visitor_id in ids:
-            visitor(visitor_id, {"country": "DE", "visits": 7}).decide(ONE)
+            visitor(visitor_id, new()).decide(ONE)
 
     measured = chunked(loop, visitor_ids(arguments.n), lambda: client.flush(DRAIN), size=5_000)
-    return {**measured, "dropped": client.flush(DRAIN).dropped}
+    return {**measured, "dropped": client.status().events.dropped}
 
 
 def w2(arguments: argparse.Namespace) -> Json:
@@ -84,8 +86,7 @@ def w2s(arguments: argparse.Namespace) -> Json:
             client.visitor(visitor_id, {"country": "DE", "visits": 7}).decide_all()
 
     measured = chunked(loop, visitor_ids(arguments.n), lambda: client.flush(DRAIN), size=50)
-    times = {name: measured[name] / len(keys) for name in ("ns", "whole_ns")}
-    return {**times, "dropped": client.flush(DRAIN).dropped}
+    return {"ns": measured["ns"] / len(keys), "dropped": client.status().events.dropped}
 
 
 def w3(arguments: argparse.Namespace) -> Json:
@@ -110,15 +111,16 @@ def w5(arguments: argparse.Namespace) -> Json:
     client.visitor("first").peek(ONE)
     began = time.perf_counter()
     caller = spent(client, visitor_ids(arguments.n))
-    report = client.flush(600)
+    client.flush(600)
     whole = time.perf_counter() - began
+    dropped = client.status().events.dropped
     client.close()
     return {
         "caller": caller,
         "without": without,
         "whole": whole,
         "offered": 2 * arguments.n,
-        "dropped": report.dropped,
+        "dropped": dropped,
     }
 
 
