@@ -100,11 +100,7 @@ class Outbox:
         with self._lock:
             if self._target is None or self._due() > now:
                 return None
-            if not self._terms.durable:
-                fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
-                self.ledger.accepted += len(fresh)
-                self._admit(fresh, now)
-                self._ready_at = 0.0
+            self._pull(now)
             self._backlog.release(now)
             part = self._backlog.next_part(MOST_EVENTS, MOST_BYTES)
             self._flight = part
@@ -230,11 +226,13 @@ class Outbox:
             self._measure()
             return len(events)
 
-    def release(self) -> None:
-        """Stop waiting for the store: held events go out unclaimed."""
+    def release(self, now: float) -> None:
+        """Stop waiting for the store: what was offered so far goes out unclaimed."""
         with self._lock:
+            self._pull(now)
             self._backlog.release()
             self._ready_at = 0.0
+            self._measure()
 
     # How it works.
 
@@ -252,6 +250,13 @@ class Outbox:
             first = self._since + self._terms.flush_interval if fresh else inf
             when = min(when, first, self._ready_at if sendable else inf)
         return max(when, self._gate)
+
+    def _pull(self, now: float) -> None:
+        if not self._terms.durable:
+            fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
+            self.ledger.accepted += len(fresh)
+            self._admit(fresh, now)
+            self._ready_at = 0.0
 
     def _admit(self, events: Sequence[Event], now: float) -> None:
         lost = self._backlog.admit(events, now + CLAIM_PATIENCE)

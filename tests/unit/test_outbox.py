@@ -566,9 +566,10 @@ def test_release_stops_waiting_for_the_store() -> None:
     machine = outbox()
     machine.offer(event("a", claim="g"), now=0.0)
     machine.speak(1.0)
-    machine.release()
+    machine.offer(event("b", claim="g"), now=1.0)
+    machine.release(1.0)
     machine.hurry()
-    assert names(machine.speak(1.0)) == ["a"]
+    assert names(machine.speak(1.0)) == ["a", "b"]
 
 
 # What the endpoint says.
