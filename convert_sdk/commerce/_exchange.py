@@ -70,8 +70,9 @@ class Http:
     """How a client speaks HTTP.
 
     `timeout` bounds each step of a request and `deadline` all its attempts and waits, in seconds.
-    `headers` go with every request. `transport` is an httpx transport, `sleep` takes seconds (and may
-    be a coroutine function for an async client).
+    `headers` go with every request, before our own of the same name. `pace` bounds the request rate.
+    `transport` is an httpx transport, `sleep` takes seconds (and may be a coroutine function for an async
+    client).
 
     >>> Http(deadline=5.0, retries=Retries(attempts=1)).deadline
     5.0
@@ -81,6 +82,7 @@ class Http:
     deadline: float = 60.0
     retries: Retries = Retries()
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pace: TokenBucket | None = None
     transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None
     largest_answer: int = 16 * 1024 * 1024
     sleep: Callable[[float], object] | None = None
@@ -150,7 +152,7 @@ def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Send | 
     attempt = server_errors = 0
     while True:
         attempt += 1
-        yield from _paced(call, endpoint, http.clock(), end)
+        yield from _paced(call, http.pace or endpoint.pace, http.clock(), end)
         heard = yield Send(request, end)
         problem = _judged(call, heard, endpoint)
         asked = retry_after(heard, http.now()) if isinstance(heard, Answer) else None
@@ -171,11 +173,14 @@ def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Send | 
 
 
 def _request(call: Call[T], endpoint: Endpoint, http: Http) -> httpx.Request:
+    headers = httpx.Headers(endpoint.headers)
+    headers.update(http.headers)
+    headers.update(call.headers)
     request = httpx.Request(
         call.method,
         endpoint.url(call),
         params=dict(call.query) or None,
-        headers={**endpoint.headers, **http.headers, **call.headers},
+        headers=headers,
         content=None if call.body is None else write_json(call.body),
     )
     if call.body is not None:
@@ -183,8 +188,8 @@ def _request(call: Call[T], endpoint: Endpoint, http: Http) -> httpx.Request:
     return request
 
 
-def _paced(call: Call[T], endpoint: Endpoint, now: float, end: float) -> Generator[Pause, Heard, None]:
-    wait = endpoint.pace.reserve(now, end) if endpoint.pace else 0.0
+def _paced(call: Call[T], pace: TokenBucket | None, now: float, end: float) -> Generator[Pause, Heard, None]:
+    wait = pace.reserve(now, end) if pace else 0.0
     if wait is None:
         raise RateLimitedError(f"{call}: our own request rate leaves no room before the deadline")
     if wait > 0:

@@ -33,10 +33,11 @@ from convert_sdk.commerce.website.parts import (
     Tax,
 )
 from convert_sdk.commerce.website.paths import WebsitePaths
+from convert_sdk.commerce.website.receivers import Intake, asgi_receiver, wsgi_receiver
 
 __all__ = [
     "Address", "AsyncWebsiteClient", "Booking", "Category", "Contact", "FieldValue", "FormSubmission",
-    "Fulfillment", "Member", "MemberGroup", "NameValue", "Order", "OrderItem", "OrderNote", "OrderStatus",
-    "Product", "ProductOption", "ProductVariant", "SsoToken", "SubscriberList", "Subscription", "Tax",
-    "Webhook", "WebsiteClient", "WebsitePaths", "WebsiteRef",
+    "Fulfillment", "Intake", "Member", "MemberGroup", "NameValue", "Order", "OrderItem", "OrderNote",
+    "OrderStatus", "Product", "ProductOption", "ProductVariant", "SsoToken", "SubscriberList", "Subscription",
+    "Tax", "Webhook", "WebsiteClient", "WebsitePaths", "WebsiteRef", "asgi_receiver", "wsgi_receiver",
 ]  # fmt: skip

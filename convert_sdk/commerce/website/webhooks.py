@@ -195,7 +195,7 @@ def parse(
     if len(_bytes(body)) > max_body:
         raise WebhookVerificationError(f"the body is larger than {max_body} bytes")
     given = _Headers(headers)
-    _verify(body, given.one(scheme.header), _secrets(secret), scheme)
+    _verify(body, given.one(scheme.header), secrets_of(secret), scheme)
     return _read(body, given)
 
 
@@ -221,7 +221,8 @@ def _bytes(body: bytes) -> bytes:
     return body
 
 
-def _secrets(secret: str | Sequence[str]) -> list[str]:
+def secrets_of(secret: str | Sequence[str]) -> list[str]:
+    """The secrets to try, at least one and none empty, else WebhookVerificationError."""
     secrets = [secret] if isinstance(secret, str) else list(secret)
     if not secrets or not all(secrets):
         raise WebhookVerificationError("no secret: without one anybody could have sent this")

@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 
 from convert_sdk.commerce import Http
+from convert_sdk.commerce.convertmax import (
+    AsyncConvertmaxClient,
+    AsyncEventClient,
+    ConvertmaxClient,
+    EventClient,
+)
+from convert_sdk.commerce.convictional import AsyncBuyerClient, BuyerClient
 from convert_sdk.commerce.website import AsyncWebsiteClient, WebsiteClient
-from convert_sdk.testing.stores import WebsiteStore
+from convert_sdk.testing.stores import ConvertmaxStore, ConvictionalStore, Received, WebsiteStore
 
-from .openapi import FIXTURES, check_all
+from .openapi import FIXTURES, check, check_all
 
 
 class Asked:
@@ -76,22 +83,76 @@ class Awaited:
         self.runner.close()
 
 
-@pytest.fixture
-def website() -> Iterator[WebsiteStore]:
-    """A website's store; what our clients sent to it is held against its OpenAPI file."""
-    with WebsiteStore() as store:
+def is_ours(request: Received) -> bool:
+    return "convert_sdk" in request.headers.get("user-agent", "")
+
+
+def _running(store: Any, document: str) -> Iterator[Any]:
+    """`store`, running; what our clients sent to it is held against its OpenAPI file."""
+    with store:
         yield store
-    ours = [each for each in store.requests if "convert_sdk" in each.headers.get("user-agent", "")]
-    check_all("website-api", ours)
+    check_all(
+        document, [each for each in store.requests if "convert_sdk" in each.headers.get("user-agent", "")]
+    )
 
 
-@pytest.fixture(params=["sync", "async"])
-def shop(request: pytest.FixtureRequest, website: WebsiteStore) -> Iterator[Any]:
-    """A client of `website`."""
-    kind, make = (Asked, WebsiteClient) if request.param == "sync" else (Awaited, AsyncWebsiteClient)
-    asked = kind(lambda **options: make(website.url, website.key, **options))
+def _asking(kind: str, clients: tuple[Any, Any], *args: Any, **options: Any) -> Iterator[Any]:
+    asked_by, make = (Asked, clients[0]) if kind == "sync" else (Awaited, clients[1])
+    asked = asked_by(lambda **more: make(*args, **options, **more))
     yield asked
     asked.close()
+
+
+both = pytest.fixture(params=["sync", "async"])
+
+
+@pytest.fixture
+def website() -> Iterator[WebsiteStore]:
+    yield from _running(WebsiteStore(), "website-api")
+
+
+@both
+def shop(request: pytest.FixtureRequest, website: WebsiteStore) -> Iterator[Any]:
+    """A client of `website`."""
+    clients = (WebsiteClient, AsyncWebsiteClient)
+    yield from _asking(request.param, clients, website.url, website.key)
+
+
+@pytest.fixture
+def convictional() -> Iterator[ConvictionalStore]:
+    store = ConvictionalStore()
+    store.rate = 0
+    yield from _running(store, "convictional-buyer")
+
+
+@both
+def buyer(request: pytest.FixtureRequest, convictional: ConvictionalStore) -> Iterator[Any]:
+    """A client of `convictional`."""
+    clients = (BuyerClient, AsyncBuyerClient)
+    yield from _asking(request.param, clients, convictional.key, base_url=convictional.url)
+
+
+@pytest.fixture
+def convertmax() -> Iterator[ConvertmaxStore]:
+    store = ConvertmaxStore()
+    with store:
+        yield store
+    for each in filter(is_ours, store.requests):
+        check("convertmax-event" if each.path == "/v1/track/" else "convertmax-api", each)
+
+
+@both
+def records(request: pytest.FixtureRequest, convertmax: ConvertmaxStore) -> Iterator[Any]:
+    """A client of `convertmax`."""
+    clients = (ConvertmaxClient, AsyncConvertmaxClient)
+    yield from _asking(request.param, clients, convertmax.key, base_url=convertmax.url)
+
+
+@both
+def events(request: pytest.FixtureRequest, convertmax: ConvertmaxStore) -> Iterator[Any]:
+    """A client of the Event API of `convertmax`."""
+    clients = (EventClient, AsyncEventClient)
+    yield from _asking(request.param, clients, convertmax.tracking_key, base_url=convertmax.url)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,83 @@
+"""The Convertmax API: products, contacts and orders kept in step with a store."""
+
+from __future__ import annotations
+
+from typing import Generic
+
+from convert_sdk.commerce._call import S_co
+from convert_sdk.commerce._exchange import DEFAULT_HTTP, Endpoint, Http
+from convert_sdk.commerce._sender import (
+    AsyncSender,
+    AsyncSession,
+    Sender,
+    Session,
+    key,
+    origin_url,
+    user_agent,
+)
+from convert_sdk.commerce.convertmax.records import DEFAULT_OPTIONS, ConvertmaxOptions, Products, Records
+
+BASE_URL = "https://api.convertmax.io"
+
+
+class _Convertmax(Generic[S_co]):
+    """The resources, over either sender."""
+
+    def __init__(self, sender: S_co, base_url: str, options: ConvertmaxOptions) -> None:
+        self._sender = sender
+        self.base_url = base_url
+        self.products = Products(sender, "product", options)
+        self.contacts = Records(sender, "contact", options)
+        self.orders = Records(sender, "order", options)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"
+
+
+class ConvertmaxClient(_Convertmax[Sender], Session):
+    """Convertmax with a `private-` key, which also says whose data it is.
+
+    >>> ConvertmaxClient("private-key")
+    ConvertmaxClient('https://api.convertmax.io')
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        app: str | None = None,
+        base_url: str = BASE_URL,
+        options: ConvertmaxOptions = DEFAULT_OPTIONS,
+        http: Http = DEFAULT_HTTP,
+    ) -> None:
+        super().__init__(Sender(_endpoint(api_key, app, base_url, options), http), base_url, options)
+
+
+class AsyncConvertmaxClient(_Convertmax[AsyncSender], AsyncSession):
+    """`ConvertmaxClient` for asyncio: the same operations awaited.
+
+    >>> AsyncConvertmaxClient("private-key")
+    AsyncConvertmaxClient('https://api.convertmax.io')
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        app: str | None = None,
+        base_url: str = BASE_URL,
+        options: ConvertmaxOptions = DEFAULT_OPTIONS,
+        http: Http = DEFAULT_HTTP,
+    ) -> None:
+        super().__init__(AsyncSender(_endpoint(api_key, app, base_url, options), http), base_url, options)
+
+
+def _endpoint(api_key: str, app: str | None, base_url: str, options: ConvertmaxOptions) -> Endpoint:
+    headers = {
+        "Authorization": f"Bearer {key('api_key', api_key)}",
+        "User-Agent": user_agent(app),
+        "Accept": "application/json",
+    }
+    if options.x_api_key:
+        headers["x-api-key"] = api_key
+    return Endpoint(origin_url("base_url", base_url), headers, (api_key,))

@@ -1,0 +1,207 @@
+"""Products, contacts and orders in Convertmax: written under a key that a retry repeats."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal, TypeAlias, TypedDict, Unpack
+from urllib.parse import quote
+
+from pydantic import Field
+
+from convert_sdk.commerce._call import Answer, Call, Resource, S_co, call, one, operation
+from convert_sdk.commerce._wire import Id, MaybeId, Moment, Record, Text, encode, required, rfc3339
+
+Entity: TypeAlias = Literal["product", "contact", "order"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertmaxOptions:
+    """What the documentation leaves open.
+
+    `x_api_key` sends the key in that header too. `key_in` says where an upsert's idempotency key goes:
+    `header`, `body`, or the same value in `both`.
+    """
+
+    x_api_key: bool = False
+    key_in: Literal["header", "body", "both"] = "header"
+
+
+DEFAULT_OPTIONS = ConvertmaxOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of a write: `accepted` (queued), or a `duplicate` of one with the same key."""
+
+    outcome: Literal["accepted", "duplicate"]
+    idempotency_key: str = field(repr=False)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the change was taken, to be applied soon: reading it back at once may show the old."""
+        return self.outcome == "accepted"
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether the key had been seen, so that this change was not applied again."""
+        return self.outcome == "duplicate"
+
+
+class StoredRecord(Record):
+    """A record as Convertmax gives it back; its shape is not documented, `.raw` has all of it."""
+
+    id: MaybeId = None
+    entity_type: Text = None
+    external_id: MaybeId = None
+    source_updated_at: Moment = None
+    data: dict[str, object] = Field(default_factory=dict, repr=False)
+
+
+class OtherId(TypedDict, total=False):
+    """Another way to say which record."""
+
+    external_id: str
+
+
+class OtherProductId(OtherId, total=False):
+    """Another way to say which product."""
+
+    sku: str
+    code: str
+
+
+class _Records(Resource[S_co]):
+    """Writing and reading one kind of record."""
+
+    def __init__(self, sender: S_co, entity: Entity, options: ConvertmaxOptions) -> None:
+        super().__init__(sender)
+        self._entity: Entity = entity
+        self._options = options
+        self._path = f"/v1/{entity}s"
+
+    @operation
+    def upsert(
+        self,
+        record_id: Id,
+        data: Mapping[str, object],
+        *,
+        source_updated_at: datetime,
+        external_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[WriteResult]:
+        """Create the record or replace its fields, as of `source_updated_at` (aware).
+
+        The idempotency key is made of the id, that time and the content, unless you give your own: then a
+        later version under the same key is not applied.
+        """
+        body = self._body(source_updated_at) | {"id": _text_id(record_id), "data": encode(data)}
+        if external_id is not None:
+            required(external_id=external_id)
+            body["externalId"] = external_id
+        own = idempotency_key or derived_key(self._entity, "upsert", body)
+        return self._write("POST", body, own, self._options.key_in)
+
+    def _delete(
+        self, record_id: Id | None, at: datetime, key: str | None, others: Mapping[str, object]
+    ) -> Call[WriteResult]:
+        body = self._body(at)
+        if record_id is not None:
+            body["id"] = _text_id(record_id)
+        for name, value in others.items():
+            required(**{name: value})
+        if "external_id" in others:
+            body["externalId"] = others["external_id"]
+        if named := {name: others[name] for name in ("sku", "code") if name in others}:
+            body["data"] = named
+        if len(body) == len(self._body(at)):
+            raise ValueError(f"which {self._entity}? give its id or external_id")
+        return self._write("DELETE", body, key or derived_key(self._entity, "delete", body), "header")
+
+    def _body(self, at: datetime) -> dict[str, object]:
+        return {"entityType": self._entity, "sourceUpdatedAt": rfc3339(at)}
+
+    def _write(self, method: str, body: dict[str, object], key: str, key_in: str) -> Call[WriteResult]:
+        if not key.isascii() or not key.isprintable():
+            raise ValueError("idempotency_key: only printable ASCII can be sent in a header")
+        if key_in in ("body", "both"):
+            body["idempotencyKey"] = key
+        headers = {"x-idempotency-key": key} if key_in in ("header", "both") else {}
+
+        def outcome(answer: Answer) -> WriteResult:
+            return WriteResult("duplicate" if _is_duplicate(answer) else "accepted", key)
+
+        return replace(call(f"{method} {self._path}", outcome), body=body, headers=headers, repeatable=True)
+
+
+class Records(_Records[S_co]):
+    """`client.contacts` and `client.orders`"""
+
+    @operation
+    def get(self, record_id: Id) -> Call[StoredRecord]:
+        """One record; NotFoundError if there is none (yet: writes are queued)."""
+        return call(f"GET {self._path}/{{id}}", one(StoredRecord), id=record_id)
+
+    @operation
+    def delete(
+        self,
+        record_id: Id | None = None,
+        *,
+        source_updated_at: datetime,
+        idempotency_key: str | None = None,
+        **other: Unpack[OtherId],
+    ) -> Call[WriteResult]:
+        """Delete the record with this id or `external_id`, as of `source_updated_at` (aware)."""
+        if unknown := set(other) - {"external_id"}:
+            raise ValueError(f"{unknown.pop()} names a product only: give its id or external_id")
+        return self._delete(record_id, source_updated_at, idempotency_key, dict(other))
+
+
+class Products(_Records[S_co]):
+    """`client.products`"""
+
+    @operation
+    def get(self, sku: str) -> Call[StoredRecord]:
+        """The product with this SKU; NotFoundError if there is none (yet: writes are queued)."""
+        return call(f"GET {self._path}/{{sku}}", one(StoredRecord), sku=sku)
+
+    @operation
+    def delete(
+        self,
+        record_id: Id | None = None,
+        *,
+        source_updated_at: datetime,
+        idempotency_key: str | None = None,
+        **other: Unpack[OtherProductId],
+    ) -> Call[WriteResult]:
+        """Delete the product with this id, `external_id`, `sku` or `code`."""
+        if unknown := set(other) - {"external_id", "sku", "code"}:
+            raise TypeError(f"unknown argument {unknown.pop()!r}")
+        return self._delete(record_id, source_updated_at, idempotency_key, dict(other))
+
+
+def derived_key(entity: Entity, verb: Literal["upsert", "delete"], body: Mapping[str, object]) -> str:
+    """The key of one version of one record: the same for every retry, another for every change.
+
+    >>> derived_key("product", "upsert", {"id": "sku-42", "sourceUpdatedAt": "2026-05-26T12:00:00.000Z"})
+    'product:upsert:sku-42:2026-05-26T12:00:00.000Z:9490b60f75e18d9c'
+    """
+    content = json.dumps(encode(body), sort_keys=True, ensure_ascii=False).encode()
+    name = quote(str(body.get("id") or body.get("externalId") or "-"), safe="-._~")
+    return f"{entity}:{verb}:{name}:{body['sourceUpdatedAt']}:{hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def _is_duplicate(answer: Answer) -> bool:
+    """A repeated key answers 200 with `"duplicate": true`; a change that is taken, 202."""
+    payload = answer.json() if answer.status == 200 else None
+    told = payload.get("duplicate") if isinstance(payload, Mapping) else None
+    return answer.status == 200 and told is not False
+
+
+def _text_id(value: Id) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).strip():
+        raise ValueError("a record's id is a number or a text that is not blank")
+    return str(value)

@@ -1,0 +1,168 @@
+"""Products and orders of the Buyer API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Generic, TypedDict, TypeVar, Unpack
+
+from convert_sdk.commerce._call import Answer, Call, Resource, S_co, call, listing, operation, query
+from convert_sdk.commerce._pages import Listing, Page, by_link
+from convert_sdk.commerce._routes import Routes
+from convert_sdk.commerce._wire import Id, Many, Record, Text, fields_of, read_json, required, rfc3339
+from convert_sdk.commerce.convictional.models import Address, BuyerOrder, OrderLine, Product
+
+T = TypeVar("T", bound=Record)
+LARGEST_PAGE = 250
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerPaths(Routes):
+    """Method and path of every operation; correct one here if your account has it elsewhere.
+
+    >>> BuyerPaths().get_order
+    'GET /buyer/orders/{id}'
+    """
+
+    list_products: str = "GET /buyer/products"
+    get_product: str = "GET /buyer/products/{id}"
+    list_orders: str = "GET /buyer/orders"
+    create_order: str = "POST /buyer/orders"
+    get_order: str = "GET /buyer/orders/{id}"
+
+
+class OrderFields(TypedDict, total=False):
+    """What can be said about an order, besides what it must have. Every vendor reads `note`."""
+
+    created: datetime
+    note: str
+    customer_email: str
+    customer_reference: str
+    is_test: bool
+    attributes: Mapping[str, object]
+    metafields: Mapping[str, object]
+    shipping_methods: Sequence[Mapping[str, object]]
+
+
+class BuyerResource(Resource[S_co]):
+    """A group of operations at the addresses of a path table."""
+
+    def __init__(self, sender: S_co, paths: BuyerPaths) -> None:
+        super().__init__(sender)
+        self._paths = paths
+
+
+class Products(BuyerResource[S_co]):
+    """`client.products`"""
+
+    @listing
+    def list(self, *, page: int | None = None, limit: int | None = None) -> Listing[Product]:
+        """All products; none without a seller as partner. `page` counts from 0, `limit` is at most 250."""
+        return _listing(call(self._paths.list_products, page_of(Product)), page, limit, {})
+
+    @operation
+    def get(self, product_id: Id) -> Call[Product]:
+        """One product; NotFoundError if there is none."""
+        return call(self._paths.get_product, _bare_or_wrapped(Product), id=product_id)
+
+
+class Orders(BuyerResource[S_co]):
+    """`client.orders`"""
+
+    @listing
+    def list(
+        self, *, updated_min: datetime | None = None, page: int | None = None, limit: int | None = None
+    ) -> Listing[BuyerOrder]:
+        """All orders, or those changed since `updated_min`."""
+        since = {} if updated_min is None else {"updatedMin": rfc3339(updated_min)}
+        return _listing(call(self._paths.list_orders, page_of(BuyerOrder)), page, limit, since)
+
+    @operation
+    def get(self, order_id: Id) -> Call[BuyerOrder]:
+        """One order; NotFoundError if there is none."""
+        return call(self._paths.get_order, _bare_or_wrapped(BuyerOrder), id=order_id)
+
+    @operation
+    def create(
+        self,
+        buyer_reference: str,
+        *,
+        address: Address,
+        items: Sequence[OrderLine],
+        ordered_date: datetime,
+        **fields: Unpack[OrderFields],
+    ) -> Call[str]:
+        """Place an order; answers its id. `buyer_reference` is your own id of it and must be unique.
+
+        It is sent once: after a TransportError or ServerError look for the reference before trying again.
+        """
+        required(buyer_reference=buyer_reference, address_one=address.address_one)
+        required(city=address.city, country=address.country)
+        if not items:
+            raise ValueError("items: an order needs at least one line")
+        body = {
+            "address": address,
+            "items": [*items],
+            "buyerReference": buyer_reference,
+            "orderedDate": rfc3339(ordered_date),
+        } | fields_of(fields, OrderFields, clearing=True)
+        return replace(call(self._paths.create_order, _order_id), body=body)
+
+
+class _Envelope(Record, Generic[T]):
+    data: Many[T] = ()
+    next: Text = None
+
+
+def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
+    """A parser for an envelope of `model` with a `next` link, or for a plain array."""
+    envelope: type[_Envelope[T]] = _Envelope[model]  # type: ignore[valid-type]  # known at run time only
+
+    def parse(answer: Answer) -> Page[T]:
+        payload = answer.json()
+        if payload is None or isinstance(payload, list):
+            payload = {"data": payload}
+        read = envelope.model_validate(payload)
+        return Page(read.data, next=read.next or None)
+
+    return parse
+
+
+def _bare_or_wrapped(model: type[T]) -> Callable[[Answer], T]:
+    def parse(answer: Answer) -> T:
+        payload = answer.json()
+        wrapped = isinstance(payload, Mapping) and isinstance(payload.get("data"), Mapping)
+        return model.model_validate(payload["data"] if wrapped else payload)  # type: ignore[index]  # a mapping
+
+    return parse
+
+
+def _order_id(answer: Answer) -> str:
+    """The id in the answer: bare text, a JSON string, or a field of the order itself."""
+    text = answer.body.decode().strip()
+    try:
+        payload = read_json(answer.body)
+    except ValueError:
+        payload = text
+    if isinstance(payload, Mapping):
+        found = str(_bare_or_wrapped(BuyerOrder)(answer).id or "")
+    elif payload is None or isinstance(payload, bool):
+        found = ""
+    else:
+        found = payload if isinstance(payload, str) else text  # a bare id of digits reads as a number
+    if not re.fullmatch(r"[\w.:-]+", found):
+        raise ValueError("expected an order id")
+    return found
+
+
+def _listing(
+    first: Call[Page[T]], page: int | None, limit: int | None, filters: Mapping[str, str]
+) -> Listing[T]:
+    if limit is not None and not 1 <= limit <= LARGEST_PAGE:
+        raise ValueError(f"limit={limit}: expected 1 to {LARGEST_PAGE}")
+    if page is not None and page < 0:
+        raise ValueError(f"page={page}: expected 0 or more")
+    given = {**filters, **query(page=page, limit=limit)}
+    return Listing(replace(first, query=given), by_link, largest=LARGEST_PAGE)

@@ -1,0 +1,307 @@
+"""What a client does when a store fails, refuses, dawdles or talks nonsense."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from convert_sdk.commerce import Http, Retries, TokenBucket
+from convert_sdk.commerce.website import WebsiteClient
+from convert_sdk.errors import (
+    AuthError,
+    NotFoundError,
+    OptionError,
+    RateLimitedError,
+    ServerError,
+    TransportError,
+    ValidationError,
+)
+from convert_sdk.testing.stores._local import Fault
+
+
+class Clock:
+    """A clock that only waiting moves."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+        self.waits: list[float] = []
+
+    def __call__(self) -> float:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.at += seconds
+
+
+@contextmanager
+def client_of(store, clock=None, **options):
+    clock = clock or Clock()
+    http = Http(sleep=clock.sleep, clock=clock, dice=lambda: 1.0, **options)
+    with WebsiteClient(store.url, store.key, http=http) as client:
+        yield client
+
+
+class TestRetries:
+    def test_a_429_waits_as_many_seconds_as_it_is_told(self, website, shop):
+        website.limit(7)
+        assert shop.do(lambda c: c.webhooks.list()) == ()
+        assert shop.waits == [7.0]
+
+    def test_a_429_waits_until_the_date_it_is_told_by_the_stores_own_clock(self, website, shop):
+        website.limit(datetime.now(UTC) + timedelta(seconds=30))
+        assert shop.do(lambda c: c.webhooks.list()) == ()
+        assert shop.waits[0] == pytest.approx(30, abs=2)
+
+    def test_a_date_in_the_past_asks_for_no_wait_but_ours(self, website):
+        website.limit(datetime.now(UTC) - timedelta(days=1))
+        clock = Clock()
+        with client_of(website, clock) as client:
+            client.webhooks.list()
+        assert clock.waits == [0.5]
+
+    def test_waits_grow_up_to_a_ceiling(self, website):
+        website.limit(times=5)
+        clock = Clock()
+        with client_of(website, clock, retries=Retries(attempts=6, ceiling=3)) as client:
+            client.webhooks.list()
+        assert clock.waits == [0.5, 1.0, 2.0, 3.0, 3.0]
+
+    def test_a_500_is_tried_once_more_as_it_may_mean_unprocessable(self, website, shop):
+        website.fail(500)
+        assert shop.do(lambda c: c.webhooks.list()) == ()
+        website.fail(500, times=2)
+        with pytest.raises(ServerError, match="GET /webhooks answered 500: out of order"):
+            shop.do(lambda c: c.webhooks.list())
+        assert len(website.requests) == 4
+
+    def test_a_broken_connection_is_tried_again(self, website, shop):
+        website.fail(cut=True)
+        assert shop.do(lambda c: c.webhooks.list()) == ()
+
+    def test_a_contact_is_upserted_again_and_an_order_is_not_updated_again(self, website, shop):
+        order = website.place_order()
+        website.fail(503, applied=True)
+        assert shop.do(lambda c: c.contacts.upsert("a@example.com")).id
+        assert len(website.contacts) == 1
+        for spoil in (website.fail, website.limit, lambda: website.fail(cut=True)):
+            before = len(website.requests)
+            spoil()
+            with pytest.raises((ServerError, RateLimitedError, TransportError)):
+                shop.do(lambda c: c.orders.update(order["id"], paid=True))
+            assert len(website.requests) == before + 1
+
+    def test_a_delete_whose_first_attempt_worked_has_worked(self, website, shop):
+        hook = shop.do(lambda c: c.webhooks.create("https://a.example.com", ["order_created"], secret="s"))
+        website.fail(500, applied=True)
+        assert shop.do(lambda c: c.webhooks.delete(hook.id)) is None
+        assert [each.status for each in website.requests[-2:]] == [500, 404]
+
+    def test_no_wait_is_begun_that_would_pass_the_deadline(self, website):
+        website.limit(60)
+        clock = Clock()
+        with client_of(website, clock, deadline=10.0) as client, pytest.raises(RateLimitedError) as caught:
+            client.webhooks.list()
+        assert (caught.value.retry_after, caught.value.status, clock.waits) == (60.0, 429, [])
+
+    def test_attempts_end(self, website):
+        website.limit(times=9)
+        with client_of(website, retries=Retries(attempts=3)) as client, pytest.raises(RateLimitedError):
+            client.webhooks.list()
+        assert len(website.requests) == 3
+
+    def test_an_answer_that_drips_past_the_deadline_is_given_up(self, website):
+        for number in range(2000):
+            website.hooks[str(number)] = {"id": f"rh_{number}", "target": "x" * 100, "events": []}
+        ticks = iter(range(1000))
+        http = Http(clock=lambda: float(next(ticks)), deadline=5.0, retries=Retries(attempts=1))
+        with (
+            WebsiteClient(website.url, website.key, http=http) as client,
+            pytest.raises(TransportError, match="deadline passed"),
+        ):
+            client.webhooks.list()
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [
+            (400, ValidationError),
+            (401, AuthError),
+            (403, AuthError),
+            (404, NotFoundError),
+            (409, ValidationError),
+            (429, RateLimitedError),
+            (500, ServerError),
+            (503, ServerError),
+        ],
+    )
+    def test_each_status_is_its_kind_of_error(self, website, status, kind):
+        website.faults.append(
+            Fault(status, {"success": False, "message": "no, thanks"}, headers={"X-Request-ID": "r-1"})
+        )
+        with client_of(website, retries=Retries(attempts=1)) as client, pytest.raises(kind) as caught:
+            client.orders.get(1)
+        error = caught.value
+        assert type(error) is kind
+        assert (error.status, error.request_id, error.detail) == (status, "r-1", "no, thanks")
+        assert str(error) == f"GET /orders/1 answered {status}: no, thanks"
+
+    def test_success_false_is_no_success(self, website, shop):
+        website.faults.append(Fault(200, {"success": False, "message": "not today"}))
+        with pytest.raises(ValidationError, match="not today") as caught:
+            shop.do(lambda c: c.webhooks.list())
+        assert caught.value.status == 200
+
+    @pytest.mark.parametrize(
+        ("payload", "told"),
+        [
+            ({"error": "a"}, "a"),
+            ({"data": None, "error": [{"message": "b"}]}, "b"),
+            ({"errors": {"general": ["c", "d"]}}, "c; d"),
+            ({"errors": {"email": ["is taken"]}}, "email: is taken"),
+            (b"plain", "plain"),
+            (b"<html>nothing to read</html>", None),
+            ({}, None),
+        ],
+    )
+    def test_the_message_is_found_in_any_shape(self, website, payload, told):
+        website.faults.append(Fault(400, payload))
+        with client_of(website) as client, pytest.raises(ValidationError) as caught:
+            client.orders.get(1)
+        assert caught.value.detail == told
+
+    def test_redirects_are_not_followed(self, website):
+        elsewhere = {"Location": "https://elsewhere.example.com/api?token=1"}
+        website.faults.append(Fault(301, {}, headers=elsewhere))
+        with client_of(website) as client, pytest.raises(ValidationError) as caught:
+            client.orders.get(1)
+        assert "to https://elsewhere.example.com/api;" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("payload", "told"),
+        [
+            (b"<html>", "200 with text/plain that is not the JSON expected"),
+            ({"id": 7, "total": "lots"}, "200, but $.total: "),
+            ({"id": 7, "items": [{"quantity": 1}, {"quantity": "many"}]}, "200, but $.items[1].quantity: "),
+            ({"created": "yesterday"}, "200, but $.created: "),
+            (["a"], "200, but $: "),
+            (b"", "200, but $: "),
+            (b"[" * 5000 + b"]" * 5000, "not the JSON expected"),
+            (b'{"total": NaN}', "not the JSON expected"),
+        ],
+    )
+    def test_a_success_that_cannot_be_read_names_the_place_and_not_the_value(self, website, payload, told):
+        website.faults.append(Fault(200, payload))
+        with client_of(website) as client, pytest.raises(ServerError) as caught:
+            client.orders.get(1)
+        assert told in str(caught.value)
+        for value in ("lots", "many", "yesterday"):
+            assert value not in str(caught.value)
+        assert caught.value.__cause__ is None
+        website.requests.clear()
+
+    def test_an_answer_without_end_is_cut(self, website):
+        website.faults.append(Fault(200, b"x" * 2000))
+        with (
+            client_of(website, largest_answer=1000, retries=Retries(attempts=1)) as client,
+            pytest.raises(TransportError, match="larger than 1000 bytes"),
+        ):
+            client.webhooks.list()
+
+
+class TestSecrets:
+    def test_no_secret_in_errors_reprs_or_logs(self, website, caplog):
+        caplog.set_level(logging.DEBUG)
+        secrets = (website.key, "pass-word-1", "hook-secret-1", "ada@example.com")
+        for secret in ("pass-word-1", "hook-secret-1"):
+            echo = {"success": False, "message": f"bad {website.key} {secret}"}
+            website.faults.append(Fault(400, echo))
+        told = []
+        with client_of(website) as client:
+            for ask in (
+                lambda: client.members.create("Ada", "ada@example.com", password="pass-word-1"),
+                lambda: client.webhooks.create(
+                    "https://a.example.com", ["order_created"], secret="hook-secret-1"
+                ),
+                lambda: client.contacts.find("ada@example.com"),
+            ):
+                with pytest.raises((ValidationError, NotFoundError)) as caught:
+                    ask()
+                told += [repr(caught.value), str(caught.value)]
+            contact = client.contacts.upsert("ada@example.com", name="Ada Lovelace")
+            told += [
+                repr(client),
+                repr(contact),
+                str(contact),
+                repr(Http(headers={"X-Platform-Key": "pk-1"})),
+            ]
+        everything = "\n".join([*told, caplog.text])
+        assert everything.count("answered 400: bad *** ***") == 4
+        assert [each for each in (*secrets[:3], "Lovelace", "pk-1") if each in everything] == []
+        assert "ada@example.com" not in "\n".join([*told[2:], caplog.text])
+
+    def test_a_transport_error_says_why(self):
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        http = Http(retries=Retries(attempts=1))
+        with (
+            WebsiteClient(f"http://127.0.0.1:{port}", "key-1", http=http) as client,
+            pytest.raises(TransportError, match="GET /webhooks: ConnectError"),
+        ):
+            client.webhooks.list()
+
+
+class TestOptions:
+    def test_options_are_checked(self):
+        for wrong in (
+            lambda: Http(timeout=0),
+            lambda: Http(deadline=-1),
+            lambda: Retries(attempts=0),
+            lambda: WebsiteClient("a.example.com", "k", http=Http(transport=httpx.AsyncHTTPTransport())),
+            lambda: WebsiteClient("a.example.com", "k", app="Mÿ/1"),
+        ):
+            with pytest.raises(OptionError):
+                wrong()
+
+    def test_more_headers_go_along_and_may_replace_ours(self, website):
+        headers = {"X-Platform-Key": "pk", "accept": "application/vnd.example"}
+        with client_of(website, headers=headers) as client:
+            client.webhooks.list()
+        sent = website.requests[0].headers
+        assert (sent["x-platform-key"], sent["accept"]) == ("pk", "application/vnd.example")
+
+
+class TestTokenBucket:
+    def test_no_second_holds_more_than_its_tokens(self):
+        bucket = TokenBucket(5, seconds=1.0)
+        now, times = 0.0, []
+        for _ in range(23):
+            wait = bucket.reserve(now, latest=100.0)
+            now += wait
+            times.append(now)
+            now += 0.0625  # exact in binary, so that no rounding shortens a second
+        assert all(later - first >= 1.0 for first, later in zip(times, times[5:], strict=False))
+
+    def test_a_token_after_the_deadline_is_not_taken(self):
+        bucket = TokenBucket(1, seconds=10.0)
+        assert bucket.reserve(0.0, latest=5.0) == 0.0
+        assert bucket.reserve(0.0, latest=5.0) is None
+        assert bucket.reserve(0.0, latest=10.0) == 10.0
+
+    def test_threads_share_it(self):
+        bucket, waits = TokenBucket(5, seconds=1.0), []
+        threads = [
+            threading.Thread(target=lambda: waits.append(bucket.reserve(0.0, 100.0))) for _ in range(20)
+        ]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert sorted(waits) == [0.0] * 5 + [1.0] * 5 + [2.0] * 5 + [3.0] * 5

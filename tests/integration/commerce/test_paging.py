@@ -1,0 +1,148 @@
+"""Lists that lose nothing and repeat nothing, whatever happens while they are read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from convert_sdk.commerce import Page
+from convert_sdk.commerce._call import Call
+from convert_sdk.commerce._pages import Listing, Walk, by_offset
+from convert_sdk.commerce.website import Contact
+from convert_sdk.errors import ServerError
+
+
+def orders(store, count):
+    return [store.place_order()["id"] for _ in range(count)]
+
+
+class TestPages:
+    def test_iterating_gives_all_items(self, website, shop):
+        placed = orders(website, 7)
+        found = [each.id for each in shop.items(lambda c: c.orders.list(limit=3))]
+        assert sorted(found) == placed
+        assert [dict(each.query)["skip"] for each in website.requests[1:]] == ["3", "6"]
+
+    def test_pages_carry_their_envelope(self, website, shop):
+        orders(website, 5)
+        pages = shop.pages(lambda c: c.orders.list(limit=2))
+        assert [(len(each), each.total_count, each.limit, each.skip) for each in pages] == [
+            (2, 5, 2, 0),
+            (2, 5, 2, 2),
+            (1, 5, 2, 4),
+        ]
+        assert [item.id for item in pages[0]] == [each.id for each in pages[0].items]
+
+    def test_first_asks_for_no_more_than_it_needs(self, website, shop):
+        orders(website, 60)
+        assert len(shop.first(lambda c: c.orders.list(), 4)) == 4
+        assert dict(website.requests[-1].query)["limit"] == "4"
+        assert len(website.requests) == 1
+        assert len(shop.first(lambda c: c.orders.list(), 55)) == 55
+        assert len(website.requests) == 3
+        assert len(shop.first(lambda c: c.orders.list(), 99)) == 60
+        with pytest.raises(ValueError, match="at least one"):
+            shop.first(lambda c: c.orders.list(), 0)
+
+    def test_a_list_can_be_read_twice_and_sends_nothing_before(self, website):
+        from convert_sdk.commerce.website import WebsiteClient
+
+        orders(website, 3)
+        with WebsiteClient(website.url, website.key) as client:
+            listed = client.orders.list()
+            assert website.requests == []
+            assert list(listed) == list(listed)
+
+    def test_an_empty_list_is_one_empty_page(self, shop):
+        (page,) = shop.pages(lambda c: c.orders.list())
+        assert (page.items, page.total_count) == ((), 0)
+
+    def test_skip_starts_in_the_middle(self, website, shop):
+        placed = orders(website, 5)
+        found = shop.items(lambda c: c.orders.list(limit=2, skip=3))
+        assert sorted(each.id for each in found) == placed[:2]
+
+    @pytest.mark.parametrize(("limit", "skip"), [(0, None), (51, None), (None, -1)])
+    def test_nonsense_is_refused_before_anything_is_sent(self, website, shop, limit, skip):
+        for ask in (
+            lambda c: c.orders.list(limit=limit, skip=skip),
+            lambda c: c.contacts.list(limit=limit, skip=skip),
+            lambda c: c.members.list(limit=limit, skip=skip),
+            lambda c: c.products.list(limit=limit, skip=skip),
+            lambda c: c.bookings.list(limit=limit, skip=skip),
+            lambda c: c.form_submissions.list(limit=limit, skip=skip),
+        ):
+            with pytest.raises(ValueError, match="expected"):
+                ask(shop.client)
+        assert website.requests == []
+
+
+class TestDrift:
+    def test_the_upper_bound_is_fixed_at_the_first_page(self, website, shop):
+        orders(website, 5)
+        shop.items(lambda c: c.orders.list(limit=2))
+        bounds = {dict(each.query)["created_at_max"] for each in website.requests}
+        assert len(bounds) == 1
+        shop.items(lambda c: c.orders.list(created_at_max=1_700_000_000))
+        assert dict(website.requests[-1].query)["created_at_max"] == "1700000000"
+
+    @pytest.mark.parametrize("newest_first", [True, False])
+    def test_orders_placed_meanwhile_push_none_out(self, website, shop, newest_first):
+        placed = set(orders(website, 9))
+        website.drift, website.newest_first = 1, newest_first
+        found = [each.id for each in shop.items(lambda c: c.orders.list(limit=3))]
+        assert placed <= set(found)
+        assert len(found) == len(set(found))
+
+    def test_products_without_a_time_are_told_apart_by_id(self, website, shop):
+        for number in range(6):
+            website.products[number + 1] = {"id": number + 1, "title": "A"}
+        seen = []
+        with_insertion = iter(range(100, 103))
+
+        def insert(rows=website.products, page=website._page):
+            def paged(ask, found, **options):
+                reply = page(ask, found, **options)
+                number = next(with_insertion, None)
+                if number:
+                    rows[number] = {"id": number, "title": "new"}
+                return reply
+
+            return paged
+
+        website._page = insert()
+        seen = [each.id for each in shop.items(lambda c: c.products.list(limit=2))]
+        assert {1, 2, 3, 4, 5, 6} <= set(seen)
+        assert len(seen) == len(set(seen))
+
+    def test_a_store_that_ignores_skip_is_found_out(self, website, shop):
+        orders(website, 20)
+        website.ignore_skip = True
+        with pytest.raises(ServerError, match="repeats its pages"):
+            shop.items(lambda c: c.orders.list(limit=2))
+
+    def test_forms_have_no_id_and_are_all_kept(self, website, shop):
+        for _ in range(5):
+            website.submit_form("Same", {"a": "b"})
+        assert len(shop.items(lambda c: c.form_submissions.list(limit=4))) == 5
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(
+        start=st.integers(0, 40),
+        limit=st.integers(1, 7),
+        inserts=st.lists(st.integers(0, 3), max_size=12),
+        newest_first=st.booleans(),
+    )
+    def test_whatever_is_inserted_each_item_comes_once(self, start, limit, inserts, newest_first):
+        rows, arriving, found = list(range(start)), iter(inserts), []
+        walk = Walk(Listing(Call("GET", "/x", lambda _: None, query={"limit": limit}), by_offset), now=0.0)
+        while walk.call:
+            skip = int(walk.call.query.get("skip", 0))
+            order = rows[::-1] if newest_first else rows
+            items = tuple(Contact(id=row + 1) for row in order[skip : skip + limit])
+            page = Page(items, len(rows), limit, skip)
+            found += [each.id - 1 for each in walk.take(page)]
+            rows += [len(rows) + extra for extra in range(next(arriving, 0) if limit > 3 else 0)]
+        assert set(range(start)) <= set(found)
+        assert len(found) == len(set(found))
