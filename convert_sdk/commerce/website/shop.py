@@ -76,7 +76,7 @@ class Products(WebsiteResource[S_co]):
     @operation
     def create(
         self,
-        type: ProductType,  # noqa: A002 - the API's own word
+        type: ProductType,
         title: str,
         *,
         update_existing_by_url: bool = False,
@@ -97,7 +97,7 @@ class Products(WebsiteResource[S_co]):
         self,
         product_id: Id,
         *,
-        type: ProductType,  # noqa: A002 - the API's own word
+        type: ProductType,
         title: str,
         **fields: Unpack[ProductFields],
     ) -> Call[Product]:

@@ -96,11 +96,15 @@ class LocalStore:
     key = "test-key"
 
     def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self.reset()
+        self._routes = [(_pattern(route), operation) for route, operation in self.operations()]
+
+    def reset(self) -> None:
+        """Begin anew: no rows, requests or faults, every switch as it was; it goes on running."""
         self.requests: list[Received] = []
         self.faults: deque[Fault] = deque()
-        self._socket: socket.socket | None = None
         self._crash: Exception | None = None
-        self._routes = [(_pattern(route), operation) for route, operation in self.operations()]
 
     def operations(self) -> list[tuple[str, Operation]]:
         """`METHOD /path/{id}` and what it does."""

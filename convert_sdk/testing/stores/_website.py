@@ -37,7 +37,9 @@ _ORDER = {
 class WebsiteOperations(LocalStore):
     """What the Website API does, on tables in memory."""
 
-    def __init__(self) -> None:
+    def reset(self) -> None:
+        """Begin anew: an empty store, every switch as it was."""
+        super().reset()
         self.contacts: dict[int, JsonObject] = {}
         self.members: dict[int, JsonObject] = {}
         self.groups: dict[int, JsonObject] = {}
@@ -54,7 +56,6 @@ class WebsiteOperations(LocalStore):
         self.newest_first = True
         self.now: Callable[[], float] = time.time
         self._ids = itertools.count(1001)
-        super().__init__()
 
     def check(self, request: Request) -> None:
         """Refuse a request without the key or without a User-Agent."""

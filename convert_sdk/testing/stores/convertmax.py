@@ -29,13 +29,14 @@ class ConvertmaxStore(LocalStore):
 
     tracking_key = "tracking-key"
 
-    def __init__(self) -> None:
+    def reset(self) -> None:
+        """Begin anew: an empty store, every switch as it was."""
+        super().reset()
         self.records: dict[str, dict[str, JsonObject]] = {entity: {} for entity in _ENTITIES}
         self.keys: list[str] = []
         self.events: list[JsonObject] = []
         self.queued = False
         self._waiting: list[Callable[[], None]] = []
-        super().__init__()
 
     def check(self, request: Request) -> None:
         """Refuse a request without the key of the API it is for, or without a User-Agent."""

@@ -37,7 +37,9 @@ class ConvictionalStore(LocalStore):
     'ref-1'
     """
 
-    def __init__(self) -> None:
+    def reset(self) -> None:
+        """Begin anew: an empty store, every switch as it was."""
+        super().reset()
         self.products: dict[str, JsonObject] = {}
         self.orders: dict[str, JsonObject] = {}
         self.shape: Literal["envelope", "array"] = "envelope"
@@ -50,7 +52,6 @@ class ConvictionalStore(LocalStore):
         self.now: Callable[[], float] = time.time
         self._served: deque[float] = deque()
         self._ids = itertools.count(1)
-        super().__init__()
 
     def check(self, request: Request) -> None:
         """Refuse a request without the key or a User-Agent, and more than `rate` in a second."""

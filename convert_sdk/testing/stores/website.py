@@ -48,9 +48,10 @@ class WebsiteStore(WebsiteOperations):
     'pending'
     """
 
-    def __init__(self) -> None:
+    def reset(self) -> None:
+        """Begin anew: an empty store, every switch as it was."""
+        super().reset()
         self.deliveries: list[Delivery] = []
-        super().__init__()
 
     def change_order(self, number: int, **fields: object) -> JsonObject:
         """Change an order as its owner would: paid, canceled, …"""

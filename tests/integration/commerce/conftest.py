@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +22,8 @@ from convert_sdk.commerce.website import AsyncWebsiteClient, WebsiteClient
 from convert_sdk.testing.stores import ConvertmaxStore, ConvictionalStore, Received, WebsiteStore
 
 from .openapi import FIXTURES, check, check_all
+
+_keys = itertools.count()
 
 
 class Asked:
@@ -87,15 +90,6 @@ def is_ours(request: Received) -> bool:
     return "convert_sdk" in request.headers.get("user-agent", "")
 
 
-def _running(store: Any, document: str) -> Iterator[Any]:
-    """`store`, running; what our clients sent to it is held against its OpenAPI file."""
-    with store:
-        yield store
-    check_all(
-        document, [each for each in store.requests if "convert_sdk" in each.headers.get("user-agent", "")]
-    )
-
-
 def _asking(kind: str, clients: tuple[Any, Any], *args: Any, **options: Any) -> Iterator[Any]:
     asked_by, make = (Asked, clients[0]) if kind == "sync" else (Awaited, clients[1])
     asked = asked_by(lambda **more: make(*args, **options, **more))
@@ -106,9 +100,18 @@ def _asking(kind: str, clients: tuple[Any, Any], *args: Any, **options: Any) -> 
 both = pytest.fixture(params=["sync", "async"])
 
 
+@pytest.fixture(scope="session")
+def _website() -> Iterator[WebsiteStore]:
+    with WebsiteStore() as store:
+        yield store
+
+
 @pytest.fixture
-def website() -> Iterator[WebsiteStore]:
-    yield from _running(WebsiteStore(), "website-api")
+def website(_website: WebsiteStore) -> Iterator[WebsiteStore]:
+    """A website's store; what our clients sent to it is held against its OpenAPI file."""
+    _website.reset()
+    yield _website
+    check_all("website-api", filter(is_ours, _website.requests))
 
 
 @both
@@ -118,11 +121,20 @@ def shop(request: pytest.FixtureRequest, website: WebsiteStore) -> Iterator[Any]
     yield from _asking(request.param, clients, website.url, website.key)
 
 
+@pytest.fixture(scope="session")
+def _convictional() -> Iterator[ConvictionalStore]:
+    with ConvictionalStore() as store:
+        yield store
+
+
 @pytest.fixture
-def convictional() -> Iterator[ConvictionalStore]:
-    store = ConvictionalStore()
-    store.rate = 0
-    yield from _running(store, "convictional-buyer")
+def convictional(_convictional: ConvictionalStore) -> Iterator[ConvictionalStore]:
+    """The Buyer API, without its rate limit; our requests are held against its OpenAPI file."""
+    _convictional.reset()
+    _convictional.rate = 0
+    _convictional.key = f"key-{next(_keys)}"  # its own, as clients of one key share their request rate
+    yield _convictional
+    check_all("convictional-buyer", filter(is_ours, _convictional.requests))
 
 
 @both
@@ -132,12 +144,18 @@ def buyer(request: pytest.FixtureRequest, convictional: ConvictionalStore) -> It
     yield from _asking(request.param, clients, convictional.key, base_url=convictional.url)
 
 
-@pytest.fixture
-def convertmax() -> Iterator[ConvertmaxStore]:
-    store = ConvertmaxStore()
-    with store:
+@pytest.fixture(scope="session")
+def _convertmax() -> Iterator[ConvertmaxStore]:
+    with ConvertmaxStore() as store:
         yield store
-    for each in filter(is_ours, store.requests):
+
+
+@pytest.fixture
+def convertmax(_convertmax: ConvertmaxStore) -> Iterator[ConvertmaxStore]:
+    """Convertmax and its Event API; our requests are held against their OpenAPI files."""
+    _convertmax.reset()
+    yield _convertmax
+    for each in filter(is_ours, _convertmax.requests):
         check("convertmax-event" if each.path == "/v1/track/" else "convertmax-api", each)
 
 

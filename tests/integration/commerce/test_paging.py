@@ -95,26 +95,21 @@ class TestDrift:
         assert placed <= set(found)
         assert len(found) == len(set(found))
 
-    def test_products_without_a_time_are_told_apart_by_id(self, website, shop):
-        for number in range(6):
-            website.products[number + 1] = {"id": number + 1, "title": "A"}
-        seen = []
-        with_insertion = iter(range(100, 103))
+    def test_products_created_meanwhile_push_none_out(self, website, shop, monkeypatch):
+        for number in range(1, 7):
+            website.products[number] = {"id": number, "title": "A"}
+        arriving, serve = iter(range(100, 103)), website._page
 
-        def insert(rows=website.products, page=website._page):
-            def paged(ask, found, **options):
-                reply = page(ask, found, **options)
-                number = next(with_insertion, None)
-                if number:
-                    rows[number] = {"id": number, "title": "new"}
-                return reply
+        def page(ask, rows, **options):
+            reply = serve(ask, rows, **options)
+            if number := next(arriving, None):
+                website.products[number] = {"id": number, "title": "new"}
+            return reply
 
-            return paged
-
-        website._page = insert()
-        seen = [each.id for each in shop.items(lambda c: c.products.list(limit=2))]
-        assert {1, 2, 3, 4, 5, 6} <= set(seen)
-        assert len(seen) == len(set(seen))
+        monkeypatch.setattr(website, "_page", page)
+        found = [each.id for each in shop.items(lambda c: c.products.list(limit=2))]
+        assert {1, 2, 3, 4, 5, 6} <= set(found)
+        assert len(found) == len(set(found))
 
     def test_a_store_that_ignores_skip_is_found_out(self, website, shop):
         orders(website, 20)
