@@ -1,0 +1,318 @@
+"""The feed: what it asks for, what it takes for an answer, and when it asks again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convert_sdk._config.feed import ENDPOINT, Feed, Source, document_request, preview_url, request_url
+from convert_sdk._delivery.machine import Failure, Reply, Request
+from convert_sdk.errors import FetchError
+
+LOST = Failure("undelivered", "ConnectError: refused")
+
+
+class Taken:
+    """Takes every document but those that say they are bad."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def __call__(self, body: bytes) -> None:
+        if body == b"bad":
+            raise FetchError("the document has an error")
+        if body == b"defect":
+            raise ZeroDivisionError
+        self.bodies.append(body)
+
+
+def feed(
+    take: Callable[[bytes], None] | None = None,
+    *,
+    source: Source = Source("1002/1003"),  # noqa: B008  # immutable
+    refresh: float | None = 300.0,
+    dice: float = 0.5,
+) -> Feed:
+    return Feed(source, take or Taken(), dice=lambda: dice, refresh=refresh)
+
+
+def document(etag: str | None = None, body: bytes = b"{}") -> Reply:
+    return Reply(200, {"etag": etag} if etag else {}, body)
+
+
+def ask(machine: Feed, now: float) -> Request:
+    request = machine.speak(now)
+    assert request is not None
+    return request
+
+
+# What is asked for.
+
+
+@pytest.mark.parametrize(
+    ("source", "url"),
+    [
+        (Source("sk/96-c2"), f"{ENDPOINT}/config/sk/96-c2"),
+        (Source("sk/96-c2", environment=""), f"{ENDPOINT}/config/sk/96-c2"),
+        (Source("sk/96-c2", environment="staging"), f"{ENDPOINT}/config/sk/96-c2?environment=staging"),
+        (Source("k", "https://cdn.invalid/v1/"), "https://cdn.invalid/v1/config/k"),
+        (Source("k", "https://cdn.invalid/v1//"), "https://cdn.invalid/v1//config/k"),
+        (
+            Source("k", "https://cdn.invalid", low_cache=True),
+            "https://cdn.invalid/config/k?_conv_low_cache=1",
+        ),
+        (
+            Source("k", "https://cdn.invalid", environment="é/ &=+?#'()*!~-._", low_cache=True),
+            "https://cdn.invalid/config/k?environment=%C3%A9%2F%20%26%3D%2B%3F%23'()*!~-._&_conv_low_cache=1",
+        ),
+        (
+            Source("k", "https://cdn.invalid", environment="live", low_cache=True, debug_token="tok en&1"),
+            "https://cdn.invalid/config/k?environment=live&_conv_low_cache=1",
+        ),
+    ],
+)
+def test_the_address_of_a_document(source: Source, url: str) -> None:
+    assert document_request(source).url == url
+    if source.debug_token is None:
+        assert request_url(source) == url
+
+
+def test_the_address_of_a_preview() -> None:
+    source = Source("sk/1", "https://cdn.invalid", environment="live", low_cache=True)
+    url = "https://cdn.invalid/config/sk/1?environment=live&exp=55501&_conv_low_cache=1"
+    assert preview_url(source, "55501") == url
+    assert document_request(source, experience_id="55501").url == url
+    assert preview_url(Source("k", "https://cdn.invalid"), "1").endswith("/config/k?exp=1&_conv_low_cache=1")
+
+
+def test_the_headers() -> None:
+    request = document_request(Source("k", secret="s3cret", debug_token="tok en&1"), etag='"v1"')
+    assert request.headers == {
+        "Content-Type": "application/json",
+        "User-Agent": "ConvertAgent/1.0",
+        "Accept-Encoding": "gzip",
+        "Authorization": "Bearer s3cret",
+        "convert-debug-token": "tok en&1",
+        "If-None-Match": '"v1"',
+    }
+    assert request.url.endswith("?_conv_low_cache=1")
+    assert request.body is None
+    plain = document_request(Source("k"))
+    assert "Authorization" not in plain.headers
+    assert "convert-debug-token" not in plain.headers
+
+
+def test_a_source_keeps_its_secrets() -> None:
+    shown = repr(Source("sdk-key", secret="s3cret", debug_token="t0ken"))
+    assert all(secret not in shown for secret in ("sdk-key", "s3cret", "t0ken"))
+
+
+# Debug tokens.
+
+
+def test_a_callable_token_is_asked_before_each_fetch() -> None:
+    tokens = iter(["one", None, "three"])
+    machine = feed(source=Source("k", debug_token=lambda: next(tokens)))
+    seen = []
+    for now in (1.0, 1_000.0, 2_000.0):
+        request = ask(machine, now)
+        seen.append((request.headers.get("convert-debug-token"), "low_cache" in request.url))
+        machine.hear(document(), now)
+    assert seen == [("one", True), (None, False), ("three", True)]
+
+
+def test_a_token_that_cannot_be_had_is_a_failed_fetch() -> None:
+    def broken() -> str:
+        raise PermissionError("s3cret")
+
+    machine = feed(source=Source("k", debug_token=broken))
+    assert machine.speak(1.0) is None
+    assert machine.failures == {"debug_token": 1}
+    assert machine.error == "debug_token raised PermissionError"
+    assert machine.due() == 1.5
+
+
+# What is an answer.
+
+
+def test_a_document_is_taken_and_refreshed_with_jitter() -> None:
+    taken = Taken()
+    machine = feed(taken, dice=0.0)
+    assert machine.due() == 0.0
+    ask(machine, 5.0)
+    assert machine.due() == inf
+    assert machine.speak(5.0) is None
+    machine.hear(document(), 6.0)
+    assert taken.bodies == [b"{}"]
+    assert machine.due() == 6.0 + 270.0
+    assert machine.fetches == 1
+    late = feed(dice=1.0)
+    ask(late, 5.0)
+    late.hear(document(), 6.0)
+    assert late.due() == pytest.approx(6.0 + 330.0)
+
+
+def test_a_fetch_is_conditional_once_there_is_something_to_keep() -> None:
+    taken = Taken()
+    machine = feed(taken)
+    assert "If-None-Match" not in ask(machine, 1.0).headers
+    machine.hear(document('"v1"'), 1.0)
+    assert ask(machine, 400.0).headers["If-None-Match"] == '"v1"'
+    machine.hear(Reply(304), 400.0)
+    assert (machine.fetches, machine.age(410.0), machine.error) == (2, 10.0, None)
+    ask(machine, 800.0)
+    machine.hear(document(None, b"[]"), 800.0)
+    assert machine.etag is None
+    assert taken.bodies == [b"{}", b"[]"]
+
+
+def test_an_unasked_304_is_no_answer() -> None:
+    machine = feed()
+    ask(machine, 1.0)
+    machine.hear(Reply(304), 1.0)
+    assert machine.failures == {"304": 1}
+    assert machine.age(1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (document('"v2"', b"bad"), "body"),
+        (Reply(200, {"etag": '"v2"'}, b"", "too large"), "body"),
+        *(
+            (Reply(status, {"etag": '"v2"'}, b"{}"), str(status))
+            for status in (201, 204, 301, 302, 400, 500, 503)
+        ),
+        (LOST, "undelivered"),
+        (Failure("ambiguous", "reset"), "ambiguous"),
+    ],
+)
+def test_what_is_no_answer_keeps_the_last_good_document(answer: Reply | Failure, kind: str) -> None:
+    taken = Taken()
+    machine = feed(taken)
+    ask(machine, 1.0)
+    machine.hear(document('"v1"'), 1.0)
+    ask(machine, 400.0)
+    machine.hear(answer, 400.0)
+    assert taken.bodies == [b"{}"]
+    assert machine.etag == '"v1"'
+    assert machine.age(401.0) == 400.0
+    assert machine.failures == {kind: 1}
+    assert machine.error
+    assert machine.due() < 800.0
+
+
+def test_a_defect_in_taking_is_passed_on_and_counted() -> None:
+    machine = feed()
+    ask(machine, 1.0)
+    with pytest.raises(ZeroDivisionError):
+        machine.hear(document('"v1"', b"defect"), 1.0)
+    assert machine.failures == {"body": 1}
+    assert machine.etag is None
+    assert machine.due() == 1.5
+
+
+# When it asks again.
+
+
+def test_back_off_doubles_up_to_the_refresh_interval() -> None:
+    machine = feed(dice=1.0, refresh=20.0)
+    now, waits = 1.0, []
+    for _ in range(8):
+        ask(machine, now)
+        machine.hear(LOST, now)
+        waits.append(machine.due() - now)
+        now = machine.due()
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0, 20.0]
+    ask(machine, now)
+    machine.hear(document(), now)
+    ask(machine, now + 100.0)
+    machine.hear(LOST, now + 100.0)
+    assert machine.due() == now + 101.0
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_a_refusal_slows_down_and_resumes_by_itself(status: int) -> None:
+    machine = feed(dice=0.0)
+    ask(machine, 1.0)
+    machine.hear(Reply(status), 1.0)
+    assert machine.due() == 301.0
+    assert machine.status == status
+    ask(machine, 301.0)
+    machine.hear(document(), 301.0)
+    assert machine.error is None
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_a_minimum(status: int) -> None:
+    machine = feed()
+    ask(machine, 1.0)
+    machine.hear(Reply(status, {"retry-after": "90"}), 1.0)
+    assert machine.due() == 91.0
+
+
+def test_hurry_asks_now() -> None:
+    machine = feed()
+    ask(machine, 1.0)
+    machine.hear(Reply(401), 1.0)
+    machine.hurry()
+    assert machine.due() == 0.0
+
+
+def test_without_refresh_one_good_fetch_is_enough() -> None:
+    machine = feed(refresh=None, dice=1.0)
+    now = 1.0
+    for _ in range(12):
+        ask(machine, now)
+        machine.hear(LOST, now)
+        assert machine.due() - now <= 300.0
+        now = machine.due()
+    ask(machine, now)
+    machine.hear(document(), now)
+    assert machine.due() == inf
+    assert not machine.stale(now + 1e6)
+
+
+def test_changes_of_state_are_told_once() -> None:
+    machine = feed()
+    for now in (10.0, 100.0, 1_000.0):
+        ask(machine, now)
+        machine.hear(LOST, now)
+    ask(machine, 2_000.0)
+    machine.hear(document(), 2_000.0)
+    ask(machine, 3_000.0)
+    machine.hear(document(), 3_000.0)
+    assert [notice.level for notice in machine.notices] == ["warning", "info"]
+
+
+# How old the document is.
+
+
+def test_a_document_is_stale_after_two_refreshes_or_when_it_came_from_disk() -> None:
+    machine = feed()
+    machine.prime('"disk"')
+    assert machine.stale(1.0)
+    assert ask(machine, 1.0).headers["If-None-Match"] == '"disk"'
+    machine.hear(Reply(304), 1.0)
+    assert not machine.stale(601.0)
+    assert machine.stale(601.1)
+    assert machine.age(601.0) == 600.0
+
+
+@given(st.lists(st.one_of(st.integers(100, 599).map(Reply), st.just(LOST), st.just(document(body=b"bad")))))
+def test_whatever_goes_wrong_it_asks_again(answers: list[Reply | Failure]) -> None:
+    taken = Taken()
+    machine = feed(taken)
+    now = 1.0
+    for answer in answers:
+        ask(machine, now)
+        machine.hear(answer, now)
+        assert now <= machine.due() <= now + 331.0
+        now = machine.due()
+    ask(machine, now)
+    machine.hear(document(body=b"good"), now)
+    assert taken.bodies[-1] == b"good"
