@@ -55,18 +55,28 @@ def exposure_wire(experience_id: str, variation_id: str) -> str:
     return f'{{"eventType":"bucketing","data":{data}}}'
 
 
-def conversion_wire(
-    goal_id: str, bucketing: Mapping[str, str], goal_data: Iterable[tuple[str, object]] | None = None
-) -> str:
-    """The JSON of one conversion; `goal_data=None` is the bare one."""
-    parts = [f'"goalId":{json_text(goal_id)}']
-    if goal_data is not None:
-        items = ",".join(f'{{"key":{json_text(key)},"value":{to_json(value)}}}' for key, value in goal_data)
-        parts.append(f'"goalData":[{items}]')
+def conversion_wires(
+    goal_id: str, bucketing: Mapping[str, str], goal_data: Iterable[tuple[str, object]] | None, *, first: bool
+) -> tuple[str, ...]:
+    """The JSON of the events of one conversion.
+
+    The first conversion of a goal is reported bare, and once more with its data; a repeated one only with its data.
+    """
+    head = f'{{"eventType":"conversion","data":{{"goalId":{json_text(goal_id)}'
+    tail = "}}"
     if bucketing:
-        decided = ",".join(f"{json_text(key)}:{json_text(value)}" for key, value in bucketing.items())
-        parts.append(f'"bucketingData":{{{decided}}}')
-    return f'{{"eventType":"conversion","data":{{{",".join(parts)}}}}}'
+        decided = ",".join([f"{json_text(key)}:{json_text(value)}" for key, value in bucketing.items()])
+        tail = f',"bucketingData":{{{decided}}}}}}}'
+    bare = (head + tail,) if first else ()
+    if goal_data is None:
+        return bare
+    items = ",".join([f'{{"key":{json_text(key)},"value":{_scalar(value)}}}' for key, value in goal_data])
+    return (*bare, f'{head},"goalData":[{items}]{tail}')
+
+
+def _scalar(value: object) -> str:
+    """As `to_json`, faster for text."""
+    return json_text(value) if isinstance(value, str) else to_json(value)
 
 
 def known_segments(segments: Mapping[str, object]) -> Mapping[str, object]:
@@ -104,10 +114,7 @@ _SEGMENTS = '"segments":'
 
 def _object(fields: Mapping[str, object]) -> str:
     """As `to_json`, faster for an object of texts."""
-    pairs = [
-        f"{json_text(key)}:{json_text(value) if value.__class__ is str else to_json(value)}"
-        for key, value in fields.items()
-    ]
+    pairs = [f"{json_text(key)}:{_scalar(value)}" for key, value in fields.items()]
     return f"{{{','.join(pairs)}}}"
 
 

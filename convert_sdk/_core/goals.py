@@ -8,7 +8,6 @@ from enum import StrEnum
 from math import isfinite
 from typing import NamedTuple
 
-from .events import conversion_wire
 from .javascript import double
 from .model import Goal
 
@@ -121,14 +120,3 @@ def refusal(goal: Goal, rule_data: object) -> ConversionReason | None:
     if goal.rules is None:
         return ConversionReason.NO_RULES
     return None if goal.matches(rule_data) else ConversionReason.RULES
-
-
-def conversion_wires(
-    goal: Goal, bucketing: Mapping[str, str], data: GoalData | None, *, first: bool
-) -> tuple[str, ...]:
-    """The JSON of the events of one conversion.
-
-    The first conversion of a goal is reported bare, and once more with its data; a repeated one only with its data.
-    """
-    bare = (conversion_wire(goal.id, bucketing),) if first else ()
-    return bare if data is None else (*bare, conversion_wire(goal.id, bucketing, data))

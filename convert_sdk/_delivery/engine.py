@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from convert_sdk._core.decide import relocated
 from convert_sdk._core.decision import Decision, Reason
-from convert_sdk._core.events import Event, known_segments
+from convert_sdk._core.events import Event, conversion_wires, known_segments
 from convert_sdk._core.facts import UNSEEN, Facts, reported
-from convert_sdk._core.goals import ConversionReason, ConversionResult, Wish, conversion_wires, refusal
+from convert_sdk._core.goals import ConversionReason, ConversionResult, Wish, refusal
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.state import VisitorState, Winners
 
@@ -200,7 +200,7 @@ class Engine:
         if not first and not wish.again:
             return ConversionResult(ConversionReason.DUPLICATE)
         bucketing = state.bucketing if wish.attributed_to is None else wish.attributed_to
-        wires = conversion_wires(goal, bucketing, wish.data, first=first)
+        wires = conversion_wires(goal.id, bucketing, wish.data, first=first)
         if not wires:
             return ConversionResult(ConversionReason.NOTHING_TO_SEND)
         uuid = self._new_id()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert_sdk._core.events import Address, Event, conversion_wire, exposure_wire, tracking_body
+from convert_sdk._core.events import Address, Event, conversion_wires, exposure_wire, tracking_body
 from convert_sdk.errors import DocumentError
 
 pytest.importorskip("starlette", reason="needs the extra server")
@@ -47,8 +47,12 @@ def test_the_api_s_own_example_is_read() -> None:
 def test_what_the_library_sends_is_read() -> None:
     events = [
         Event("1", "v\ud800", exposure_wire("1", "2"), {"country": "DE", "basket": {"size": 3}}),
-        Event("2", "v\ud800", conversion_wire("7", {"1": "2"}, [("amount", 4.5), ("transactionId", "T")])),
-        Event("3", "w", conversion_wire("7", {})),
+        Event(
+            "2",
+            "v\ud800",
+            conversion_wires("7", {"1": "2"}, [("amount", 4.5), ("transactionId", "T")], first=False)[0],
+        ),
+        Event("3", "w", conversion_wires("7", {}, None, first=True)[0]),
     ]
     request = read_tracking(tracking_body(Address("1", "2"), events, enrich_data=True))
     assert [visitor.visitor_id for visitor in request.visitors] == ["v\ud800", "w"]

@@ -1,0 +1,122 @@
+"""The hot path is guarded by counting calls, which no other load on the machine can change."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+
+from convert_sdk import Client, Project, Visitor
+
+
+def leaf(key: str, value: str) -> dict[str, object]:
+    return {"key": key, "value": value, "matching": {"match_type": "equals", "negated": False}}
+
+
+DOCUMENT = {
+    "account_id": "1",
+    "project": {"id": "2"},
+    "audiences": [
+        {
+            "id": "5",
+            "key": "german-pros",
+            "rules": {
+                "OR": [{"AND": [{"OR_WHEN": [leaf("country", "DE")]}, {"OR_WHEN": [leaf("plan", "pro")]}]}]
+            },
+        }
+    ],
+    "features": [{"id": "8", "key": "banner", "variables": [{"key": "text", "type": "string"}]}],
+    "experiences": [
+        {
+            "id": "100",
+            "key": "layout",
+            "audiences": ["5"],
+            "variations": [
+                {
+                    "id": str(10 + arm),
+                    "key": f"arm-{arm}",
+                    "traffic_allocation": 50,
+                    "changes": [
+                        {
+                            "type": "fullStackFeature",
+                            "data": {"feature_id": "8", "variables_data": {"text": "hi"}},
+                        }
+                    ],
+                }
+                for arm in range(2)
+            ],
+        }
+    ],
+    "goals": [{"id": "7", "key": "buy"}],
+}
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client.offline(Project.parse(json.dumps(DOCUMENT)), sink=lambda body: None)
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions, of Python and of C, are called by some work."""
+    counted: Counter[str] = Counter()
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        counted[event] += 1
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return counted["call"] + counted["c_call"] - 2  # the work itself, and turning the profile off
+
+
+def visitor(client: Client) -> Visitor:
+    return client.visitor("v-1", {"country": "DE", "plan": "pro"})
+
+
+def test_making_a_visitor(client: Client) -> None:
+    assert calls(lambda: visitor(client)) <= 5
+
+
+def test_peeking(client: Client) -> None:
+    someone = visitor(client)
+    assert calls(lambda: someone.peek("layout")) <= 15
+
+
+def test_deciding_for_the_first_time(client: Client) -> None:
+    someone = visitor(client)
+    assert calls(lambda: someone.decide("layout")) <= 41
+
+
+def test_deciding_again(client: Client) -> None:
+    someone = visitor(client)
+    someone.decide("layout")
+    assert calls(lambda: someone.decide("layout")) <= 19
+
+
+def test_a_feature_that_was_decided(client: Client) -> None:
+    someone = visitor(client)
+    someone.decide("layout")
+    assert calls(lambda: someone.feature("banner").get("text", "")) <= 29
+
+
+def test_tracking(client: Client) -> None:
+    someone = visitor(client)
+    assert calls(lambda: someone.track("buy", revenue=10)) <= 76
+
+
+def test_a_decision_costs_the_same_in_a_large_project() -> None:
+    def peeking_in(count: int) -> int:
+        experiences = [
+            {**DOCUMENT["experiences"][0], "id": str(n), "key": f"layout-{n}"} for n in range(count)
+        ]
+        project = Project.parse(json.dumps({**DOCUMENT, "experiences": experiences}))
+        someone = visitor(Client.offline(project))
+        return calls(lambda: someone.peek("layout-1"))
+
+    assert peeking_in(200) == peeking_in(2)
