@@ -84,7 +84,7 @@ class Walk(Generic[T]):
         """`page` without the items seen before; sets the next `call`."""
         assert self.call is not None  # noqa: S101 - only called with the answer to `call`
         fresh = tuple(item for item in page.items if self._is_new(item))
-        repeated = page.items == self._last or not fresh
+        repeated = not fresh or (page.total_count is None and page.items == self._last)
         self._stale = self._stale + 1 if page.items and repeated else 0
         if self._stale >= _STALE_PAGES:
             raise ServerError(f"{self.call} repeats its pages: the paging parameters have no effect")

@@ -161,11 +161,13 @@ def unix_seconds(value: Time) -> int:
     return value
 
 
-def rfc3339(value: datetime) -> str:
-    """`2026-05-26T12:00:00.000Z`: UTC with milliseconds; a naive datetime raises ValueError."""
-    if not isinstance(value, datetime):
-        raise TypeError(f"a time is an aware datetime, not {type(value).__name__}")
-    return _aware(value).astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+def rfc3339(value: Time) -> str:
+    """`2026-05-26T12:00:00.000Z`: UTC with milliseconds, of an aware datetime or of Unix seconds.
+
+    ValueError for a naive datetime.
+    """
+    moment = value if isinstance(value, datetime) else datetime.fromtimestamp(unix_seconds(value), UTC)
+    return _aware(moment).astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def fields_of(given: Mapping[str, object], allowed: type, *, clearing: bool) -> dict[str, object]:

@@ -6,14 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Literal, TypeAlias, TypedDict, Unpack
 from urllib.parse import quote
 
 from pydantic import Field
 
 from convert_sdk.commerce._call import Answer, Call, Resource, S_co, call, one, operation
-from convert_sdk.commerce._wire import Id, MaybeId, Moment, Record, Text, encode, required, rfc3339
+from convert_sdk.commerce._wire import Id, MaybeId, Moment, Record, Text, Time, encode, required, rfc3339
 
 Entity: TypeAlias = Literal["product", "contact", "order"]
 
@@ -89,11 +88,11 @@ class _Records(Resource[S_co]):
         record_id: Id,
         data: Mapping[str, object],
         *,
-        source_updated_at: datetime,
+        source_updated_at: Time,
         external_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> Call[WriteResult]:
-        """Create the record or replace its fields, as of `source_updated_at` (aware).
+        """Create the record or replace its fields, as of `source_updated_at`.
 
         The idempotency key is made of the id, that time and the content, unless you give your own: then a
         later version under the same key is not applied.
@@ -106,7 +105,7 @@ class _Records(Resource[S_co]):
         return self._write("POST", body, own, self._options.key_in)
 
     def _delete(
-        self, record_id: Id | None, at: datetime, key: str | None, others: Mapping[str, object]
+        self, record_id: Id | None, at: Time, key: str | None, others: Mapping[str, object]
     ) -> Call[WriteResult]:
         body = self._body(at)
         if record_id is not None:
@@ -121,7 +120,7 @@ class _Records(Resource[S_co]):
             raise ValueError(f"which {self._entity}? give its id or external_id")
         return self._write("DELETE", body, key or derived_key(self._entity, "delete", body), "header")
 
-    def _body(self, at: datetime) -> dict[str, object]:
+    def _body(self, at: Time) -> dict[str, object]:
         return {"entityType": self._entity, "sourceUpdatedAt": rfc3339(at)}
 
     def _write(self, method: str, body: dict[str, object], key: str, key_in: str) -> Call[WriteResult]:
@@ -150,11 +149,11 @@ class Records(_Records[S_co]):
         self,
         record_id: Id | None = None,
         *,
-        source_updated_at: datetime,
+        source_updated_at: Time,
         idempotency_key: str | None = None,
         **other: Unpack[OtherId],
     ) -> Call[WriteResult]:
-        """Delete the record with this id or `external_id`, as of `source_updated_at` (aware)."""
+        """Delete the record with this id or `external_id`, as of `source_updated_at`."""
         if unknown := set(other) - {"external_id"}:
             raise ValueError(f"{unknown.pop()} names a product only: give its id or external_id")
         return self._delete(record_id, source_updated_at, idempotency_key, dict(other))
@@ -173,7 +172,7 @@ class Products(_Records[S_co]):
         self,
         record_id: Id | None = None,
         *,
-        source_updated_at: datetime,
+        source_updated_at: Time,
         idempotency_key: str | None = None,
         **other: Unpack[OtherProductId],
     ) -> Call[WriteResult]:

@@ -11,7 +11,7 @@ from typing import Generic, TypedDict, TypeVar, Unpack
 from convert_sdk.commerce._call import Answer, Call, Resource, S_co, call, listing, operation, query
 from convert_sdk.commerce._pages import Listing, Page, by_link
 from convert_sdk.commerce._routes import Routes
-from convert_sdk.commerce._wire import Id, Many, Record, Text, fields_of, read_json, required, rfc3339
+from convert_sdk.commerce._wire import Id, Many, Record, Text, Time, fields_of, read_json, required, rfc3339
 from convert_sdk.commerce.convictional.models import Address, BuyerOrder, OrderLine, Product
 
 T = TypeVar("T", bound=Record)
@@ -73,7 +73,7 @@ class Orders(BuyerResource[S_co]):
 
     @listing
     def list(
-        self, *, updated_min: datetime | None = None, page: int | None = None, limit: int | None = None
+        self, *, updated_min: Time | None = None, page: int | None = None, limit: int | None = None
     ) -> Listing[BuyerOrder]:
         """All orders, or those changed since `updated_min`."""
         since = {} if updated_min is None else {"updatedMin": rfc3339(updated_min)}
@@ -91,7 +91,7 @@ class Orders(BuyerResource[S_co]):
         *,
         address: Address,
         items: Sequence[OrderLine],
-        ordered_date: datetime,
+        ordered_date: Time,
         **fields: Unpack[OrderFields],
     ) -> Call[str]:
         """Place an order; answers its id. `buyer_reference` is your own id of it and must be unique.

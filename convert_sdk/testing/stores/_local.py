@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 
 class Received(NamedTuple):
-    """A request as it arrived, with the status it was answered with."""
+    """A request as it arrived, and how it was answered; `spoilt` if by a fault."""
 
     method: str
     path: str
@@ -30,6 +30,8 @@ class Received(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     status: int
+    answer: bytes
+    spoilt: bool
 
     def json(self) -> object:
         """The body's JSON, None without a body."""
@@ -165,7 +167,7 @@ class LocalStore:
         body = await request.body()
         fault = self.faults.popleft() if self.faults else None
         response = await self._answer(request, fault)
-        self.requests.append(_received(request, body, response.status_code))
+        self.requests.append(_received(request, body, response, fault is not None))
         if fault and fault.cut:
             await send(
                 {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"99")]}
@@ -222,12 +224,14 @@ def _json(payload: object, status: int, headers: Mapping[str, str] | None = None
     return Response(json.dumps(payload), status, headers, media_type="application/json")
 
 
-def _received(request: Request, body: bytes, status: int) -> Received:
+def _received(request: Request, body: bytes, response: Response, spoilt: bool) -> Received:
     return Received(
         request.method,
         _raw_path(request),
         tuple(request.query_params.multi_items()),
         dict(request.headers),
         body,
-        status,
+        response.status_code,
+        bytes(response.body),
+        spoilt,
     )

@@ -54,6 +54,7 @@ class WebsiteOperations(LocalStore):
         self.echo = True
         self.ignore_skip = False
         self.newest_first = True
+        self.inclusive = True
         self.now: Callable[[], float] = time.time
         self._ids = itertools.count(1001)
 
@@ -132,7 +133,7 @@ class WebsiteOperations(LocalStore):
             raise Refusal(400, "limit must be 1 to 50 and skip at least 0")
         for name, low, high in ((created, "created_at_min", "created_at_max"), (between, "from", "to")):
             if name:
-                rows = [row for row in rows if within(ask, row.get(name), low, high)]
+                rows = [row for row in rows if within(ask, row.get(name), (low, high), self.inclusive)]
         if self.newest_first:
             rows = rows[::-1]
         start = 0 if self.ignore_skip else skip

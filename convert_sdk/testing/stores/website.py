@@ -38,9 +38,10 @@ class Delivery:
 class WebsiteStore(WebsiteOperations):
     """A website's store on loopback.
 
-    Switches: `drift` orders are placed after every page of orders; `echo` sends `order_updated` for our
-    own updates; `ignore_skip` always serves the first page; `newest_first` is its sort order; `now` its
-    clock. Webhooks to be sent wait in `deliveries`, mails it would have sent stand in `mails`.
+    Switches: `drift` orders are placed after every page of orders; `echo` sends `order_updated` for our own
+    updates; `ignore_skip` always serves the first page; `newest_first` is its sort order; `inclusive` says
+    whether filters on times include their ends; `now` is its clock. Webhooks to be sent wait in `deliveries`,
+    mails it would have sent stand in `mails`.
 
     >>> with WebsiteStore() as store:
     ...     order = store.place_order(total=49.9)

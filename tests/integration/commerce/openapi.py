@@ -1,4 +1,4 @@
-"""Every request our clients send, held against the OpenAPI files."""
+"""Every request our clients send and every answer of a fake, held against the OpenAPI files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from jsonschema import Draft202012Validator
 
 from convert_sdk.testing.stores import Received
 
+ANSWERED_AS_DOCUMENTED = (
+    "website-api",
+    "convertmax-api",
+    "convertmax-event",
+)  # the Buyer API has many shapes
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
 
@@ -46,6 +51,8 @@ def check(name: str, request: Received) -> None:
         if parameter.get("required") and place == "query":
             assert key in dict(request.query), f"{request.path} needs {key}"
     _check_body(name, found, request)
+    if name in ANSWERED_AS_DOCUMENTED:
+        _check_answer(name, found, request)
     assert request.headers["user-agent"].strip()
     assert request.headers["authorization"].strip()
 
@@ -59,6 +66,13 @@ def _check_body(name: str, found: Mapping[str, Any], request: Received) -> None:
         _validate(name, schema, request.json())
         unknown = set(request.json()) - _properties(name, schema)
         assert not unknown, f"{request.method} {request.path}: unknown fields {unknown}"
+
+
+def _check_answer(name: str, found: Mapping[str, Any], request: Received) -> None:
+    """The fake answers as the document says, when nothing spoils its answer."""
+    content = found["responses"].get(str(request.status), {}).get("content")
+    if content and not request.spoilt and request.answer[:1] in b'[{"':
+        _validate(name, content["application/json"]["schema"], json.loads(request.answer))
 
 
 def _properties(name: str, schema: Mapping[str, Any]) -> set[str]:
