@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from time import monotonic
 
 import httpx
 
-from .exchange import aexchange, exchange
+from .exchange import aexchange, beside_the_loop, exchange
 from .machine import Failure, Machine, Reply, Request
 
 _INTERRUPTED = Failure("ambiguous", "interrupted")
 _WORTH_A_THREAD = 32 * 1024
 _BREATHER = 1.0
+_LEAST = 0.001
 Clock = Callable[[], float]
 Trouble = Callable[[Exception], None]
 
@@ -89,11 +89,16 @@ async def aturn(
     try:
         answer = await aexchange(client, request)
     finally:
-        if isinstance(answer, Reply) and len(answer.body) > _WORTH_A_THREAD:
-            await asyncio.to_thread(machine.hear, answer, clock())
-        else:
-            machine.hear(answer, clock())
+        await _told(machine, answer, clock())
     return True
+
+
+async def _told(machine: Machine, answer: Reply | Failure, now: float) -> None:
+    """Let a machine hear, whatever becomes of this task."""
+    if isinstance(answer, Failure) or len(answer.body) <= _WORTH_A_THREAD:
+        machine.hear(answer, now)
+    else:
+        await beside_the_loop(lambda: machine.hear(answer, now))
 
 
 def pause(machines: Sequence[Machine], earliest: float, clock: Clock) -> float:
@@ -105,4 +110,4 @@ def pause(machines: Sequence[Machine], earliest: float, clock: Clock) -> float:
 def _next(machine: Machine, clock: Clock, within: float) -> Request | None:
     now = clock()
     request = machine.speak(now) if machine.due() <= now else None
-    return request._replace(timeout=min(request.timeout, within)) if request and within < inf else request
+    return request and request._replace(timeout=max(_LEAST, min(request.timeout, within)))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import ssl
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic, time
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import httpx
 
 from .deadline import bounded, deadline
 from .machine import SIZE_CAP, TIMEOUT, Failure, Reply, Request
 
+T = TypeVar("T")
 _CONNECT_TIMEOUT = 5.0
 _PIECE = 1024 * 1024
 _WORTH_A_THREAD = 32 * 1024
@@ -98,10 +99,19 @@ async def aexchange(client: httpx.AsyncClient, request: Request) -> Reply | Fail
     if flaw:
         body = b""
     elif len(raw) > _WORTH_A_THREAD:
-        body, flaw = await asyncio.to_thread(_decoded, response, raw)
+        body, flaw = await beside_the_loop(lambda: _decoded(response, raw))
     else:
         body, flaw = _decoded(response, raw)
     return Reply(response.status_code, dict(response.headers), body, flaw, time())
+
+
+async def beside_the_loop(work: Callable[[], T]) -> T:
+    """Work in a thread of the loop, to the end even if this task is not; here, where threads are no more."""
+    try:
+        done = asyncio.get_running_loop().run_in_executor(None, work)
+    except RuntimeError:  # the interpreter is shutting down
+        return work()
+    return await asyncio.shield(done)
 
 
 def _settings(ca_bundle: str | None, proxy: str | None) -> _Settings:

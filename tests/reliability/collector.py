@@ -130,5 +130,5 @@ class _Conversation(BaseHTTPRequestHandler):
         if answer.status not in (204, 304):
             self.wfile.write(answer.body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's name
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""

@@ -16,6 +16,7 @@ Kind = Literal[
     "reset",
     "half_close",
     "cut",
+    "hang_up",
     "drip",
     "drip_body",
     "corrupt",
@@ -28,6 +29,7 @@ class Fault(NamedTuple):
     """What happens to the answers from now on.
 
     `reset`, `half_close`: the request arrives, its answer never comes. `cut`: half the answer's body.
+    `hang_up`: the connection ends after the answer, though it promised to stay open.
     `drip`, `drip_body`: a byte every `seconds`. `corrupt`: the body's middle byte is wrong.
     `black_hole`: the request is read and goes nowhere. `canned`: `raw` is the answer.
     """
@@ -52,6 +54,8 @@ class FaultProxy:
         self.requests = 0
         self.arrived = Event()
         """Set by the first request."""
+        self.hung_up = Event()
+        """Set when the first connection has ended."""
         self._upstream = upstream
         self._listening = Event()
         self._thread = Thread(target=lambda: asyncio.run(self._run()), daemon=True)
@@ -86,6 +90,8 @@ class FaultProxy:
                 pass
         with contextlib.suppress(OSError, RuntimeError):
             writer.close()
+            await writer.wait_closed()
+        self.hung_up.set()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and what becomes of its answer; whether the connection lives on."""
@@ -122,7 +128,7 @@ class FaultProxy:
             if await _gone(reader, fault.seconds):
                 return False
         await writer.drain()
-        return True
+        return fault.kind != "hang_up"
 
     async def _ask(self, request: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(*self._upstream)

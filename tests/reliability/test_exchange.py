@@ -10,10 +10,11 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from math import inf
 from threading import Event as Flag
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 
 import httpx
 import pytest
@@ -293,6 +294,17 @@ def test_a_connection_that_the_server_closed_is_replaced(collector: Collector) -
         assert [exchange(client, get(collector.url))[0] for _ in range(3)] == [200, 200, 200]
 
 
+def test_an_idle_connection_that_the_server_dropped_costs_no_event(
+    proxy: FaultProxy, collector: Collector
+) -> None:
+    proxy.fault = Fault("hang_up")
+    with open_client() as client:
+        assert exchange(client, post(proxy.url))[0] == 200
+        assert proxy.hung_up.wait(10)
+        assert exchange(client, post(proxy.url))[0] == 200
+    assert len(collector.events) == 2
+
+
 @pytest.mark.parametrize("trusted", [True, False])
 def test_tls_is_verified(trusted: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
     authority = trustme.CA()
@@ -455,6 +467,64 @@ def test_a_cancelled_exchange_loses_nothing(proxy: FaultProxy, collector: Collec
     with open_client() as client:
         assert turn(machine, client, clock=lambda: 1_000.0)
     assert machine.counts().sent == 5
+
+
+def test_an_interrupted_exchange_loses_nothing() -> None:
+    def interrupt(request: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    machine = outbox("https://collector.invalid")
+    offer(machine, 5)
+    with open_client(transport=httpx.MockTransport(interrupt)) as client, pytest.raises(KeyboardInterrupt):
+        turn(machine, client, clock=lambda: 1.0)
+    assert machine.counts().queued == 5
+    assert machine.ledger.failures == {"ambiguous": 1}
+
+
+class Listener:
+    """Asks once, and remembers in which thread it heard what."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.heard: list[tuple[int, bool]] = []
+
+    def due(self) -> float:
+        return inf if self.heard else 0.0
+
+    def speak(self, now: float) -> Request | None:
+        return get(self.url)
+
+    def hear(self, answer: Reply | Failure, now: float) -> None:
+        size = len(answer.body) if isinstance(answer, Reply) else 0
+        self.heard.append((size, current_thread() is main_thread()))
+
+
+@pytest.mark.parametrize(("size", "in_the_loop"), [(100, True), (1_000_000, False)])
+def test_large_bodies_are_heard_beside_the_loop(collector: Collector, size: int, in_the_loop: bool) -> None:
+    collector.answer = lambda _: Answer(200, {}, b"x" * size)
+    listener = Listener(collector.url)
+
+    async def main() -> bool:
+        async with open_async_client() as client:
+            return await aturn(listener, client, clock=lambda: 1.0)
+
+    assert asyncio.run(main())
+    assert listener.heard == [(size, in_the_loop)]
+
+
+def test_a_machine_hears_although_the_threads_of_the_loop_are_gone(collector: Collector) -> None:
+    collector.answer = lambda _: Answer(200, {}, b"x" * 1_000_000)
+    listener = Listener(collector.url)
+
+    async def main() -> None:
+        threads = ThreadPoolExecutor(1)
+        asyncio.get_running_loop().set_default_executor(threads)
+        async with open_async_client() as client:
+            threads.shutdown()
+            await aturn(listener, client, clock=lambda: 1.0)
+
+    asyncio.run(main())
+    assert listener.heard == [(1_000_000, True)]
 
 
 class Broken:
