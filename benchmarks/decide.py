@@ -14,11 +14,11 @@ _COLUMNS = ("ours", "rival", "eppo", "eppo_quiet")
 
 
 _NOTES = {
-    "W1 country": "`peek`; the rival with storage and tracking off. `country` is one of the seven attributes that "
-    "Convert reports, so here each visitor's segment is remembered too, which the rival does not do. Eppo keeps "
-    "nothing; with `doLog` on (usual for an experiment) it also builds an event and calls the application's "
-    "logger, so `doLog` off is the like of `peek`.",
-    "W1 plan": "`plan` is not reported: nothing is remembered.",
+    "W1 country": "`peek`; the rival with storage and tracking off. Eppo keeps nothing about a subject; with `doLog` "
+    "on (usual for an experiment) it also builds an event and calls the application's logger, so `doLog` off is the "
+    "like of `peek`.",
+    "W1 plan": "`country` is one of the seven attributes that are remembered and reported as segments (the rival "
+    "does not), `plan` is not.",
 }
 
 
