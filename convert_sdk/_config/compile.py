@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from convert_sdk._core.bucketing import DEFAULT, Bucketing, id_bytes
-from convert_sdk._core.javascript import js_string, truthy
+from convert_sdk._core.javascript import truthy
 from convert_sdk._core.model import (
     Audience,
     Exclusion,
@@ -185,7 +185,10 @@ def _environment(item: Json, path: str, report: Report) -> str | None:
         return None
     if isinstance(several, list) and several and environment not in several:
         report(f"{path}.environment", "is not among `environments`; `environment` alone decides")
-    return js_string(environment)
+    if isinstance(environment, str):
+        return environment
+    report(f"{path}.environment", f"expected text, found {kind(environment)}; it runs in no environment")
+    return f"({kind(environment)})"
 
 
 def _audiences(raw: Json, experience_ids: Mapping[str, str], report: Report) -> Iterable[Audience]:

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from functools import reduce
+from math import inf, nan
+from types import MappingProxyType
+
+import pytest
+
+from convert_sdk._core.events import (
+    Address,
+    Event,
+    conversion_wire,
+    exposure_wire,
+    known_segments,
+    to_json,
+    tracking_body,
+)
+from tests.documents import conversion, exposure
+
+ADDRESS = Address("1", "2")
+
+
+def event(visitor_id: str, experience_id: str = "100", **more: object) -> Event:
+    return Event("u", visitor_id, exposure_wire(experience_id, "1"), **more)  # type: ignore[arg-type]
+
+
+def body(*events: Event) -> dict[str, object]:
+    told = json.loads(tracking_body(ADDRESS, events, enrich_data=True))
+    assert isinstance(told, dict)
+    return told
+
+
+class TestWires:
+    def test_an_exposure(self) -> None:
+        assert json.loads(exposure_wire("100", "1")) == exposure("100", "1")
+
+    def test_a_bare_conversion(self) -> None:
+        assert json.loads(conversion_wire("91", {})) == conversion("91")
+
+    def test_a_conversion_with_all_there_is(self) -> None:
+        assert json.loads(
+            conversion_wire("91", {"100": "1"}, [("amount", 5), ("transactionId", "T")])
+        ) == conversion(
+            "91",
+            goalData=[{"key": "amount", "value": 5}, {"key": "transactionId", "value": "T"}],
+            bucketingData={"100": "1"},
+        )
+
+    def test_ids_may_be_any_text(self) -> None:
+        assert json.loads(exposure_wire('"\\\0', "\ud800")) == exposure('"\\\0', "\ud800")
+
+
+class TestBody:
+    def test_says_whose_the_events_are(self) -> None:
+        assert body(event("v")) == {
+            "enrichData": True,
+            "accountId": "1",
+            "projectId": "2",
+            "visitors": [{"visitorId": "v", "events": [exposure("100", "1")]}],
+            "source": "python-sdk",
+        }
+
+    def test_nothing_is_to_be_filled_in(self) -> None:
+        assert json.loads(tracking_body(ADDRESS, [], enrich_data=False))["enrichData"] is False
+
+    def test_each_visitor_has_one_entry_in_the_order_of_first_events(self) -> None:
+        told = body(event("b", "100"), event("a", "100"), event("b", "200"))
+        assert told["visitors"] == [
+            {"visitorId": "b", "events": [exposure("100", "1"), exposure("200", "1")]},
+            {"visitorId": "a", "events": [exposure("100", "1")]},
+        ]
+
+    def test_segments_are_those_of_the_first_event(self) -> None:
+        told = body(event("a", segments={"country": "DE"}), event("a", "200", segments={"country": "FR"}))
+        assert told["visitors"] == [
+            {
+                "visitorId": "a",
+                "events": [exposure("100", "1"), exposure("200", "1")],
+                "segments": {"country": "DE"},
+            }
+        ]
+
+    def test_is_ascii(self) -> None:
+        assert tracking_body(ADDRESS, [event("é\ud800")], enrich_data=True).isascii()
+
+
+def test_a_conversion_takes_the_report_keys_along() -> None:
+    assert known_segments({"country": "DE", "plan": "pro"}) == {"country": "DE"}
+
+
+class TestToJson:
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            ({"a": [1, 1.5, True, None, "é"]}, '{"a":[1,1.5,true,null,"\\u00e9"]}'),
+            ([nan, inf, -inf], "[null,null,null]"),
+            (MappingProxyType({"a": MappingProxyType({})}), '{"a":{}}'),
+            ({("a", 1): nan}, "{\"('a', 1)\":null}"),
+            ({"a"}, '["a"]'),
+            ([frozenset(), nan], "[[],null]"),
+            ([10**20, -(10**5000)], f"[{10**20},null]"),
+            ([b"x", nan], "[\"b'x'\",null]"),
+        ],
+    )
+    def test_writes_anything(self, value: object, text: str) -> None:
+        assert to_json(value) == text
+
+    def test_an_object_of_the_applications_is_its_text(self) -> None:
+        class Plan:
+            def __str__(self) -> str:
+                return "pro"
+
+        assert to_json(Plan()) == '"pro"'
+
+    def test_what_nests_too_deep_ends(self) -> None:
+        deep = reduce(lambda inner, _: [inner], range(100_000), [])  # type: ignore[var-annotated]
+        assert to_json(deep) == "[" * 64 + "null" + "]" * 64
+
+    def test_what_holds_itself_ends(self) -> None:
+        endless: list[object] = []
+        endless.append(endless)
+        assert to_json(endless) == "[" * 64 + "null" + "]" * 64

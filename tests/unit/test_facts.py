@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from functools import reduce
+
+import pytest
+
+from convert_sdk._core.facts import Facts, deep_merge, reported
+from convert_sdk._core.state import NOTHING, VisitorState
+
+
+def data(
+    attributes: dict[str, object], *, call: dict[str, object] | None = None, **segments: object
+) -> object:
+    facts = Facts("v", attributes, NOTHING, None, VisitorState(segments=segments))
+    facts.call = call
+    return facts.data()
+
+
+class TestData:
+    def test_attributes_are_what_rules_are_asked_about(self) -> None:
+        assert data({"plan": "pro"}) == {"plan": "pro"}
+
+    def test_remembered_segments_can_be_asked_about(self) -> None:
+        assert data({"plan": "pro"}, group="a") == {"plan": "pro", "group": "a"}
+
+    def test_attributes_win_over_segments(self) -> None:
+        assert data({"group": "b"}, group="a") == {"group": "b"}
+
+    def test_report_keys_come_from_the_segments_alone(self) -> None:
+        assert data({"country": "DE", "plan": "pro"}, country="FR") == {"country": "FR", "plan": "pro"}
+
+    def test_facts_of_the_call_win_over_everything(self) -> None:
+        assert data({"plan": "pro"}, call={"country": "IT", "plan": "free"}, country="FR") == {
+            "country": "IT",
+            "plan": "free",
+        }
+
+    def test_new_segments_are_seen(self) -> None:
+        facts = Facts("v", {"plan": "pro"}, NOTHING, None, VisitorState())
+        assert facts.data() == {"plan": "pro"}
+        facts.state.segments = {"group": "a"}
+        assert facts.data() == {"plan": "pro", "group": "a"}
+
+
+class TestDeepMerge:
+    def test_the_upper_wins(self) -> None:
+        assert deep_merge({"a": 1, "b": 1}, {"b": 2}) == {"a": 1, "b": 2}
+
+    @pytest.mark.parametrize(("under", "over"), [({}, {"a": 1}), ({"a": 1}, {})])
+    def test_nothing_is_neutral(self, under: dict[str, object], over: dict[str, object]) -> None:
+        assert deep_merge(under, over) == {"a": 1}
+
+    def test_objects_merge(self) -> None:
+        assert deep_merge({"a": {"x": 1, "y": 1}}, {"a": {"y": 2}}) == {"a": {"x": 1, "y": 2}}
+
+    def test_an_object_replaces_anything_else(self) -> None:
+        assert deep_merge({"a": [1]}, {"a": {"y": 2}}) == {"a": {"y": 2}}
+
+    def test_of_two_lists_the_new_items_come_first(self) -> None:
+        assert deep_merge({"a": [1, 2]}, {"a": [3, 2]}) == {"a": [3, 2, 1]}
+
+    def test_items_are_told_apart_by_type(self) -> None:
+        assert deep_merge({"a": ["1", True, None]}, {"a": [1, False]}) == {"a": [1, False, "1", True, None]}
+
+    def test_a_whole_float_is_the_same_number(self) -> None:
+        assert deep_merge({"a": [1.0]}, {"a": [1]}) == {"a": [1]}
+
+    def test_lists_in_lists_are_kept_one_by_one(self) -> None:
+        assert deep_merge({"a": [[1]]}, {"a": [[1]]}) == {"a": [[1], [1]]}
+
+    def test_neither_side_is_changed(self) -> None:
+        under: dict[str, object] = {"a": {"x": {"y": 1}}}
+        over: dict[str, object] = {"a": {"x": {"z": 1}}}
+        deep_merge(under, over)
+        assert (under, over) == ({"a": {"x": {"y": 1}}}, {"a": {"x": {"z": 1}}})
+
+    def test_depth_is_no_limit(self) -> None:
+        deep = reduce(lambda inner, _: {"a": inner}, range(10_000), {"bottom": 1})
+        deeper = reduce(lambda inner, _: {"a": inner}, range(10_000), {"top": 2})
+        merged: object = deep_merge(deep, deeper)
+        for _ in range(10_000):
+            assert isinstance(merged, dict)
+            merged = merged["a"]
+        assert merged == {"bottom": 1, "top": 2}
+
+
+def test_only_the_report_keys_are_remembered() -> None:
+    assert reported({"country": "DE", "plan": "pro"}) == {"country": "DE"}
+
+
+def test_nothing_is_remembered_of_other_attributes() -> None:
+    assert reported({"plan": "pro"}) == {}

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from math import inf, nan
+from typing import Any
+
+import pytest
+
+from convert_sdk import ConversionReason, ConversionResult
+from convert_sdk._core.goals import attribution, conversion_wires, goal_data, refusal
+from convert_sdk._core.model import Goal
+from tests.documents import conversion, every, leaf, project
+
+BUY = Goal("91", "buy", "Buy", None, type="")
+
+
+class TestGoalData:
+    def test_nothing_given_is_no_data(self) -> None:
+        assert goal_data() is None
+        assert goal_data(dimensions={}) is None
+
+    def test_everything_has_its_name(self) -> None:
+        assert goal_data(9.5, 2, "T-1", {1: "gold", 5: "web"}) == [
+            ("amount", 9.5),
+            ("productsCount", 2),
+            ("transactionId", "T-1"),
+            ("customDimension1", "gold"),
+            ("customDimension5", "web"),
+        ]
+
+    def test_zero_is_data(self) -> None:
+        assert goal_data(0, 0) == [("amount", 0), ("productsCount", 0)]
+
+    @pytest.mark.parametrize(
+        ("revenue", "amount"),
+        [
+            (Decimal("49.90"), 49.9),
+            (Decimal("49.00"), 49),
+            (Decimal(-5), -5),
+            (49, 49),
+            (49.0, 49.0),
+            (Decimal("1E+3"), 1000),
+        ],
+    )
+    def test_money_becomes_a_number(self, revenue: Decimal | float, amount: float) -> None:
+        ((_, found),) = goal_data(revenue) or ()
+        assert (found, type(found)) == (amount, type(amount))
+
+    @pytest.mark.parametrize(
+        "revenue",
+        [nan, inf, -inf, Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity"), 10**400, Decimal("1e400")],
+    )
+    def test_what_is_not_finite_is_no_money(self, revenue: Decimal | float) -> None:
+        with pytest.raises(ValueError, match="revenue must be finite"):
+            goal_data(revenue)
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"revenue": True}, "revenue must be a Decimal or a number, not bool"),
+            ({"revenue": "49.90"}, "revenue must be a Decimal or a number, not str"),
+            ({"products": True}, "products must be an int, not bool"),
+            ({"products": 1.5}, "products must be an int, not float"),
+            ({"transaction_id": 7}, "transaction_id must be a str, not int"),
+            ({"dimensions": ["gold"]}, "dimensions must be a mapping"),
+            ({"dimensions": {1: 7}}, "dimension 1 must be a str, not int"),
+        ],
+    )
+    def test_a_wrong_type_raises(self, wrong: dict[str, Any], message: str) -> None:
+        with pytest.raises(TypeError, match=message):
+            goal_data(**wrong)
+
+    @pytest.mark.parametrize("number", [0, 6, True, 1.0, "1"])
+    def test_dimensions_are_numbered(self, number: Any) -> None:
+        with pytest.raises(ValueError, match="dimensions are numbered 1 to 5"):
+            goal_data(dimensions={number: "gold"})
+
+
+class TestAttribution:
+    def test_none_is_none(self) -> None:
+        assert attribution(None) is None
+
+    def test_is_a_copy(self) -> None:
+        given = {"100": "1"}
+        assert attribution(given) == given
+        assert attribution(given) is not given
+
+    @pytest.mark.parametrize("wrong", [["100"], "100", {100: "1"}, {"100": 1}])
+    def test_must_map_texts(self, wrong: Any) -> None:
+        with pytest.raises(TypeError, match="attributed_to must"):
+            attribution(wrong)
+
+
+class TestWires:
+    def test_the_first_conversion_is_bare(self) -> None:
+        assert wires(None, first=True) == [conversion("91")]
+
+    def test_its_data_follow_in_an_event_of_their_own(self) -> None:
+        assert wires([("amount", 5)], first=True) == [
+            conversion("91"),
+            conversion("91", goalData=[{"key": "amount", "value": 5}]),
+        ]
+
+    def test_a_repeated_conversion_has_only_its_data(self) -> None:
+        assert wires([("amount", 5)], first=False) == [
+            conversion("91", goalData=[{"key": "amount", "value": 5}])
+        ]
+
+    def test_a_repeated_conversion_without_data_is_nothing(self) -> None:
+        assert wires(None, first=False) == []
+
+    def test_empty_data_are_data(self) -> None:
+        assert wires([], first=False) == [conversion("91", goalData=[])]
+
+    def test_decisions_go_with_it(self) -> None:
+        (bare,) = conversion_wires(BUY, {"100": "1"}, None, first=True)
+        assert json.loads(bare) == conversion("91", bucketingData={"100": "1"})
+
+
+def wires(data: Any, *, first: bool) -> list[object]:
+    return [json.loads(wire) for wire in conversion_wires(BUY, {}, data, first=first)]
+
+
+@pytest.mark.parametrize(
+    ("rules", "rule_data", "refused"),
+    [
+        (None, {}, ConversionReason.NO_RULES),
+        (every(leaf("total", 10, "less")), {"total": 20}, ConversionReason.RULES),
+        (every(leaf("total", 10, "less")), {"total": 5}, None),
+        (every(leaf("total", 10, "less")), "total", ConversionReason.RULES),
+    ],
+)
+def test_rule_data_must_satisfy_the_rules(
+    rules: dict[str, object] | None, rule_data: object, refused: ConversionReason | None
+) -> None:
+    goal = project(goals=[{"id": "91", "key": "buy", "rules": rules}]).goal("buy")
+    assert goal is not None
+    assert refusal(goal, rule_data) is refused
+
+
+@pytest.mark.parametrize("reason", ConversionReason)
+def test_a_result_is_true_where_the_conversion_counts(reason: ConversionReason) -> None:
+    counts = {ConversionReason.ACCEPTED, ConversionReason.KEPT}
+    assert bool(ConversionResult(reason)) is (reason in counts)
