@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections import deque
@@ -18,7 +19,14 @@ import httpx
 from convert_sdk.commerce._call import Answer, Call
 from convert_sdk.commerce._refusals import never_refused, problem_of, scrubbed, unreadable
 from convert_sdk.commerce._wire import write_json
-from convert_sdk.errors import ConnectorError, OptionError, RateLimitedError, ServerError, TransportError
+from convert_sdk.errors import (
+    ConnectorError,
+    NotFoundError,
+    OptionError,
+    RateLimitedError,
+    ServerError,
+    TransportError,
+)
 
 T = TypeVar("T")
 
@@ -150,6 +158,7 @@ def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Send | 
     end = http.clock() + http.deadline
     request = _request(call, endpoint, http)
     attempt = server_errors = 0
+    in_doubt = False
     while True:
         attempt += 1
         yield from _paced(call, http.pace or endpoint.pace, http.clock(), end)
@@ -161,8 +170,9 @@ def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Send | 
         if problem is None:
             assert isinstance(heard, Answer)  # noqa: S101 - _judged turns all else into a problem
             return _parsed(call, heard, endpoint)
-        if attempt > 1 and call.method == "DELETE" and problem.status == httpx.codes.NOT_FOUND:
+        if in_doubt and call.method == "DELETE" and isinstance(problem, NotFoundError):
             return _parsed(call, Answer(204, {}, b""), endpoint)  # an earlier attempt deleted it
+        in_doubt |= isinstance(problem, ServerError | TransportError)
         server_errors += isinstance(problem, ServerError)
         worth = attempt < http.retries.attempts and server_errors < http.retries.server_errors
         backoff = _backoff(problem, attempt, http) if call.repeatable and worth else None
@@ -224,7 +234,7 @@ def _backoff(problem: ConnectorError, attempt: int, http: Http) -> float | None:
 def retry_after(answer: Answer, now: float) -> float | None:
     """Seconds the answer's `Retry-After` asks for, as a number or as a date by the server's own clock."""
     value = answer.headers.get("retry-after", "").strip()
-    if value.isdecimal():
+    if re.fullmatch(r"\d+(\.\d+)?", value):
         return float(value)
     until, told = _date(value), _date(answer.headers.get("date", ""))
     if until is None:

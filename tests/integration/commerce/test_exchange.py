@@ -10,8 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from convert_sdk.commerce import Http, Retries, TokenBucket
+from convert_sdk.commerce._call import Answer
+from convert_sdk.commerce._exchange import retry_after
 from convert_sdk.commerce.website import WebsiteClient
 from convert_sdk.errors import (
     AuthError,
@@ -102,6 +106,16 @@ class TestRetries:
         website.fail(500, applied=True)
         assert shop.do(lambda c: c.webhooks.delete(hook.id)) is None
         assert [each.status for each in website.requests[-2:]] == [500, 404]
+
+    def test_a_delete_that_never_worked_has_not(self, website, shop):
+        website.limit()
+        with pytest.raises(NotFoundError):
+            shop.do(lambda c: c.webhooks.delete("rh_0"))
+
+    @given(st.text() | st.from_regex(r"[0-9]{1,400}(\.[0-9]+)?", fullmatch=True), st.text())
+    def test_no_header_can_break_the_wait(self, value, date):
+        wait = retry_after(Answer(429, {"retry-after": value, "date": date}, b""), now=1000.0)
+        assert wait is None or wait >= 0
 
     def test_no_wait_is_begun_that_would_pass_the_deadline(self, website):
         website.limit(60)

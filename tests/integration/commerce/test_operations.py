@@ -7,6 +7,7 @@ import importlib
 import json
 from dataclasses import fields
 from functools import cache
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,7 @@ def test_each_operation_has_a_method_on_both_clients(row):
         found = getattr(each, resources[0]) if resources else each
         assert isinstance(getattr(type(found), method), operation | listing)
         assert getattr(found, method).__doc__
+        assert "self" not in signature(getattr(found, method)).parameters
 
 
 @pytest.mark.parametrize("row", rows(is_webhook))

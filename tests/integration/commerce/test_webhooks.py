@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import io
 import json
 import queue
 import socket
@@ -280,12 +282,65 @@ class TestReceivers:
         assert post(hook, b'{"id": 7}') == 200
         assert (intake.accepted, intake.failed) == (4, 1)
 
+    def test_of_many_at_once_one_comes_through(self, events, intake):
+        body = b'{"id": 1}'
+        start = threading.Barrier(8)
+
+        def deliver():
+            start.wait()
+            intake.receive(body, signed(body))
+
+        threads = [threading.Thread(target=deliver) for _ in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert (events.qsize(), intake.accepted, intake.duplicates) == (1, 1, 7)
+
     def test_a_chunked_body_is_read_whole(self, intake, events):
         body = b'{"id": 1, "total": 12}'
         with asgi_server(asgi_receiver(intake)) as url:
             answer = httpx.post(url, content=iter([body[:5], body[5:]]), headers=signed(body))
         assert answer.status_code == 200
         assert events.get_nowait().order.total == 12
+
+
+class TestOddCalls:
+    """Calls that no server above makes, but some server does."""
+
+    def test_a_sender_who_hangs_up_has_delivered_nothing(self, intake, events):
+        sent = []
+
+        async def receive():
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "headers": []}
+        asyncio.run(asgi_receiver(intake)(scope, receive, send))
+        assert (sent[0]["status"], events.qsize()) == (400, 0)
+
+    def test_a_header_that_comes_twice_fits_nothing(self, intake, events):
+        body, sent = b'{"id": 1}', []
+        pairs = [(name.encode(), value.encode()) for name, value in signed(body).items()] * 2
+
+        async def receive():
+            return {"type": "http.request", "body": body}
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "headers": pairs}
+        asyncio.run(asgi_receiver(intake)(scope, receive, send))
+        assert (sent[0]["status"], events.qsize()) == (401, 0)
+
+    def test_a_body_without_a_length_is_read_if_the_server_ends_it(self, intake, events):
+        body, statuses = b'{"id": 1}', []
+        environ = {"REQUEST_METHOD": "POST", "wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True}
+        environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in signed(body).items()}
+        wsgi_receiver(intake)(environ, lambda status, _: statuses.append(status))
+        assert (statuses, events.get_nowait().order.id) == (["200 OK"], 1)
 
 
 class TestFromTheStore:

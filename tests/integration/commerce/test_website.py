@@ -302,6 +302,12 @@ class TestOrders:
             shop.do(lambda c: c.orders.update(1, customer_name=""))
         with pytest.raises(ValueError, match="id must not be empty"):
             shop.do(lambda c: c.orders.get(" "))
+        with pytest.raises(TypeError, match="int or a str, not NoneType"):
+            shop.do(lambda c: c.orders.get(None))
+        with pytest.raises(TypeError, match="aware datetime or Unix seconds, not str"):
+            shop.client.orders.list(created_at_min="2026-01-01")
+        with pytest.raises(ValueError, match="naive"):
+            shop.client.orders.list(created_at_min=datetime(2026, 1, 1))  # noqa: DTZ001 - the mistake
         assert website.requests == []
 
     def test_completing_a_digital_order_mails_its_buyer(self, website, shop):
