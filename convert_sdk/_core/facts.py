@@ -91,7 +91,7 @@ class Facts:
 
 def reported(attributes: Mapping[str, object]) -> Mapping[str, object]:
     """The attributes that are remembered as segments and reported."""
-    return NOTHING if _REPORTED.isdisjoint(attributes) else known_segments(attributes)
+    return known_segments(attributes) if not _REPORTED.isdisjoint(attributes) else NOTHING
 
 
 def deep_merge(under: Mapping[str, object], over: Mapping[str, object]) -> Mapping[str, object]:

@@ -59,16 +59,17 @@ class Memory:
         if not facts.entered:
             facts.entered = True
             segments = reported(facts.attributes)
-            if segments:
+            if segments and not state.segments and self.unsaved is None:
+                state.segments = segments
+                if facts.merged_from is NOTHING:  # the attributes are what was merged, and stay so
+                    facts.merged_from = segments
+            elif segments:
                 self.set_segments(facts, state, segments)
         return state
 
     def set_segments(self, facts: Facts, state: VisitorState, segments: Mapping[str, object]) -> None:
         """Remember segments over the present ones."""
-        before = state.segments
-        after = deep_merge(before, segments) if before else segments
-        if before is facts.merged_from and after is segments and segments.keys() <= facts.attributes.keys():
-            facts.merged_from = after  # the attributes are what was merged, and stay so
+        after = deep_merge(state.segments, segments)
         if self.unsaved is not None:
             changed = self.changed(facts.id)
             changed.segments = {**changed.segments, **{key: after[key] for key in segments}}

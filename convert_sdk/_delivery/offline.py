@@ -43,12 +43,12 @@ class Offline:
         self._sink = sink
         self._store = store
         self._sending = Lock()
-        self.outbox = Outbox(Terms(max_queue=_ROOM), dice=lambda: 0.0, lock=Lock())
+        terms = Terms(max_queue=_ROOM, batch_size=_DRAIN_AT)
+        self.outbox = Outbox(terms, dice=lambda: 0.0, wake=self._filled, lock=Lock())
         address = Address(project.account_id, project.id, options.source)
         self.outbox.address(Target("", {}, address, options.enriches))
         if sink is not None and options.tracking:
             engine.outbox = self.outbox
-            engine.after_offer = self._drain_many
         engine.install(project.with_bucketing(options.bucketing))
 
     def start(self) -> None:
@@ -69,9 +69,10 @@ class Offline:
         """The figures of this moment."""
         return status_of(self._engine, self.outbox)
 
-    def _drain_many(self) -> None:
+    def _filled(self) -> None:
+        """The outbox says so in the middle of an offer: what to do about it comes right after."""
         if self.outbox.room <= _ROOM - _DRAIN_AT:
-            self._drain()
+            self._engine.after_offer = self._drain
 
     def _drain(self) -> None:
         if self._sink is None:
@@ -85,6 +86,7 @@ class Offline:
                     answer = _DELIVERED
                 finally:
                     self.outbox.hear(answer, monotonic())
+            self._engine.after_offer = None
 
     def _save(self) -> None:
         if self._store is None:
