@@ -213,9 +213,14 @@ class AsyncSession:
         await self.close()
 
 
-def user_agent(app: str | None) -> str:
-    """`MyApp/1.0.1 convert_sdk/0.1.0`: `app` leads, where there is one."""
-    return " ".join(filter(None, (_header("app", app) if app else None, f"convert_sdk/{__version__}")))
+def headers_of(authorization: str, app: str | None) -> dict[str, str]:
+    """What goes with every request; in the User-Agent `app` leads, where there is one."""
+    named = f"{_header('app', app)} " if app else ""
+    return {
+        "Authorization": authorization,
+        "User-Agent": f"{named}convert_sdk/{__version__}",
+        "Accept": "application/json",
+    }
 
 
 def key(name: str, value: str) -> str:

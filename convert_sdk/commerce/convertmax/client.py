@@ -11,9 +11,9 @@ from convert_sdk.commerce._sender import (
     AsyncSession,
     Sender,
     Session,
+    headers_of,
     key,
     origin_url,
-    user_agent,
 )
 from convert_sdk.commerce.convertmax.records import DEFAULT_OPTIONS, ConvertmaxOptions, Products, Records
 
@@ -73,11 +73,7 @@ class AsyncConvertmaxClient(_Convertmax[AsyncSender], AsyncSession):
 
 
 def _endpoint(api_key: str, app: str | None, base_url: str, options: ConvertmaxOptions) -> Endpoint:
-    headers = {
-        "Authorization": f"Bearer {key('api_key', api_key)}",
-        "User-Agent": user_agent(app),
-        "Accept": "application/json",
-    }
+    headers = headers_of(f"Bearer {key('api_key', api_key)}", app)
     if options.x_api_key:
         headers["x-api-key"] = api_key
     return Endpoint(origin_url("base_url", base_url), headers, (api_key,))

@@ -12,9 +12,9 @@ from convert_sdk.commerce._sender import (
     AsyncSession,
     Sender,
     Session,
+    headers_of,
     key,
     origin_url,
-    user_agent,
 )
 from convert_sdk.commerce._wire import required
 
@@ -81,9 +81,5 @@ class AsyncEventClient(_Events[AsyncSender], AsyncSession):
 
 
 def _endpoint(tracking_key: str, app: str | None, base_url: str) -> Endpoint:
-    headers = {
-        "Authorization": f"Bearer {key('tracking_key', tracking_key)}",
-        "User-Agent": user_agent(app),
-        "Accept": "application/json",
-    }
+    headers = headers_of(f"Bearer {key('tracking_key', tracking_key)}", app)
     return Endpoint(origin_url("base_url", base_url), headers, (tracking_key,))

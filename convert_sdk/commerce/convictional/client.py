@@ -15,9 +15,9 @@ from convert_sdk.commerce._sender import (
     AsyncSession,
     Sender,
     Session,
+    headers_of,
     key,
     origin_url,
-    user_agent,
 )
 from convert_sdk.commerce.convictional.resources import BuyerPaths, Orders, Products
 
@@ -80,11 +80,7 @@ class AsyncBuyerClient(_Buyer[AsyncSender], AsyncSession):
 
 
 def _endpoint(api_key: str, app: str | None, base_url: str) -> Endpoint:
-    headers = {
-        "Authorization": key("api_key", api_key),  # as it is, without a scheme
-        "User-Agent": user_agent(app),
-        "Accept": "application/json",
-    }
+    headers = headers_of(key("api_key", api_key), app)  # the key as it is, without a scheme
     url = origin_url("base_url", base_url)
     return Endpoint(url, headers, (api_key,), _bucket(url, api_key), _refused)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Generic, TypeVar
 
-from convert_sdk.commerce._call import Answer, Call, Resource, S_co
+from convert_sdk.commerce._call import Answer, Call, Resource, S_co, query
 from convert_sdk.commerce._pages import Listing, Page, by_offset
-from convert_sdk.commerce._wire import Many, Record
+from convert_sdk.commerce._wire import Many, Record, Time, unix_seconds
 from convert_sdk.commerce.website.paths import WebsitePaths
 
 T = TypeVar("T", bound=Record)
@@ -52,3 +53,16 @@ def by_skip(call: Call[Page[T]], *, until: str | None = None) -> Listing[T]:
     if int(skip) < 0:
         raise ValueError(f"skip={skip}: expected 0 or more")
     return Listing(call, by_offset, until=until, largest=LARGEST_PAGE)
+
+
+def by_creation(
+    call: Call[Page[T]], bounds: tuple[Time | None, Time | None], *, limit: int | None, skip: int | None
+) -> Listing[T]:
+    """A listing of what was created between two times, the later of them fixed when it starts."""
+    given = between(("created_at_min", bounds[0]), ("created_at_max", bounds[1]))
+    return by_skip(replace(call, query=given | query(limit=limit, skip=skip)), until="created_at_max")
+
+
+def between(*bounds: tuple[str, Time | None]) -> dict[str, str | int | bool]:
+    """The query parameters on times that were given, in Unix seconds."""
+    return {name: unix_seconds(moment) for name, moment in bounds if moment is not None}

@@ -12,9 +12,9 @@ from convert_sdk.commerce._sender import (
     AsyncSession,
     Sender,
     Session,
+    headers_of,
     key,
     origin_url,
-    user_agent,
 )
 from convert_sdk.commerce.website.paths import DEFAULT_PATHS, WebsitePaths
 from convert_sdk.commerce.website.people import Contacts, MemberGroups, Members, SubscriberLists
@@ -88,11 +88,7 @@ def _site(domain: str) -> str:
 
 
 def _endpoint(domain: str, api_key: str, app: str | None) -> Endpoint:
-    headers = {
-        "Authorization": f"Bearer {key('api_key', api_key)}",
-        "User-Agent": user_agent(app),
-        "Accept": "application/json",
-    }
+    headers = headers_of(f"Bearer {key('api_key', api_key)}", app)
     return Endpoint(f"{origin_url('domain', domain)}/api/site", headers, (api_key,), refused=_refused)
 
 

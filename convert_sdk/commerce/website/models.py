@@ -204,7 +204,7 @@ class Operator(Record):
     email: Personal = None
 
 
-class BookedService(Record):
+class ServiceRef(Record):
     """The service that was booked."""
 
     id: MaybeId = None
@@ -223,7 +223,7 @@ class Booking(Record):
     end: Moment = None
     event_data: EventDetails | None = None
     operator: Operator | None = None
-    service: BookedService | None = None
+    service: ServiceRef | None = None
     form_answers: Annotated[Many[NameValue], Field(repr=False)] = ()
 
 

@@ -8,8 +8,8 @@ from typing import TypedDict, Unpack
 
 from convert_sdk.commerce._call import Call, S_co, call, listing, one, operation, query
 from convert_sdk.commerce._pages import Listing
-from convert_sdk.commerce._wire import Id, Time, fields_of, required, unix_seconds
-from convert_sdk.commerce.website._resource import WebsiteResource, by_skip, page_of
+from convert_sdk.commerce._wire import Id, Time, fields_of, required
+from convert_sdk.commerce.website._resource import WebsiteResource, by_creation, by_skip, page_of
 from convert_sdk.commerce.website.models import Contact, Member, MemberGroup, SsoToken, SubscriberList
 from convert_sdk.commerce.website.parts import Address, NameValue
 
@@ -66,13 +66,8 @@ class Contacts(WebsiteResource[S_co]):
         skip: int | None = None,
     ) -> Listing[Contact]:
         """All contacts, or those created between two times (inclusive); the end is now by default."""
-        return by_skip(
-            replace(
-                call(self._paths.list_contacts, page_of(Contact)),
-                query=created_between(created_at_min, created_at_max) | query(limit=limit, skip=skip),
-            ),
-            until="created_at_max",
-        )
+        listed = call(self._paths.list_contacts, page_of(Contact))
+        return by_creation(listed, (created_at_min, created_at_max), limit=limit, skip=skip)
 
     @operation
     def get(self, contact_id: Id) -> Call[Contact]:
@@ -197,14 +192,6 @@ class SubscriberLists(WebsiteResource[S_co]):
         return replace(
             call(self._paths.update_subscriber_list, one(SubscriberList), id=list_id), body={"name": name}
         )
-
-
-def created_between(first: Time | None, last: Time | None) -> dict[str, str | int | bool]:
-    """The two filters on the time of creation, those that were given."""
-    return query(
-        created_at_min=None if first is None else unix_seconds(first),
-        created_at_max=None if last is None else unix_seconds(last),
-    )
 
 
 def _contact_body(fields: ContactFields, *, clearing: bool) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 from convert_sdk.commerce._call import Call, S_co, array, call, listing, one, operation, query
 from convert_sdk.commerce._pages import Listing
 from convert_sdk.commerce._wire import Id, Time, fields_of, required
-from convert_sdk.commerce.website._resource import WebsiteResource, by_skip, page_of
+from convert_sdk.commerce.website._resource import WebsiteResource, by_creation, by_skip, page_of
 from convert_sdk.commerce.website.models import Order, OrderStatus, Product, ProductType
 from convert_sdk.commerce.website.parts import (
     Address,
@@ -20,7 +20,6 @@ from convert_sdk.commerce.website.parts import (
     ProductVariant,
     Subscription,
 )
-from convert_sdk.commerce.website.people import created_between
 
 
 class ProductFields(TypedDict, total=False):
@@ -130,13 +129,8 @@ class Orders(WebsiteResource[S_co]):
         skip: int | None = None,
     ) -> Listing[Order]:
         """All orders, or those created between two times (inclusive); the end is now by default."""
-        return by_skip(
-            replace(
-                call(self._paths.list_orders, page_of(Order)),
-                query=created_between(created_at_min, created_at_max) | query(limit=limit, skip=skip),
-            ),
-            until="created_at_max",
-        )
+        listed = call(self._paths.list_orders, page_of(Order))
+        return by_creation(listed, (created_at_min, created_at_max), limit=limit, skip=skip)
 
     @operation
     def get(self, order_id: Id) -> Call[Order]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from convert_sdk.commerce._call import Call, S_co, array, call, listing, nothing, one, operation, query
 from convert_sdk.commerce._pages import Listing
-from convert_sdk.commerce._wire import Id, Time, required, unix_seconds
-from convert_sdk.commerce.website._resource import WebsiteResource, by_skip, page_of
+from convert_sdk.commerce._wire import Id, Time, required
+from convert_sdk.commerce.website._resource import WebsiteResource, between, by_skip, page_of
 from convert_sdk.commerce.website.models import Booking, FormSubmission, Topic, Webhook
 
 
@@ -28,7 +28,7 @@ class FormSubmissions(WebsiteResource[S_co]):
 
         The address of this operation is a guess: see `WebsitePaths.list_form_submissions`.
         """
-        given = _between(received_min, received_max) | query(limit=limit, skip=skip)
+        given = between(("from", received_min), ("to", received_max)) | query(limit=limit, skip=skip)
         return by_skip(
             replace(call(self._paths.list_form_submissions, page_of(FormSubmission)), query=given), until="to"
         )
@@ -48,7 +48,9 @@ class Bookings(WebsiteResource[S_co]):
         skip: int | None = None,
     ) -> Listing[Booking]:
         """All bookings, those that start between two times (inclusive), or those of one event."""
-        given = _between(start_min, start_max) | query(eventId=event_id, limit=limit, skip=skip)
+        given = between(("from", start_min), ("to", start_max)) | query(
+            eventId=event_id, limit=limit, skip=skip
+        )
         return by_skip(replace(call(self._paths.list_bookings, page_of(Booking)), query=given))
 
 
@@ -76,9 +78,3 @@ class Webhooks(WebsiteResource[S_co]):
     def delete(self, webhook_id: Id) -> Call[None]:
         """Delete a subscription; NotFoundError if there is none."""
         return call(self._paths.delete_webhook, nothing, id=webhook_id)
-
-
-def _between(first: Time | None, last: Time | None) -> dict[str, str | int | bool]:
-    return {
-        name: unix_seconds(moment) for name, moment in (("from", first), ("to", last)) if moment is not None
-    }

@@ -35,7 +35,7 @@ PAGES = {
 }
 
 
-def covered(record, example):
+def check_covered(record, example):
     """Every key of the example is a field of the record, at every depth."""
     assert record.raw == example
     by_alias = {info.alias: name for name, info in type(record).model_fields.items()}
@@ -43,10 +43,10 @@ def covered(record, example):
         assert key in by_alias, key
         mine = getattr(record, by_alias[key])
         if isinstance(mine, Record):
-            covered(mine, value)
+            check_covered(mine, value)
         elif isinstance(mine, tuple) and mine and isinstance(mine[0], Record):
             for part, original in zip(mine, value, strict=True):
-                covered(part, original)
+                check_covered(part, original)
         elif isinstance(mine, datetime):
             assert (mine.tzinfo, mine.timestamp()) == (UTC, value)
         elif isinstance(mine, Decimal):
@@ -59,13 +59,13 @@ def covered(record, example):
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_each_record_is_understood_whole(examples, name):
-    covered(RECORDS[name].model_validate(examples[name]), examples[name])
+    check_covered(RECORDS[name].model_validate(examples[name]), examples[name])
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_each_page_is_understood_whole(examples, name):
     for item in examples[name]["items"]:
-        covered(PAGES[name].model_validate(item), item)
+        check_covered(PAGES[name].model_validate(item), item)
 
 
 @pytest.mark.parametrize("name", RECORDS)

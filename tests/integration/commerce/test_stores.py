@@ -138,6 +138,10 @@ def test_a_store_runs_only_in_its_block():
 
 
 def test_a_mistake_in_a_store_is_shown_where_it_stops(monkeypatch):
-    with pytest.raises(ZeroDivisionError), WebsiteStore() as store:
-        monkeypatch.setattr(store, "check", lambda _: 1 / 0)
-        assert httpx.get(store.url).status_code == 500
+    def run():
+        with WebsiteStore() as store:
+            monkeypatch.setattr(store, "check", lambda _: 1 / 0)
+            assert httpx.get(store.url).status_code == 500
+
+    with pytest.raises(ZeroDivisionError):
+        run()
