@@ -80,10 +80,8 @@ def closed_gate(experience: Experience, facts: Facts, sticky: Variation | None) 
 def is_located(experience: Experience, facts: Facts) -> bool:
     """Whether the visitor is in any of the experience's locations, or in its site area."""
     place = facts.location
-    if place is ANYWHERE:
-        return True
-    if place is None:
-        return False
+    if place is None or place is ANYWHERE:
+        return place is ANYWHERE
     if experience.locations is not None:
         return any(x.rules is not None and matches(x.rules, place) for x in experience.locations)
     return experience.site_area is None or matches(experience.site_area, place)

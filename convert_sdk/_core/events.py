@@ -114,7 +114,10 @@ _SEGMENTS = '"segments":'
 
 def _object(fields: Mapping[str, object]) -> str:
     """As `to_json`, faster for an object of texts."""
-    pairs = [f"{json_text(key)}:{_scalar(value)}" for key, value in fields.items()]
+    pairs = [
+        f"{json_text(key if key.__class__ is str else str(key))}:{_scalar(value)}"
+        for key, value in fields.items()
+    ]
     return f"{{{','.join(pairs)}}}"
 
 
