@@ -154,10 +154,8 @@ def numeric(value: object) -> float | None:
     if isinstance(value, str):
         if not _NUMERIC.fullmatch(value):
             return None
-        if value.startswith("0,"):  # read as a decimal comma; what follows a second point is dropped
-            number = parse_float(value.replace(",", "."))
-        else:
-            number = float(value.replace(",", ""))
+        decimal_comma = value.startswith("0,")  # what follows a second point is dropped
+        number = parse_float(value.replace(",", ".")) if decimal_comma else float(value.replace(",", ""))
     elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
         number = double(value)
     else:

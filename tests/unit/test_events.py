@@ -81,6 +81,13 @@ class TestBody:
             }
         ]
 
+    def test_segments_may_be_anything(self) -> None:
+        odd: dict[object, object] = {1: "one", "list": ["a"], "set": {"b"}, "é": None}
+        (entry,) = json.loads(tracking_body(ADDRESS, [event("a", segments=odd)], enrich_data=True))[
+            "visitors"
+        ]
+        assert entry["segments"] == {"1": "one", "list": ["a"], "set": ["b"], "é": None}
+
     def test_is_ascii(self) -> None:
         assert tracking_body(ADDRESS, [event("é\ud800")], enrich_data=True).isascii()
 
@@ -100,7 +107,7 @@ class TestToJson:
             ({"a"}, '["a"]'),
             ([frozenset(), nan], "[[],null]"),
             ([10**20, -(10**5000)], f"[{10**20},null]"),
-            ([b"x", nan], "[\"b'x'\",null]"),
+            ([b"x", "y", nan], '["b\'x\'","y",null]'),
         ],
     )
     def test_writes_anything(self, value: object, text: str) -> None:

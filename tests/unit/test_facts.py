@@ -13,6 +13,7 @@ def data(
 ) -> object:
     facts = Facts("v", attributes, NOTHING, None, VisitorState(segments=segments))
     facts.call = call
+    facts.entered = True
     return facts.data()
 
 
@@ -28,6 +29,10 @@ class TestData:
 
     def test_report_keys_come_from_the_segments_alone(self) -> None:
         assert data({"country": "DE", "plan": "pro"}, country="FR") == {"country": "FR", "plan": "pro"}
+
+    def test_until_they_are_remembered_they_count_as_attributes(self) -> None:
+        facts = Facts("v", {"country": "DE"}, state=VisitorState(segments={"country": "FR"}))
+        assert facts.data() == {"country": "DE"}
 
     def test_facts_of_the_call_win_over_everything(self) -> None:
         assert data({"plan": "pro"}, call={"country": "IT", "plan": "free"}, country="FR") == {

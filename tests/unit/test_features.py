@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from convert_sdk._core.features import resolve
 from tests.documents import HIGH, LOW, Sink, change, experience, exposure, feature, offline, variation
 
 PRICING = feature("81", "pricing", discount="float")
 BADGE = feature("9", "badge")
-RABATT = variation("1", changes=[change("81", discount="0.5"), change("99")])
+RABATT = variation("1", changes=[change("99"), change("81", discount="0.5")])
 CARRYING = experience("100", "checkout", variations=[RABATT, variation("2")])
 
 
@@ -54,6 +55,13 @@ def test_an_undeclared_feature_is_disabled_and_has_its_key() -> None:
     assert (missing.enabled, missing.key, missing.id) == (False, "pricing", None)
 
 
+def test_an_undeclared_feature_is_disabled_whatever_was_decided() -> None:
+    client = offline(CARRYING)
+    decision = client.visitor(LOW).decide("checkout")
+    assert client.project is not None
+    assert not resolve(client.project, "pricing", [decision])
+
+
 def test_a_missed_decision_sets_nothing() -> None:
     client = offline(CARRYING, features=[PRICING], archived_experiences=["100"])
     assert not client.visitor(LOW).feature("pricing")
@@ -63,8 +71,8 @@ def test_all_of_them_are_the_enabled_then_the_disabled_by_id() -> None:
     client = offline(CARRYING, features=[feature("x", "extra"), feature("70", "other"), PRICING, BADGE])
     listed = client.visitor(LOW).features()
     assert [(each.id, each.enabled) for each in listed] == [
-        ("81", True),
         ("99", True),
+        ("81", True),
         ("9", False),
         ("70", False),
         ("x", False),
