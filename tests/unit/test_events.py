@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import reduce
 from math import inf, nan
 from types import MappingProxyType
@@ -10,7 +11,7 @@ import pytest
 from convert_sdk._core.events import (
     Address,
     Event,
-    conversion_wire,
+    conversion_wires,
     exposure_wire,
     known_segments,
     to_json,
@@ -35,20 +36,41 @@ class TestWires:
     def test_an_exposure(self) -> None:
         assert json.loads(exposure_wire("100", "1")) == exposure("100", "1")
 
-    def test_a_bare_conversion(self) -> None:
-        assert json.loads(conversion_wire("91", {})) == conversion("91")
-
-    def test_a_conversion_with_all_there_is(self) -> None:
-        assert json.loads(
-            conversion_wire("91", {"100": "1"}, [("amount", 5), ("transactionId", "T")])
-        ) == conversion(
-            "91",
-            goalData=[{"key": "amount", "value": 5}, {"key": "transactionId", "value": "T"}],
-            bucketingData={"100": "1"},
-        )
-
     def test_ids_may_be_any_text(self) -> None:
         assert json.loads(exposure_wire('"\\\0', "\ud800")) == exposure('"\\\0', "\ud800")
+
+
+class TestConversion:
+    AMOUNT = (("amount", 5), ("transactionId", "T"))
+
+    def told(self, data: Iterable[tuple[str, object]] | None, *, first: bool) -> list[object]:
+        return [json.loads(wire) for wire in conversion_wires("91", {}, data, first=first)]
+
+    def test_the_first_is_bare(self) -> None:
+        assert self.told(None, first=True) == [conversion("91")]
+
+    def test_its_data_follow_in_an_event_of_their_own(self) -> None:
+        data = [{"key": "amount", "value": 5}, {"key": "transactionId", "value": "T"}]
+        assert self.told(self.AMOUNT, first=True) == [conversion("91"), conversion("91", goalData=data)]
+
+    def test_a_repeated_one_has_only_its_data(self) -> None:
+        assert self.told([("amount", 5)], first=False) == [
+            conversion("91", goalData=[{"key": "amount", "value": 5}])
+        ]
+
+    def test_a_repeated_one_without_data_is_nothing(self) -> None:
+        assert self.told(None, first=False) == []
+
+    def test_empty_data_are_data(self) -> None:
+        assert self.told([], first=False) == [conversion("91", goalData=[])]
+
+    def test_decisions_go_with_every_event(self) -> None:
+        wires = conversion_wires("91", {"100": "1", "200": "\ud800"}, [], first=True)
+        decided = {"100": "1", "200": "\ud800"}
+        assert [json.loads(wire) for wire in wires] == [
+            conversion("91", bucketingData=decided),
+            conversion("91", goalData=[], bucketingData=decided),
+        ]
 
 
 class TestBody:

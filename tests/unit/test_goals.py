@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from math import inf, nan
 from typing import Any
@@ -8,11 +7,8 @@ from typing import Any
 import pytest
 
 from convert_sdk import ConversionReason, ConversionResult
-from convert_sdk._core.goals import attribution, conversion_wires, goal_data, refusal
-from convert_sdk._core.model import Goal
-from tests.documents import conversion, every, leaf, project
-
-BUY = Goal("91", "buy", "Buy", None, type="")
+from convert_sdk._core.goals import attribution, goal_data, refusal
+from tests.documents import every, leaf, project
 
 
 class TestGoalData:
@@ -90,36 +86,6 @@ class TestAttribution:
     def test_must_map_texts(self, wrong: Any) -> None:
         with pytest.raises(TypeError, match="attributed_to must"):
             attribution(wrong)
-
-
-class TestWires:
-    def test_the_first_conversion_is_bare(self) -> None:
-        assert wires(None, first=True) == [conversion("91")]
-
-    def test_its_data_follow_in_an_event_of_their_own(self) -> None:
-        assert wires([("amount", 5)], first=True) == [
-            conversion("91"),
-            conversion("91", goalData=[{"key": "amount", "value": 5}]),
-        ]
-
-    def test_a_repeated_conversion_has_only_its_data(self) -> None:
-        assert wires([("amount", 5)], first=False) == [
-            conversion("91", goalData=[{"key": "amount", "value": 5}])
-        ]
-
-    def test_a_repeated_conversion_without_data_is_nothing(self) -> None:
-        assert wires(None, first=False) == []
-
-    def test_empty_data_are_data(self) -> None:
-        assert wires([], first=False) == [conversion("91", goalData=[])]
-
-    def test_decisions_go_with_it(self) -> None:
-        (bare,) = conversion_wires(BUY, {"100": "1"}, None, first=True)
-        assert json.loads(bare) == conversion("91", bucketingData={"100": "1"})
-
-
-def wires(data: Any, *, first: bool) -> list[object]:
-    return [json.loads(wire) for wire in conversion_wires(BUY, {}, data, first=first)]
 
 
 @pytest.mark.parametrize(
