@@ -41,6 +41,8 @@ class ConversionResult(NamedTuple):
     reason: ConversionReason
     uuid: str | None = None
     """The id of the conversion, which a delivery notice names again."""
+    events: int = 0
+    """How many events it made: a delivery notice names them `uuid`, a dot and a number from 0 on."""
 
     def __bool__(self) -> bool:
         return self.reason is ConversionReason.ACCEPTED or self.reason is ConversionReason.KEPT

@@ -214,7 +214,9 @@ class Engine:
             state.goals[goal.key] = uuid
             if self.memory.unsaved is not None:
                 self.memory.changed(visitor.id).goals[goal.key] = uuid
-        return ConversionResult(ConversionReason.ACCEPTED if counted else ConversionReason.TRACKING_OFF, uuid)
+        if not counted:
+            return ConversionResult(ConversionReason.TRACKING_OFF, uuid)
+        return ConversionResult(ConversionReason.ACCEPTED, uuid, len(wires))
 
     def _new_id(self) -> str:
         return f"{self._prefix}-{next(self._numbers)}"

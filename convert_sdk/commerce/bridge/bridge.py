@@ -1,0 +1,272 @@
+"""The bridge: every order that counts becomes one conversion of the visitor who placed it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
+
+from convert_sdk.commerce.bridge.departures import Departures
+from convert_sdk.commerce.bridge.effects import Effect, folded, key_of, seen
+from convert_sdk.commerce.bridge.identity import Identity
+from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore
+from convert_sdk.commerce.bridge.orders import FORM_WINDOW, Clue, Order, previous_window
+from convert_sdk.commerce.bridge.sources import ConvictionalSource, Told, WebsiteSource
+from convert_sdk.errors import OptionError, StoreError
+
+if TYPE_CHECKING:
+    from convert_sdk.client import Client
+    from convert_sdk.commerce.bridge.sync import Progress, SyncReport
+    from convert_sdk.commerce.website.webhooks import Event
+
+Goal = str | int
+Source = WebsiteSource | ConvictionalSource
+
+_LISTED = 1_000
+_KINDS: tuple[Literal["order", "reference", "member", "contact"], ...] = (
+    "order", "reference", "member", "contact",
+)  # fmt: skip
+_log = logging.getLogger("convert_sdk")
+
+
+@dataclass(frozen=True, slots=True)
+class Goals:
+    """Which goals (keys as text, ids as int) orders, bookings and forms count for.
+
+    `bookings` maps the id of a booking's event (or service), `forms` the name of a form; "*" is any other.
+
+    >>> Goals("purchase", forms={"Contact us": "lead"}).of_kind("form", "Contact us")
+    ('lead',)
+    """
+
+    orders: Goal | Sequence[Goal] = ()
+    bookings: Mapping[str, Goal] = field(default_factory=dict)
+    forms: Mapping[str, Goal] = field(default_factory=dict)
+
+    def of_kind(self, kind: str, topic: str) -> tuple[Goal, ...]:
+        """The goals of one happening."""
+        if kind == "order":
+            orders = self.orders
+            return (
+                tuple(orders) if isinstance(orders, Sequence) and not isinstance(orders, str) else (orders,)
+            )
+        table = self.bookings if kind == "booking" else self.forms
+        goal = table.get(topic, table.get("*"))
+        return () if goal is None else (goal,)
+
+
+class KnownBy(TypedDict, total=False):
+    """What a store may know a visitor by."""
+
+    order: str | int
+    reference: str | int
+    member: str | int
+    contact: str | int
+    email: str
+
+
+class Recorded(NamedTuple):
+    """An effect, and whether it is new in the books."""
+
+    effect: Effect
+    is_new: bool
+
+
+class Report(NamedTuple):
+    """How the books stand: effects by state, and those that wait or were dropped by reason."""
+
+    states: Mapping[str, int]
+    waiting: Mapping[str, int]
+    dropped: Mapping[str, int]
+    resent: int
+    """How often a claim was sent again because its delivery stayed unknown."""
+    unresolved: tuple[str, ...]
+    """Transaction ids of orders whose visitor is not known, the oldest thousand."""
+
+
+class Bridge:
+    """Turns what stores tell into conversions, exactly once per ledger; safe to share between threads.
+
+    The client must have been made with `observe=recording(ledger)`. `handle`, `link` and `tick` may also run in
+    several processes on one ledger. `on_reversed` hears of orders that were cancelled or refunded after their
+    conversion had been sent.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        ledger: LedgerStore,
+        *,
+        goals: Goals,
+        identity: Identity,
+        sources: Iterable[Source] = (),
+        on_reversed: Callable[[Effect], object] | None = None,
+    ) -> None:
+        self.ledger = ledger
+        self.goals = goals
+        self.identity = identity
+        self._sources = {source.scope: source for source in sources}
+        self._departures = Departures(client, ledger, identity, on_reversed)
+        if client.options.observe is None:
+            raise OptionError("the client hears of no delivery: make it with observe=recording(ledger)")
+
+    def __repr__(self) -> str:
+        return f"Bridge({', '.join(self._sources) or 'no sources'})"
+
+    # What comes in.
+
+    def handle(self, told: Event | Order, *, allow_late: bool = False) -> list[Effect]:
+        """Take in an order, or a verified webhook of the website; what may go out goes out at once.
+
+        Bookings and forms count by the goal map; a contact that carries a visitor's token makes links. Raises
+        StoreError where the ledger cannot be written, and ConnectorError where a source refetches and cannot:
+        answer the webhook with 503 then.
+        """
+        if isinstance(told, Order):
+            return self._take([told], allow_late=allow_late)
+        heard = self._website(told.source).read(told, self.identity, self._time())
+        if heard.contact is not None:
+            self._link_contact(heard)
+        return self._take(heard.orders, allow_late=allow_late)
+
+    def _take(self, orders: Sequence[Order], *, allow_late: bool) -> list[Effect]:
+        with self.ledger.transaction() as entries:
+            found = [each for order in orders for each in self.record(entries, order, allow_late=allow_late)]
+        self.tick()
+        with self.ledger.transaction() as entries:
+            return [entries.effect(each.effect.key) or each.effect for each in found]
+
+    def record(self, entries: Entries, order: Order, *, allow_late: bool = False) -> list[Recorded]:
+        """Put an order into the books, in the caller's transaction: its effects, and whether they are new."""
+        now, policy = self.ledger.clock(), self.ledger.policy
+        found = []
+        for goal in self.goals.of_kind(order.kind, order.topic):
+            known, same = self._known(entries, goal, order, now)
+            if known is None:
+                effect = seen(goal, order, now, policy, allow_late=allow_late)
+            else:
+                effect = folded(known, same, now, allow_late=allow_late)
+            if effect != known:
+                entries.keep(effect)
+            found.append(Recorded(effect, known is None))
+        return found
+
+    def _known(self, entries: Entries, goal: Goal, order: Order, now: float) -> tuple[Effect | None, Order]:
+        known = entries.effect(key_of(goal, order))
+        if known is None and (before := previous_window(order)) is not None:
+            known = entries.effect(key_of(goal, before))
+            if known is not None and now - known.first_seen < FORM_WINDOW:
+                return known, before
+            return None, order
+        return known, order
+
+    def link(
+        self, visitor_id: str, *, source: str | None = None, tracking: bool = True, **known: Unpack[KnownBy]
+    ) -> bool:
+        """Say from now on whose order, reference, member, contact or e-mail address this is: at the checkout, at
+        a login, on the thank-you page.
+
+        `source` is a source's `scope`, needed where there are several. With `tracking=False` their orders are
+        not reported. False where the ledger could not be written; nothing is raised then, as a page is waiting.
+        """
+        clues = self._clues(known, source)
+        if not clues:
+            raise ValueError("nothing to link: give an order, reference, member, contact or e-mail address")
+        try:
+            self._link(visitor_id, clues, tracking=tracking)
+        except StoreError as error:
+            _log.warning("a link was not kept: %s", error)
+            return False
+        return True
+
+    def _clues(self, known: KnownBy, source: str | None) -> list[Clue]:
+        if unknown := set(known) - set(KnownBy.__annotations__):
+            raise TypeError(f"link() got an unexpected argument {unknown.pop()!r}")
+        clues = [
+            Clue(kind, f"{self._scope(source)}:{value}")
+            for kind in _KINDS
+            if (value := known.get(kind)) is not None and value != ""
+        ]
+        email = known.get("email")
+        return [*clues, Clue("email", self.identity.email_key(email))] if email else clues
+
+    def _link(self, visitor_id: str, clues: Sequence[Clue], *, tracking: bool) -> None:
+        now = self.ledger.clock()
+        with self.ledger.transaction() as entries:
+            for link in self.identity.links(visitor_id, clues, now, tracking=tracking):
+                entries.add_link(link)
+                entries.wake(link.clue, now)
+
+    def _link_contact(self, heard: Told) -> None:
+        visitor_id = self.identity.visitor_of(heard.contact or "")
+        if visitor_id is not None:
+            self._link(visitor_id, heard.clues, tracking=True)
+
+    def forget(self, visitor_id: str | None = None, *, email: str | None = None) -> None:
+        """Delete what leads to a visitor or from an e-mail address; the visitor's unsent conversions are dropped."""
+        with self.ledger.transaction() as entries:
+            if visitor_id is not None:
+                entries.forget(visitor_id)
+            if email is not None:
+                entries.unlink(Clue("email", self.identity.email_key(email)))
+
+    # What goes out.
+
+    def tick(self) -> int:
+        """Do what is due: call it every second or so. The number of conversions that were handed to the client."""
+        return self._departures.tick()
+
+    # Everything else.
+
+    def sync(
+        self, *, allow_late: bool = False, progress: Callable[[Progress], object] | None = None
+    ) -> SyncReport:
+        """Pull from every source what its webhooks may have missed, and go on where the last pull was cut off.
+
+        Orders older than the policy's `max_age` are not counted, as Convert would count them now, unless
+        `allow_late`. Raises ConnectorError where a source cannot be read; what was read is kept.
+        """
+        from convert_sdk.commerce.bridge.sync import sync
+
+        return sync(self, self._sources.values(), allow_late=allow_late, progress=progress)
+
+    def report(self) -> Report:
+        """How the books stand."""
+        with self.ledger.transaction() as entries:
+            tally, resent = entries.tally(), entries.resent()
+            unresolved = tuple(effect.transaction_id for effect in entries.waiting("unresolved", _LISTED))
+        return Report(
+            _summed((state, count) for (state, _), count in tally.items()),
+            _summed((reason, count) for (state, reason), count in tally.items() if state == "waiting"),
+            _summed((reason, count) for (state, reason), count in tally.items() if state == "dropped"),
+            resent,
+            unresolved,
+        )
+
+    def _time(self) -> datetime:
+        return datetime.fromtimestamp(self.ledger.clock(), UTC)
+
+    def _scope(self, source: str | None) -> str:
+        if source is not None:
+            if source not in self._sources:
+                raise ValueError(f"no such source: {source!r}; known are {', '.join(self._sources)}")
+            return source
+        if len(self._sources) != 1:
+            raise ValueError("which source's ids are these? give source, the scope of one of them")
+        return next(iter(self._sources))
+
+    def _website(self, site: str) -> WebsiteSource:
+        websites = [source for source in self._sources.values() if isinstance(source, WebsiteSource)]
+        found = websites if len(websites) == 1 else [each for each in websites if each.site == site]
+        if not found:
+            raise ValueError(f"no source for webhooks of {site!r}: give the bridge a WebsiteSource")
+        return found[0]
+
+
+def _summed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for name, count in pairs:
+        totals[name] = totals.get(name, 0) + count
+    return totals

@@ -1,0 +1,205 @@
+"""What becomes of one order for one goal: pure steps from sight to sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Literal, NamedTuple, TypeAlias
+
+from convert_sdk.commerce.bridge.orders import Order
+from convert_sdk.errors import OptionError
+
+DAY = 86_400.0
+_AGAIN_AFTER = 60.0
+
+State: TypeAlias = Literal["seen", "waiting", "claimed", "sent", "reversed", "dropped"]
+Rung: TypeAlias = Literal["token", "order", "reference", "member", "contact", "email"]
+Fate: TypeAlias = Literal["sent", "dropped", "dead", "deduplicated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When and how often conversions go out; times in seconds.
+
+    `hold_for` delays a conversion after its order's creation, so that an early cancellation costs nothing.
+    `max_wait` is how long an order whose visitor is unknown waits for a link. `max_age` is how old an order may
+    be at first sight, as Convert counts it when it arrives. After `lease` without news of a delivery a claim is
+    `on_ambiguous` sent again under the same transaction id, or dropped. `window` is how long an exposure is
+    credited, `slack` by how much it may seem to come after its order (clocks differ, and stores count whole
+    seconds). `refunds`: "ignore" sends nothing, "negative" sends a negative amount, which nobody has
+    verified that Convert understands.
+    """
+
+    hold_for: float = 0.0
+    max_wait: float = 7 * DAY
+    max_age: float = 7 * DAY
+    lease: float = 600.0
+    on_ambiguous: Literal["resend", "drop"] = "resend"
+    window: float = 30 * DAY
+    slack: float = 2.0
+    refunds: Literal["ignore", "negative"] = "ignore"
+
+    def __post_init__(self) -> None:
+        for name in ("hold_for", "max_wait", "max_age", "lease", "window", "slack"):
+            if not getattr(self, name) >= 0:
+                raise OptionError(f"{name} must be seconds, 0 or more, not {getattr(self, name)!r}")
+        if self.on_ambiguous not in ("resend", "drop"):
+            raise OptionError(f'on_ambiguous must be "resend" or "drop", not {self.on_ambiguous!r}')
+        if self.refunds not in ("ignore", "negative"):
+            raise OptionError(f'refunds must be "ignore" or "negative", not {self.refunds!r}')
+
+
+class Match(NamedTuple):
+    """Whose order it is, by which rung that was found, and whether the visitor may be reported."""
+
+    visitor_id: str
+    rung: Rung
+    tracking: bool = True
+
+    def __repr__(self) -> str:
+        return f"Match({self.rung!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One order's conversion for one goal: `key` is the goal and the transaction id.
+
+    `due` is when it needs looking at (None: when something happens), `event` the id of its last event on its
+    way to Convert, `since` when its present reason began, `resent` how often its delivery stayed unknown.
+    """
+
+    key: str
+    goal: str | int
+    order: Order
+    state: State
+    first_seen: float
+    since: float
+    reason: str = ""
+    due: float | None = None
+    visitor_id: str | None = field(default=None, repr=False)
+    rung: Rung | None = None
+    attributed: Mapping[str, str] = field(default_factory=dict)
+    owner: str | None = None
+    event: str | None = None
+    resent: int = 0
+    sent_at: float | None = None
+    refund_of: str | None = None
+
+    @property
+    def revenue(self) -> Decimal | None:
+        """What is reported: negative for a refund."""
+        amount = self.order.amount
+        return -amount if amount is not None and self.refund_of else amount
+
+    @property
+    def transaction_id(self) -> str:
+        """What names it to Convert."""
+        return self.order.transaction_id + (":refund" if self.refund_of else "")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be sent."""
+        return self.state in ("sent", "reversed", "dropped")
+
+
+def key_of(goal: str | int, order: Order) -> str:
+    """The ledger's key of an order's conversion."""
+    return f"{goal}|{order.transaction_id}"
+
+
+def seen(goal: str | int, order: Order, now: float, policy: Policy, *, allow_late: bool = False) -> Effect:
+    """An order at first sight."""
+    effect = Effect(key_of(goal, order), goal, order, "seen", now, now, due=now)
+    if not allow_late and now - order.created.timestamp() > policy.max_age:
+        return _over(effect, "too old", now)
+    return effect
+
+
+def folded(effect: Effect, order: Order, now: float, *, allow_late: bool = False) -> Effect:
+    """What is known after another sight of the order; the order of arrival makes no difference."""
+    if effect.state == "dropped":
+        revived = allow_late and effect.reason == "too old"
+        return _moved(replace(effect, order=order), "seen", "", now, now) if revived else effect
+    merged = effect.order.merged(order)
+    gone = merged.cancelled or merged.refunded
+    if effect.state == "sent":
+        return _reversed(effect, now) if gone else effect
+    if effect.state == "reversed" or merged == effect.order:
+        return effect
+    changed = replace(effect, order=merged)
+    return changed if effect.state == "claimed" else replace(changed, due=now)
+
+
+def examined(effect: Effect, match: Match | None, now: float, policy: Policy) -> Effect:
+    """Where an unsent effect stands; one that stays `seen` may be claimed."""
+    order = effect.order
+    if (order.cancelled or order.refunded) and not effect.refund_of:
+        return _over(effect, "cancelled", now)
+    if not order.paid:
+        return _moved(effect, "waiting", "unpaid", now, None)
+    release = order.created.timestamp() + policy.hold_for
+    if now < release and not effect.refund_of:
+        return _moved(effect, "waiting", "held", now, release)
+    if match is None:
+        waiting = _moved(effect, "waiting", "unresolved", now, None)
+        deadline = waiting.since + policy.max_wait
+        return _over(effect, "unresolved", now) if now >= deadline else replace(waiting, due=deadline)
+    if not match.tracking:
+        return _over(effect, "tracking off", now)
+    return replace(effect, state="seen", visitor_id=match.visitor_id, rung=match.rung)
+
+
+def claimed(effect: Effect, attributed: Mapping[str, str], owner: str, until: float) -> Effect:
+    """Ours to send until then; nobody else touches it."""
+    return replace(effect, state="claimed", attributed=attributed, owner=owner, due=until, event=None)
+
+
+def refused(effect: Effect, why: str, now: float, policy: Policy) -> Effect:
+    """The client did not take it, so nothing is on its way: try again, but not for ever."""
+    waiting = _moved(effect, "waiting", why, now, now + _AGAIN_AFTER)
+    return _over(waiting, why, now) if now >= waiting.since + policy.max_wait else waiting
+
+
+def expired(effect: Effect, now: float, policy: Policy) -> Effect:
+    """Nothing was heard of a claim: its process may have died before or after the delivery."""
+    if policy.on_ambiguous == "drop":
+        return _over(effect, "ambiguous", now)
+    return replace(effect, state="seen", owner=None, event=None, due=now, resent=effect.resent + 1)
+
+
+def settled(effect: Effect, fate: Fate, now: float, policy: Policy) -> Effect:
+    """What a delivery notice says of a claimed effect."""
+    if fate == "sent":
+        sent = replace(effect, state="sent", reason="", due=None, owner=None, sent_at=now)
+        sent = replace(sent, order=effect.order.anonymous())
+        gone = (effect.order.cancelled or effect.order.refunded) and not effect.refund_of
+        return _reversed(sent, now) if gone else sent
+    if fate == "dead":
+        return _over(effect, "refused", now)
+    if fate == "dropped" and policy.on_ambiguous == "drop":
+        return _over(effect, "ambiguous", now)
+    return replace(effect, state="waiting", reason="undelivered", owner=None, event=None, due=now + 1.0)
+
+
+def refund(effect: Effect, now: float) -> Effect:
+    """The effect that takes back a reversed one's amount."""
+    order = replace(effect.order, products=None)
+    return replace(
+        effect, key=f"{effect.key}:refund", order=order, state="seen", reason="", first_seen=now, since=now,
+        due=now, owner=None, event=None, resent=0, sent_at=None, refund_of=effect.key,
+    )  # fmt: skip
+
+
+def _reversed(effect: Effect, now: float) -> Effect:
+    # Due at once: the application is told by whoever looks at it next.
+    return _moved(effect, "reversed", "cancelled", now, now)
+
+
+def _over(effect: Effect, reason: str, now: float) -> Effect:
+    return replace(_moved(effect, "dropped", reason, now, None), order=effect.order.anonymous())
+
+
+def _moved(effect: Effect, state: State, reason: str, now: float, due: float | None) -> Effect:
+    since = effect.since if reason == effect.reason else now
+    return replace(effect, state=state, reason=reason, since=since, due=due, owner=None, event=None)

@@ -1,0 +1,61 @@
+"""Who was shown what and when, kept beyond the experiment's end; and what became of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from convert_sdk.commerce.bridge.effects import Policy, settled
+from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Shown
+from convert_sdk.observation import Delivered, Exposed, Observation
+
+Observe = Callable[[Observation], None]
+
+
+def recording(ledger: LedgerStore, *, also: Observe | None = None) -> Observe:
+    """An `observe` callback that keeps exposures and deliveries in the ledger, and hands everything on to `also`.
+
+    It writes to the ledger in the client's worker, never in a request (but for `durability="sync"`).
+
+    >>> from convert_sdk.commerce.bridge.ledger import MemoryLedger
+    >>> ledger = MemoryLedger(clock=lambda: 1000.0)
+    >>> observe = recording(ledger)
+    >>> observe(Exposed("e-1", "v-42", "exp-1", "var-2"))
+    >>> with ledger.transaction() as entries:
+    ...     as_of(entries, "v-42", 1060.0, Policy())
+    {'exp-1': 'var-2'}
+    """
+
+    def observe(observation: Observation) -> None:
+        try:
+            if isinstance(observation, Exposed):
+                _, visitor_id, experience_id, variation_id = observation
+                with ledger.transaction() as entries:
+                    entries.show(Shown(visitor_id, experience_id, variation_id, ledger.clock()))
+            elif isinstance(observation, Delivered):
+                _deliver(ledger, observation)
+        finally:
+            if also is not None:
+                also(observation)
+
+    return observe
+
+
+def _deliver(ledger: LedgerStore, notice: Delivered) -> None:
+    # The events of conversions have a dot in their ids, those of exposures have none.
+    events = [event for event in notice.uuids if "." in event]
+    if not events:
+        return
+    now = ledger.clock()
+    with ledger.transaction() as entries:
+        for event in events:
+            effect = entries.awaiting(event)
+            if effect is None:
+                entries.note_fate(event, notice.fate, now)
+            else:
+                entries.keep(settled(effect, notice.fate, now, ledger.policy))
+
+
+def as_of(entries: Entries, visitor_id: str, at: float, policy: Policy) -> Mapping[str, str]:
+    """What a visitor had been shown by `at` and within the window: experience ids to variation ids."""
+    found = entries.shown(visitor_id, at - policy.window, at + policy.slack)
+    return {shown.experience_id: shown.variation_id for shown in found}

@@ -1,0 +1,101 @@
+"""Whose order it is: signed tokens, and links from what a store knows to a visitor."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import unicodedata
+from collections.abc import Sequence
+
+from convert_sdk.commerce.bridge.effects import DAY, Match
+from convert_sdk.commerce.bridge.ledger import Entries, Link
+from convert_sdk.commerce.bridge.orders import Clue, Order
+from convert_sdk.errors import OptionError
+
+_SHORTEST = 16
+_SIGNATURE = 16
+
+
+class Identity:
+    """How orders find their visitors.
+
+    `secret` signs the tokens that go into a checkout (several while they rotate: the first signs), `pepper` keys
+    the hashes of e-mail addresses and must stay the same. Both need 16 characters. A link is believed for
+    `ttl` seconds. `trust_client` also believes an unsigned visitor id in an order, which a shopper can edit.
+
+    >>> identity = Identity("a secret of our own", pepper="a pepper of our own")
+    >>> identity.visitor_of(identity.token("v-42"))
+    'v-42'
+    >>> identity.email_key(" Ann@Example.com ") == identity.email_key("ann@example.com")
+    True
+    """
+
+    def __init__(
+        self,
+        secret: str | Sequence[str],
+        *,
+        pepper: str,
+        ttl: float = 90 * DAY,
+        trust_client: bool = False,
+    ) -> None:
+        secrets = [secret] if isinstance(secret, str) else [*secret]
+        for name, value in (("secret", min(secrets, key=len, default="")), ("pepper", pepper)):
+            if len(value) < _SHORTEST:
+                raise OptionError(f"{name}: give at least {_SHORTEST} characters that nobody can guess")
+        self._secrets = [each.encode() for each in secrets]
+        self._pepper = pepper.encode()
+        self._trust_client = trust_client
+        self.ttl = ttl
+
+    def __repr__(self) -> str:
+        return "Identity(…)"
+
+    def token(self, visitor_id: str) -> str:
+        """`v1.<visitor id>.<signature>`: put it into the order's additional field `convert_visitor_id`."""
+        return f"v1.{visitor_id}.{_signature(self._secrets[0], visitor_id)}"
+
+    def visitor_of(self, token: str) -> str | None:
+        """The visitor id in a token; None for one that we did not sign."""
+        version, _, rest = token.strip().partition(".")
+        visitor_id, _, signature = rest.rpartition(".")
+        if version == "v1" and visitor_id:
+            fits = [
+                hmac.compare_digest(_signature(secret, visitor_id).encode(), signature.encode())
+                for secret in self._secrets
+            ]
+            if any(fits):
+                return visitor_id
+        return token.strip() or None if self._trust_client and version != "v1" else None
+
+    def email_key(self, address: str) -> str:
+        """The keyed hash of an e-mail address, whose case and outer spaces make no difference."""
+        normal = unicodedata.normalize("NFKC", address).strip().casefold()
+        return hmac.digest(self._pepper, normal.encode(), hashlib.sha256).hex()
+
+    def match(self, order: Order, entries: Entries, now: float) -> Match | None:
+        """Whose order it is: by its token, else by the surest clue that has a link."""
+        visitor_id = self.visitor_of(order.token) if order.token else None
+        if visitor_id is not None:
+            return Match(visitor_id, "token")
+        for clue in order.clues:
+            links = [link for link in entries.links(clue) if link.expires > now]
+            if links:
+                link = nearest(links, order.created.timestamp())
+                return Match(link.visitor_id, clue.kind, link.tracking)
+        return None
+
+    def links(self, visitor_id: str, clues: Sequence[Clue], at: float, *, tracking: bool) -> list[Link]:
+        """The links that say from `at` on that these clues are this visitor's."""
+        return [Link(clue, visitor_id, at, at + self.ttl, tracking) for clue in clues]
+
+
+def nearest(links: Sequence[Link], at: float) -> Link:
+    """The last link from before the order, else the first one after it; of equals the lowest visitor id."""
+    before = [link for link in links if link.at <= at]
+    if before:
+        return min(before, key=lambda link: (-link.at, link.visitor_id))
+    return min(links, key=lambda link: (link.at, link.visitor_id))
+
+
+def _signature(secret: bytes, visitor_id: str) -> str:
+    return hmac.digest(secret, f"convert visitor v1.{visitor_id}".encode(), hashlib.sha256).hex()[:_SIGNATURE]

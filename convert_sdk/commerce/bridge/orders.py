@@ -1,0 +1,322 @@
+"""What a store tells of an order, a booking or a form, without saying which store it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from convert_sdk.commerce.convictional import BuyerOrder, OrderItem
+    from convert_sdk.commerce.website import Booking, FormSubmission
+    from convert_sdk.commerce.website import Order as WebsiteOrder
+    from convert_sdk.commerce.website.webhooks import SubmittedForm
+
+TOKEN_FIELD = "convert_visitor_id"  # noqa: S105 - the name of a field
+FORM_WINDOW = 600
+
+Kind: TypeAlias = Literal["order", "booking", "form"]
+ClueKind: TypeAlias = Literal["order", "reference", "member", "contact", "email"]
+Email: TypeAlias = Callable[[str], str]
+"""An e-mail address to its keyed hash."""
+
+
+class Clue(NamedTuple):
+    """Something that a link may lead to a visitor."""
+
+    kind: ClueKind
+    value: str
+
+    def __repr__(self) -> str:
+        return f"Clue({self.kind!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order, booking or submitted form at one moment.
+
+    `paid` says whether it counts, `topic` what a goal map is asked with (the event of a booking, the name of
+    a form), `version` when it last changed, where the store says so. An e-mail address is here only as a
+    keyed hash.
+
+    >>> order = Order("website", "shop.example.com", "7", datetime(2026, 5, 1, tzinfo=UTC), amount=Decimal("49.90"))
+    >>> order.transaction_id
+    'website:shop.example.com:7'
+    """
+
+    system: str
+    account: str
+    id: str
+    created: datetime
+    kind: Kind = "order"
+    topic: str = ""
+    paid: bool = False
+    cancelled: bool = False
+    refunded: bool = False
+    amount: Decimal | None = None
+    currency: str | None = None
+    products: int | None = None
+    token: str | None = field(default=None, repr=False)
+    reference: str | None = field(default=None, repr=False)
+    member_id: str | None = field(default=None, repr=False)
+    contact_id: str | None = field(default=None, repr=False)
+    email_key: str | None = field(default=None, repr=False)
+    version: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.created.tzinfo is None:
+            raise ValueError(
+                "created: a naive datetime could mean any time zone: give it one, e.g. tzinfo=UTC"
+            )
+
+    @property
+    def scope(self) -> str:
+        """Whose ids these are: the system and the account in it."""
+        return f"{self.system}:{self.account}"
+
+    @property
+    def transaction_id(self) -> str:
+        """What names it to Convert, the same from its creation on."""
+        return f"{self.scope if self.kind == 'order' else f'{self.kind}:{self.account}'}:{self.id}"
+
+    @property
+    def clues(self) -> tuple[Clue, ...]:
+        """What may lead to its visitor, the surest first."""
+        own = Clue("order", f"{self.scope}:{self.id}")
+        others: tuple[tuple[ClueKind, str | None], ...] = (
+            ("reference", self.reference), ("member", self.member_id), ("contact", self.contact_id),
+        )  # fmt: skip
+        found = [Clue(kind, f"{self.scope}:{value}") for kind, value in others if value is not None]
+        email = [] if self.email_key is None else [Clue("email", self.email_key)]
+        return (*([own] if self.kind == "order" else []), *found, *email)
+
+    def merged(self, other: Order) -> Order:
+        """This one and another moment of it: what was paid or cancelled once stays so, whatever came first."""
+        newer = self if self.version and other.version and other.version < self.version else other
+        older = other if newer is self else self
+        return replace(
+            newer,
+            created=min(self.created, other.created) if self.kind == "order" else self.created,
+            paid=self.paid or other.paid,
+            cancelled=self.cancelled or other.cancelled,
+            refunded=self.refunded or other.refunded,
+            token=newer.token or older.token,
+            reference=newer.reference or older.reference,
+            member_id=newer.member_id or older.member_id,
+            contact_id=newer.contact_id or older.contact_id,
+            email_key=newer.email_key or older.email_key,
+        )
+
+    def anonymous(self) -> Order:
+        """The same without what could lead to a person."""
+        return replace(self, token=None, reference=None, member_id=None, contact_id=None, email_key=None)
+
+
+AmountRule: TypeAlias = "Literal['total', 'sub_total', 'net'] | Callable[[WebsiteOrder], Decimal | None]"
+Trigger: TypeAlias = Literal["paid", "created", "completed"]
+
+
+@dataclass(frozen=True, slots=True)
+class WebsiteRules:
+    """How a website's orders count.
+
+    `amount`: the order's `total`, its `sub_total`, `net` (the total without shipping and taxes), or a function
+    of the order that gives major units or None. `counts_when` it is `paid`, `created` or `completed`. The API
+    names no currency: say which one, and how many `digits` it has.
+    """
+
+    amount: AmountRule = "total"
+    counts_when: Trigger = "paid"
+    currency: str | None = None
+    digits: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerRules:
+    """How a buyer's orders count: at first sight, or `when_posted` by all sellers.
+
+    The API names no total. Without `amount` it is the sum of retail prices of the lines that are not cancelled,
+    and none where there are no prices; what the buyer pays the sellers is never taken for revenue.
+    """
+
+    amount: Callable[[BuyerOrder], Decimal | None] | None = None
+    when_posted: bool = False
+    currency: str | None = None
+    digits: int = 2
+
+
+DEFAULT_WEBSITE = WebsiteRules()
+DEFAULT_BUYER = BuyerRules()
+
+
+def from_website(
+    order: WebsiteOrder, site: str, email: Email, *, rules: WebsiteRules = DEFAULT_WEBSITE
+) -> Order | None:
+    """A website's order; None for one without an id.
+
+    >>> from convert_sdk.commerce.website import Order as WebsiteOrder
+    >>> read = WebsiteOrder.model_validate({"id": 7, "created": 1777000000, "total": 49.9, "paid": True})
+    >>> from_website(read, "shop.example.com", str).amount
+    Decimal('49.90')
+    """
+    if order.id is None:
+        return None
+    status = str(order.status or "")
+    counts = {"paid": bool(order.paid), "created": True, "completed": status == "completed"}
+    return Order(
+        system="website",
+        account=site,
+        id=str(order.id),
+        created=order.created or _now(),
+        paid=counts[rules.counts_when],
+        cancelled=status == "canceled",
+        amount=_rounded(_website_amount(order, rules.amount), rules.digits),
+        currency=rules.currency,
+        products=sum(item.quantity or 0 for item in order.items),
+        token=order.field(TOKEN_FIELD),
+        member_id=_text(order.member_id),
+        contact_id=_text(order.contact_id),
+        email_key=_key(order.customer_email, email),
+    )
+
+
+def _website_amount(order: WebsiteOrder, rule: AmountRule) -> Decimal | None:
+    if callable(rule):
+        return rule(order)
+    if rule == "sub_total":
+        return order.sub_total
+    if rule == "total" or order.total is None:
+        return order.total
+    taxes = sum((tax.total or Decimal() for tax in order.taxes), Decimal())
+    return order.total - (order.shipping_amount or Decimal()) - taxes
+
+
+def from_convictional(
+    order: BuyerOrder, account: str, email: Email, *, rules: BuyerRules = DEFAULT_BUYER
+) -> Order | None:
+    """A buyer's order; None for a test, or one without an id."""
+    if order.id is None or order.is_test:
+        return None
+    lines = [(item.retail_price, item.quantity or 0) for item in _kept(order)]
+    prices = sum(((price or Decimal()) * quantity for price, quantity in lines), Decimal())
+    token = order.attributes.get(TOKEN_FIELD)
+    return Order(
+        system="convictional",
+        account=account,
+        id=str(order.id),
+        created=order.ordered_date or order.created or _now(),
+        paid=order.posted.all or not rules.when_posted,
+        cancelled=bool(order.items) and not lines,
+        refunded=order.refunded.all,
+        amount=_rounded(rules.amount(order) if rules.amount else prices or None, rules.digits),
+        currency=rules.currency,
+        products=sum(quantity for _, quantity in lines),
+        token=token if isinstance(token, str) else None,
+        reference=order.buyer_reference,
+        email_key=_key(order.customer_email, email),
+        version=order.updated,
+    )
+
+
+def _kept(order: BuyerOrder) -> list[OrderItem]:
+    """The lines that are not cancelled; a line is found by its own id, else by its variant in its seller's part."""
+    parts = [(seller, item) for seller in order.seller_orders for item in seller.items if item.cancelled]
+    ids = {value for _, item in parts for value in (item.id, item.seller_order_item_id) if value is not None}
+    variants = {(seller.id, item.variant_id) for seller, item in parts if item.variant_id is not None}
+    return [
+        item
+        for item in order.items
+        if not (
+            {item.id, item.seller_order_item_id} & ids or (item.seller_order_id, item.variant_id) in variants
+        )
+    ]
+
+
+def from_booking(booking: Booking, site: str, email: Email, *, seen: datetime) -> Order | None:
+    """A booking, made when it was `seen` (the API knows only when it starts); None without an id."""
+    if booking.id is None:
+        return None
+    service = booking.service.id if booking.service is not None else None
+    return Order(
+        "website",
+        site,
+        str(booking.id),
+        seen,
+        kind="booking",
+        topic=_text(booking.event_id) or _text(service) or "",
+        paid=True,
+        contact_id=_text(booking.contact_id),
+        email_key=_key(booking.email, email),
+    )
+
+
+def from_form(form: SubmittedForm, site: str, email: Email, *, seen: datetime) -> Order:
+    """A submitted form from its webhook. It has no id: the same values of the same person within ten
+    minutes are one submission.
+    """
+    contact = form.contact
+    who = "" if contact is None else str(contact.id or contact.email or "")
+    values = [(each.field, each.value) for each in form.form_values]
+    window = int(seen.timestamp()) // FORM_WINDOW
+    return Order(
+        "website",
+        site,
+        f"{_digest(who, form.form_name, values)}:{window}",
+        seen,
+        kind="form",
+        topic=form.form_name or "",
+        paid=True,
+        member_id=None if contact is None else _text(contact.member_id),
+        contact_id=None if contact is None else _text(contact.id),
+        email_key=None if contact is None else _key(contact.email, email),
+    )
+
+
+def previous_window(order: Order) -> Order | None:
+    """A form from a webhook as if it had come one window earlier, under whose id it may be known."""
+    digest, colon, window = order.id.rpartition(":")
+    return replace(order, id=f"{digest}:{int(window) - 1}") if order.kind == "form" and colon else None
+
+
+def from_submission(form: FormSubmission, site: str, email: Email) -> Order:
+    """A submitted form from the list, which knows when it came and not who sent it."""
+    values = [(each.name, each.value) for each in form.fields]
+    received = form.received or _now()
+    address = next(
+        (value for name, value in values if value and (name or "").lower() in ("email", "e-mail")), None
+    )
+    return Order(
+        "website",
+        site,
+        _digest(str(int(received.timestamp())), form.name, values),
+        received,
+        kind="form",
+        topic=form.name or "",
+        paid=True,
+        email_key=_key(address, email),
+    )
+
+
+def _digest(first: str, name: str | None, values: Iterable[tuple[str | None, str | None]]) -> str:
+    content = json.dumps([first, name, sorted((key or "", value or "") for key, value in values)])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def _rounded(amount: Decimal | None, digits: int) -> Decimal | None:
+    return None if amount is None else amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+
+
+def _key(address: str | None, email: Email) -> str | None:
+    return email(address) if address and address.strip() else None
+
+
+def _text(value: int | str | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,216 @@
+"""A ledger in one SQLite file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from pydantic import TypeAdapter
+
+from convert_sdk._database import Database
+from convert_sdk.commerce.bridge.effects import Effect, Fate, Policy
+from convert_sdk.commerce.bridge.ledger import Entries, Link, Shown, Version, forgotten
+from convert_sdk.commerce.bridge.orders import Clue
+from convert_sdk.errors import StoreError
+
+_SCHEMA = """
+CREATE TABLE effects (
+    key TEXT PRIMARY KEY, transaction_id TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+    first_seen REAL NOT NULL, due REAL, owner TEXT, event TEXT, visitor TEXT, resent INTEGER NOT NULL,
+    body TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX effects_due ON effects (due) WHERE due IS NOT NULL;
+CREATE INDEX effects_event ON effects (event) WHERE event IS NOT NULL;
+CREATE INDEX effects_owner ON effects (owner) WHERE owner IS NOT NULL;
+CREATE INDEX effects_visitor ON effects (visitor) WHERE visitor IS NOT NULL;
+CREATE INDEX effects_transaction ON effects (transaction_id);
+CREATE INDEX effects_reason ON effects (reason, first_seen);
+CREATE TABLE clues (kind TEXT, value TEXT, key TEXT, PRIMARY KEY (kind, value, key)) WITHOUT ROWID;
+CREATE INDEX clues_key ON clues (key);
+CREATE TABLE links (
+    kind TEXT, value TEXT, visitor TEXT, at REAL, expires REAL NOT NULL, tracking INTEGER NOT NULL,
+    PRIMARY KEY (kind, value, visitor, at)
+) WITHOUT ROWID;
+CREATE INDEX links_visitor ON links (visitor);
+CREATE INDEX links_expiry ON links (expires);
+CREATE TABLE exposures (
+    visitor TEXT, experience TEXT, variation TEXT NOT NULL, at REAL,
+    PRIMARY KEY (visitor, at, experience)
+) WITHOUT ROWID;
+CREATE INDEX exposures_at ON exposures (at);
+CREATE TABLE fates (event TEXT PRIMARY KEY, fate TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE cursors (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE versions (
+    key TEXT PRIMARY KEY, digest TEXT NOT NULL, at INTEGER NOT NULL, sent INTEGER NOT NULL
+) WITHOUT ROWID
+"""
+_WAIT = 10.0
+_EFFECT: TypeAdapter[Effect] = TypeAdapter(Effect)
+
+
+class Ledger:
+    """The file `path` (0600), for all threads and processes of one host.
+
+    With `sync`, what was committed survives a power cut; without, it survives the process.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     ledger = Ledger(Path(folder) / "bridge.db")
+    ...     with ledger.transaction() as entries:
+    ...         entries.move_cursor("orders", "1777000000")
+    ...     with ledger.transaction() as entries:
+    ...         entries.cursor("orders")
+    ...     ledger.close()
+    '1777000000'
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        policy: Policy | None = None,
+        sync: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.policy = policy or Policy()
+        self.clock = clock
+        self._database = Database(Path(path), _SCHEMA, wait=_WAIT, synchronous="FULL" if sync else "NORMAL")
+
+    def __repr__(self) -> str:
+        return f"Ledger({str(self._database.path)!r})"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Entries]:
+        """The books, for nobody else meanwhile; an exception undoes what was written."""
+        try:
+            with self._database.transaction() as connection:
+                yield _Rows(connection)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"the bridge's ledger {self._database.path} cannot be used: {error}") from error
+
+    def close(self) -> None:
+        """Close the file; using the ledger again opens it again."""
+        self._database.close()
+
+
+class _Rows:
+    """The tables within one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._run = connection.execute
+        self._run_many = connection.executemany
+
+    def effect(self, key: str) -> Effect | None:
+        return next(self._effects("key = ?", key), None)
+
+    def keep(self, effect: Effect) -> None:
+        self._run(
+            "REPLACE INTO effects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                effect.key, effect.order.transaction_id, effect.state, effect.reason, effect.first_seen,
+                effect.due, effect.owner, effect.event, effect.visitor_id, effect.resent,
+                _EFFECT.dump_json(effect).decode(),
+            ),
+        )  # fmt: skip
+        self._run("DELETE FROM clues WHERE key = ?", (effect.key,))
+        if effect.state == "waiting" and effect.reason == "unresolved":
+            rows = [(*clue, effect.key) for clue in effect.order.clues]
+            self._run_many("INSERT OR IGNORE INTO clues VALUES (?, ?, ?)", rows)
+
+    def _effects(self, condition: str, *values: object) -> Iterator[Effect]:
+        # due is a column of its own, which wake and renew change alone.
+        for body, due in self._run(f"SELECT body, due FROM effects WHERE {condition}", values).fetchall():  # noqa: S608 - our own words
+            effect = _EFFECT.validate_json(body)
+            yield effect if effect.due == due else replace(effect, due=due)
+
+    def due(self, now: float, limit: int) -> list[Effect]:
+        return [*self._effects("due <= ? ORDER BY due, key LIMIT ?", now, limit)]
+
+    def wake(self, clue: Clue, now: float) -> None:
+        self._run(
+            "UPDATE effects SET due = ? WHERE key IN (SELECT key FROM clues WHERE kind = ? AND value = ?)",
+            (now, *clue),
+        )
+
+    def awaiting(self, event: str) -> Effect | None:
+        return next(self._effects("event = ?", event), None)
+
+    def renew(self, owner: str, until: float) -> None:
+        self._run("UPDATE effects SET due = ? WHERE owner = ? AND state = 'claimed'", (until, owner))
+
+    def tally(self) -> Mapping[tuple[str, str], int]:
+        rows = self._run("SELECT state, reason, COUNT(*) FROM effects GROUP BY state, reason")
+        return {(state, reason): count for state, reason, count in rows}
+
+    def waiting(self, reason: str, limit: int) -> list[Effect]:
+        return [*self._effects("reason = ? ORDER BY first_seen, key LIMIT ?", reason, limit)]
+
+    def resent(self) -> int:
+        return int(self._run("SELECT COALESCE(SUM(resent), 0) FROM effects").fetchone()[0])
+
+    def note_fate(self, event: str, fate: Fate, now: float) -> None:
+        self._run("REPLACE INTO fates VALUES (?, ?, ?)", (event, fate, now))
+
+    def take_fate(self, event: str) -> Fate | None:
+        row = self._run("DELETE FROM fates WHERE event = ? RETURNING fate", (event,)).fetchone()
+        return None if row is None else cast("Fate", row[0])
+
+    def add_link(self, link: Link) -> None:
+        row = (*link.clue, link.visitor_id, link.at, link.expires, link.tracking)
+        self._run("REPLACE INTO links VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def links(self, clue: Clue) -> list[Link]:
+        rows = self._run(
+            "SELECT visitor, at, expires, tracking FROM links WHERE kind = ? AND value = ?", clue
+        )
+        return [Link(clue, visitor, at, expires, bool(tracking)) for visitor, at, expires, tracking in rows]
+
+    def show(self, shown: Shown) -> None:
+        visitor, experience, variation, at = shown
+        self._run("REPLACE INTO exposures VALUES (?, ?, ?, ?)", (visitor, experience, variation, at))
+
+    def shown(self, visitor_id: str, since: float, until: float) -> list[Shown]:
+        rows = self._run(
+            "SELECT visitor, experience, variation, at FROM exposures "
+            "WHERE visitor = ? AND at BETWEEN ? AND ? ORDER BY at, experience",
+            (visitor_id, since, until),
+        )
+        return [Shown(*row) for row in rows]
+
+    def cursor(self, name: str) -> str | None:
+        row = self._run("SELECT body FROM cursors WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def move_cursor(self, name: str, to: str) -> None:
+        self._run("REPLACE INTO cursors VALUES (?, ?)", (name, to))
+
+    def version(self, key: str) -> Version | None:
+        row = self._run("SELECT digest, at, sent FROM versions WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Version(row[0], row[1], bool(row[2]))
+
+    def keep_version(self, key: str, version: Version) -> None:
+        self._run("REPLACE INTO versions VALUES (?, ?, ?, ?)", (key, *version))
+
+    def effects_of(self, transaction_id: str) -> list[Effect]:
+        found = self._effects("transaction_id = ? ORDER BY key", transaction_id)
+        return [each for each in found if each.refund_of is None]
+
+    def forget(self, visitor_id: str) -> None:
+        for effect in [*self._effects("visitor = ?", visitor_id)]:
+            self.keep(forgotten(effect))
+        self._run("DELETE FROM links WHERE visitor = ?", (visitor_id,))
+        self._run("DELETE FROM exposures WHERE visitor = ?", (visitor_id,))
+
+    def unlink(self, clue: Clue) -> None:
+        self._run("DELETE FROM links WHERE kind = ? AND value = ?", clue)
+
+    def purge(self, *, links: float, exposures: float, fates: float) -> None:
+        self._run("DELETE FROM links WHERE expires <= ?", (links,))
+        self._run("DELETE FROM exposures WHERE at < ?", (exposures,))
+        self._run("DELETE FROM fates WHERE at < ?", (fates,))

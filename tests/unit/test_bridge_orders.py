@@ -1,0 +1,258 @@
+"""What a store's record means to the bridge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convert_sdk.commerce.bridge.orders import (
+    BuyerRules,
+    Order,
+    WebsiteRules,
+    from_booking,
+    from_convictional,
+    from_form,
+    from_submission,
+    from_website,
+    previous_window,
+)
+from convert_sdk.commerce.convictional import BuyerOrder
+from convert_sdk.commerce.website import Booking, FormSubmission
+from convert_sdk.commerce.website import Order as WebsiteOrder
+from convert_sdk.commerce.website.webhooks import SubmittedForm
+
+SITE = "shop.example.com"
+AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def hashed(address: str) -> str:
+    return f"hash of {len(address)}"
+
+
+def website(rules: WebsiteRules | None = None, **fields: Any) -> Order:
+    record = {
+        "id": 7, "created": int(AT.timestamp()), "total": 49.9, "subTotal": 40, "shippingAmount": 5, "paid": True,
+        "status": "pending", "taxes": [{"name": "VAT", "total": 4.9}], "memberId": 0, "contactId": 41,
+        "customerEmail": "ann@example.com",
+        "items": [{"id": 1, "quantity": 2, "total": 30}, {"id": 2, "quantity": 1, "total": 10}],
+    } | fields  # fmt: skip
+    order = from_website(WebsiteOrder.model_validate(record), SITE, hashed, rules=rules or WebsiteRules())
+    assert order is not None
+    return order
+
+
+class TestWebsite:
+    def test_total_products_and_names(self) -> None:
+        order = website()
+        assert order.transaction_id == "website:shop.example.com:7"
+        assert (order.amount, order.products, order.paid, order.cancelled) == (
+            Decimal("49.90"),
+            3,
+            True,
+            False,
+        )
+        assert (order.created, order.member_id, order.contact_id) == (AT, None, "41")
+        assert order.email_key == hashed("ann@example.com")
+        assert "ann@example.com" not in str([getattr(order, name) for name in Order.__slots__])
+
+    @pytest.mark.parametrize(
+        ("rule", "amount"),
+        [
+            ("total", "49.90"),
+            ("sub_total", "40.00"),
+            ("net", "40.00"),
+            (lambda order: order.total / 3, "16.63"),
+            (lambda order: None, None),
+        ],
+    )
+    def test_amount_rules(self, rule: Any, amount: str | None) -> None:
+        assert website(WebsiteRules(amount=rule)).amount == (None if amount is None else Decimal(amount))
+
+    def test_digits_of_the_currency(self) -> None:
+        order = website(WebsiteRules(currency="JPY", digits=0), total=1234.5)
+        assert (order.amount, order.currency) == (Decimal(1235), "JPY")
+
+    def test_an_order_without_a_total_has_no_amount(self) -> None:
+        assert website(WebsiteRules(amount="net"), total=None).amount is None
+
+    @pytest.mark.parametrize(
+        ("when", "fields", "counts"),
+        [
+            ("paid", {"paid": False}, False),
+            ("created", {"paid": False}, True),
+            ("completed", {"paid": True}, False),
+            ("completed", {"status": "completed"}, True),
+        ],
+    )
+    def test_when_it_counts(self, when: Any, fields: dict[str, object], counts: bool) -> None:
+        assert website(WebsiteRules(counts_when=when), **fields).paid is counts
+
+    def test_cancelled(self) -> None:
+        assert website(status="canceled").cancelled
+
+    def test_token_in_the_checkout_field(self) -> None:
+        assert (
+            website(additionalFields=[{"field": "convert_visitor_id", "value": "v1.x.y"}]).token == "v1.x.y"
+        )
+
+    def test_without_an_id_there_is_nothing(self) -> None:
+        assert from_website(WebsiteOrder(), SITE, hashed) is None
+
+
+def bought(rules: BuyerRules | None = None, **fields: Any) -> Order | None:
+    record = {
+        "_id": "o-1", "orderedDate": "2026-05-01T12:00:00Z", "updated": "2026-05-02T12:00:00Z",
+        "buyerReference": "ref-1", "customerEmail": "ann@example.com",
+        "items": [
+            {"id": "i-1", "variantId": "v-1", "sellerOrderId": "s-1", "quantity": 2, "retailPrice": 10.5},
+            {"id": "i-2", "variantId": "v-2", "sellerOrderId": "s-1", "quantity": 1, "retailPrice": 5},
+        ],
+        "sellerOrders": [{"id": "s-1", "items": [
+            {"id": "x", "variantId": "v-1", "basePrice": 900}, {"id": "y", "variantId": "v-2", "basePrice": 900},
+        ]}],
+    } | fields  # fmt: skip
+    return from_convictional(BuyerOrder.model_validate(record), "acme", hashed, rules=rules or BuyerRules())
+
+
+def cancelling(*variants: str) -> list[dict[str, object]]:
+    return [{"id": "s-1", "items": [{"variantId": each, "cancelled": True} for each in variants]}]
+
+
+class TestConvictional:
+    def test_retail_prices_and_never_the_cost(self) -> None:
+        order = bought()
+        assert order is not None
+        assert order.transaction_id == "convictional:acme:o-1"
+        assert (order.amount, order.products, order.paid) == (Decimal("26.00"), 3, True)
+        assert (order.reference, order.version) == ("ref-1", datetime(2026, 5, 2, 12, tzinfo=UTC))
+
+    def test_no_prices_no_amount(self) -> None:
+        order = bought(items=[{"id": "i-1", "quantity": 2}])
+        assert order is not None
+        assert (order.amount, order.products) == (None, 2)
+
+    def test_a_cancelled_line_does_not_count(self) -> None:
+        order = bought(sellerOrders=cancelling("v-1"))
+        assert order is not None
+        assert (order.amount, order.products, order.cancelled) == (Decimal("5.00"), 1, False)
+
+    def test_a_line_is_found_by_its_own_id_too(self) -> None:
+        items = [{"id": "i-1", "sellerOrderItemId": "x", "quantity": 2, "retailPrice": 10}]
+        order = bought(items=items, sellerOrders=[{"id": "s-9", "items": [{"id": "x", "cancelled": True}]}])
+        assert order is not None
+        assert (order.products, order.cancelled) == (0, True)
+
+    def test_all_lines_cancelled_is_a_cancelled_order(self) -> None:
+        order = bought(sellerOrders=cancelling("v-1", "v-2"))
+        assert order is not None
+        assert order.cancelled
+
+    def test_refunded_only_where_every_seller_did(self) -> None:
+        some = bought(sellerOrders=[{"id": "a", "refunded": True}, {"id": "b"}])
+        every = bought(sellerOrders=[{"id": "a", "refunded": True}])
+        assert some is not None
+        assert every is not None
+        assert (some.refunded, every.refunded) == (False, True)
+
+    def test_the_buyer_knows_the_price(self) -> None:
+        order = bought(BuyerRules(amount=lambda order: Decimal("99.999")))
+        assert order is not None
+        assert order.amount == Decimal("100.00")
+
+    def test_waits_for_sellers_where_asked(self) -> None:
+        order = bought(BuyerRules(when_posted=True))
+        posted = bought(BuyerRules(when_posted=True), sellerOrders=[{"id": "s-1", "posted": True}])
+        assert order is not None
+        assert posted is not None
+        assert (order.paid, posted.paid) == (False, True)
+
+    def test_tests_are_skipped(self) -> None:
+        assert bought(isTest=True) is None
+
+    @pytest.mark.parametrize(("value", "token"), [("v1.x.y", "v1.x.y"), (7, None)])
+    def test_token_in_the_attributes(self, value: object, token: str | None) -> None:
+        order = bought(attributes={"convert_visitor_id": value})
+        assert order is not None
+        assert order.token == token
+
+
+class TestBookingsAndForms:
+    def test_a_booking(self) -> None:
+        booking = Booking.model_validate({"id": 5, "eventId": 9, "contactId": 4, "start": 1_800_000_000})
+        order = from_booking(booking, SITE, hashed, seen=AT)
+        assert order is not None
+        assert (order.transaction_id, order.topic, order.created) == ("booking:shop.example.com:5", "9", AT)
+        assert [clue.kind for clue in order.clues] == ["contact"]
+
+    def test_a_booked_service(self) -> None:
+        order = from_booking(Booking.model_validate({"id": 5, "service": {"id": 3}}), SITE, hashed, seen=AT)
+        assert order is not None
+        assert order.topic == "3"
+
+    def test_the_same_form_is_one_within_its_window(self) -> None:
+        def form(name: str = "Contact", value: str = "hi", minute: int = 1) -> Order:
+            record = {"formName": name, "contact": {"id": 4}, "formValues": [{"field": "a", "value": value}]}
+            seen = AT.replace(minute=minute)
+            return from_form(SubmittedForm.model_validate(record), SITE, hashed, seen=seen)
+
+        assert form().transaction_id == form(minute=9).transaction_id
+        assert form().transaction_id == previous_window_of(form(minute=11))
+        assert len({form().id, form("Other").id, form(value="ho").id, form(minute=30).id}) == 4
+
+    def test_a_listed_form_knows_its_moment(self) -> None:
+        record = {
+            "name": "Contact",
+            "received": 1_777_000_000,
+            "fields": [{"name": "Email", "value": "a@b.c"}],
+        }
+        order = from_submission(FormSubmission.model_validate(record), SITE, hashed)
+        assert (order.topic, order.email_key) == ("Contact", hashed("a@b.c"))
+        assert previous_window(order) is None
+
+
+def previous_window_of(order: Order) -> str:
+    before = previous_window(order)
+    assert before is not None
+    return before.transaction_id
+
+
+orders = st.builds(
+    Order,
+    st.just("website"),
+    st.just(SITE),
+    st.just("7"),
+    st.just(AT),
+    paid=st.booleans(),
+    cancelled=st.booleans(),
+    refunded=st.booleans(),
+    member_id=st.sampled_from([None, "3"]),
+    version=st.sampled_from([datetime(2026, 5, day, tzinfo=UTC) for day in (1, 2, 3)]),
+)
+
+
+class TestMerging:
+    @given(st.lists(orders, min_size=1, max_size=4), st.randoms())
+    def test_the_order_of_arrival_makes_no_difference_to_what_happened(self, moments: Any, dice: Any) -> None:
+        def fold(many: list[Order]) -> tuple[object, ...]:
+            whole = many[0]
+            for each in many[1:]:
+                whole = whole.merged(each)
+            return whole.paid, whole.cancelled, whole.refunded, whole.version, whole.member_id
+
+        shuffled = dice.sample(moments, len(moments))
+        assert fold(moments) == fold(shuffled)
+
+    def test_the_later_version_says_the_amount(self) -> None:
+        old = Order("w", SITE, "7", AT, amount=Decimal(1), version=AT)
+        new = replace(old, amount=Decimal(2), version=AT.replace(hour=13))
+        assert old.merged(new).amount == new.merged(old).amount == Decimal(2)
+
+    def test_a_naive_time_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="tzinfo=UTC"):
+            Order("w", SITE, "7", datetime(2026, 5, 1))  # noqa: DTZ001 - what is refused
