@@ -1,0 +1,230 @@
+"""Where we differ from the reference on purpose: one function a difference, and nothing else.
+
+A rewrite changes named fields of what the reference answered, by what the difference says. Where a
+difference changes the course of a case, no field can be named; then the case is asked again the
+reference's way, and every field must agree: that shows that nothing but the difference was in play.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from math import isnan
+from typing import Any
+from urllib.parse import quote
+
+from convert_sdk._core.javascript import js_string
+
+Json = Any
+"""Parsed JSON of any shape."""
+Rewrite = Callable[[Json, Json], Json]
+"""Takes the case and what the reference answered; gives what we are to answer."""
+Question = tuple[Json, Json]
+"""A case and its document."""
+
+REFUSED = {"refused": True}
+STORE_WINS = "store_wins"
+"""Added to a case, to read the store as the reference does."""
+_WIRE_IDS = frozenset({"accountId", "projectId", "goalId", "experienceId", "variationId"})
+_STEP_IDS = frozenset({"experience_id", "variation_id", "feature_id"})
+
+
+class OneOf(list[Json]):
+    """In an answer: any of these values agrees."""
+
+
+def rewritten(case: Json, expected: Json) -> tuple[Json, list[str]]:
+    """What we are to answer, and the differences that changed it."""
+    applied = []
+    for name, rewrite in REWRITES.get(case.get("mode"), {}).items():
+        changed = rewrite(case, expected)
+        if repr(changed) != repr(expected):
+            applied.append(name)
+        expected = changed
+    return expected, applied
+
+
+def asked_otherwise(case: Json, document: Json) -> Iterator[tuple[list[str], Question]]:
+    """The reference's ways to take a case: each difference alone, then all that touch it together."""
+    questions = QUESTIONS.get(case.get("mode"), {})
+    touching = [name for name, ask in questions.items() if ask(case, document) != (case, document)]
+    for names in [*([name] for name in touching), touching][: 1 if len(touching) == 1 else None]:
+        question = case, document
+        for name in names:
+            question = questions[name](*question)
+        yield names, question
+
+
+# Rewrites of what the reference answered
+
+
+def ids_are_text(case: Json, expected: Json) -> Json:
+    """D1: ids are text, in answers, in what is remembered, and on the wire."""
+
+    def change(key: str, item: Json) -> Json:
+        if key in _WIRE_IDS or key in _STEP_IDS:
+            return item if item is None else js_string(item)
+        if key in {"bucketing", "bucketingData"} and isinstance(item, dict):
+            return {name: js_string(chosen) for name, chosen in item.items()}
+        return item
+
+    return _mapped(expected, change)
+
+
+def uncastable(case: Json, expected: Json) -> Json:
+    """D7: a cast that fails is no NaN."""
+    return {"uncastable": True} if _is_nan(expected.get("result")) else expected
+
+
+def without_nan(case: Json, expected: Json) -> Json:
+    """D7: a variable that cannot be cast is absent."""
+
+    def change(key: str, item: Json) -> Json:
+        if key != "variables" or not isinstance(item, dict):
+            return item
+        return {name: value for name, value in item.items() if not _is_nan(value)}
+
+    return _mapped(expected, change)
+
+
+def visitor_is_text(case: Json, expected: Json) -> Json:
+    """D10: a visitor id is text, and an empty one is refused."""
+    if case["visitor_id"] == "":
+        return REFUSED
+    return _mapped(expected, lambda key, item: js_string(item) if key == "visitorId" else item)
+
+
+def token_in_header(case: Json, expected: Json) -> Json:
+    """D16: the debug token goes in a header, where no access log keeps it."""
+    token = (case.get("options") or {}).get("debug_token")
+    if not token or "requests" not in expected:
+        return expected
+    parameter = re.compile(r"[?&]debug_token=" + re.escape(quote(token, safe="")))
+    moved = [
+        {
+            **request,
+            "url": parameter.sub("", request["url"]),
+            "headers": {**(request.get("headers") or {}), "convert-debug-token": token},
+        }
+        if request["method"] == "GET"
+        else request
+        for request in expected["requests"]
+    ]
+    return {**expected, "requests": moved}
+
+
+def _is_nan(value: Json) -> bool:
+    return isinstance(value, float) and isnan(value)
+
+
+def _mapped(value: Json, change: Callable[[str, Json], Json]) -> Json:
+    """The same JSON, each member of an object changed by its name."""
+    if isinstance(value, dict):
+        return {key: change(key, _mapped(item, change)) for key, item in value.items()}
+    return [_mapped(item, change) for item in value] if isinstance(value, list) else value
+
+
+# The reference's way to take a case
+
+
+def typed_ids(case: Json, document: Json) -> Question:
+    """D1: in a list, an id names an entity only where both are of one JSON type."""
+    lists = {"audiences": ("audiences", "segments"), "locations": ("locations",)}
+    known = {
+        name: {
+            (type(x["id"]), x["id"]) for source in sources for x in _objects(document, source) if "id" in x
+        }
+        for name, sources in lists.items()
+    }
+    experiences = [
+        {
+            **experience,
+            **{
+                name: [x if (type(x), x) in known[name] else f"{x} of another type" for x in experience[name]]
+                for name in lists
+                if isinstance(experience.get(name), list)
+            },
+        }
+        if isinstance(experience, dict)
+        else experience
+        for experience in document.get("experiences") or ()
+    ]
+    return case, {**document, "experiences": experiences} if experiences else document
+
+
+def _objects(document: Json, name: str) -> list[Json]:
+    return [item for item in document.get(name) or () if isinstance(item, dict)]
+
+
+def no_attribute(case: Json, document: Json) -> Question:
+    """D4: data with the attribute `name: "RuleData"` has no attribute at all."""
+    named = isinstance(case["data"], dict) and case["data"].get("name") == "RuleData"
+    return ({**case, "data": {}} if named else case), document
+
+
+def store_wins(case: Json, document: Json) -> Question:
+    """D12: what the store held at first wins over what the process has just written."""
+    configured = "store" in case or (case.get("options") or {}).get("data_store")
+    return ({**case, STORE_WINS: True} if configured else case), document
+
+
+def in_units(case: Json, document: Json) -> Question:
+    """D14: a regex sees UTF-16 units, half a character each."""
+    if case["match_type"] != "regexMatches":
+        return case, document
+    escaped = re.compile(r"\\u([dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL)
+    pattern = escaped.sub(lambda m: chr(int(m[1], 16)) if m[1] else m[0], js_string(case["test_against"]))
+    changed = {"test_against": _units(pattern), "value": _units(js_string(case["value"]))}
+    return {**case, **changed} if changed["test_against"] != pattern or _halves(changed) else case, document
+
+
+def _units(text: str) -> str:
+    units = text.encode("utf-16-le", "surrogatepass")
+    return "".join(chr(low | high << 8) for low, high in zip(units[::2], units[1::2], strict=True))
+
+
+def _halves(texts: Mapping[str, str]) -> bool:
+    return any("\ud800" <= char <= "\udfff" for text in texts.values() for char in text)
+
+
+# What cannot be asked otherwise
+
+
+def hangs_on(document: Json, *answers: Json) -> str | None:
+    """The difference that a case hangs on, where an answer has gone through a malformed piece.
+
+    D1: the hash can select a variation whose id is a number, and the reference can neither return it
+    nor know it again; we decide it like any other.
+    """
+    numeric = {
+        (js_string(experience.get("id")), js_string(variation["id"]))
+        for experience in _objects(document or {}, "experiences")
+        for variation in _objects(experience, "variations")
+        if isinstance(variation.get("id"), (int, float))
+    }
+    return "D1" if any(not numeric.isdisjoint(_decided(answer, numeric)) for answer in answers) else None
+
+
+def _decided(answer: Json, numeric: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Experiences and variations that an answer speaks of; a feature names only the experience."""
+    yield from ((answer.get("visitor_data") or {}).get("bucketing") or {}).items()
+    for step in answer.get("steps") or ():
+        shown = [step.get("variation"), step.get("feature"), *(step.get("variations") or ())]
+        for item in [*shown, *(step.get("features") or ())]:
+            if isinstance(item, dict) and "experience_id" in item:
+                yield from (
+                    pair
+                    for pair in numeric
+                    if pair[0] == item["experience_id"] and pair[1] == item.get("variation_id", pair[1])
+                )
+
+
+REWRITES: Mapping[str | None, Mapping[str, Rewrite]] = {
+    None: {"D1": ids_are_text, "D7": without_nan, "D10": visitor_is_text, "D16": token_in_header},
+    "cast": {"D7": uncastable},
+}
+QUESTIONS: Mapping[str | None, Mapping[str, Callable[[Json, Json], Question]]] = {
+    None: {"D1": typed_ids, "D12": store_wins},
+    "rule": {"D4": no_attribute},
+    "compare": {"D14": in_units},
+}

@@ -1,0 +1,104 @@
+"""Every answer of the reference, as a test; `python -m tests.vectors` prints the figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+
+from .__main__ import main
+from .differences import OneOf
+from .runner import HERE, Miss, cases, documents, judged, numbers, run, same
+
+FILES = {"cast": 1050, "compare": 3808, "decide": 3423, "extra": 761, "hash": 2218, "rules": 3311}
+CASES = cases(HERE)
+DOCUMENTS = documents(HERE)
+
+
+def test_all_files_are_here() -> None:
+    assert {name: len(listed) for name, listed in CASES.items()} == FILES
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_every_case_agrees_or_is_explained(name: str) -> None:
+    tally = run(CASES[name], DOCUMENTS)
+    assert [str(miss) for miss in tally.misses] == []
+    assert tally.agreed + tally.skipped.total() == tally.total
+    assert set(tally.skipped) <= {"D1"}
+    assert tally.agreed > 0.99 * tally.total
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "field", "wrong"),
+    [
+        ("cast", "cast", "result", "something else"),
+        ("compare", "compare", "result", None),
+        ("rules", "rule", "result", None),
+        ("hash", "hash", "hash", 1),
+        ("hash", "hash", "value", 10_000),
+        ("extra", "bucket", "selected", "nobody"),
+        ("extra", "preview_param", "result", {"experienceId": "1", "variationId": "1"}),
+        ("extra", "numeric", "number", -1),
+        ("decide", None, "steps", []),
+        ("decide", None, "visitor_data", {"goals": {"another": True}}),
+        ("decide", None, "requests", []),
+        ("decide", None, "something_new", 1),
+    ],
+)
+def test_a_wrong_answer_is_noticed(name: str, mode: str | None, field: str, wrong: object) -> None:
+    line = deepcopy(next(x for x in CASES[name] if x["case"].get("mode") == mode and _tells(x, field)))
+    line["expected"][field] = wrong
+    case = numbers(line["case"])
+    verdict = judged(case, DOCUMENTS.get(case.get("config_ref")), numbers(line["expected"]))
+    assert isinstance(verdict, Miss)
+    assert (verdict.case_id, verdict.field) == (case["id"], field)
+
+
+def _tells(line: dict[str, dict[str, object]], field: str) -> bool:
+    """Whether a case has an answer in this field that could be got wrong."""
+    return field == "something_new" or bool(line["expected"].get(field)) or "mode" in line["case"]
+
+
+def test_what_the_reference_was_not_asked_is_not_compared() -> None:
+    line = next(line for line in CASES["decide"] if line["expected"].get("requests"))
+    case = numbers(line["case"])
+    fewer = {"steps": numbers(line["expected"]["steps"])}
+    assert not isinstance(judged(case, DOCUMENTS[case["config_ref"]], fewer), Miss)
+
+
+def test_a_directory_with_some_of_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(HERE / "cast.jsonl.gz", tmp_path)
+    wrong = {"case": {"id": "x-1", "mode": "numeric", "value": "1,000"}, "expected": {"number": 1}}
+    (tmp_path / "own.jsonl").write_text(json.dumps(wrong) + "\n")
+    assert main(tmp_path) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("cast: 1050 cases, 1050 agree, rewritten D7 ")
+    assert printed[1] == "own: 1 cases, 0 agree, rewritten none, skipped none, 1 unexplained"
+    assert printed[2] == "  x-1 number: expected 1, found 1000.0"
+
+
+def test_a_directory_without_vectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(tmp_path) == 1
+    assert "no vectors in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        (1, 1.0, True),
+        (1, True, False),
+        (True, 1, False),
+        ("1", 1, False),
+        (float("nan"), float("nan"), True),
+        ([1, {"a": 2}], [1.0, {"a": 2.0}], True),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        ([], {}, False),
+        ("a", OneOf(["b", "a"]), True),
+        ("c", OneOf(["b", "a"]), False),
+    ],
+)
+def test_sameness(one: object, other: object, equal: bool) -> None:
+    assert same(one, other) is equal
