@@ -10,7 +10,7 @@ import functools
 import types
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Concatenate, Generic, NamedTuple, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
@@ -27,14 +27,16 @@ R = TypeVar("R")
 S_co = TypeVar("S_co", bound="Sender | AsyncSender", covariant=True)
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True)
+class Answer:
     """A complete HTTP answer."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
-    def json(self) -> object:
+    @functools.cached_property
+    def payload(self) -> object:
         """The body's JSON, None for an empty body; ValueError if it is something else."""
         return read_json(self.body) if self.body.strip() else None
 
@@ -81,13 +83,13 @@ def query(**given: str | int | bool | None) -> dict[str, str | int | bool]:
 def one(model: type[T]) -> Callable[[Answer], T]:
     """A parser that reads the whole body as one `model`."""
     adapter = TypeAdapter(model)
-    return lambda answer: adapter.validate_python(answer.json())
+    return lambda answer: adapter.validate_python(answer.payload)
 
 
 def array(model: type[T]) -> Callable[[Answer], tuple[T, ...]]:
     """A parser that reads a plain JSON array of `model`."""
     adapter = TypeAdapter(tuple[model, ...])  # type: ignore[valid-type]  # the type is known at run time only
-    return lambda answer: adapter.validate_python(answer.json())
+    return lambda answer: adapter.validate_python(answer.payload)
 
 
 def nothing(_: Answer) -> None:

@@ -38,6 +38,9 @@ class Retries:
     `attempts` in all, of which `server_errors` may end in a 5xx, as that can mean "unprocessable". Waits
     grow from `backoff` seconds to `ceiling`, each shortened at random by up to half, and never undercut
     `Retry-After`.
+
+    >>> Retries(attempts=1)  # never again
+    Retries(attempts=1, server_errors=2, backoff=0.5, ceiling=8.0)
     """
 
     attempts: int = 4
@@ -77,7 +80,8 @@ class TokenBucket:
 class Http:
     """How a client speaks HTTP.
 
-    `timeout` bounds each step of a request and `deadline` all its attempts and waits, in seconds.
+    `timeout` bounds each step of a request (connecting, writing, each read) and `deadline` all its attempts
+    and waits, in seconds.
     `headers` go with every request, before our own of the same name. `pace` bounds the request rate.
     `transport` is an httpx transport, `sleep` takes seconds (and may be a coroutine function for an async
     client).
@@ -217,7 +221,7 @@ def _judged(call: Call[T], heard: Heard, endpoint: Endpoint) -> ConnectorError |
 def _parsed(call: Call[T], answer: Answer, endpoint: Endpoint) -> T:
     try:
         return call.parse(answer)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         problem = unreadable(str(call), answer, error, (*endpoint.secrets, *call.secrets))
     raise problem  # outside the except block: the cause would carry the record's values
 

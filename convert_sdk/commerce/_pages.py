@@ -19,7 +19,11 @@ _STALE_PAGES = 3
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page: its items and what the envelope around them said (None where it said nothing)."""
+    """One page: its items and what the envelope around them said (None where it said nothing).
+
+    >>> len(Page(("a", "b"), total_count=9, limit=2, skip=0))
+    2
+    """
 
     items: tuple[T, ...]
     total_count: int | None = None

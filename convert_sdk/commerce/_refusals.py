@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pydantic
 
@@ -30,11 +30,13 @@ def never_refused(_: object) -> bool:
     return False
 
 
-def problem_of(call: str, answer: Answer, secrets: tuple[str, ...], refused: object) -> ConnectorError | None:
+def problem_of(
+    call: str, answer: Answer, secrets: tuple[str, ...], refused: Callable[[object], bool]
+) -> ConnectorError | None:
     """The error `answer` is, None for a success; a 2xx is one unless its body is `refused`."""
     status = answer.status
     payload = _payload(answer)
-    if 200 <= status < 300 and not (callable(refused) and refused(payload)):
+    if 200 <= status < 300 and not refused(payload):
         return None
     detail = scrubbed(_message(payload), secrets) or None
     hint = _redirect_hint(answer) if 300 <= status < 400 else ""
@@ -44,7 +46,7 @@ def problem_of(call: str, answer: Answer, secrets: tuple[str, ...], refused: obj
     return kind(message, status=status, request_id=_request_id(answer), detail=detail)
 
 
-def unreadable(call: str, answer: Answer, error: ValueError, secrets: tuple[str, ...]) -> ServerError:
+def unreadable(call: str, answer: Answer, error: Exception, secrets: tuple[str, ...]) -> ServerError:
     """The error for a success whose body is not what it should be; names the place, never the value."""
     kind = answer.headers.get("content-type", "no content type").split(";")[0]
     if isinstance(error, pydantic.ValidationError):
@@ -55,7 +57,7 @@ def unreadable(call: str, answer: Answer, error: ValueError, secrets: tuple[str,
     return ServerError(message, status=answer.status, request_id=_request_id(answer))
 
 
-def place_of(error: ValueError) -> str:
+def place_of(error: Exception) -> str:
     """Where a JSON document is not what it should be, and why; never its values."""
     if not isinstance(error, pydantic.ValidationError):
         return "not JSON"
@@ -82,27 +84,25 @@ def _redirect_hint(answer: Answer) -> str:
 
 def _payload(answer: Answer) -> object:
     try:
-        return answer.json()
+        return answer.payload
     except ValueError:
         text = answer.body[: 4 * _LONGEST_DETAIL].decode(errors="replace").strip()
         return "" if text.startswith("<") else text
 
 
-def _message(payload: object) -> str:
-    """The human-readable part of any of the error shapes in use."""
-    if isinstance(payload, str):
-        return payload
+def _message(payload: object, depth: int = 4) -> str:
+    """The human-readable part of any of the error shapes in use, not looked for too deep."""
+    if isinstance(payload, str) or not depth:
+        return payload if isinstance(payload, str) else ""
     if isinstance(payload, Mapping):
-        found = (
-            _message(payload[key]) for key in ("message", "error", "errors", "general") if payload.get(key)
-        )
-        return next((text for text in found if text), "") or _first_text(payload)
+        named = (_message(payload.get(key), depth - 1) for key in ("message", "error", "errors", "general"))
+        return next(filter(None, named), "") or _by_field(payload, depth)
     if isinstance(payload, Sequence):
-        return "; ".join(text for text in map(_message, payload) if text)
+        return "; ".join(filter(None, (_message(each, depth - 1) for each in payload)))
     return ""
 
 
-def _first_text(payload: Mapping[str, object]) -> str:
+def _by_field(payload: Mapping[str, object], depth: int) -> str:
     """`{"errors": {"email": ["is taken"]}}` names the field that is wrong."""
-    told = ((key, value) for key, value in payload.items() if isinstance(value, list))
-    return "; ".join(f"{key}: {_message(value)}" for key, value in told if _message(value))
+    told = ((key, _message(value, depth - 1)) for key, value in payload.items() if isinstance(value, list))
+    return "; ".join(f"{key}: {text}" for key, text in told if text)

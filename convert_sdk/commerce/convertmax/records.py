@@ -195,7 +195,7 @@ def derived_key(entity: Entity, verb: Literal["upsert", "delete"], body: Mapping
 
 def _is_duplicate(answer: Answer) -> bool:
     """A repeated key answers 200 with `"duplicate": true`; a change that is taken, 202."""
-    payload = answer.json() if answer.status == 200 else None
+    payload = answer.payload if answer.status == 200 else None
     told = payload.get("duplicate") if isinstance(payload, Mapping) else None
     return answer.status == 200 and told is not False
 

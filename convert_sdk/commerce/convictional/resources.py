@@ -121,7 +121,7 @@ def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
     envelope: type[_Envelope[T]] = _Envelope[model]  # type: ignore[valid-type]  # known at run time only
 
     def parse(answer: Answer) -> Page[T]:
-        payload = answer.json()
+        payload = answer.payload
         if payload is None or isinstance(payload, list):
             payload = {"data": payload}
         read = envelope.model_validate(payload)
@@ -132,7 +132,7 @@ def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
 
 def _bare_or_wrapped(model: type[T]) -> Callable[[Answer], T]:
     def parse(answer: Answer) -> T:
-        payload = answer.json()
+        payload = answer.payload
         wrapped = isinstance(payload, Mapping) and isinstance(payload.get("data"), Mapping)
         return model.model_validate(payload["data"] if wrapped else payload)  # type: ignore[index]  # a mapping
 

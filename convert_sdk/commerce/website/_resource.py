@@ -35,7 +35,7 @@ def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
     envelope: type[_Envelope[T]] = _Envelope[model]  # type: ignore[valid-type]  # known at run time only
 
     def parse(answer: Answer) -> Page[T]:
-        payload = answer.json()
+        payload = answer.payload
         if isinstance(payload, list):
             items = envelope.model_validate({"items": payload}).items
             return Page(items, total_count=len(items))

@@ -277,7 +277,7 @@ def _read(body: bytes, headers: _Headers) -> AnyEvent:
                 return FormSubmitted(*told, SubmittedForm.model_validate(payload))
             case _:
                 return UnknownEvent(*told, payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         problem = ValidationError(f"webhook {topic!r}: {place_of(error)}")
     raise problem  # outside the except block: the cause would carry the record's values
 

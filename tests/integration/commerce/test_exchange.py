@@ -181,6 +181,7 @@ class TestRefusals:
             ({"errors": {"general": ["c", "d"]}}, "c; d"),
             ({"errors": {"email": ["is taken"]}}, "email: is taken"),
             (b"plain", "plain"),
+            (b"[" * 900 + b'"deep"' + b"]" * 900, None),
             (b"<html>nothing to read</html>", None),
             ({}, None),
         ],
@@ -207,7 +208,8 @@ class TestRefusals:
             ({"created": "yesterday"}, "200, but $.created: "),
             (["a"], "200, but $: "),
             (b"", "200, but $: "),
-            (b"[" * 5000 + b"]" * 5000, "not the JSON expected"),
+            (b"[" * 90_000 + b"]" * 90_000, "not the JSON expected"),
+            (b'{"customerName": ' + b"[" * 700 + b"]" * 700 + b"}", "200"),
             (b'{"total": NaN}', "not the JSON expected"),
         ],
     )
