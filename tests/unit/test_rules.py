@@ -12,6 +12,8 @@ from convert_sdk._core.rules import (
     Exclusion,
     as_data,
     compile_rules,
+    conjunction,
+    excludes,
     first_exclusion,
     matches,
     matches_rule_set,
@@ -155,6 +157,24 @@ def test_the_first_exclusion_in_the_tree_is_found() -> None:
     assert first_exclusion(rule_set([[second]])) == Exclusion("other", False)
     assert first_exclusion(rule_set([[YES]])) is None
     assert first_exclusion(None) is None
+
+
+@pytest.mark.parametrize("malformed", [{}, {"matching": None, "value": "x"}])
+def test_excludes_sees_what_first_exclusion_finds(malformed: dict[str, object]) -> None:
+    asking = rule_set([[YES]], [[NO, {**malformed, "rule_type": EXCLUSION}]])
+    assert excludes(compile_rules(asking, "$", ignore)) is True
+    assert first_exclusion(asking) is not None
+    assert excludes(compile_rules(rule_set([[YES]]), "$", ignore)) is False
+
+
+def test_a_conjunction_is_all_of_single_conditions() -> None:
+    both = compile_rules(rule_set([[YES], [leaf("b", value="2")]]), "$", ignore)
+    parts = conjunction(both)
+    assert parts is not None
+    assert [key for key, _ in parts] == ["a", "b"]
+    assert [test(value) for (_, test), value in zip(parts, ["1", "3"], strict=True)] == [True, False]
+    for other in (rule_set([[YES, NO]]), rule_set([[YES]], [[NO]]), None):
+        assert conjunction(compile_rules(other, "$", ignore)) is None
 
 
 json_values = st.recursive(
