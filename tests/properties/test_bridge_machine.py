@@ -279,7 +279,9 @@ class BridgeMachine(RuleBasedStateMachine):
         assert sent.revenue == truth.now.amount
         assert sent.attributed == truth.exposed
         assert any(each.paid for each in truth.history)
-        lost_sight = self.policy.on_ambiguous == "drop" and effect.state == "dropped"
+        lost_sight = (effect.state, effect.reason) == ("dropped", "ambiguous")
+        assert not lost_sight or sent.transaction_id in self.doubtful
+        assert not lost_sight or truth.told_cancelled or self.policy.on_ambiguous == "drop"
         assert lost_sight or effect.state == ("reversed" if truth.told_cancelled else "sent")
         if effect.state == "reversed":
             assert self.reversals.count(effect.transaction_id) == 1

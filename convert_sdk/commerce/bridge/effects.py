@@ -135,7 +135,8 @@ def examined(effect: Effect, match: Match | None, now: float, policy: Policy) ->
     """Where an unsent effect stands; one that stays `seen` may be claimed."""
     order = effect.order
     if (order.cancelled or order.refunded) and not effect.refund_of:
-        return _over(effect, "cancelled", now)
+        # After a resend nobody knows whether an earlier delivery arrived: say so rather than "cancelled".
+        return _over(effect, "ambiguous" if effect.resent else "cancelled", now)
     if not order.paid:
         return _moved(effect, "waiting", "unpaid", now, None)
     release = order.created.timestamp() + policy.hold_for
