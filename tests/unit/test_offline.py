@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from convert_sdk import Client, FlushReport, MemoryStore, Reason, StoreError, VisitorState
+from convert_sdk.stores import Changes, Winners
+from tests.documents import HIGH, LOW, Sink, conversion, entity, experience, exposure, offline, project
+
+BUY = entity("91", "buy")
+
+
+class TestDelivery:
+    def test_nothing_is_sent_before_a_flush(self) -> None:
+        sink = Sink()
+        client = offline(experience(), sink=sink)
+        client.visitor(LOW).decide("checkout")
+        assert not sink
+        assert client.flush() == FlushReport(sent=1)
+        assert len(sink) == 1
+
+    def test_a_flush_reports_what_it_did(self) -> None:
+        client = offline(experience(), sink=Sink())
+        assert [client.flush(), client.close()] == [FlushReport(), FlushReport()]
+
+    def test_closing_flushes(self) -> None:
+        sink = Sink()
+        with offline(experience(), sink=sink) as client:
+            client.visitor(LOW).decide("checkout")
+        assert sink.events == [exposure("100", "1")]
+
+    def test_a_body_is_the_tracking_endpoints(self) -> None:
+        bodies: list[bytes] = []
+        with Client.offline(project(experience()), bodies.append, source="shop") as client:
+            client.visitor(LOW).decide("checkout")
+        assert json.loads(bodies[0]) == {
+            "enrichData": True,
+            "accountId": "1",
+            "projectId": "2",
+            "visitors": [{"visitorId": LOW, "events": [exposure("100", "1")]}],
+            "source": "shop",
+        }
+
+    def test_a_thousand_events_are_not_kept_waiting(self) -> None:
+        sink = Sink()
+        client = offline(experience(), sink=sink)
+        for number in range(1000):
+            client.visitor(number).decide("checkout")
+        assert len(sink.events) == 1000
+
+    def test_an_error_of_the_sink_is_the_callers_and_loses_nothing(self) -> None:
+        sink, broken = Sink(), [True]
+
+        def take(body: bytes) -> None:
+            if broken:
+                raise OSError("disk full")
+            sink(body)
+
+        client = Client.offline(project(experience()), take)
+        client.visitor(LOW).decide("checkout")
+        with pytest.raises(OSError, match="disk full"):
+            client.flush()
+        assert client.status().events.queued == 1
+        broken.clear()
+        assert client.flush().sent == 1
+        assert sink.events == [exposure("100", "1")]
+
+    def test_without_a_sink_nothing_waits(self) -> None:
+        client = offline(experience())
+        client.visitor(LOW).decide("checkout")
+        assert client.status().events.offered == 0
+
+    def test_without_tracking_nothing_waits(self) -> None:
+        sink = Sink()
+        with Client.offline(project(experience(), goals=[BUY]), sink, tracking=False) as client:
+            client.visitor(LOW).decide("checkout")
+            assert not client.visitor(LOW).track("buy")
+        assert not sink
+
+
+class TestStatus:
+    def test_names_the_document(self) -> None:
+        client = offline(experience(audiences=["59"]))
+        assert client.project is not None
+        status = client.status()
+        assert (status.revision, status.problems) == (client.project.revision, 1)
+
+    def test_counts_visitors_and_events(self) -> None:
+        client = offline(experience(), sink=Sink())
+        client.visitor(LOW).decide("checkout")
+        client.visitor(HIGH).decide("checkout")
+        status = client.status()
+        assert (status.visitors, status.events.queued, status.worker_alive) == (2, 2, False)
+
+
+class TestStore:
+    def test_what_it_knows_counts(self) -> None:
+        store = MemoryStore()
+        store.save(Changes(f"1-2-{LOW}", bucketing={"100": "2"}))
+        assert offline(experience(), store=store).visitor(LOW).decide("checkout").variation_id == "2"
+
+    def test_what_happens_is_saved(self) -> None:
+        store, sink = MemoryStore(), Sink()
+        with offline(experience(), goals=[BUY], store=store, sink=sink) as client:
+            visitor = client.visitor(LOW, {"country": "DE"})
+            visitor.decide("checkout")
+            result = visitor.track("buy")
+        state = store.load(f"1-2-{LOW}")
+        assert state == VisitorState({"100": "1"}, {"buy": result.uuid or ""}, {"country": "DE"})
+
+    def test_a_conversion_that_another_process_claimed_is_not_sent(self) -> None:
+        store, sink = MemoryStore(shared=True), Sink()
+        client = offline(goals=[BUY], store=store, sink=sink)
+        client.visitor(LOW).track("buy")
+        store.save(Changes(f"1-2-{LOW}", goals={"buy": "theirs"}))
+        client.close()
+        assert not sink
+        assert client.status().events.deduplicated == 1
+
+    def test_a_conversion_that_won_its_claim_is_sent(self) -> None:
+        sink = Sink()
+        with offline(goals=[BUY], store=MemoryStore(shared=True), sink=sink) as client:
+            client.visitor(LOW).track("buy")
+        assert sink.events == [conversion("91")]
+
+    def test_who_shares_it_enriches_nothing(self) -> None:
+        sink = Sink()
+        with offline(experience(), store=MemoryStore(shared=True), sink=sink) as client:
+            client.visitor(LOW).decide("checkout")
+        assert [body["enrichData"] for body in sink] == [False]
+
+    def test_one_that_is_down_stops_nothing_and_loses_nothing(self) -> None:
+        store = Failing()
+        client = offline(experience(), store=store)
+        assert client.visitor(LOW).decide("checkout").reason is Reason.BUCKETED
+        client.flush()
+        store.down = False
+        client.flush()
+        state = store.load(f"1-2-{LOW}")
+        assert state is not None
+        assert state.bucketing == {"100": "1"}
+
+
+class Failing(MemoryStore):
+    """A store that can be down."""
+
+    down = True
+
+    def load(self, key: str) -> VisitorState | None:
+        if self.down:
+            raise StoreError("the store is down")
+        return super().load(key)
+
+    def save(self, changes: Changes) -> Winners:
+        if self.down:
+            raise StoreError("the store is down")
+        return super().save(changes)
+
+
+class TestOptions:
+    def test_visitors_can_be_hashed_another_way(self) -> None:
+        client = Client.offline(project(experience()), max_traffic=5000)
+        assert client.visitor(LOW).peek("checkout").bucket_value == 754
+
+    def test_an_environment(self) -> None:
+        client = Client.offline(project(experience(environment="qa")), environment="qa")
+        assert client.visitor(LOW).peek("checkout")
+
+    def test_variables_of_the_process_are_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CONVERT_ENVIRONMENT", "qa")
+        client = Client.offline(project(experience(environment="qa")))
+        assert client.visitor(LOW).peek("checkout").reason is Reason.ENVIRONMENT
+
+    def test_the_repr_shows_no_secret(self) -> None:
+        assert repr(Client.offline(project(), environment="qa")) == "Client(Options(environment='qa'))"

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from math import inf, nan
+from typing import Any
+
+import pytest
+
+from convert_sdk import Client, MemoryStore, OptionError, Options
+from convert_sdk.options import OptionArguments, build
+
+
+def refusal(given: dict[str, object], variables: dict[str, str] | None = None) -> str:
+    with pytest.raises(OptionError) as caught:
+        build(given, variables or {})
+    return str(caught.value)
+
+
+class TestSources:
+    def test_nothing_given_is_the_defaults(self) -> None:
+        assert build({}, {}) == Options()
+
+    def test_an_argument_wins_over_its_variable(self) -> None:
+        variables = {"CONVERT_SDK_KEY": "from/variable", "CONVERT_ENVIRONMENT": "qa"}
+        options = build({"sdk_key": "from/argument"}, variables)
+        assert (options.sdk_key, options.environment) == ("from/argument", "qa")
+
+    def test_none_leaves_it_to_the_variable(self) -> None:
+        assert build({"sdk_key": None}, {"CONVERT_SDK_KEY": "1/2"}).sdk_key == "1/2"
+
+    def test_an_empty_variable_is_not_set(self) -> None:
+        assert build({}, {"CONVERT_SDK_KEY": ""}).sdk_key is None
+
+    @pytest.mark.parametrize(
+        ("text", "on"), [("0", False), ("false", False), (" OFF ", False), ("yes", True)]
+    )
+    def test_tracking_is_a_switch(self, text: str, on: bool) -> None:
+        assert build({}, {"CONVERT_TRACKING": text}).tracking is on
+
+    def test_a_switch_that_is_none_names_the_variable(self) -> None:
+        message = refusal({}, {"CONVERT_TRACKING": "perhaps"})
+        assert message.startswith("CONVERT_TRACKING must be one of 1, true, yes, on")
+
+    @pytest.mark.parametrize("name", ["CONFIG_ENDPOINT", "TRACK_ENDPOINT"])
+    def test_endpoints_have_variables(self, name: str) -> None:
+        options = build({}, {f"CONVERT_{name}": "https://convert.example/"})
+        assert getattr(options, name.lower()) == "https://convert.example/"
+
+    def test_the_process_is_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CONVERT_SDK_KEY", "1/2")
+        assert build({}).sdk_key == "1/2"
+
+
+class TestRefusals:
+    def test_an_unknown_name_is_told_its_neighbour(self) -> None:
+        assert refusal({"enviroment": "qa"}) == "enviroment is no option; did you mean environment?"
+        assert refusal({"xyzzy": 1}) == "xyzzy is no option"
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("sdk_key", " "),
+            ("sdk_key", 5),
+            ("environment", ""),
+            ("config_endpoint", "cdn.example"),
+            ("config_endpoint", "https:///config"),
+            ("cache", "high"),
+            ("cache", []),
+            ("refresh_interval", 0),
+            ("refresh_interval", nan),
+            ("refresh_interval", inf),
+            ("refresh_interval", "300"),
+            ("start_wait", -1),
+            ("request_timeout", True),
+            ("tracking", None),
+            ("tracking", 1),
+            ("enrich_data", "yes"),
+            ("source", ""),
+            ("store", object()),
+            ("max_visitors", 0),
+            ("batch_size", 1.5),
+            ("max_queue", True),
+            ("delivery", "exactly_once"),
+            ("spool", ""),
+            ("durability", "both"),
+            ("cache_dir", 5),
+            ("allow_http", None),
+            ("proxy", "proxy.example:3128"),
+            ("transport", object()),
+            ("observe", "print"),
+            ("hash_seed", 1.5),
+            ("max_traffic", 0),
+            ("exclude_experience_id", None),
+        ],
+    )
+    def test_a_bad_value_names_its_option(self, name: str, value: object) -> None:
+        assert refusal({name: value}).startswith(f"{name} must be ")
+
+    @pytest.mark.parametrize("name", ["sdk_secret", "debug_token", "proxy"])
+    def test_a_secret_is_not_repeated(self, name: str) -> None:
+        assert "hunter2" not in refusal({name: ["hunter2"]})
+
+    def test_sync_needs_a_spool(self) -> None:
+        assert refusal({"durability": "sync"}) == 'durability="sync" needs a spool: give a folder as spool='
+
+    @pytest.mark.parametrize("name", ["config_endpoint", "track_endpoint"])
+    def test_plain_http_is_for_this_machine(self, name: str) -> None:
+        assert name in refusal({name: "http://cdn.example/"})
+        assert build({name: "http://cdn.example/", "allow_http": True}, {})
+
+    @pytest.mark.parametrize(
+        "host", ["localhost", "localhost:80", "127.0.0.1:8088", "[::1]", "[::1]:8088", "me:pw@localhost:80"]
+    )
+    def test_this_machine_has_several_names(self, host: str) -> None:
+        assert build({"config_endpoint": f"http://{host}/"}, {})
+
+    @pytest.mark.parametrize(
+        "host", ["localhost.example", "localhost@cdn.example", "[::2]", "127.0.0.1.example:80"]
+    )
+    def test_lookalikes_are_other_machines(self, host: str) -> None:
+        assert "config_endpoint" in refusal({"config_endpoint": f"http://{host}/"})
+
+    def test_a_client_says_so_at_once(self) -> None:
+        wrong: Any = {"batch_size": 0}
+        with pytest.raises(ValueError, match="batch_size must be a whole number above 0, not 0"):
+            Client("1/2", **wrong)
+
+    def test_a_client_needs_a_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("CONVERT_SDK_KEY", raising=False)
+        with pytest.raises(OptionError, match="an SDK key is needed"):
+            Client()
+
+
+class TestDerived:
+    def test_bucketing_is_the_references(self) -> None:
+        assert Options().bucketing == (9999, 10_000, False)
+
+    @pytest.mark.parametrize(("seed", "used"), [(0, 9999), (1, 1), (-1, 2**32 - 1), (2**32 + 5, 5)])
+    def test_a_seed_is_32_bits_wide(self, seed: int, used: int) -> None:
+        assert Options(hash_seed=seed).bucketing.seed == used
+
+    @pytest.mark.parametrize(
+        ("options", "enriches"),
+        [
+            (Options(), True),
+            (Options(store=MemoryStore()), True),
+            (Options(store=MemoryStore(shared=True)), False),
+            (Options(store=MemoryStore(shared=True), enrich_data=True), True),
+            (Options(enrich_data=False), False),
+        ],
+    )
+    def test_who_shares_a_store_enriches_nothing(self, options: Options, enriches: bool) -> None:
+        assert options.enriches is enriches
+
+
+def test_the_repr_shows_what_was_changed_and_no_secret() -> None:
+    options = Options(
+        sdk_key="1/hunter2",
+        sdk_secret="hunter2",
+        debug_token="hunter2",
+        proxy="http://a:hunter2@b",
+        batch_size=5,
+    )
+    assert repr(options) == "Options(batch_size=5)"
+
+
+def test_the_keywords_of_a_client_are_the_options() -> None:
+    wanted = set(Options._fields) - {"sdk_key"}
+    assert set(OptionArguments.__annotations__) == wanted

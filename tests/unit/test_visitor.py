@@ -1,0 +1,440 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from convert_sdk import ANYWHERE, ConversionReason, Reason
+from tests.documents import (
+    HIGH,
+    LOW,
+    Json,
+    Sink,
+    change,
+    conversion,
+    entity,
+    every,
+    experience,
+    exposure,
+    feature,
+    leaf,
+    offline,
+    remembering,
+    variation,
+)
+
+BUY = entity("91", "buy")
+PAY = entity("92", "pay", every(leaf("total", 10, "less", negated=True)))
+OTHER = experience("200", "other", variations=[variation("3", 100)])
+
+
+class TestTheId:
+    def test_an_int_is_its_text(self) -> None:
+        sink = Sink()
+        with offline(experience(), sink=sink) as client:
+            client.visitor(42).decide("checkout")
+        assert [entry["visitorId"] for entry in sink.visitors] == ["42"]
+        assert client.visitor(42).decide("checkout") == client.visitor("42").decide("checkout")
+
+    def test_an_empty_one_names_nobody(self) -> None:
+        with pytest.raises(ValueError, match="must not be empty"):
+            offline().visitor("")
+
+    @pytest.mark.parametrize("wrong", [None, True, 1.5, b"v", ["v"]])
+    def test_another_type_names_nobody(self, wrong: Any) -> None:
+        with pytest.raises(TypeError, match="a visitor id must be a str or an int"):
+            offline().visitor(wrong)
+
+    def test_is_not_shown(self) -> None:
+        assert "v-1" not in repr(offline().visitor(LOW))
+
+
+class TestFacts:
+    @pytest.mark.parametrize("wrong", [["plan"], "plan", 5])
+    def test_attributes_must_be_a_mapping(self, wrong: Any) -> None:
+        client = offline()
+        with pytest.raises(TypeError, match="attributes must be a mapping"):
+            client.visitor(LOW, wrong)
+        with pytest.raises(TypeError, match="attributes must be a mapping"):
+            client.visitor(LOW).given(attributes=wrong)
+
+    @pytest.mark.parametrize("wrong", ["/cart", 5])
+    def test_a_location_must_be_a_mapping(self, wrong: Any) -> None:
+        client = offline()
+        with pytest.raises(TypeError, match="location must be a mapping"):
+            client.visitor(LOW, location=wrong)
+        with pytest.raises(TypeError, match="location must be a mapping"):
+            client.visitor(LOW).given(location=wrong)
+
+    def test_segments_must_be_a_mapping(self) -> None:
+        wrong: Any = ["vip"]
+        with pytest.raises(TypeError, match="segments must be a mapping"):
+            offline().visitor(LOW).set_segments(wrong)
+
+
+class TestDecide:
+    def test_records_the_exposure_of_a_new_decision(self) -> None:
+        sink = Sink()
+        with offline(experience(), sink=sink) as client:
+            assert client.visitor(LOW).decide("checkout").reason is Reason.BUCKETED
+        assert sink.events == [exposure("100", "1")]
+
+    def test_a_second_time_is_sticky_and_silent(self) -> None:
+        sink = Sink()
+        with offline(experience(), sink=sink) as client:
+            client.visitor(LOW).decide("checkout")
+            again = client.visitor(LOW).decide("checkout")
+        assert (again.reason, again.variation_id) == (Reason.STICKY, "1")
+        assert len(sink.events) == 1
+
+    def test_two_visitors_of_an_id_share_what_is_remembered(self) -> None:
+        client = offline(experience())
+        one, two = client.visitor(LOW), client.visitor(LOW)
+        one.force("checkout", "2")
+        assert two.decide("checkout").variation_id == "2"
+
+    def test_a_miss_is_silent(self) -> None:
+        sink = Sink()
+        with offline(experience(variations=[]), sink=sink) as client:
+            assert not client.visitor(LOW).decide("checkout")
+        assert not sink
+
+
+class TestDecideAll:
+    def test_in_the_order_of_the_document(self) -> None:
+        decisions = offline(OTHER, experience()).visitor(LOW).decide_all()
+        assert [each.key for each in decisions] == ["other", "checkout"]
+
+    def test_only_those_asked_for(self) -> None:
+        decisions = offline(OTHER, experience()).visitor(LOW).decide_all(["checkout", "nothing"])
+        assert [each.key for each in decisions] == ["checkout"]
+
+    def test_a_previewed_experience_comes_last(self) -> None:
+        visitor = offline(experience(), OTHER).visitor(LOW)
+        visitor.preview("100", "2")
+        assert [(each.key, each.reason) for each in visitor.decide_all()] == [
+            ("other", Reason.BUCKETED),
+            ("checkout", Reason.PREVIEW),
+        ]
+        assert [each.key for each in visitor.decide_all(["other"])] == ["other"]
+
+
+class TestForce:
+    def test_is_kept_and_reported(self) -> None:
+        sink = Sink()
+        with offline(experience(), sink=sink) as client:
+            assert client.visitor(LOW).force("checkout", 2).reason is Reason.FORCED
+            assert client.visitor(LOW).decide("checkout").variation_id == "2"
+        assert sink.events == [exposure("100", "2")]
+
+    def test_another_variation_is_reported_again(self) -> None:
+        sink = Sink()
+        with offline(experience(), sink=sink) as client:
+            client.visitor(LOW).force("checkout", "2")
+            client.visitor(LOW).force("checkout", "1")
+        assert sink.events == [exposure("100", "2"), exposure("100", "1")]
+
+    def test_the_same_one_is_not(self) -> None:
+        sink = Sink()
+        with offline(experience(), sink=sink) as client:
+            client.visitor(LOW).force("checkout", "2")
+            client.visitor(LOW).force("checkout", "2")
+        assert len(sink.events) == 1
+
+
+class TestGiven:
+    def test_attributes_are_put_over_the_present_ones(self) -> None:
+        client = offline(experience(audiences=["51"]), audiences=[entity("51", "pro", every(leaf("plan")))])
+        visitor = client.visitor(LOW, {"plan": "free"})
+        assert visitor.given(attributes={"plan": "pro"}).peek("checkout").reason is Reason.BUCKETED
+        assert visitor.peek("checkout").reason is Reason.AUDIENCE
+
+    def test_they_merge_with_those_of_an_earlier_given(self) -> None:
+        rules = every(leaf("plan"), leaf("age", 30))
+        client = offline(experience(audiences=["51"]), audiences=[entity("51", "pro", rules)])
+        visitor = client.visitor(LOW).given(attributes={"plan": "pro"}).given(attributes={"age": 30})
+        assert visitor.peek("checkout").reason is Reason.BUCKETED
+
+    def test_they_are_not_remembered(self) -> None:
+        client = offline(experience())
+        client.visitor(LOW).given(attributes={"country": "DE"}).decide("checkout")
+        assert client.visitor(LOW).segments == {}
+
+    def test_without_facts_is_the_same(self) -> None:
+        visitor = offline(experience(environment="qa")).visitor(LOW, location=None)
+        assert visitor.given().peek("checkout") == visitor.peek("checkout")
+
+    def test_a_location(self) -> None:
+        visitor = offline(experience()).visitor(LOW, location=None)
+        assert visitor.given(location=ANYWHERE).peek("checkout").reason is Reason.BUCKETED
+        assert (
+            visitor.given(location=ANYWHERE).given(location=None).peek("checkout").reason is Reason.LOCATION
+        )
+
+    def test_an_environment(self) -> None:
+        visitor = offline(experience(environment="qa")).visitor(LOW)
+        assert visitor.given(environment="qa").peek("checkout").reason is Reason.BUCKETED
+
+    def test_without_tracking_nothing_is_sent_and_all_is_remembered(self) -> None:
+        sink = Sink()
+        with offline(experience(), goals=[BUY], sink=sink) as client:
+            quiet = client.visitor(LOW).given(tracking=False)
+            quiet.decide("checkout")
+            assert quiet.track("buy").reason is ConversionReason.TRACKING_OFF
+            assert client.visitor(LOW).decide("checkout").reason is Reason.STICKY
+            assert client.visitor(LOW).track("buy").reason is ConversionReason.DUPLICATE
+        assert not sink
+
+    def test_tracking_can_be_turned_on_again(self) -> None:
+        sink = Sink()
+        with offline(experience(), sink=sink) as client:
+            client.visitor(LOW).given(tracking=False).given(tracking=True).decide("checkout")
+        assert len(sink.events) == 1
+
+    def test_a_preview_goes_along(self) -> None:
+        visitor = offline(experience()).visitor(LOW)
+        visitor.preview("100", "2")
+        assert visitor.given().peek("checkout").reason is Reason.PREVIEW
+
+
+class TestTrack:
+    def track(self, *, goals: list[Json] | None = None, **wish: Any) -> list[Json]:
+        """The events of one conversion."""
+        sink = Sink()
+        with offline(goals=goals or [BUY], sink=sink) as client:
+            client.visitor(LOW).track("buy", **wish)
+        return sink.events
+
+    def test_a_conversion(self) -> None:
+        assert self.track() == [conversion("91")]
+
+    def test_with_all_its_data(self) -> None:
+        data = [
+            {"key": "amount", "value": 49.9},
+            {"key": "productsCount", "value": 2},
+            {"key": "transactionId", "value": "T-1"},
+            {"key": "customDimension1", "value": "gold"},
+        ]
+        assert self.track(
+            revenue=Decimal("49.90"), products=2, transaction_id="T-1", dimensions={1: "gold"}
+        ) == [conversion("91"), conversion("91", goalData=data)]
+
+    def test_a_goal_by_its_id(self) -> None:
+        sink = Sink()
+        with offline(goals=[BUY], sink=sink) as client:
+            assert client.visitor(LOW).track(91)
+            assert client.visitor(LOW).track("91").reason is ConversionReason.UNKNOWN_GOAL
+        assert sink.events == [conversion("91")]
+
+    def test_decisions_go_with_it(self) -> None:
+        sink = Sink()
+        with offline(experience(), goals=[BUY], sink=sink) as client:
+            visitor = client.visitor(LOW)
+            visitor.decide("checkout")
+            visitor.track("buy")
+        assert sink.events[1] == conversion("91", bucketingData={"100": "1"})
+
+    def test_decisions_made_elsewhere_go_in_their_place(self) -> None:
+        assert self.track(attributed_to={"100": "2"}) == [conversion("91", bucketingData={"100": "2"})]
+
+    @pytest.mark.parametrize("wrong", [{"revenue": "1"}, {"attributed_to": "100"}, {"dimensions": {1: 1}}])
+    def test_what_cannot_be_counted_raises(self, wrong: dict[str, Any]) -> None:
+        with pytest.raises(TypeError):
+            self.track(**wrong)
+
+    def test_a_second_conversion_is_a_duplicate(self) -> None:
+        visitor = offline(goals=[BUY], sink=Sink()).visitor(LOW)
+        assert [visitor.track("buy").reason for _ in range(2)] == [
+            ConversionReason.ACCEPTED,
+            ConversionReason.DUPLICATE,
+        ]
+
+    def test_again_counts_again(self) -> None:
+        sink = Sink()
+        with offline(goals=[BUY], sink=sink) as client:
+            visitor = client.visitor(LOW)
+            visitor.track("buy", revenue=1)
+            assert visitor.track("buy", revenue=2, again=True)
+        assert [len(sink.events), sink.events[-1]] == [
+            3,
+            conversion("91", goalData=[{"key": "amount", "value": 2}]),
+        ]
+
+    def test_again_without_data_has_nothing_to_send(self) -> None:
+        visitor = offline(goals=[BUY], sink=Sink()).visitor(LOW)
+        visitor.track("buy")
+        assert visitor.track("buy", again=True).reason is ConversionReason.NOTHING_TO_SEND
+
+    @pytest.mark.parametrize(
+        ("goal", "rule_data", "reason"),
+        [
+            ("pay", {"total": 20}, ConversionReason.ACCEPTED),
+            ("pay", {"total": 5}, ConversionReason.RULES),
+            ("pay", None, ConversionReason.ACCEPTED),
+            ("buy", {}, ConversionReason.NO_RULES),
+        ],
+    )
+    def test_rule_data_is_held_against_the_goal(
+        self, goal: str, rule_data: Json | None, reason: ConversionReason
+    ) -> None:
+        visitor = offline(goals=[BUY, PAY], sink=Sink()).visitor(LOW)
+        assert visitor.track(goal, rule_data=rule_data).reason is reason
+
+    def test_of_two_threads_one_counts(self) -> None:
+        client = offline(goals=[BUY], sink=Sink())
+        with ThreadPoolExecutor(8) as pool:
+            results = list(pool.map(lambda _: client.visitor(LOW).track("buy"), range(64)))
+        assert sum(map(bool, results)) == 1
+
+    def test_each_conversion_has_its_own_id(self) -> None:
+        client = offline(goals=[BUY], sink=Sink())
+        assert len({client.visitor(each).track("buy").uuid for each in range(100)}) == 100
+
+
+class TestSegments:
+    def test_the_seven_are_remembered_and_reported(self) -> None:
+        sink = Sink()
+        with offline(experience(), goals=[BUY], sink=sink) as client:
+            client.visitor(LOW, {"country": "DE", "plan": "pro"}).decide("checkout")
+        assert [entry["segments"] for entry in sink.visitors] == [{"country": "DE"}]
+
+    def test_others_are_reported_where_they_are_set_by_name(self) -> None:
+        sink = Sink()
+        with offline(experience(), goals=[BUY], sink=sink) as client:
+            visitor = client.visitor(LOW, {"country": "DE"})
+            visitor.set_segments({"team": "a"})
+            visitor.decide("checkout")
+        assert [entry["segments"] for entry in sink.visitors] == [{"country": "DE", "team": "a"}]
+
+    def test_a_conversion_takes_only_the_seven_along(self) -> None:
+        sink = Sink()
+        with offline(goals=[BUY], sink=sink) as client:
+            visitor = client.visitor(LOW)
+            visitor.set_segments({"country": "DE", "team": "a"})
+            visitor.track("buy")
+        assert [entry["segments"] for entry in sink.visitors] == [{"country": "DE"}]
+
+    def test_a_visitor_without_any_reports_none(self) -> None:
+        sink = Sink()
+        with offline(experience(), sink=sink) as client:
+            client.visitor(LOW).decide("checkout")
+        assert ["segments" in entry for entry in sink.visitors] == [False]
+
+    def test_are_those_at_the_first_event(self) -> None:
+        sink = Sink()
+        with offline(experience(), goals=[BUY], sink=sink) as client:
+            visitor = client.visitor(LOW, {"country": "DE"})
+            visitor.decide("checkout")
+            visitor.set_segments({"country": "FR"})
+            visitor.track("buy")
+        assert [entry["segments"] for entry in sink.visitors] == [{"country": "DE"}]
+
+    def test_attributes_of_a_later_visit_win(self) -> None:
+        client = offline(experience())
+        client.visitor(LOW, {"country": "DE"}).decide("checkout")
+        assert client.visitor(LOW, {"country": "FR"}).segments == {"country": "FR"}
+
+    def test_setting_none_changes_nothing(self) -> None:
+        visitor = offline().visitor(LOW)
+        visitor.set_segments({})
+        assert visitor.segments == {}
+
+
+class TestMatchSegments:
+    SEGMENTS = (
+        entity("71", "young", every(leaf("age", 30, "less"))),
+        entity("72", "pro", every(leaf("plan"))),
+        entity("73", "void"),
+    )
+
+    def matched(self, keys: list[str], attributes: Json, rule_data: Json | None = None) -> list[str]:
+        visitor = offline(segments=self.SEGMENTS).visitor(LOW, attributes)
+        return [segment.id for segment in visitor.match_segments(keys, rule_data)]
+
+    def test_those_whose_rules_hold_are_added(self) -> None:
+        assert self.matched(["young", "pro"], {"plan": "pro", "age": 40}) == ["72"]
+
+    def test_after_the_first_all_others_are_added_unasked(self) -> None:
+        assert self.matched(["void", "pro", "young"], {"age": 20}) == ["71", "72", "73"]
+
+    def test_only_those_asked_for(self) -> None:
+        assert self.matched(["pro"], {"age": 20}) == []
+
+    def test_rule_data_count(self) -> None:
+        assert self.matched(["young"], {"age": 40}, {"age": 20}) == ["71"]
+
+    def test_they_are_remembered_once(self) -> None:
+        visitor = offline(segments=self.SEGMENTS).visitor(LOW, {"age": 20, "customSegments": ["9"]})
+        assert visitor.match_segments(["young"])
+        assert visitor.match_segments(["young"]) == []
+        assert visitor.segments["customSegments"] == ["9", "71"]
+
+
+class TestPreview:
+    def test_shows_the_variation_whatever_the_gates_say(self) -> None:
+        visitor = offline(experience(), archived_experiences=["100"]).visitor(LOW)
+        assert visitor.preview("100", 2)
+        for decision in (
+            visitor.peek("checkout"),
+            visitor.decide("checkout"),
+            visitor.force("checkout", "1"),
+        ):
+            assert (decision.reason, decision.variation_id) == (Reason.PREVIEW, "2")
+
+    def test_stores_and_sends_nothing(self) -> None:
+        sink, store = Sink(), remembering("somebody else")
+        client = offline(
+            experience(), OTHER, goals=[BUY], segments=[entity("71", "vip")], sink=sink, store=store
+        )
+        visitor = client.visitor(LOW)
+        visitor.preview("100", "2")
+        visitor.decide_all()
+        visitor.features()
+        visitor.set_segments({"country": "DE"})
+        assert visitor.track("buy").reason is ConversionReason.PREVIEW
+        client.close()
+        assert not sink
+        assert store.load(f"1-2-{LOW}") is None
+
+    def test_segments_are_asked_and_not_remembered(self) -> None:
+        segments = [entity("71", "young", every(leaf("age", 30, "less")))]
+        visitor = offline(experience(), segments=segments).visitor(LOW, {"age": 20})
+        visitor.preview("100", "2")
+        assert [segment.id for segment in visitor.match_segments(["young"])] == ["71"]
+        assert visitor.segments == {}
+
+    def test_other_experiences_decide_as_ever(self) -> None:
+        visitor = offline(experience(), OTHER).visitor(LOW)
+        visitor.preview("100", "2")
+        assert visitor.decide("other").reason is Reason.BUCKETED
+
+    def test_features_are_not_forced(self) -> None:
+        arms = [variation("1"), variation("2", changes=[change("81")])]
+        visitor = offline(experience(variations=arms), features=[feature("81", "pricing")]).visitor(LOW)
+        visitor.preview("100", "2")
+        assert not visitor.feature("pricing")
+
+    def test_an_unknown_one_ends_the_earlier(self) -> None:
+        visitor = offline(experience()).visitor(LOW)
+        visitor.preview("100", "2")
+        assert not visitor.preview("100", "9")
+        assert visitor.peek("checkout").reason is Reason.BUCKETED
+        assert not visitor.preview("900", "2")
+
+    def test_is_for_this_object_alone(self) -> None:
+        client = offline(experience())
+        client.visitor(LOW).preview("100", "2")
+        assert client.visitor(LOW).peek("checkout").reason is Reason.BUCKETED
+
+
+def test_the_project_is_that_of_the_moment() -> None:
+    client = offline(experience())
+    assert client.visitor(HIGH).project is client.project
+
+
+def test_no_decision_carries_over_to_another_visitor() -> None:
+    client = offline(experience())
+    client.visitor(LOW).force("checkout", "2")
+    assert client.visitor("v-10").peek("checkout").reason is Reason.BUCKETED
