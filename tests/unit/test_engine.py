@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+
+import pytest
+
+from convert_sdk import ConversionReason, Project, Reason, Visitor
+from convert_sdk._core.events import Address
+from convert_sdk._core.state import NOTHING
+from convert_sdk._delivery.engine import Engine, event_ids, verdicts
+from convert_sdk._delivery.memory import Memory
+from convert_sdk._delivery.outbox import Outbox
+from convert_sdk._delivery.terms import Target, Terms
+from convert_sdk.observation import Converted, Exposed
+from convert_sdk.stores import Winners
+from tests.documents import LOW, entity, experience, project
+
+SHOP = project(experience(), goals=[entity("91", "buy")])
+
+
+def engine(*, max_queue: int = 100, watched: bool = False) -> Engine:
+    """An engine that no document has reached, with an outbox that nobody empties."""
+    outbox = Outbox(Terms(max_queue=max_queue), dice=lambda: 0.0, lock=Lock())
+    outbox.address(Target("", {}, Address("1", "2")))
+    return Engine(Memory(100, stored=False), outbox, watched=watched)
+
+
+def visitor(of: Engine, visitor_id: str = LOW) -> Visitor:
+    return Visitor(of, visitor_id, NOTHING, NOTHING)
+
+
+def offered(of: Engine) -> int:
+    assert of.outbox is not None
+    return of.outbox.counts().offered
+
+
+class TestBeforeTheFirstDocument:
+    def test_nothing_is_decided(self) -> None:
+        early = visitor(engine())
+        assert early.decide("checkout").reason is Reason.NOT_READY
+        assert [each.reason for each in early.decide_all(["b", "a"])] == [Reason.NOT_READY] * 2
+        assert [each.key for each in early.decide_all(["b", "a"])] == ["b", "a"]
+        assert (early.decide_all(), early.features(), early.match_segments(["vip"])) == ([], [], [])
+        assert not early.feature("pricing")
+        assert not early.preview("100", "1")
+        assert early.project is None
+
+    def test_that_is_explained_too(self) -> None:
+        explanation = visitor(engine()).explain("checkout")
+        assert str(explanation) == "checkout for visitor 'v-1': not ready\n  NO  not ready"
+
+    def test_a_conversion_is_kept_and_counted_later(self) -> None:
+        waiting = engine()
+        assert visitor(waiting).track("buy").reason is ConversionReason.KEPT
+        assert offered(waiting) == 0
+        waiting.install(SHOP)
+        assert offered(waiting) == 1
+        assert visitor(waiting).track("buy").reason is ConversionReason.DUPLICATE
+
+    def test_a_kept_one_obeys_its_visitors_tracking_switch(self) -> None:
+        waiting = engine()
+        visitor(waiting).given(tracking=False).track("buy")
+        waiting.install(SHOP)
+        assert offered(waiting) == 0
+
+    def test_a_kept_one_of_an_unknown_goal_goes_with_the_document(self) -> None:
+        waiting = engine()
+        visitor(waiting).track("nothing")
+        visitor(waiting).track("buy")
+        waiting.install(SHOP)
+        assert offered(waiting) == 1
+
+    def test_no_more_than_a_thousand_are_kept(self) -> None:
+        waiting = engine()
+        results = [visitor(waiting, str(number)).track("buy").reason for number in range(1001)]
+        assert results == [ConversionReason.KEPT] * 1000 + [ConversionReason.QUEUE_FULL]
+
+    def test_one_that_races_with_the_document_is_counted(self) -> None:
+        waiting = engine()
+        late = visitor(waiting)
+        waiting.lock = Meanwhile(lambda: waiting.install(SHOP))  # type: ignore[assignment]  # a lock that is slow to get
+        assert late.track("buy").reason is ConversionReason.ACCEPTED
+        assert (offered(waiting), waiting.kept) == (1, [])
+
+    def test_a_visitor_stays_without_a_project(self) -> None:
+        waiting = engine()
+        early = visitor(waiting)
+        waiting.install(SHOP)
+        assert early.decide("checkout").reason is Reason.NOT_READY
+        assert visitor(waiting).decide("checkout").reason is Reason.BUCKETED
+
+
+class Meanwhile:
+    """A lock during the first wait for which something happens."""
+
+    def __init__(self, happens: Callable[[], None]) -> None:
+        self._lock = Lock()
+        self._happens: Callable[[], None] | None = happens
+
+    def __enter__(self) -> None:
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            happens()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+class TestRefresh:
+    def test_a_visitor_is_pinned_to_its_project(self) -> None:
+        running = engine()
+        running.install(SHOP)
+        early = visitor(running)
+        running.install(project(archived_experiences=["100"]))
+        assert early.decide("checkout").reason is Reason.BUCKETED
+        assert visitor(running).decide("checkout").reason is Reason.UNKNOWN
+
+    def test_the_default_environment_is_that_of_the_document(self) -> None:
+        running = engine()
+        qa = Project.parse(
+            b'{"account_id": 1, "project": {"id": 2, "environments": {"qa": {"is_default": true}}}}'
+        )
+        running.install(qa)
+        assert running.environment == "qa"
+        running.install(SHOP)
+        assert running.environment is None
+
+    def test_one_that_was_configured_stays(self) -> None:
+        configured = Engine(Memory(9, stored=False), None, environment="live")
+        configured.install(SHOP)
+        assert configured.environment == "live"
+
+
+class TestAFullQueue:
+    def test_refuses_the_conversion_and_sets_no_marker(self) -> None:
+        full = engine(max_queue=1)
+        full.install(SHOP)
+        visitor(full, "first").track("buy")
+        assert visitor(full).track("buy").reason is ConversionReason.QUEUE_FULL
+        assert visitor(full).track("buy").reason is ConversionReason.QUEUE_FULL
+
+    def test_does_not_touch_the_decision(self) -> None:
+        full = engine(max_queue=1)
+        full.install(SHOP)
+        visitor(full, "first").track("buy")
+        assert visitor(full).decide("checkout").reason is Reason.BUCKETED
+        assert visitor(full).decide("checkout").reason is Reason.STICKY
+
+
+class TestObservations:
+    def test_tell_of_exposures_and_conversions(self) -> None:
+        watched = engine(watched=True)
+        watched.install(SHOP)
+        someone = visitor(watched)
+        someone.decide("checkout")
+        result = someone.track("buy")
+        someone.track("buy")
+        assert watched.seen is not None
+        exposures = [each for each in watched.seen if isinstance(each, Exposed)]
+        conversions = [each for each in watched.seen if isinstance(each, Converted)]
+        assert [(each.experience_id, each.variation_id) for each in exposures] == [("100", "1")]
+        assert conversions == [
+            Converted(result.uuid, LOW, "buy", ConversionReason.ACCEPTED),
+            Converted(None, LOW, "buy", ConversionReason.DUPLICATE),
+        ]
+
+    def test_a_forked_process_tells_nothing_of_its_parents(self) -> None:
+        watched = engine(watched=True)
+        watched.install(SHOP)
+        visitor(watched).decide("checkout")
+        watched.start_anew()
+        assert not watched.seen
+
+    def test_nobody_listens_by_default(self) -> None:
+        assert engine().seen is None
+
+
+def test_a_forked_process_has_ids_of_its_own() -> None:
+    forked = engine()
+    forked.install(SHOP)
+    before = visitor(forked, "a").track("buy").uuid
+    forked.start_anew()
+    assert visitor(forked, "b").track("buy").uuid != before
+
+
+def test_claims_are_won_or_lost_by_conversion() -> None:
+    won, lost = verdicts({"buy": "u-1", "see": "u-2"}, Winners({}, {"buy": "u-1", "see": "theirs"}))
+    assert (won, lost) == (set(event_ids("u-1")), set(event_ids("u-2")))
+
+
+@pytest.mark.parametrize(("known", "key"), [(True, "1-2-v"), (False, "v")])
+def test_a_visitors_key_in_a_store(known: bool, key: str) -> None:
+    keyed = engine()
+    if known:
+        keyed.install(SHOP)
+    assert keyed.store_key("v") == key

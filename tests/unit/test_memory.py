@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import pytest
+
+from convert_sdk import Client, ConversionReason, MemoryStore, Reason, StoreError, VisitorState
+from convert_sdk._core.facts import Facts
+from convert_sdk._delivery.memory import Memory, changes
+from convert_sdk.stores import Changes, Winners
+from tests.documents import LOW, Sink, entity, experience, offline, project, remembering
+
+BUY = entity("91", "buy")
+
+
+def remembered(memory: Memory, visitor_id: str) -> VisitorState:
+    """The visitor's state, made now if need be."""
+    return memory.writable(Facts(visitor_id))
+
+
+class TestTheBound:
+    def test_the_oldest_is_forgotten(self) -> None:
+        memory = Memory(2, stored=False)
+        for visitor_id in "abc":
+            remembered(memory, visitor_id)
+        assert list(memory.states) == ["b", "c"]
+
+    def test_writing_again_makes_nobody_younger(self) -> None:
+        memory = Memory(2, stored=False)
+        for visitor_id in "abac":
+            remembered(memory, visitor_id)
+        assert list(memory.states) == ["b", "c"]
+
+    def test_who_has_unsaved_changes_is_kept(self) -> None:
+        memory = Memory(2, stored=True)
+        remembered(memory, "a")
+        memory.changed("a").bucketing["100"] = "1"
+        for visitor_id in "bcd":
+            remembered(memory, visitor_id)
+        assert "a" in memory.states
+
+    def test_up_to_twice_the_bound(self) -> None:
+        memory = Memory(2, stored=True)
+        for number in range(10):
+            remembered(memory, str(number))
+            memory.changed(str(number)).bucketing["100"] = "1"
+        assert len(memory.states) <= 5
+        assert memory.lost == 10 - len(memory.states)
+
+    def test_a_bound_of_one_keeps_the_newest(self) -> None:
+        memory = Memory(1, stored=False)
+        remembered(memory, "a")
+        remembered(memory, "b")
+        assert list(memory.states) == ["b"]
+
+    def test_loaded_visitors_count(self) -> None:
+        memory = Memory(2, stored=True)
+        for visitor_id in "abc":
+            memory.put(visitor_id, VisitorState())
+        assert list(memory.states) == ["b", "c"]
+
+    def test_visitors_of_one_id_share_a_state_even_after_it_was_forgotten(self) -> None:
+        client = Client.offline(project(goals=[BUY]), Sink(), max_visitors=1)
+        first = client.visitor("a")
+        first.set_segments({"team": "x"})
+        client.visitor("b").set_segments({"team": "x"})
+        assert client.visitor("a").track("buy")
+        assert first.track("buy").reason is ConversionReason.DUPLICATE
+
+
+class TestLoading:
+    def test_a_stranger_is_taken_as_the_store_knows_them(self) -> None:
+        memory, loaded = Memory(2, stored=True), VisitorState({"100": "1"})
+        memory.put("a", loaded)
+        assert memory.states["a"] is loaded
+
+    def test_what_the_store_knows_joins_what_is_known(self) -> None:
+        memory = Memory(2, stored=True)
+        own = remembered(memory, "a")
+        own.bucketing["200"] = "5"
+        memory.put("a", VisitorState({"100": "1"}, {"buy": "u"}, {"country": "DE"}, ("cart",)))
+        assert own == VisitorState({"100": "1", "200": "5"}, {"buy": "u"}, {"country": "DE"}, ("cart",))
+
+    def test_what_is_unsaved_wins(self) -> None:
+        memory = Memory(2, stored=True)
+        own, unsaved = remembered(memory, "a"), memory.changed("a")
+        own.bucketing["100"] = unsaved.bucketing["100"] = "2"
+        own.segments = unsaved.segments = {"country": "FR"}
+        own.locations = unsaved.locations = ("shop",)
+        memory.put("a", VisitorState({"100": "1"}, segments={"country": "DE"}, locations=("cart",)))
+        assert own == VisitorState({"100": "2"}, segments={"country": "FR"}, locations=("shop",))
+
+
+class TestSaving:
+    def test_the_worker_is_told_of_the_first_change(self) -> None:
+        stirred: list[bool] = []
+        memory = Memory(9, stored=True, stir=lambda: stirred.append(True))
+        memory.changed("a")
+        memory.changed("a")
+        memory.changed("b")
+        assert len(stirred) == 1
+
+    def test_the_oldest_changes_are_taken_first(self) -> None:
+        memory = Memory(9, stored=True)
+        for visitor_id in "cab":
+            memory.changed(visitor_id)
+        assert [list(memory.take_unsaved(2)), list(memory.take_unsaved(2))] == [["c", "a"], ["b"]]
+
+    def test_without_a_store_there_is_nothing_to_save(self) -> None:
+        assert Memory(9, stored=False).take_unsaved(1) == {}
+
+    def test_changes_are_named_by_the_stores_key(self) -> None:
+        memory = Memory(9, stored=True)
+        memory.changed("a").goals["buy"] = "u"
+        (unsaved,) = memory.take_unsaved(9).values()
+        assert changes("1-2-a", unsaved) == Changes("1-2-a", goals={"buy": "u"})
+
+    def test_what_was_given_back_is_older_than_what_came_since(self) -> None:
+        memory = Memory(9, stored=True)
+        older = memory.changed("a")
+        older.bucketing |= {"100": "1", "200": "5"}
+        older.segments, older.locations = {"country": "DE", "team": "a"}, ("cart",)
+        memory.take_unsaved(9)
+        newer = memory.changed("a")
+        newer.bucketing["100"] = "2"
+        newer.segments = {"country": "FR"}
+        memory.give_back("a", older)
+        (unsaved,) = memory.take_unsaved(9).values()
+        assert unsaved.bucketing == {"100": "2", "200": "5"}
+        assert (unsaved.segments, unsaved.locations) == ({"country": "FR", "team": "a"}, ("cart",))
+
+    def test_a_forked_process_leaves_it_to_its_parent(self) -> None:
+        memory = Memory(9, stored=True)
+        memory.changed("a")
+        memory.start_anew()
+        assert memory.take_unsaved(9) == {}
+
+
+class TestWinners:
+    def test_what_the_store_holds_counts(self) -> None:
+        memory = Memory(9, stored=True)
+        remembered(memory, "a").bucketing["100"] = "1"
+        memory.adopt("a", Winners({"100": "2"}, {"buy": "theirs"}))
+        assert memory.states["a"] == VisitorState({"100": "2"}, {"buy": "theirs"})
+
+    def test_what_was_decided_since_stands(self) -> None:
+        memory = Memory(9, stored=True)
+        remembered(memory, "a").bucketing["100"] = "3"
+        memory.changed("a").bucketing["100"] = "3"
+        memory.adopt("a", Winners({"100": "2"}, {}))
+        assert memory.states["a"].bucketing == {"100": "3"}
+
+    def test_who_was_forgotten_is_left_alone(self) -> None:
+        memory = Memory(9, stored=True)
+        memory.adopt("a", Winners({"100": "2"}, {}))
+        assert "a" not in memory.states
+
+
+class TestThroughAClient:
+    def test_a_forced_decision_overrules_what_the_store_holds(self) -> None:
+        store = remembering(LOW, bucketing={"100": "1"})
+        with offline(experience(), store=store) as client:
+            client.visitor(LOW).force("checkout", "2")
+        state = store.load(f"1-2-{LOW}")
+        assert state is not None
+        assert state.bucketing == {"100": "2"}
+
+    def test_a_decision_for_a_variation_that_is_gone_is_overruled(self) -> None:
+        store = remembering(LOW, bucketing={"100": "gone"})
+        with offline(experience(), store=store) as client:
+            client.visitor(LOW).decide("checkout")
+        state = store.load(f"1-2-{LOW}")
+        assert state is not None
+        assert state.bucketing == {"100": "1"}
+
+    def test_another_processes_decision_is_adopted(self) -> None:
+        store = MemoryStore(shared=True)
+        client = offline(experience(), store=store)
+        visitor = client.visitor(LOW)
+        visitor.decide("checkout")
+        store.save(Changes(f"1-2-{LOW}", bucketing={"100": "2"}))
+        client.flush()
+        assert (visitor.decide("checkout").variation_id, visitor.peek("checkout").reason) == (
+            "2",
+            Reason.STICKY,
+        )
+
+    def test_a_store_that_fails_to_load_makes_strangers(self) -> None:
+        class Down(MemoryStore):
+            def load(self, key: str) -> VisitorState | None:
+                raise StoreError("down")
+
+        client = Client.offline(project(experience()), store=Down())
+        assert client.visitor(LOW).decide("checkout").reason is Reason.BUCKETED
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_reported_attributes_are_remembered_with_the_first_write(stored: bool) -> None:
+    memory = Memory(9, stored=stored)
+    state = memory.writable(Facts("a", {"country": "DE", "plan": "pro"}))
+    assert state.segments == {"country": "DE"}
