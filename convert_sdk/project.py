@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from hashlib import sha256
 from os import PathLike
 from typing import TYPE_CHECKING, cast
 
 from ._core.bucketing import DEFAULT, Bucketing
-from ._core.model import Audience, CompiledProject, Experience, Feature, Goal, Index, Location, Segment
+from ._core.model import (
+    NOBODY,
+    Audience,
+    CompiledProject,
+    Experience,
+    Feature,
+    Goal,
+    Index,
+    Location,
+    Segment,
+)
 from ._core.problem import Problem
 
 if TYPE_CHECKING:
@@ -16,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Project(CompiledProject):
-    """A document, compiled once: experiences, features and goals linked, rules ready to be asked.
+    """A document, compiled once, each part when it is first wanted or when `warm()` is called.
 
     >>> project = Project.parse(b'{"account_id": "1", "project": {"id": "2"}}')
     >>> project.account_id, project.id, project.problems
@@ -40,7 +50,7 @@ class Project(CompiledProject):
         default_environment: str | None = None,
         is_debug: bool = False,
         bucketing: Bucketing = DEFAULT,
-        problems: tuple[Problem, ...] = (),
+        carriers: Mapping[str, Iterable[str]] = NOBODY,
         source: bytes = b"",
     ) -> None:
         super().__init__(
@@ -56,7 +66,7 @@ class Project(CompiledProject):
             default_environment=default_environment,
             is_debug=is_debug,
             bucketing=bucketing,
-            problems=problems,
+            carriers=carriers,
         )
         self._source = source
 
@@ -108,30 +118,39 @@ class Project(CompiledProject):
         return read_document(self.document)
 
     @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong in the document, each with its JSON path. The first look checks every entity."""
+        from ._config.compile import find_problems
+
+        return find_problems(self._source)
+
+    @cached_property
     def revision(self) -> str:
         """Twelve hexadecimal digits that name this very document."""
+        from hashlib import sha256
+
         return sha256(self._source).hexdigest()[:12]
 
     def experience(self, key: str) -> Experience | None:
         """The experience of this key; None where there is none. The same for the five below."""
-        return self.experiences.by_key.get(key)
+        return self.experiences.get(key)
 
     def audience(self, key: str) -> Audience | None:
         """The audience of this key; `project.audience("adults").matches({"age": 30})` tries its rules."""
-        return self.audiences.by_key.get(key)
+        return self.audiences.get(key)
 
     def location(self, key: str) -> Location | None:
         """The location of this key."""
-        return self.locations.by_key.get(key)
+        return self.locations.get(key)
 
     def segment(self, key: str) -> Segment | None:
         """The segment of this key."""
-        return self.segments.by_key.get(key)
+        return self.segments.get(key)
 
     def feature(self, key: str) -> Feature | None:
         """The feature of this key."""
-        return self.features.by_key.get(key)
+        return self.features.get(key)
 
     def goal(self, key: str) -> Goal | None:
         """The goal of this key."""
-        return self.goals.by_key.get(key)
+        return self.goals.get(key)

@@ -143,7 +143,7 @@ class Visitor(Facts):
         previewed = self._preview
         decisions = [
             self._decide(experience.key)
-            for experience in self._project.experiences.listed
+            for experience in self._project.experiences
             if (wanted is None or experience.key in wanted)
             and (previewed is None or experience.key != previewed.key)
         ]
@@ -226,16 +226,14 @@ class Visitor(Facts):
         """Every feature: the enabled ones, then the disabled ones. Decides every experience."""
         if self._project is None:
             return []
-        return resolve_all(
-            self._project, [self._decide(each.key) for each in self._project.experiences.listed]
-        )
+        return resolve_all(self._project, [self._decide(each.key) for each in self._project.experiences])
 
     def _feature(self, key: str, ask: Callable[[str], Decision]) -> ResolvedFeature:
         project = self._project
-        feature = project.features.by_key.get(key) if project is not None else None
+        feature = project.features.get(key) if project is not None else None
         if project is None or feature is None:
             return ResolvedFeature.disabled(key, None)
-        return resolve(project, key, [ask(each.key) for each in project.carriers.get(feature.id, ())])
+        return resolve(project, key, [ask(each.key) for each in project.carriers(feature.id)])
 
     # Conversions and segments
 
@@ -283,7 +281,7 @@ class Visitor(Facts):
         known = custom if isinstance(custom, (list, tuple)) else ()
         data = deep_merge(self.data(), rule_data or NOTHING)
         held, added = False, []
-        for segment in self._project.segments.listed:
+        for segment in self._project.segments:
             if segment.key in wanted and (held or segment.matches(data)):
                 held = True
                 if segment.id not in known:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isnan
 from types import MappingProxyType
 
@@ -11,9 +11,9 @@ from convert_sdk._core.casting import UNCASTABLE, cast
 from convert_sdk._core.events import exposure_wire
 from convert_sdk._core.javascript import js_number, truthy
 from convert_sdk._core.model import Change, Feature, Index, Variation
-from convert_sdk._core.problem import Report
+from convert_sdk._core.problem import Report, ignore
 
-from .loose import Json, as_id, as_text, kind, objects
+from .loose import Json, as_id, as_object, as_text, kind, objects
 
 FEATURE_CHANGE = "fullStackFeature"
 _ANCHORED_SINCE = 11
@@ -46,6 +46,14 @@ def variations(raw: Json, path: str, features: Index[Feature], report: Report) -
     return found
 
 
+def changed_features(raw: Json) -> Iterator[str]:
+    """The ids that the changes of an experience name, checked no further."""
+    for _, variation in objects(raw.get("variations"), "", ignore):
+        for _, change in objects(variation.get("changes"), "", ignore):
+            if change.get("type") == FEATURE_CHANGE:
+                yield as_id(as_object(change.get("data"), "", ignore).get("feature_id"))
+
+
 def is_anchored(raw: Json) -> bool:
     """Whether the experience keeps anchored ranges."""
     return js_number(raw.get("version", True)) > _ANCHORED_SINCE
@@ -55,7 +63,7 @@ def split(raw: Json, path: str, report: Report) -> Split:
     """The ranges of an experience."""
     layout = is_anchored(raw)
     allocations: list[Allocation] = []
-    for place, item in objects(raw.get("variations"), f"{path}.variations", _silent):
+    for place, item in objects(raw.get("variations"), f"{path}.variations", ignore):
         variation_id = as_id(item.get("id"))
         if not variation_id:
             continue
@@ -65,10 +73,6 @@ def split(raw: Json, path: str, report: Report) -> Split:
         allocations.append(Allocation(variation_id, 100.0 if layout and isnan(percent) else percent, active))
     _check_sum(allocations, path, report)
     return anchored(allocations) if layout else packed(allocations)
-
-
-def _silent(path: str, message: str) -> None:
-    """Shapes were reported when the variations were read."""
 
 
 def _percent(item: Json) -> float:
@@ -111,7 +115,7 @@ def _changes(raw: Json, path: str, features: Index[Feature], report: Report) -> 
         if not isinstance(data, Mapping) or not feature_id or feature_id == "0":
             report(f"{place}.data", "expected an object with a feature_id; the change is left out")
             continue
-        feature = features.by_id.get(feature_id)
+        feature = features.of_id(feature_id)
         if feature is None:
             report(f"{place}.data.feature_id", f"no feature has the id {feature_id!r}")
         values = data.get("variables_data")

@@ -2,79 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping
 
 from convert_sdk._core.bucketing import DEFAULT, Bucketing, id_bytes
 from convert_sdk._core.javascript import truthy
 from convert_sdk._core.model import (
     Audience,
+    Entry,
     Exclusion,
     Experience,
     Feature,
     Goal,
     Index,
     Location,
-    RuleSet,
     Segment,
     Variable,
 )
-from convert_sdk._core.problem import Problem, Report
+from convert_sdk._core.problem import Problem, Report, ignore
 from convert_sdk._core.rules import Rules, compile_rules, excludes, first_exclusion
 from convert_sdk.errors import DocumentError
 from convert_sdk.project import Project
 
-from .arms import is_anchored, split, variations
+from .arms import changed_features, is_anchored, split, variations
 from .loose import Json, as_id, as_object, as_text, ids, kind, objects
 from .read import read_json
 
-Set = TypeVar("Set", bound=RuleSet)
-
 
 def compile_document(source: bytes, bucketing: Bucketing = DEFAULT) -> Project:
-    """The project of a document.
+    """The project of a document; its entities are compiled when they are first wanted.
 
     Raises DocumentError where it is no JSON, or has no account, no project, or an error in place of them.
     """
+    return _project(source, bucketing, ignore)
+
+
+def find_problems(source: bytes) -> tuple[Problem, ...]:
+    """Everything that is wrong in a document that compiles."""
     problems: list[Problem] = []
 
     def report(path: str, message: str) -> None:
         problems.append(Problem(path, message))
 
+    _project(source, DEFAULT, report).warm()
+    return tuple(problems)
+
+
+def _project(source: bytes, bucketing: Bucketing, report: Report) -> Project:
     raw = read_json(source, report)
     account_id, project_id = identity(raw)
-    assert isinstance(raw, Mapping)  # noqa: S101 # identity() refuses anything else
+    assert isinstance(raw, dict)  # noqa: S101 # identity() refuses anything else
     project = as_object(raw.get("project"), "$.project", report)
-    goals = Index(_goals(raw, report))
-    features = Index(_features(raw, report))
-    locations = Index(_rule_sets(raw, "locations", Location, report))
-    segments = Index(_rule_sets(raw, "segments", Segment, report))
-    experience_ids = _experience_ids(raw)
-    audiences = Index(_audiences(raw, experience_ids, report))
-    links = _Links(audiences, locations, segments, features, _archived(raw, report), bucketing)
-    experiences = Index(_experiences(raw, links, report))
-    _check_names(experiences.listed, "$.experiences", report)
-    _check_names(audiences.listed, "$.audiences", report)
-    _check_names(locations.listed, "$.locations", report)
-    _check_names(segments.listed, "$.segments", report)
-    _check_names(features.listed, "$.features", report)
-    _check_names(goals.listed, "$.goals", report)
+    entries = {name: _entries(raw, name, report) for name in _LISTS}
+    links = _Links(entries, _archived(raw, report), bucketing, report)
     return Project(
         account_id,
         project_id,
         as_text(project.get("name")),
-        experiences=experiences,
-        audiences=audiences,
-        locations=locations,
-        segments=segments,
-        features=features,
-        goals=goals,
+        experiences=Index(entries["experiences"], links.experience),
+        audiences=links.audiences,
+        locations=links.locations,
+        segments=links.segments,
+        features=links.features,
+        goals=Index(entries["goals"], links.goal),
         default_environment=_default_environment(project, report),
         is_debug=raw.get("is_debug") is True,
         bucketing=bucketing,
-        problems=tuple(problems),
+        carriers=_carriers(entries["experiences"]),
         source=source,
     )
+
+
+_LISTS = ("experiences", "audiences", "locations", "segments", "features", "goals")
+
+
+def _entries(raw: Json, name: str, report: Report) -> list[Entry]:
+    entries = [
+        Entry(as_id(item.get("id")), as_id(item.get("key")), path, item)
+        for path, item in objects(raw.get(name), f"$.{name}", report)
+    ]
+    if report is not ignore:
+        _check_names(entries, report)
+    return entries
+
+
+def _check_names(entries: list[Entry], report: Report) -> None:
+    keys: set[str] = set()
+    seen: set[str] = set()
+    for entry in entries:
+        for name, value, known in (("key", entry.key, keys), ("id", entry.id, seen)):
+            if not value:
+                report(f"{entry.path}.{name}", f"expected a {name}; nothing can name this entry by it")
+            elif value in known:
+                report(f"{entry.path}.{name}", f"{value!r} is taken; the first entry of this {name} counts")
+            known.add(value)
+
+
+def _carriers(entries: list[Entry]) -> Mapping[str, list[str]]:
+    """Feature ids to the keys of the experiences that name them in a change."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        for feature_id in changed_features(entry.raw):
+            found.setdefault(feature_id, {})[entry.key] = None
+    return {feature_id: list(keys) for feature_id, keys in found.items()}
 
 
 def identity(raw: object) -> tuple[str, str]:
@@ -99,70 +128,117 @@ def identity(raw: object) -> tuple[str, str]:
 
 
 class _Links:
-    """What an experience's ids point to."""
+    """What the ids of a document point to; each entity is compiled by one of the methods."""
 
-    __slots__ = ("archived", "audiences", "bucketing", "features", "locations", "segments")
+    __slots__ = (
+        "archived", "audiences", "bucketing", "features", "keyed", "locations", "report", "segments",
+    )  # fmt: skip
 
     def __init__(
         self,
-        audiences: Index[Audience],
-        locations: Index[Location],
-        segments: Index[Segment],
-        features: Index[Feature],
+        entries: Mapping[str, list[Entry]],
         archived: frozenset[str],
         bucketing: Bucketing,
+        report: Report,
     ) -> None:
-        self.audiences = audiences
-        self.locations = locations
-        self.segments = segments
-        self.features = features
+        self.report = report
         self.archived = archived
         self.bucketing = bucketing
+        self.audiences = Index(entries["audiences"], self.audience)
+        self.locations = Index(entries["locations"], self.location)
+        self.segments = Index(entries["segments"], self.segment)
+        self.features = Index(entries["features"], self.feature)
+        self.keyed = {entry.key: entry.id for entry in reversed(entries["experiences"])}
+        """Experience keys to ids; the first of a key wins."""
+
+    def experience(self, entry: Entry) -> Experience:
+        item, path, report = entry.raw, entry.path, self.report
+        settings = as_object(item.get("settings"), f"{path}.settings", report)
+        options = as_object(settings.get("matching_options"), f"{path}.settings.matching_options", report)
+        if options.get("locations") == "all":
+            report(
+                f"{path}.settings.matching_options.locations", '"all" has no effect: any location is enough'
+            )
+        listed = ids(item.get("audiences"), f"{path}.audiences", report)
+        for name in listed:
+            if name not in self.audiences.ids() and name not in self.segments.ids():
+                report(
+                    f"{path}.audiences", f"no audience or segment has the id {name!r}; it restricts nobody"
+                )
+        return Experience(
+            entry.id,
+            entry.key,
+            as_text(item.get("name")),
+            status=as_text(item.get("status")),
+            type=as_text(item.get("type")),
+            environment=_environment(item, path, report),
+            archived=entry.id in self.archived,
+            locations=_locations(item, path, self.locations, report),
+            site_area=_site_area(item, path, report),
+            audiences=self.audiences.named(listed),
+            match_all=options.get("audiences") == "all",
+            segments=frozenset(name for name in listed if name in self.segments.ids()),
+            variations=variations(item, path, self.features, report),
+            anchored=is_anchored(item),
+            split=split(item, path, report),
+            hashed=b"" if self.bucketing.exclude_experience_id else id_bytes(entry.id),
+        )
+
+    def audience(self, entry: Entry) -> Audience:
+        wrong: list[tuple[str, str]] = []
+        rules = _rules(entry, lambda *problem: wrong.append(problem))
+        exclusion = self._exclusion(entry) if rules and excludes(rules) else None
+        for problem in wrong if exclusion is None else ():
+            self.report(*problem)
+        permanent = entry.raw.get("type") == "permanent"
+        return Audience(entry.id, entry.key, _name(entry), rules, permanent=permanent, exclusion=exclusion)
+
+    def _exclusion(self, entry: Entry) -> Exclusion | None:
+        """The leaf that decides the whole audience; its other rules are never asked."""
+        found = first_exclusion(entry.raw.get("rules"))
+        if found is None:
+            return None
+        experience_id = self.keyed.get(found.experience_key)
+        if experience_id is None:
+            what = f"no experience has the key {found.experience_key!r}; nobody is bucketed there"
+            self.report(f"{entry.path}.rules", what)
+        return Exclusion(found.experience_key, experience_id, found.negated)
+
+    def location(self, entry: Entry) -> Location:
+        return Location(entry.id, entry.key, _name(entry), _rules(entry, self.report))
+
+    def segment(self, entry: Entry) -> Segment:
+        return Segment(entry.id, entry.key, _name(entry), _rules(entry, self.report))
+
+    def goal(self, entry: Entry) -> Goal:
+        rules = _rules(entry, self.report)
+        return Goal(entry.id, entry.key, _name(entry), rules, type=as_text(entry.raw.get("type")))
+
+    def feature(self, entry: Entry) -> Feature:
+        declared = tuple(
+            Variable(as_id(variable.get("key")), as_text(variable.get("type")))
+            for _, variable in objects(entry.raw.get("variables"), f"{entry.path}.variables", self.report)
+        )
+        return Feature(entry.id, entry.key, _name(entry), declared)
 
 
-def _experiences(raw: Json, links: _Links, report: Report) -> Iterable[Experience]:
-    for path, item in objects(raw.get("experiences"), "$.experiences", report):
-        yield _experience(item, path, links, report)
+def _name(entry: Entry) -> str:
+    return as_text(entry.raw.get("name"))
 
 
-def _experience(item: Json, path: str, links: _Links, report: Report) -> Experience:
-    experience_id = as_id(item.get("id"))
-    settings = as_object(item.get("settings"), f"{path}.settings", report)
-    options = as_object(settings.get("matching_options"), f"{path}.settings.matching_options", report)
-    if options.get("locations") == "all":
-        report(f"{path}.settings.matching_options.locations", '"all" has no effect: any location is enough')
-    listed = ids(item.get("audiences"), f"{path}.audiences", report)
-    for name in listed:
-        if name not in links.audiences.by_id and name not in links.segments.by_id:
-            report(f"{path}.audiences", f"no audience or segment has the id {name!r}; it restricts nobody")
-    return Experience(
-        experience_id,
-        as_id(item.get("key")),
-        as_text(item.get("name")),
-        status=as_text(item.get("status")),
-        type=as_text(item.get("type")),
-        environment=_environment(item, path, report),
-        archived=experience_id in links.archived,
-        locations=_locations(item, path, links, report),
-        site_area=_site_area(item, path, report),
-        audiences=links.audiences.named(listed),
-        match_all=options.get("audiences") == "all",
-        segments=frozenset(name for name in listed if name in links.segments.by_id),
-        variations=variations(item, path, links.features, report),
-        anchored=is_anchored(item),
-        split=split(item, path, report),
-        hashed=b"" if links.bucketing.exclude_experience_id else id_bytes(experience_id),
-    )
+def _rules(entry: Entry, report: Report) -> Rules | None:
+    rules = entry.raw.get("rules")
+    return compile_rules(rules, f"{entry.path}.rules", report) if truthy(rules) else None
 
 
-def _locations(item: Json, path: str, links: _Links, report: Report) -> tuple[Location, ...] | None:
+def _locations(item: Json, path: str, index: Index[Location], report: Report) -> tuple[Location, ...] | None:
     listed = ids(item.get("locations"), f"{path}.locations", report)
     if not _names_locations(item):
         return None
     for name in listed:
-        if name not in links.locations.by_id:
+        if name not in index.ids():
             report(f"{path}.locations", f"no location has the id {name!r}; nobody is there")
-    return links.locations.named(listed)
+    return index.named(listed)
 
 
 def _names_locations(item: Json) -> bool:
@@ -191,84 +267,6 @@ def _environment(item: Json, path: str, report: Report) -> str | None:
     return f"({kind(environment)})"
 
 
-def _audiences(raw: Json, experience_ids: Mapping[str, str], report: Report) -> Iterable[Audience]:
-    for path, item in objects(raw.get("audiences"), "$.audiences", report):
-        wrong: list[tuple[str, str]] = []
-        rules = _rules(item, path, lambda *problem, found=wrong: found.append(problem))
-        exclusion = _exclusion(item, path, experience_ids, report) if rules and excludes(rules) else None
-        for problem in wrong if exclusion is None else ():
-            report(*problem)
-        yield Audience(
-            as_id(item.get("id")),
-            as_id(item.get("key")),
-            as_text(item.get("name")),
-            rules,
-            permanent=item.get("type") == "permanent",
-            exclusion=exclusion,
-        )
-
-
-def _exclusion(item: Json, path: str, experience_ids: Mapping[str, str], report: Report) -> Exclusion | None:
-    """The leaf that decides the whole audience; its other rules are never asked."""
-    found = first_exclusion(item.get("rules"))
-    if found is None:
-        return None
-    experience_id = experience_ids.get(found.experience_key)
-    if experience_id is None:
-        report(
-            f"{path}.rules", f"no experience has the key {found.experience_key!r}; nobody is bucketed there"
-        )
-    return Exclusion(found.experience_key, experience_id, found.negated)
-
-
-def _silent(path: str, message: str) -> None:
-    """Rules that are never asked raise no problems."""
-
-
-def _rule_sets(
-    raw: Json, name: str, make: Callable[[str, str, str, Rules | None], Set], report: Report
-) -> Iterable[Set]:
-    for path, item in objects(raw.get(name), f"$.{name}", report):
-        yield make(
-            as_id(item.get("id")),
-            as_id(item.get("key")),
-            as_text(item.get("name")),
-            _rules(item, path, report),
-        )
-
-
-def _goals(raw: Json, report: Report) -> Iterable[Goal]:
-    for path, item in objects(raw.get("goals"), "$.goals", report):
-        yield Goal(
-            as_id(item.get("id")),
-            as_id(item.get("key")),
-            as_text(item.get("name")),
-            _rules(item, path, report),
-            type=as_text(item.get("type")),
-        )
-
-
-def _rules(item: Json, path: str, report: Report) -> Rules | None:
-    rules = item.get("rules")
-    return compile_rules(rules, f"{path}.rules", report) if truthy(rules) else None
-
-
-def _features(raw: Json, report: Report) -> Iterable[Feature]:
-    for path, item in objects(raw.get("features"), "$.features", report):
-        declared = tuple(
-            Variable(as_id(variable.get("key")), as_text(variable.get("type")))
-            for _, variable in objects(item.get("variables"), f"{path}.variables", report)
-        )
-        yield Feature(as_id(item.get("id")), as_id(item.get("key")), as_text(item.get("name")), declared)
-
-
-def _experience_ids(raw: Json) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for _, item in objects(raw.get("experiences"), "$.experiences", _silent):
-        found.setdefault(as_id(item.get("key")), as_id(item.get("id")))
-    return found
-
-
 def _archived(raw: Json, report: Report) -> frozenset[str]:
     return frozenset(ids(raw.get("archived_experiences"), "$.archived_experiences", report))
 
@@ -279,17 +277,3 @@ def _default_environment(project: Json, report: Report) -> str | None:
         if isinstance(environment, Mapping) and environment.get("is_default") is True:
             return name
     return None
-
-
-def _check_names(listed: Sequence[Experience | RuleSet | Feature], path: str, report: Report) -> None:
-    keys: set[str] = set()
-    seen: set[str] = set()
-    for position, entity in enumerate(listed):
-        for name, value, known in (("key", entity.key, keys), ("id", entity.id, seen)):
-            if not value:
-                report(f"{path}[{position}].{name}", f"expected a {name}; nothing can name this entry by it")
-            elif value in known:
-                report(
-                    f"{path}[{position}].{name}", f"{value!r} is taken; the first entry of this {name} counts"
-                )
-            known.add(value)

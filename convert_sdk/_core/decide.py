@@ -19,7 +19,7 @@ def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None 
 
     Nothing is stored and nothing is sent. `forced` is a variation id; an unknown one is ignored.
     """
-    experience = project.experiences.by_key.get(key)
+    experience = project.experiences.found.get(key) or project.experiences.get(key)
     if experience is None:
         return Decision(key, _UNKNOWN)
     state = facts.state

@@ -11,7 +11,7 @@ from .model import CompiledProject
 
 def resolve(project: CompiledProject, key: str, decisions: Iterable[Decision]) -> ResolvedFeature:
     """One feature: the first of the decisions that sets it enables it."""
-    feature = project.features.by_key.get(key)
+    feature = project.features.get(key)
     if feature is not None:
         for decision in decisions:
             if decision.variation is not None:
@@ -26,6 +26,8 @@ def resolve_all(project: CompiledProject, decisions: Iterable[Decision]) -> list
     enabled = [feature for decision in decisions for feature in decision.features]
     seen = {feature.id for feature in enabled}
     rest = (
-        project.features.by_id[each] for each in property_order(project.features.by_id) if each not in seen
+        project.features.of_id(each) for each in property_order(project.features.ids()) if each not in seen
     )
-    return enabled + [ResolvedFeature.disabled(feature.key, feature) for feature in rest]
+    return enabled + [
+        ResolvedFeature.disabled(feature.key, feature) for feature in rest if feature is not None
+    ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
 from .bucketing import DEFAULT, Bucketing, Split, exact_traffic
 from .operators import Test
-from .problem import Problem
 from .rules import Rules, as_data, conjunction, matches
 
 
@@ -197,6 +197,12 @@ class Experience:
     def __repr__(self) -> str:
         return f"Experience(id={self.id!r}, key={self.key!r})"
 
+    def carries(self, feature_id: str) -> bool:
+        """Whether any variation changes a feature."""
+        return any(
+            change.feature_id == feature_id for arm in self.variations.values() for change in arm.changes
+        )
+
     def _only_conditions(self) -> tuple[tuple[str, Test], ...] | None:
         if self.archived or self.environment is not None or self.segments or not self.variations:
             return None
@@ -210,43 +216,87 @@ class Experience:
 Named = TypeVar("Named", Experience, Audience, Location, Segment, Feature, Goal)
 
 
+class Entry(NamedTuple):
+    """An entity as the document has it, not yet compiled."""
+
+    id: str
+    key: str
+    path: str
+    raw: Mapping[str, object]
+
+
 class Index(Generic[Named]):
-    """Entities in the order of the document, found by key or by id; the first of a name wins."""
+    """Entities in the order of the document, each compiled when it is first wanted; the first of a name wins."""
 
-    __slots__ = ("_places", "by_id", "by_key", "listed")
+    __slots__ = ("_entries", "_ids", "_keys", "_made", "_make", "found")
 
-    def __init__(self, listed: Iterable[Named]) -> None:
-        self.listed: tuple[Named, ...] = tuple(listed)
-        self.by_key: dict[str, Named] = {}
-        self.by_id: dict[str, Named] = {}
-        self._places: dict[str, list[int]] = {}
-        for place, entity in enumerate(self.listed):
-            self.by_key.setdefault(entity.key, entity)
-            self.by_id.setdefault(entity.id, entity)
-            self._places.setdefault(entity.id, []).append(place)
+    def __init__(self, entries: Iterable[Entry], make: Callable[[Entry], Named]) -> None:
+        self._entries: list[Entry | None] = list(entries)
+        self._make: Callable[[Entry], Named] = make
+        self._made: dict[int, Named] = {}
+        self._keys: dict[str, int] = {}
+        self._ids: dict[str, list[int]] = {}
+        self.found: dict[str, Named] = {}
+        """By key, what `get` has found: look here first where it must be fast."""
+        for place, entry in enumerate(self._entries):
+            if entry is not None:
+                self._keys.setdefault(entry.key, place)
+                self._ids.setdefault(entry.id, []).append(place)
 
     def __iter__(self) -> Iterator[Named]:
-        return iter(self.listed)
+        return map(self._at, range(len(self._entries)))
 
     def __len__(self) -> int:
-        return len(self.listed)
-
-    def named(self, ids: Iterable[str]) -> tuple[Named, ...]:
-        """Every entity of these ids, in the order of the document."""
-        places = {place for each in ids for place in self._places.get(each, ())}
-        return tuple(self.listed[place] for place in sorted(places))
+        return len(self._entries)
 
     def get(self, key: str) -> Named | None:
         """The entity of this key, or None."""
-        return self.by_key.get(key)
+        place = self._keys.get(key)
+        return None if place is None else self.found.setdefault(key, self._at(place))
+
+    def of_id(self, id: str) -> Named | None:
+        """The entity of this id, or None."""
+        places = self._ids.get(id)
+        return None if places is None else self._at(places[0])
+
+    def named(self, ids: Iterable[str]) -> tuple[Named, ...]:
+        """Every entity of these ids, in the order of the document."""
+        places = {place for each in ids for place in self._ids.get(each, ())}
+        return tuple(self._at(place) for place in sorted(places))
+
+    def ids(self) -> Mapping[str, list[int]]:
+        """Every id, with the places that have it."""
+        return self._ids
+
+    def keys(self) -> Iterable[str]:
+        """Every key once, in the order of the document."""
+        return self._keys
+
+    def _at(self, place: int) -> Named:
+        made = self._made.get(place)
+        if made is None:
+            entry = self._entries[place]
+            if entry is None:  # another thread was faster
+                return self._made[place]
+            made = self._made.setdefault(place, self._make(entry))
+            self._entries[place] = None
+        return made
+
+
+NOBODY: Mapping[str, Iterable[str]] = MappingProxyType({})
+"""No feature is carried by any experience."""
 
 
 class CompiledProject:
-    """The compiled document: read it freely, nothing in it changes."""
+    """The compiled document: read it freely, nothing in it changes.
+
+    `carriers` maps feature ids to the keys of the experiences that may carry them.
+    """
 
     __slots__ = (
-        "account_id", "audiences", "bucketing", "carriers", "default_environment", "experiences", "features",
-        "goals", "id", "is_debug", "locations", "name", "problems", "seed", "segments", "whole_traffic",
+        "_candidates", "_carriers", "account_id", "audiences", "bucketing", "default_environment",
+        "experiences", "features", "goals", "id", "is_debug", "locations", "name", "seed", "segments",
+        "whole_traffic",
     )  # fmt: skip
 
     def __init__(
@@ -264,7 +314,7 @@ class CompiledProject:
         default_environment: str | None = None,
         is_debug: bool = False,
         bucketing: Bucketing = DEFAULT,
-        problems: tuple[Problem, ...] = (),
+        carriers: Mapping[str, Iterable[str]] = NOBODY,
     ) -> None:
         self.account_id = account_id
         self.id = id
@@ -280,18 +330,26 @@ class CompiledProject:
         self.bucketing = bucketing
         self.seed = bucketing.seed
         self.whole_traffic = exact_traffic(bucketing.max_traffic)
-        self.problems = problems
-        self.carriers = _carriers(experiences)
-        """Feature id to the experiences of which any variation changes it, in the order of the document."""
+        self._candidates = carriers
+        self._carriers: dict[str, tuple[Experience, ...]] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.account_id}/{self.id}, {len(self.experiences)} experiences)"
 
+    def warm(self) -> None:
+        """Compile now what is compiled when it is first wanted."""
+        indexes: tuple[Iterable[object], ...] = (
+            self.experiences, self.audiences, self.locations, self.segments, self.features, self.goals,
+        )  # fmt: skip
+        for index in indexes:
+            for _ in index:
+                pass
 
-def _carriers(experiences: Iterable[Experience]) -> Mapping[str, tuple[Experience, ...]]:
-    found: dict[str, dict[str, Experience]] = {}
-    for experience in experiences:
-        for variation in experience.variations.values():
-            for change in variation.changes:
-                found.setdefault(change.feature_id, {}).setdefault(experience.key, experience)
-    return {feature_id: tuple(carrying.values()) for feature_id, carrying in found.items()}
+    def carriers(self, feature_id: str) -> tuple[Experience, ...]:
+        """The experiences of which any variation changes a feature, in the order of the document."""
+        known = self._carriers.get(feature_id)
+        if known is None:
+            candidates = (self.experiences.get(key) for key in self._candidates.get(feature_id, ()))
+            known = tuple(each for each in candidates if each is not None and each.carries(feature_id))
+            self._carriers[feature_id] = known
+        return known

@@ -97,7 +97,7 @@ class Engine:
 
     def experience_of(self, experience_id: str, project: Project | None) -> Experience | None:
         """An experience by id, from the project or from a preview that the client loaded."""
-        experience = project.experiences.by_id.get(experience_id) if project is not None else None
+        experience = project.experiences.of_id(experience_id) if project is not None else None
         return experience or self.previews.get(experience_id)
 
     def note(self, observation: Observation) -> None:
@@ -175,7 +175,7 @@ class Engine:
         if isinstance(project, ConversionResult):
             return project
         goals = project.goals
-        goal = goals.by_key.get(name) if isinstance(name, str) else goals.by_id.get(str(name))
+        goal = goals.get(name) if isinstance(name, str) else goals.of_id(str(name))
         if goal is None:
             return ConversionResult(ConversionReason.UNKNOWN_GOAL)
         refused = refusal(goal, wish.rule_data) if wish.rule_data is not None else None

@@ -99,7 +99,12 @@ class Line:
         served = self.engine.project
         if served is not None and (served.account_id, served.id) != (project.account_id, project.id):
             raise FetchError("the document is of another project", status=200)
-        self._serve(project)
+        if served is None:
+            self._serve(project)
+            project.warm()
+        else:
+            project.warm()
+            self._serve(project)
 
     def _serve(self, project: Project) -> None:
         self._address(project)

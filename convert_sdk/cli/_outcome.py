@@ -103,15 +103,15 @@ class Outcome(NamedTuple):
         shown = {(each.experience_id, each.variation_id): each.exposures for each in self.summary.variations}
         totals = {(each.experience_id, each.variation_id, each.goal_id): each for each in self.summary.goals}
         for described in self.project.config.experiences or ():
-            experience = self.project.experiences.by_id.get(described.id or "")
+            experience = self.project.experiences.of_id(described.id or "")
             if experience is None:
                 continue
             for goal_id in described.goals or ():
                 for variation in experience.variations.values():
                     total = totals.get((experience.id, variation.id, goal_id))
                     visitors = shown.get((experience.id, variation.id), 0)
-                    if total is not None and visitors:
-                        goal = self.project.goals.by_id[goal_id]
+                    goal = self.project.goals.of_id(goal_id)
+                    if total is not None and visitors and goal is not None:
                         yield Return(experience.key, goal.key, variation.key, visitors, total)
 
     def figures(self) -> dict[str, object]:
