@@ -225,13 +225,16 @@ class Entry(NamedTuple):
     raw: Mapping[str, object]
 
 
+_NOTHING_LEFT: Mapping[str, object] = MappingProxyType({})
+
+
 class Index(Generic[Named]):
     """Entities in the order of the document, each compiled when it is first wanted; the first of a name wins."""
 
     __slots__ = ("_entries", "_ids", "_keys", "_made", "_make", "found")
 
     def __init__(self, entries: Iterable[Entry], make: Callable[[Entry], Named]) -> None:
-        self._entries: list[Entry | None] = list(entries)
+        self._entries = list(entries)
         self._make: Callable[[Entry], Named] = make
         self._made: dict[int, Named] = {}
         self._keys: dict[str, int] = {}
@@ -239,9 +242,8 @@ class Index(Generic[Named]):
         self.found: dict[str, Named] = {}
         """By key, what `get` has found: look here first where it must be fast."""
         for place, entry in enumerate(self._entries):
-            if entry is not None:
-                self._keys.setdefault(entry.key, place)
-                self._ids.setdefault(entry.id, []).append(place)
+            self._keys.setdefault(entry.key, place)
+            self._ids.setdefault(entry.id, []).append(place)
 
     def __iter__(self) -> Iterator[Named]:
         return map(self._at, range(len(self._entries)))
@@ -251,8 +253,10 @@ class Index(Generic[Named]):
 
     def get(self, key: str) -> Named | None:
         """The entity of this key, or None."""
-        place = self._keys.get(key)
-        return None if place is None else self.found.setdefault(key, self._at(place))
+        known = self.found.get(key)
+        if known is None and key in self._keys:
+            known = self.found[key] = self._at(self._keys[key])
+        return known
 
     def of_id(self, id: str) -> Named | None:
         """The entity of this id, or None."""
@@ -276,10 +280,8 @@ class Index(Generic[Named]):
         made = self._made.get(place)
         if made is None:
             entry = self._entries[place]
-            if entry is None:  # another thread was faster
-                return self._made[place]
-            made = self._made.setdefault(place, self._make(entry))
-            self._entries[place] = None
+            made = self._made.setdefault(place, self._make(entry))  # of two threads the first one's counts
+            self._entries[place] = entry._replace(raw=_NOTHING_LEFT)
         return made
 
 

@@ -38,14 +38,14 @@ class TestTraffic:
 class TestLayout:
     @pytest.mark.parametrize("version", [11.5, 12, "12", " 12 ", "0x10"])
     def test_anchored_beyond_eleven(self, version: object) -> None:
-        assert project(experience(version=version)).experiences.listed[0].anchored
+        assert project(experience(version=version)).experiences.named(["100"])[0].anchored
 
     @pytest.mark.parametrize("version", [11, "11", None, True, "twelve", ""])
     def test_packed_up_to_eleven(self, version: object) -> None:
-        assert not project(experience(version=version)).experiences.listed[0].anchored
+        assert not project(experience(version=version)).experiences.named(["100"])[0].anchored
 
     def test_packed_without_a_version(self) -> None:
-        assert not project(experience()).experiences.listed[0].anchored
+        assert not project(experience()).experiences.named(["100"])[0].anchored
 
 
 class TestProblems:

@@ -2,23 +2,56 @@ from __future__ import annotations
 
 import pytest
 
-from convert_sdk._core.model import Exclusion, Index, Location, Segment
+from convert_sdk._core.model import Entry, Exclusion, Index, Location, Segment
 from tests.documents import change, entity, every, experience, feature, leaf, project, variation
 
 
 class TestIndex:
-    LISTED = (Segment("1", "a", "", None), Segment("2", "b", "", None), Segment("1", "b", "", None))
+    ENTRIES = (Entry("1", "a", "$[0]", {}), Entry("2", "b", "$[1]", {}), Entry("1", "b", "$[2]", {}))
 
-    def test_keeps_the_order(self) -> None:
-        index = Index(self.LISTED)
-        assert (tuple(index), len(index)) == (self.LISTED, 3)
+    @pytest.fixture
+    def made(self) -> list[str]:
+        return []
 
-    def test_the_first_of_a_name_wins(self) -> None:
-        index = Index(self.LISTED)
-        assert (index.get("b"), index.by_id["1"]) == (self.LISTED[1], self.LISTED[0])
+    @pytest.fixture
+    def index(self, made: list[str]) -> Index[Segment]:
+        def make(entry: Entry) -> Segment:
+            made.append(entry.path)
+            return Segment(entry.id, entry.key, "", None)
 
-    def test_a_miss_is_none(self) -> None:
-        assert Index(self.LISTED).get("c") is None
+        return Index(self.ENTRIES, make)
+
+    def test_keeps_the_order(self, index: Index[Segment]) -> None:
+        assert ([segment.key for segment in index], len(index)) == (["a", "b", "b"], 3)
+
+    def test_the_first_of_a_name_wins(self, index: Index[Segment]) -> None:
+        assert index.get("b") is index.of_id("2")
+        assert index.of_id("1") is index.get("a")
+
+    def test_gives_every_entity_of_some_ids(self, index: Index[Segment]) -> None:
+        assert index.named(["2", "1", "9"]) == tuple(index)
+
+    def test_a_miss_is_none(self, index: Index[Segment]) -> None:
+        assert (index.get("c"), index.of_id("9")) == (None, None)
+
+    def test_makes_each_entity_once_and_only_when_it_is_wanted(
+        self, index: Index[Segment], made: list[str]
+    ) -> None:
+        index.get("b")
+        assert made == ["$[1]"]
+        assert index.get("b") is tuple(index)[1]
+        assert sorted(made) == ["$[0]", "$[1]", "$[2]"]
+
+    def test_two_threads_get_the_same_entity(self) -> None:
+        def make(entry: Entry) -> Segment:
+            if not meanwhile:  # another thread makes it while this one does
+                meanwhile.append(Segment("0", "", "", None))
+                meanwhile[0] = index.get("a")
+            return Segment(entry.id, entry.key, "", None)
+
+        meanwhile: list[Segment | None] = []
+        index = Index(self.ENTRIES[:1], make)
+        assert index.get("a") is meanwhile[0]
 
 
 class TestRuleSet:
@@ -66,15 +99,13 @@ def test_a_feature_knows_the_experiences_that_carry_it() -> None:
         experience("300", "three", variations=[variation("3", changes=[change("81")])]),
         features=[feature("81", "pricing"), feature("82", "badge")],
     )
-    assert {key: [each.key for each in found] for key, found in compiled.carriers.items()} == {
-        "81": ["one", "three"],
-        "82": ["one"],
-    }
+    carriers = {each: [one.key for one in compiled.carriers(each)] for each in ("81", "82", "83")}
+    assert carriers == {"81": ["one", "three"], "82": ["one"], "83": []}
 
 
 def test_a_project_and_its_parts_show_what_they_are() -> None:
     compiled = project(experience())
-    one = compiled.experiences.listed[0]
+    one = compiled.experiences.named(["100"])[0]
     assert [repr(compiled), repr(one), repr(one.variations["1"])] == [
         "Project(1/2, 1 experiences)",
         "Experience(id='100', key='checkout')",
