@@ -216,6 +216,8 @@ class Visitor(Facts):
 
         Decides the experiences that carry it in any of their variations, and no others.
         """
+        if not self.entered:
+            self._engine.enter(self)
         return self._feature(key, self._decide)
 
     def peek_feature(self, key: str) -> ResolvedFeature:
@@ -264,6 +266,7 @@ class Visitor(Facts):
     def set_segments(self, segments: Mapping[str, object]) -> None:
         """Remember these segments; all of them are reported with exposures, the known ones with conversions."""
         known = checked_attributes(segments, "segments")
+        self._engine.enter(self)
         if self._preview is None and known:
             self._engine.set_segments(self, known)
 

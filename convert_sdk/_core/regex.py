@@ -12,7 +12,7 @@ __all__ = ["DangerousPattern", "InvalidPattern", "JsRegex", "UnusablePattern", "
 
 TIME_LIMIT: Final = 0.005
 """Seconds that one search may take."""
-_TRIES: Final = 20
+_TRIES: Final = 8
 
 
 class JsRegex:

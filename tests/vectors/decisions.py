@@ -94,7 +94,7 @@ class Run:
         visitor_id = case["visitor_id"]
         known = visitor_id if isinstance(visitor_id, (str, int)) else js_string(visitor_id)
         self.visitor: Visitor = client.visitor(known, case.get("visitor_properties"))
-        client._engine.enter(self.visitor)  # the reference remembers at once, we with the first verb
+        self.visitor.given()  # the reference remembers at once, we with the first verb
         self.previewing = False
         held = made.held(self.visitor.id) or VisitorState()
         self.old_store = StoreWins(self.visitor, held) if case.get(STORE_WINS) else None
@@ -126,7 +126,7 @@ class Run:
         updating = attributes.get("update_visitor_properties") and not self.previewing
         if not updating and self.old_store is None:
             return visitor.decide_all(keys)
-        listed = self.client.project.experiences.listed if self.client.project else ()
+        listed = self.client.project.experiences if self.client.project else ()
         wanted = None if keys is None else set(keys)
         decisions = []
         for experience in listed:
@@ -173,14 +173,7 @@ class Run:
         raw = attributes.get("type_casting") is False
         feature = self.client.project.feature(key) if self.client.project else None
         if feature is None:
-            return {
-                "feature": {
-                    "feature_id": None,
-                    "feature_key": key,
-                    "feature_name": None,
-                    "status": "disabled",
-                }
-            }
+            return {"feature": feature_shown(self._given(attributes).feature(key), raw=raw)}
         if self.previewing:  # which shows variations, not features
             found = [
                 x
@@ -237,7 +230,7 @@ class Run:
         experience_id, variation_id = step.get("experience_id"), step.get("variation_id")
         if truthy(experience_id) and truthy(variation_id):
             project = self.client.project
-            if self.client.options.sdk_key and project and experience_id not in project.experiences.by_id:
+            if self.client.options.sdk_key and project and experience_id not in project.experiences.ids():
                 self.made.load_preview(experience_id)
             self.previewing = self.visitor.preview(experience_id, variation_id)
         return {"preview_active": self.previewing}

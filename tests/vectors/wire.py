@@ -41,7 +41,7 @@ class Session:
         with httpx.Client(transport=self.client.options.transport) as opened:
             reply = exchange(opened, request)
         if isinstance(reply, Reply) and reply.status == 200:
-            found = Project.parse(reply.body).experiences.by_id.get(experience_id)
+            found = Project.parse(reply.body).experiences.of_id(experience_id)
             if found is not None:
                 self.client._engine.previews[experience_id] = found
 
