@@ -17,6 +17,7 @@ from .project import Project
 from .visitor import Visitor, checked_attributes, checked_id, checked_location
 
 if TYPE_CHECKING:
+    from ._config.wire import ProjectSettings
     from ._delivery.offline import Offline, Sink
     from ._delivery.worker import Worker
     from .status import Status
@@ -37,12 +38,15 @@ class Client:
         self._set_up(build({"sdk_key": sdk_key, **options}))
 
     def _set_up(self, options: Options, key: str | None = None) -> None:
+        from ._delivery.questions import Questions
         from ._delivery.worker import Worker
 
         self.options = options
         self._store = sync_store(options)
         self._engine = engine_of(options)
-        self._delivery: Worker | Offline = Worker(options, key_of(options, key), self._engine, self._store)
+        named = key_of(options, key)
+        self._questions = Questions(options, named, self._engine)
+        self._delivery: Worker | Offline = Worker(options, named, self._engine, self._store)
 
     @classmethod
     def for_project(
@@ -70,11 +74,13 @@ class Client:
         'unknown'
         """
         from ._delivery.offline import Offline
+        from ._delivery.questions import Questions
 
         client = cls.__new__(cls)
         client.options = build({**options}, {})
         client._store = sync_store(client.options)
         client._engine = engine_of(client.options)
+        client._questions = Questions(client.options, None, client._engine)
         client._delivery = Offline(client._engine, client.options, project, sink, client._store)
         return client
 
@@ -101,6 +107,26 @@ class Client:
         if location is not NOTHING:
             location = checked_location(location)
         return Visitor(self._engine, visitor_id, attributes, location)
+
+    def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
+        """What the project says of the browser's script, asked of the Serving API in this thread.
+
+        `timeout` is in seconds, `request_timeout` by default. Raises FetchError where no good answer comes.
+        """
+        if not self._delivery.started:
+            self._delivery.start()
+        return self._questions.settings_of(self._delivery.ask(self._questions.settings_request(timeout)))
+
+    def load_preview(self, experience_id: str | int, *, timeout: float | None = None) -> bool:
+        """Fetch an experience that is not live, in this thread, so that `visitor.preview` can show it.
+
+        Says whether there is one of this id; a failure says no and is logged. One that was found is not fetched again
+        for a minute. Raises what a callable debug token raises.
+        """
+        request = self._questions.preview_request(str(experience_id), timeout)
+        return request is None or self._questions.take_preview(
+            str(experience_id), self._delivery.ask(request)
+        )
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
         """Send what waits, for up to `timeout` seconds; what is still pending stays queued."""
@@ -142,11 +168,14 @@ class AsyncClient:
 
     def _set_up(self, options: Options, key: str | None = None) -> None:
         from ._delivery.async_worker import AsyncWorker
+        from ._delivery.questions import Questions
 
         self.options = options
         self._store = options.store
         self._engine = engine_of(options)
-        self._delivery = AsyncWorker(options, key_of(options, key), self._engine, options.store)
+        named = key_of(options, key)
+        self._questions = Questions(options, named, self._engine)
+        self._delivery = AsyncWorker(options, named, self._engine, options.store)
 
     @classmethod
     def for_project(
@@ -172,6 +201,23 @@ class AsyncClient:
                 self._engine.memory.failed_loads += 1
             take_in(self._engine, visitor_id, state)
         return Visitor(self._engine, visitor_id, checked_attributes(attributes), checked_location(location))
+
+    async def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
+        """What the project says of the browser's script, as `Client.project_settings`."""
+        await self._delivery.start()
+        return self._questions.settings_of(
+            await self._delivery.ask(self._questions.settings_request(timeout))
+        )
+
+    async def load_preview(self, experience_id: str | int, *, timeout: float | None = None) -> bool:
+        """Fetch an experience that is not live, so that `visitor.preview` can show it, as `Client.load_preview`."""
+        from asyncio import to_thread
+
+        request = self._questions.preview_request(str(experience_id), timeout)
+        if request is None:
+            return True
+        answer = await self._delivery.ask(request)
+        return await to_thread(self._questions.take_preview, str(experience_id), answer)
 
     async def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
         """Send what waits, for up to `timeout` seconds; what is still pending stays queued."""

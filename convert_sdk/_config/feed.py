@@ -8,12 +8,17 @@ from math import inf
 from typing import NamedTuple
 
 from convert_sdk._delivery.counts import Notice
-from convert_sdk._delivery.machine import Failure, Reply, Request, request_headers
+from convert_sdk._delivery.machine import TIMEOUT, Failure, Reply, Request, request_headers
 from convert_sdk._delivery.pace import PATIENCE, Dice, full_jitter, retry_after, slow_cadence
 from convert_sdk.errors import ConvertError
 
 ENDPOINT = "https://cdn-4.convertexperiments.com/api/v1"
 _BUSY = frozenset({408, 425, 429})
+_ADVICE = {
+    401: ": check the SDK key and its secret",
+    403: ": the project may want an SDK key, or another secret",
+    404: ": check the SDK key and config_endpoint",
+}
 _SAFE = "!'()*~"
 """What `encodeURIComponent` leaves alone besides letters, digits, `-`, `.` and `_`."""
 
@@ -29,6 +34,8 @@ class Source(NamedTuple):
     secret: str | None = None
     debug_token: str | Callable[[], str | None] | None = None
     """Drafts and paused experiences are served too; a callable is asked before each fetch."""
+    timeout: float = TIMEOUT
+    """Seconds for one whole answer."""
 
     def __repr__(self) -> str:
         return f"Source({self.endpoint}, environment={self.environment!r})"
@@ -61,8 +68,8 @@ def document_request(source: Source, *, experience_id: str | None = None, etag: 
     if etag:
         headers["If-None-Match"] = etag
     if experience_id is None:
-        return Request("GET", request_url(source, debug=bool(token)), headers)
-    return Request("GET", preview_url(source, experience_id), headers)
+        return Request("GET", request_url(source, debug=bool(token)), headers, timeout=source.timeout)
+    return Request("GET", preview_url(source, experience_id), headers, timeout=source.timeout)
 
 
 class Feed:
@@ -195,7 +202,8 @@ class Feed:
         self._due = inf if self._refresh is None else now + self._refresh * (0.9 + 0.2 * self._dice())
 
     def _refused(self, reply: Reply, now: float) -> None:
-        self._failed(now, str(reply.status), f"the config endpoint answers {reply.status}")
+        advice = _ADVICE.get(reply.status, "")
+        self._failed(now, str(reply.status), f"the config endpoint answers {reply.status}{advice}")
         if 400 <= reply.status < 500 and reply.status not in _BUSY:
             self._due = now + slow_cadence(self._dice)
         else:

@@ -13,7 +13,7 @@ from convert_sdk.errors import StoreError
 from .counts import FlushReport
 from .engine import Engine
 from .line import Line, resume
-from .machine import Machine
+from .machine import Failure, Machine, Reply, Request
 from .worker import farewell
 
 if TYPE_CHECKING:
@@ -170,6 +170,13 @@ class AsyncWorker:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._moved:
                 await self._moved.wait()
+
+    async def ask(self, request: Request) -> Reply | Failure:
+        """Make one exchange in the calling task."""
+        from .exchange import aexchange
+
+        await self.start()
+        return await aexchange(await self._opened(), request)
 
     async def close(self, timeout: float | None = None) -> FlushReport:
         """Flush, end the task and let go of everything; again is fine."""

@@ -10,6 +10,7 @@ from convert_sdk._core.events import Event
 
 from .counts import DeadEvent, Ending, Fate, Notice, Standing, Trouble
 from .machine import Failure, Reply
+from .segments import Unknown
 
 _QUIET = 60.0
 
@@ -19,6 +20,7 @@ class Ledger:
 
     __slots__ = (
         "_quiet_until",
+        "_unknown",
         "_watched",
         "accepted",
         "dead",
@@ -39,6 +41,7 @@ class Ledger:
     def __init__(self, *, watched: bool) -> None:
         self._watched = watched
         self._quiet_until = 0.0
+        self._unknown = Unknown()
         self.accepted = 0
         """Taken from the queue, or over from disk."""
         self.sent = self.dead = self.deduplicated = self.spooled = 0
@@ -61,6 +64,7 @@ class Ledger:
         """Close the account of some events."""
         if fate == "sent":
             self.sent += len(events)
+            self.notices.extend(Notice("warning", text) for text in self._unknown.among(events))
         elif fate == "dropped":
             self.dropped[reason] += len(events)
         elif fate == "deduplicated":

@@ -19,6 +19,7 @@ from convert_sdk.status import Status, status_of
 from .engine import Engine
 from .machine import Machine, request_headers
 from .outbox import Outbox
+from .questions import source_of
 from .terms import Target, Terms
 from .upkeep import Upkeep
 
@@ -70,15 +71,7 @@ class Line:
         return Spool(self.options.spool, self.key, sync=self.options.durability == "sync")
 
     def _source(self) -> Source:
-        options = self.options
-        return Source(
-            self.key,
-            options.config_endpoint,
-            environment=options.environment,
-            low_cache=options.cache == "low",
-            secret=options.sdk_secret,
-            debug_token=options.debug_token,
-        )
+        return source_of(self.options, self.key)
 
     def _terms(self) -> Terms:
         options = self.options
@@ -87,6 +80,7 @@ class Line:
             batch_size=options.batch_size,
             flush_interval=options.flush_interval,
             delivery=options.delivery,
+            timeout=options.request_timeout,
             durable=options.spool is not None,
             watched=options.spool is not None or options.observe is not None,
         )

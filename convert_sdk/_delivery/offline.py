@@ -13,7 +13,7 @@ from convert_sdk.status import Status, status_of
 
 from .counts import FlushReport
 from .engine import Engine, verdicts
-from .machine import Reply
+from .machine import Failure, Reply, Request
 from .memory import changes
 from .outbox import Outbox
 from .terms import Target, Terms
@@ -60,6 +60,10 @@ class Offline:
         self._save()
         self._drain()
         return FlushReport.between(before, self.outbox.counts())
+
+    def ask(self, request: Request) -> Reply | Failure:  # noqa: ARG002 # as every delivery
+        """Nobody is asked."""
+        return Failure("undelivered", "this client is offline")
 
     def close(self, timeout: float | None = None) -> FlushReport:
         """Flush; again is fine."""

@@ -283,7 +283,7 @@ class Outbox:
             self._bisect(part, now)
             return None
         self._hurry = max(0, self._hurry - len(self._flight))
-        return Request("POST", target.url, target.headers, body)
+        return Request("POST", target.url, target.headers, body, self._terms.timeout)
 
     def _body(self, target: Target) -> bytes:
         enrich = target.enrich_data and not self._flight[0].attributed

@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 
 from convert_sdk._core.events import Address
 
+from .machine import TIMEOUT
+
 
 class Terms(NamedTuple):
     """How events are delivered."""
@@ -19,6 +21,8 @@ class Terms(NamedTuple):
     delivery: Literal["at_least_once", "at_most_once"] = "at_least_once"
     durable: bool = False
     """Events pass through `unsaved` and `saved` before they are sent."""
+    timeout: float = TIMEOUT
+    """Seconds for one whole answer."""
     watched: bool = False
     """Somebody drains `ledger.endings`."""
 

@@ -14,6 +14,7 @@ from convert_sdk.errors import StoreError
 from .counts import FlushReport
 from .engine import Engine
 from .line import Line
+from .machine import Failure, Reply, Request
 
 if TYPE_CHECKING:
     import httpx
@@ -130,6 +131,12 @@ class Worker:
         self.line.do_chores()
         self.line.deliver(self._opened(), until)
         return FlushReport.between(before, self.line.outbox.counts())
+
+    def ask(self, request: Request) -> Reply | Failure:
+        """Make one exchange in the calling thread."""
+        from .exchange import exchange
+
+        return exchange(self._opened(), request)
 
     def close(self, timeout: float | None = None) -> FlushReport:
         """Flush, end the thread and let go of everything; again is fine."""

@@ -1,0 +1,129 @@
+"""What an application asks the Serving API outright: the project's settings, and experiences that are not live."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from re import ASCII, fullmatch
+from typing import TYPE_CHECKING, cast
+
+from convert_sdk._config.feed import Source, document_request
+from convert_sdk.errors import ConvertError, FetchError
+
+from .counts import trouble_of
+from .machine import Failure, Reply, Request, request_headers
+
+if TYPE_CHECKING:
+    from convert_sdk._config.wire import ProjectSettings
+    from convert_sdk.options import Options
+
+    from .engine import Engine
+
+_FRESH = 60.0
+_MOST_FRESH = 1_000
+
+
+class Questions:
+    """The requests and what becomes of their answers; who asks makes the exchange, in its own thread or task."""
+
+    def __init__(self, options: Options, key: str | None, engine: Engine) -> None:
+        self._options = options
+        self._key = key
+        self._engine = engine
+        self._loaded: MutableMapping[str, None] | None = None
+
+    def settings_request(self, timeout: float | None) -> Request:
+        """GET `/project-settings/{account_id}/{project_id}`, an endpoint without keys or secrets."""
+        project = self._engine.project
+        key = self._key or ""
+        if project is not None:
+            place = f"{project.account_id}/{project.id}"
+        elif fullmatch(r"\d+/\d+", key, ASCII):
+            place = key
+        else:
+            raise FetchError("whose settings is not known yet: no document has arrived")
+        url = f"{self._options.config_endpoint.removesuffix('/')}/project-settings/{place}"
+        return Request("GET", url, request_headers(), timeout=timeout or self._options.request_timeout)
+
+    @staticmethod
+    def settings_of(answer: Reply | Failure) -> ProjectSettings:
+        """The settings in an answer. Raises FetchError where it has none."""
+        from convert_sdk._config.read import read_json
+        from convert_sdk._config.wire import read_project_settings
+
+        body = body_of(answer)
+        try:
+            return read_project_settings(cast("dict[str, object]", read_json(body)))
+        except ConvertError as error:
+            raise FetchError(f"the project's settings cannot be read: {error}", status=200) from error
+
+    def preview_request(self, experience_id: str, timeout: float | None) -> Request | None:
+        """GET the document with that experience; None where it is known and fresh."""
+        engine = self._engine
+        if engine.project is not None and experience_id in engine.project.experiences.by_id:
+            return None
+        fresh = self._fresh()
+        with engine.lock:
+            if experience_id in fresh:
+                return None
+        request = document_request(source_of(self._options, self._key or ""), experience_id=experience_id)
+        return request._replace(timeout=timeout or request.timeout)
+
+    def take_preview(self, experience_id: str, answer: Reply | Failure) -> bool:
+        """Make the experience known to `visitor.preview`; whether the answer had it. A failure is not remembered."""
+        from convert_sdk.project import Project
+
+        engine = self._engine
+        try:
+            project = Project.parse(body_of(answer), bucketing=self._options.bucketing)
+            served = engine.project
+            if served is not None and (served.account_id, served.id) != (project.account_id, project.id):
+                raise FetchError("the document is of another project", status=200)
+        except ConvertError as error:
+            from logging import getLogger
+
+            getLogger("convert_sdk").warning("the preview could not be loaded: %s", error)
+            return False
+        experience = project.experiences.by_id.get(experience_id)
+        if experience is None:
+            return False
+        fresh = self._fresh()
+        with engine.lock:
+            engine.previews[experience_id] = experience
+            fresh[experience_id] = None
+        return True
+
+    def _fresh(self) -> MutableMapping[str, None]:
+        """The ids that need not be fetched; used under the engine's lock."""
+        if self._loaded is None:
+            from cachetools import TTLCache
+
+            loaded: TTLCache[str, None] = TTLCache(_MOST_FRESH, _FRESH)
+            self._loaded = loaded
+        return self._loaded
+
+
+def source_of(options: Options, key: str) -> Source:
+    """Where the documents of this key come from."""
+    return Source(
+        key,
+        options.config_endpoint,
+        environment=options.environment,
+        low_cache=options.cache == "low",
+        secret=options.sdk_secret,
+        debug_token=options.debug_token,
+        timeout=options.request_timeout,
+    )
+
+
+def body_of(answer: Reply | Failure) -> bytes:
+    """The body of a good answer. Raises FetchError, with the endpoint's own words, for any other."""
+    if isinstance(answer, Failure):
+        raise FetchError(f"no answer: {answer.detail}")
+    if answer.status != 200:
+        said = trouble_of(answer).message
+        raise FetchError(
+            f"the config endpoint answers {answer.status}{': ' if said else ''}{said}", status=answer.status
+        )
+    if answer.flaw:
+        raise FetchError(f"the answer is {answer.flaw}", status=200)
+    return answer.body

@@ -1,0 +1,59 @@
+"""The values of segments that Convert's reports know; others are reported too, and said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from convert_sdk._core.events import Event
+
+KNOWN: Mapping[str, tuple[str, ...]] = {
+    "browser": ("IE", "CH", "FF", "OP", "SF", "EDG", "MO", "NS", "OTH"),
+    "devices": ("ALLPH", "IPH", "OTHPH", "ALLTAB", "IPAD", "OTHTAB", "DESK", "OTHDEV"),
+    "source": ("campaign", "search", "referral", "direct", "ai_tool"),
+    "visitorType": ("new", "returning"),
+}
+
+
+def _one_of(*known: str) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and value in known
+
+
+def _some_of(*known: str) -> Callable[[object], bool]:
+    is_known = _one_of(*known)
+    return lambda value: all(map(is_known, value)) if isinstance(value, (list, tuple)) else is_known(value)
+
+
+def _is_country(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 2 and value.isascii() and value.isalpha()
+
+
+_CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "country": (_is_country, "two letters, such as DE"),
+    **{
+        name: ((_some_of if name == "devices" else _one_of)(*known), ", ".join(known))
+        for name, known in KNOWN.items()
+    },
+}
+
+
+class Unknown:
+    """Looks at segments on their way out, for each segment until it has had something to say."""
+
+    __slots__ = ("_checks",)
+
+    def __init__(self) -> None:
+        self._checks = dict(_CHECKS)
+
+    def among(self, events: Iterable[Event]) -> Iterator[str]:
+        """What to say of the segments of these events; never a value, which is the visitor's."""
+        seen: object = None
+        for event in events:
+            segments = event.segments
+            if segments is None or segments is seen:
+                continue
+            seen = segments
+            for name in self._checks.keys() & segments.keys():
+                check, known = self._checks[name]
+                if not check(segments[name]):
+                    del self._checks[name]
+                    yield f"the segment {name} is reported with a value that reports do not know; they know {known}"
