@@ -32,6 +32,10 @@ class Client:
     The constructor does no I/O. The first `visitor()` of a process starts the thread and waits up to
     `start_wait` seconds, once, for the document. The keywords are the fields of `Options`. Threads share a client;
     forked processes get a fresh one by themselves. Raises OptionError for an option that cannot be used.
+
+    >>> client = Client("10035569/10034190", environment="staging")
+    >>> client
+    Client(Options(environment='staging'))
     """
 
     def __init__(self, sdk_key: str | None = None, **options: Unpack[OptionArguments]) -> None:
@@ -91,6 +95,9 @@ class Client:
 
         `location` says where they are (`{"url": "/cart"}`); `ANYWHERE` ignores location rules, and None says that
         it is not known, so that nothing is decided. Raises TypeError or ValueError for an id that names nobody.
+
+        >>> client.visitor(42, {"country": "DE"}, location={"url": "/cart"}).peek("checkout-layout").reason.value
+        'bucketed'
         """
         visitor_id = id if id.__class__ is str and id else checked_id(id)
         if not self._delivery.started:
@@ -161,6 +168,10 @@ class AsyncClient:
     """`Client` for asyncio: the same names, one task; what may move bytes is awaited.
 
     Made without a loop, it starts in the loop that first uses it. The visitors are the same plain class.
+
+    >>> async def layout(client: AsyncClient, visitor_id: str) -> str | None:
+    ...     visitor = await client.visitor(visitor_id)
+    ...     return visitor.decide("checkout-layout").variation_key
     """
 
     def __init__(self, sdk_key: str | None = None, **options: Unpack[OptionArguments]) -> None:

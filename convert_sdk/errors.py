@@ -22,17 +22,37 @@ from __future__ import annotations
 
 
 class ConvertError(Exception):
-    """The root of the tree: catch it to catch everything this package raises on purpose."""
+    """The root of the tree: catch it to catch everything this package raises on purpose.
+
+    >>> try:
+    ...     Project.parse(b"[]")
+    ... except ConvertError as error:
+    ...     print(error)
+    $: expected an object with account_id and project, found a list
+    """
 
 
 class OptionError(ConvertError, ValueError):
-    """An option that cannot be used; the message names it and says what is allowed."""
+    """An option that cannot be used; the message names it and says what is allowed.
+
+    >>> try:
+    ...     Client("10035569/10034190", flush_interval=0)
+    ... except OptionError as error:
+    ...     print(error)
+    flush_interval must be a number of seconds above 0, not 0
+    """
 
 
 class DocumentError(ConvertError, ValueError):
     """A document that cannot become a project.
 
     `path` is the place in the document (`$.project.id`), `expected` what should stand there.
+
+    >>> try:
+    ...     Project.parse(b'{"account_id": "1", "project": {}}')
+    ... except DocumentError as error:
+    ...     print(error.path, error.expected, sep=": ")
+    $.project.id: the project's id
     """
 
     def __init__(self, path: str, expected: str, found: str) -> None:

@@ -25,6 +25,10 @@ class Options(NamedTuple):
     """Everything a client can be told; `Client(...)` and `AsyncClient(...)` take the same names as keywords.
 
     Times are seconds. What is not given comes from the variable in brackets, then from the default.
+
+    >>> client = Client("10035569/10034190", refresh_interval=60, cache="low")
+    >>> client.options.refresh_interval, client.options.batch_size
+    (60, 100)
     """
 
     sdk_key: str | None = None

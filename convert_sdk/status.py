@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 class Status(NamedTuple):
-    """One moment of a client. `events` always adds up: see `Counts`."""
+    """One moment of a client. `events` always adds up: see `Counts`.
+
+    >>> status = client.status()
+    >>> status.problems, status.visitors, status.events.offered
+    (0, 0, 0)
+    """
 
     revision: str | None
     """Names the document in use; None before the first."""

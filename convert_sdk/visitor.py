@@ -64,6 +64,10 @@ class Visitor(Facts):
     """One visitor, for one request; made by `client.visitor`, pinned to the project of that moment.
 
     No verb raises for data, network or unknown keys. Wrong types from the programmer raise at once.
+
+    >>> visitor = client.visitor("v-42", {"plan": "pro"}, location={"url": "/checkout"})
+    >>> visitor.decide("checkout-layout").variation_key
+    'classic'
     """
 
     __slots__ = ("_engine", "_preview", "_project", "_tracking")
@@ -104,7 +108,11 @@ class Visitor(Facts):
         environment: str | None = None,
         tracking: bool | None = None,
     ) -> Visitor:
-        """The same visitor with deeper facts: attributes merge over the present ones and are not remembered."""
+        """The same visitor with deeper facts: attributes merge over the present ones and are not remembered.
+
+        >>> visitor.given(attributes={"country": "DE"}).peek("shipping-banner").reason.value
+        'bucketed'
+        """
         self._engine.enter(self)
         deeper = Visitor(self._engine, self.id, self.attributes, self.location)
         deeper._project = self._project  # another one of us
@@ -120,14 +128,22 @@ class Visitor(Facts):
 
     @property
     def segments(self) -> Mapping[str, object]:
-        """What is remembered and reported of the visitor."""
+        """What is remembered and reported of the visitor.
+
+        >>> dict(client.visitor("v-43", {"country": "DE", "plan": "pro"}).segments)
+        {'country': 'DE'}
+        """
         self._engine.enter(self)
         return self.state.segments
 
     # Experiences
 
     def decide(self, key: str) -> Decision:
-        """Decide, remember, and record the exposure of a new decision."""
+        """Decide, remember, and record the exposure of a new decision.
+
+        >>> [visitor.decide("checkout-layout").reason.value for _ in range(2)]
+        ['bucketed', 'sticky']
+        """
         if self._preview is not None and self._preview.key == key:
             return self._preview
         return self._decide(key)
@@ -136,6 +152,9 @@ class Visitor(Facts):
         """`decide` for every experience, or for those of these keys, in the order of the document.
 
         A previewed experience comes last; before the first document, they come as they were asked for.
+
+        >>> [decision.variation_key for decision in visitor.decide_all()]
+        ['classic', None]
         """
         wanted = None if keys is None else dict.fromkeys(keys)
         if self._project is None:
@@ -155,19 +174,42 @@ class Visitor(Facts):
         """`decide`, but the variation of this id wins over the remembered and the hashed one, and is kept.
 
         The gates are asked all the same; an id that the experience does not have is ignored.
+
+        >>> visitor.force("checkout-layout", 12).variation_key
+        'one-page'
         """
         if self._preview is not None and self._preview.key == key:
             return self._preview
         return self._decide(key, str(variation_id))
 
     def peek(self, key: str) -> Decision:
-        """Decide only: nothing is stored and nothing is sent."""
+        """Decide only: nothing is stored and nothing is sent.
+
+        >>> [visitor.peek("checkout-layout").reason.value for _ in range(2)]
+        ['bucketed', 'bucketed']
+        """
         if self._preview is not None and self._preview.key == key:
             return self._preview
         return self._peek(key)
 
     def explain(self, key: str) -> Explanation:
-        """`peek`, and why: every gate, rule, hash input and range."""
+        """`peek`, and why: every gate, rule, hash input and range.
+
+        >>> print(visitor.explain("shipping-banner"))
+        shipping-banner for visitor 'v-42': audience
+          yes known        experience 200, no type, no status
+          yes archived     not archived
+          yes environment  any
+          yes location     everywhere
+          NO  audience     any of the audiences
+                NO  audience germans
+                    NO  country equals "DE", the visitor has nothing
+          -   segment
+          -   variations
+          hash       '200v-42' with seed 9999 is ..., bucket value ...
+          ranges     packed
+                           0.00 to   10000.00  21 on  <- here
+        """
         decision = self.peek(key)
         if self._project is None or decision is self._preview:
             return Explanation(
@@ -179,6 +221,11 @@ class Visitor(Facts):
         """From now on, for this object only, show this variation: no gates, nothing stored, nothing sent.
 
         Says whether the project, or a preview that the client loaded, has both; otherwise an earlier preview ends.
+
+        >>> visitor.preview("100", "12")
+        True
+        >>> visitor.decide("checkout-layout").variation_key
+        'one-page'
         """
         self._engine.enter(self)
         experience = self._engine.experience_of(str(experience_id), self._project)
@@ -215,17 +262,28 @@ class Visitor(Facts):
         """The feature as the visitor's variations set it.
 
         Decides the experiences that carry it in any of their variations, and no others.
+
+        >>> visitor.feature("pricing").get("discount", 0.0)
+        0.1
         """
         if not self.entered:
             self._engine.enter(self)
         return self._feature(key, self._decide)
 
     def peek_feature(self, key: str) -> ResolvedFeature:
-        """`feature`, with nothing stored and nothing sent."""
+        """`feature`, with nothing stored and nothing sent.
+
+        >>> visitor.peek_feature("pricing").enabled
+        True
+        """
         return self._feature(key, self._peek)
 
     def features(self) -> list[ResolvedFeature]:
-        """Every feature: the enabled ones, then the disabled ones. Decides every experience."""
+        """Every feature: the enabled ones, then the disabled ones. Decides every experience.
+
+        >>> visitor.features()
+        [ResolvedFeature(key='pricing', enabled=True)]
+        """
         if self._project is None:
             return []
         return resolve_all(self._project, [self._decide(each.key) for each in self._project.experiences])
@@ -256,6 +314,11 @@ class Visitor(Facts):
         `rule_data` is held against the goal's rules; without it they are not asked. A second conversion of a goal
         counts only with `again=True`. `attributed_to` maps experience ids to variation ids where the conversion
         belongs to decisions made elsewhere. Raises TypeError or ValueError for what is no money or no number.
+
+        >>> visitor.track("purchase", revenue=Decimal("5.00"), rule_data={"total": 5}).reason.value
+        'rules'
+        >>> visitor.track("purchase", revenue=Decimal("49.90"), products=2, dimensions={1: "gold"}).reason.value
+        'tracking off'
         """
         data = goal_data(revenue, products, transaction_id, dimensions)
         wish = Wish(data, rule_data, again, attribution(attributed_to))
@@ -264,7 +327,12 @@ class Visitor(Facts):
         return self._engine.convert(self, goal, wish, tracking=self._tracking)
 
     def set_segments(self, segments: Mapping[str, object]) -> None:
-        """Remember these segments; all of them are reported with exposures, the known ones with conversions."""
+        """Remember these segments; all of them are reported with exposures, the known ones with conversions.
+
+        >>> visitor.set_segments({"visitorType": "returning"})
+        >>> dict(visitor.segments)
+        {'visitorType': 'returning'}
+        """
         known = checked_attributes(segments, "segments")
         self._engine.enter(self)
         if self._preview is None and known:
@@ -276,6 +344,9 @@ class Visitor(Facts):
         """Put the visitor into those of these custom segments whose rules hold; the ones that were added.
 
         Once one holds, all later ones (in the order of the document) are added unasked.
+
+        >>> visitor.match_segments(["big-spenders"], {"spent": 1500})
+        [Segment(id='71', key='big-spenders')]
         """
         if self._project is None:
             return []

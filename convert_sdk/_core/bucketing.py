@@ -83,7 +83,7 @@ def bucket_value(experience_id: str, visitor_id: str, bucketing: Bucketing = DEF
     """The bucket value of a visitor in an experience, 0 to 9,999.
 
     >>> bucket_value("100218245", "visitor-1")
-    6692
+    6514
     """
     return scale(hash_value(experience_id, visitor_id, bucketing), bucketing.max_traffic)
 

@@ -14,7 +14,11 @@ _NONE: Mapping[str, object] = MappingProxyType({})
 
 
 class Reason(StrEnum):
-    """Why a decision is what it is. The last four come with a variation."""
+    """Why a decision is what it is. The last four come with a variation.
+
+    >>> visitor.decide("shipping-banner").reason is Reason.AUDIENCE
+    True
+    """
 
     NOT_READY = "not ready"
     """No document has arrived yet."""
@@ -42,7 +46,12 @@ class Reason(StrEnum):
 
 
 class Decision(NamedTuple):
-    """Which variation, and why. False in a condition where there is no variation."""
+    """Which variation, and why. False in a condition where there is no variation.
+
+    >>> decision = visitor.decide("checkout-layout")
+    >>> bool(decision), decision.variation_key, decision.bucket_value
+    (True, 'classic', 1527)
+    """
 
     key: str
     """The experience's key, as it was asked for."""
@@ -78,6 +87,10 @@ class ResolvedFeature:
 
     `variables` are cast to their declared types, `raw` are as they came. An id without a declared
     feature has neither key nor name.
+
+    >>> pricing = visitor.feature("pricing")
+    >>> pricing.enabled, pricing.variables["discount"], pricing.raw["discount"]
+    (True, 0.1, '0.1')
     """
 
     __slots__ = ("decision", "id", "key", "name", "raw", "variables")
@@ -118,6 +131,10 @@ class ResolvedFeature:
         """The variable, if it is of the default's type; otherwise the default.
 
         An int fits a float default, a bool fits no number, and a default of None takes anything.
+
+        >>> pricing = visitor.feature("pricing")
+        >>> pricing.get("discount", 0.0), pricing.get("discount", "none"), pricing.get("rounding", "up")
+        (0.1, 'none', 'up')
         """
         value = self.variables.get(name, default)
         if default is None or type(value) is type(default):

@@ -64,6 +64,10 @@ class Explanation(NamedTuple):
     """A decision and everything that led to it. `str()` is for people, `to_json()` for tools.
 
     It holds the visitor's id and attributes: show it, do not log it.
+
+    >>> explanation = visitor.explain("shipping-banner")
+    >>> [gate.name for gate in explanation.gates if gate.passed is False]
+    ['audience']
     """
 
     decision: Decision

@@ -12,7 +12,11 @@ from .state import NOTHING, VisitorState
 
 
 class Anywhere(Enum):
-    """The type of `ANYWHERE`."""
+    """The type of `ANYWHERE`.
+
+    >>> visitor.given(location=ANYWHERE).peek("checkout-layout").reason.value
+    'bucketed'
+    """
 
     ANYWHERE = "anywhere"
 

@@ -16,7 +16,11 @@ DIMENSIONS = range(1, 6)
 
 
 class ConversionReason(StrEnum):
-    """What became of a conversion."""
+    """What became of a conversion.
+
+    >>> visitor.track("no such goal").reason is ConversionReason.UNKNOWN_GOAL
+    True
+    """
 
     ACCEPTED = "accepted"
     """On its way out: queued, not yet delivered."""
@@ -36,7 +40,12 @@ class ConversionReason(StrEnum):
 
 
 class ConversionResult(NamedTuple):
-    """What became of a conversion; true where it was accepted. Accepted is not delivered."""
+    """What became of a conversion; true where it was accepted. Accepted is not delivered.
+
+    >>> if not visitor.track("no such goal"):
+    ...     print("not counted")
+    not counted
+    """
 
     reason: ConversionReason
     uuid: str | None = None

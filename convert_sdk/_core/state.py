@@ -19,6 +19,9 @@ class VisitorState:
 
     `bucketing` maps experience ids to variation ids, `goals` maps goal keys to the id of the
     conversion that counted ("" where unknown). `segments` and `locations` are replaced, never changed.
+
+    >>> VisitorState({"100": "11"}).to_json()
+    '{"version":1,"bucketing":{"100":"11"},"goals":{},"segments":{},"locations":[]}'
     """
 
     __slots__ = ("bucketing", "goals", "locations", "segments")

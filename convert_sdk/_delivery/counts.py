@@ -22,6 +22,9 @@ class Counts(NamedTuple):
     """Where every event is: `offered` is always the sum of the other seven.
 
     Events that an earlier process left on disk count as offered when this one takes them over.
+
+    >>> client.status().events.pending
+    0
     """
 
     offered: int = 0
