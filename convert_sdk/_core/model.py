@@ -272,10 +272,6 @@ class Index(Generic[Named]):
         """Every id, with the places that have it."""
         return self._ids
 
-    def keys(self) -> Iterable[str]:
-        """Every key once, in the order of the document."""
-        return self._keys
-
     def _at(self, place: int) -> Named:
         made = self._made.get(place)
         if made is None:
