@@ -59,7 +59,7 @@ class Questions:
     def preview_request(self, experience_id: str, timeout: float | None) -> Request | None:
         """GET the document with that experience; None where it is known and fresh."""
         engine = self._engine
-        if engine.project is not None and experience_id in engine.project.experiences.by_id:
+        if engine.project is not None and engine.project.experiences.of_id(experience_id) is not None:
             return None
         fresh = self._fresh()
         with engine.lock:
@@ -83,7 +83,7 @@ class Questions:
 
             getLogger("convert_sdk").warning("the preview could not be loaded: %s", error)
             return False
-        experience = project.experiences.by_id.get(experience_id)
+        experience = project.experiences.of_id(experience_id)
         if experience is None:
             return False
         fresh = self._fresh()
