@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from convert_sdk.project import Project
     from convert_sdk.stores import Store
 
-Sink = Callable[[bytes], None]
-"""Takes the body of one tracking request."""
+Sink = Callable[[bytes], object]
+"""Takes the body of one tracking request; what it answers is ignored."""
 
 _DRAIN_AT = 1_000
 _ROOM = 100_000
