@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 class Status(NamedTuple):
-    """One moment of a client. `events` always adds up: see `Counts`.
+    """One moment of a client; `str()` is for people. `events` always adds up: see `Counts`.
+
+    >>> print(Status("6bf257005086", age=12.3, events=Counts(offered=7, sent=5, queued=2), worker_alive=True))
+    document  6bf257005086, confirmed 12 s ago
+    events    7 offered: 5 sent, 2 queued
+    visitors  0 remembered
+    worker    running
 
     >>> status = client.status()
     >>> status.problems, status.visitors, status.events.offered
@@ -48,6 +54,39 @@ class Status(NamedTuple):
     kept: int = 0
     """Conversions from before the first document."""
     worker_alive: bool = False
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<10}{text}" for name, text in self._lines() if text)
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        yield "document", self._document()
+        yield "fetch", self.fetch_error or ""
+        yield "events", _fates(self.events)
+        yield "dropped", _listed(self.dropped)
+        if self.last_error is not None:
+            status, _, message = self.last_error
+            yield "tracking", f"last error {status or ''} {message}".strip()
+        yield "kept", f"{self.kept} conversions, until the document arrives" if self.kept else ""
+        yield "lapses", _listed(self.lapses)
+        yield "visitors", f"{self.visitors} remembered"
+        yield "worker", "running" if self.worker_alive else "not running"
+
+    def _document(self) -> str:
+        if self.revision is None:
+            return "none yet"
+        confirmed = "never confirmed" if self.age is None else f"confirmed {self.age:.0f} s ago"
+        problems = f", {self.problems} problems" if self.problems else ""
+        return f"{self.revision}, {confirmed}{', stale' if self.stale else ''}{problems}"
+
+
+def _fates(events: Counts) -> str:
+    offered, *fates = zip(events._fields, events, strict=True)
+    told = ", ".join(f"{count} {fate.replace('_', ' ')}" for fate, count in fates if count)
+    return f"{offered[1]} offered{': ' if told else ''}{told}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def status_of(engine: Engine, outbox: Outbox) -> Status:

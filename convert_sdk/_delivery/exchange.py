@@ -20,6 +20,7 @@ _CONNECT_TIMEOUT = 5.0
 _PIECE = 1024 * 1024
 _WORTH_A_THREAD = 32 * 1024
 _INFLATED = frozenset({"gzip", "x-gzip", "deflate"})
+_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 _UNSENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -43,8 +44,12 @@ class _Settings(TypedDict):
 def open_client(
     *, transport: httpx.BaseTransport | None = None, ca_bundle: str | None = None, proxy: str | None = None
 ) -> httpx.Client:
-    """A client for `exchange`: TLS is always verified, proxies are taken from the environment too."""
-    return bounded(httpx.Client(transport=transport, **_settings(ca_bundle, proxy)))
+    """A client for `exchange`: TLS is always verified, proxies are taken from the environment too.
+
+    The environment's proxy is not asked for what runs on this very machine: it could not reach it.
+    """
+    mounts = dict.fromkeys(() if proxy else _LOOPBACK)
+    return bounded(httpx.Client(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy)))
 
 
 def open_async_client(
@@ -54,7 +59,8 @@ def open_async_client(
     proxy: str | None = None,
 ) -> httpx.AsyncClient:
     """The same for `aexchange`."""
-    return httpx.AsyncClient(transport=transport, **_settings(ca_bundle, proxy))
+    mounts = dict.fromkeys(() if proxy else _LOOPBACK)
+    return httpx.AsyncClient(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy))
 
 
 def exchange(client: httpx.Client, request: Request) -> Reply | Failure:

@@ -11,6 +11,7 @@ pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk import ConversionReason, FetchError, FlushReport, OptionError, Reason
 from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, ServedProject, demo_document, running
 from tests.integration.clients import Making, Odd, Wire, eventually
+from tests.servers import refused_port
 
 CHECKOUT = {"path": "/checkout"}
 GIFTS = "100346007"
@@ -69,6 +70,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 class TestTheWholeWay:
     def test_what_is_decided_arrives(self, make: Making, server: LocalServer, shop: ServedProject) -> None:
         client = make(DEMO_SDK_KEY, **at(server))
+        assert str(client.status()).splitlines()[:2] == ["document  none yet", "events    0 offered"]
         visitor = client.visitor("v-1", {"country": "DE"}, location=CHECKOUT)
         shown = visitor.decide("checkout-layout")
         assert visitor.track("purchase", revenue=10, transaction_id="T-1")
@@ -78,6 +80,9 @@ class TestTheWholeWay:
             (shown.variation_id, 1)
         ]
         assert summary.received == 3
+        words = str(client.status())
+        assert words.startswith(f"document  {client.project.revision}, confirmed 0 s ago, 2 problems")
+        assert "events    3 offered: 3 sent" in words
 
     def test_how_it_asks(self, make: Making, server: LocalServer, wire: Wire) -> None:
         client = make(DEMO_SDK_KEY, wire=wire, **at(server))
@@ -103,6 +108,21 @@ class TestTheWholeWay:
         client = make(DEMO_SDK_KEY, **at(server), flush_interval=0.01)
         client.visitor("v-1", location=CHECKOUT).decide("checkout-layout")
         eventually(lambda: shop.record.summary().received == 1)
+
+    def test_no_proxy_stands_before_the_same_machine(
+        self, make: Making, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with refused_port() as port:
+            monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+            client = make(DEMO_SDK_KEY, **at(server))
+            assert client.visitor("v-1", location=CHECKOUT).decide("checkout-layout")
+            assert client.flush().sent == 1
+
+    def test_a_proxy_that_was_asked_for_does(self, make: Making, server: LocalServer) -> None:
+        with refused_port() as port:
+            client = make(DEMO_SDK_KEY, **at(server), proxy=f"http://127.0.0.1:{port}")
+            assert client.visitor("v-1").decide("checkout-layout").reason is Reason.NOT_READY
+            assert client.status().fetch_error.startswith("ConnectError")
 
     def test_tracking_off(self, make: Making, server: LocalServer, wire: Wire) -> None:
         client = make(DEMO_SDK_KEY, wire=wire, **at(server), tracking=False)
@@ -449,8 +469,10 @@ class TestTheEnd:
         server.stop()
         report = client.flush(timeout=0.2)
         assert report == FlushReport(pending=1)
+        assert "tracking  last error" in str(client.status())
         assert client.close(timeout=0.1).dropped == 1
         assert client.status().dropped == {"closed": 1}
+        assert "dropped   closed 1" in str(client.status())
 
     def test_after_it_visitors_still_decide(self, make: Making, server: LocalServer) -> None:
         client = make(DEMO_SDK_KEY, **at(server))
