@@ -16,6 +16,7 @@ from ._core.problem import Problem
 from ._core.rules import matches_rule_set as matches
 from ._core.state import VisitorState
 from ._delivery.counts import Counts, FlushReport
+from ._delivery.farewell import flush_on_sigterm
 from ._version import __version__
 from .client import AsyncClient, Client
 from .errors import ConvertError, DocumentError, FetchError, OptionError, SpoolError, StoreError
@@ -53,6 +54,7 @@ __all__ = [
     "VisitorState",
     "__version__",
     "bucket_value",
+    "flush_on_sigterm",
     "matches",
     "parse_preview",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack, cast
 
@@ -11,10 +11,10 @@ from ._core.state import NOTHING, VisitorState
 from ._delivery.counts import FlushReport
 from ._delivery.engine import Engine
 from ._delivery.memory import Memory
-from .errors import OptionError, StoreError
+from .errors import OptionError
 from .options import OptionArguments, Options, build
 from .project import Project
-from .visitor import Visitor, checked_attributes, checked_id, checked_location
+from .visitor import Visitor, WatchedVisitor, checked_attributes, checked_id, checked_location
 
 if TYPE_CHECKING:
     from ._config.wire import ProjectSettings
@@ -49,6 +49,7 @@ class Client:
         self._store = sync_store(options)
         self._engine = engine_of(options)
         named = key_of(options, key)
+        self._visitor = kind_of_visitor(options)
         self._questions = Questions(options, named, self._engine)
         self._delivery: Worker | Offline = Worker(options, named, self._engine, self._store)
 
@@ -85,6 +86,7 @@ class Client:
         client._store = sync_store(client.options)
         client._engine = engine_of(client.options)
         client._questions = Questions(client.options, None, client._engine)
+        client._visitor = kind_of_visitor(client.options)
         client._delivery = Offline(client._engine, client.options, project, sink, client._store)
         return client
 
@@ -105,7 +107,7 @@ class Client:
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
             try:
                 state = self._store.load(self._engine.store_key(visitor_id))
-            except StoreError:
+            except Exception:  # noqa: BLE001  # the store may be the application's own
                 state = None
                 self._engine.memory.failed_loads += 1
             take_in(self._engine, visitor_id, state)
@@ -113,7 +115,7 @@ class Client:
             attributes = checked_attributes(attributes)
         if location is not NOTHING:
             location = checked_location(location)
-        return Visitor(self._engine, visitor_id, attributes, location)
+        return self._visitor(self._engine, visitor_id, attributes, location)
 
     def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
         """What the project says of the browser's script, asked of the Serving API in this thread.
@@ -185,6 +187,7 @@ class AsyncClient:
         self._store = options.store
         self._engine = engine_of(options)
         named = key_of(options, key)
+        self._visitor = kind_of_visitor(options)
         self._questions = Questions(options, named, self._engine)
         self._delivery = AsyncWorker(options, named, self._engine, options.store)
 
@@ -205,13 +208,14 @@ class AsyncClient:
         await self._delivery.start()
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
             try:
-                answer = self._store.load(self._engine.store_key(visitor_id))
-                state = await answer if isinstance(answer, Awaitable) else answer
-            except StoreError:
+                state = await self._delivery.load(self._engine.store_key(visitor_id))
+            except Exception:  # noqa: BLE001  # the store may be the application's own
                 state = None
                 self._engine.memory.failed_loads += 1
             take_in(self._engine, visitor_id, state)
-        return Visitor(self._engine, visitor_id, checked_attributes(attributes), checked_location(location))
+        return self._visitor(
+            self._engine, visitor_id, checked_attributes(attributes), checked_location(location)
+        )
 
     async def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
         """What the project says of the browser's script, as `Client.project_settings`."""
@@ -263,17 +267,29 @@ class AsyncClient:
 def engine_of(options: Options) -> Engine:
     """An engine for these options."""
     store = options.store
+    watch = None
+    if options.observe is not None:
+        from ._delivery.watch import Watch
+
+        watch = Watch(options.observe, inline=options.observe_inline)
     return Engine(
         Memory(options.max_visitors, stored=store is not None),
         None,
         environment=options.environment,
         claiming=store is not None and store.shared,
-        watched=options.observe is not None,
+        watch=watch,
     )
 
 
+def kind_of_visitor(options: Options) -> type[Visitor]:
+    """Visitors that tell of their decisions, where somebody listens."""
+    return Visitor if options.observe is None else WatchedVisitor
+
+
 def sync_store(options: Options) -> Store | None:
-    """The store, which `Client` cannot await. Raises OptionError for one that must be."""
+    """The store, which `Client` cannot await. Raises OptionError for one that must be, and such a transport."""
+    if options.transport is not None and not hasattr(options.transport, "handle_request"):
+        raise OptionError("this transport is for AsyncClient: give Client an httpx.BaseTransport")
     store = options.store
     if store is None:
         return None

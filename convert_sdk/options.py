@@ -79,6 +79,8 @@ class Options(NamedTuple):
     """An httpx transport, for tests and special networks."""
     observe: Callable[[Observation], None] | None = None
     """Hears of every decision, exposure, conversion, delivery and lapse, from the worker."""
+    observe_inline: bool = False
+    """True calls `observe` where it happens, also within `decide` and `track`."""
     hash_seed: int = 9999
     """0 is the default, as in every Convert SDK."""
     max_traffic: float = 10_000
@@ -136,6 +138,7 @@ class OptionArguments(TypedDict, total=False):
     proxy: str | None
     transport: BaseTransport | AsyncBaseTransport | None
     observe: Callable[[Observation], None] | None
+    observe_inline: bool
     hash_seed: int
     max_traffic: float
     exclude_experience_id: bool
@@ -311,6 +314,7 @@ _CHECKS: Mapping[str, _Check] = {
         "an httpx transport",
     ),
     "observe": (_or_none(callable), "a callable"),
+    "observe_inline": _SWITCHED,
     "hash_seed": (lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
     "max_traffic": (_is_positive, "a number above 0"),
     "exclude_experience_id": _SWITCHED,

@@ -53,6 +53,8 @@ class Status(NamedTuple):
     """Visitors remembered in this process."""
     kept: int = 0
     """Conversions from before the first document."""
+    breaker: str | None = None
+    """Of the store, where it has one: closed, open (the store is spared) or half-open."""
     worker_alive: bool = False
 
     def __str__(self) -> str:
@@ -97,7 +99,7 @@ def status_of(engine: Engine, outbox: Outbox) -> Status:
         revision=project.revision if project is not None else None,
         problems=len(project.problems) if project is not None else 0,
         events=outbox.counts(),
-        dropped=dict(ledger.dropped),
+        dropped=dict(ledger.losses()),
         retries=ledger.retries,
         doubted=ledger.doubted,
         last_error=ledger.trouble,

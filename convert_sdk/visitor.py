@@ -114,7 +114,7 @@ class Visitor(Facts):
         'bucketed'
         """
         self._engine.enter(self)
-        deeper = Visitor(self._engine, self.id, self.attributes, self.location)
+        deeper = type(self)(self._engine, self.id, self.attributes, self.location)
         deeper._project = self._project  # another one of us
         deeper.state = self.state
         deeper.entered = True
@@ -363,3 +363,16 @@ class Visitor(Facts):
         if added and self._preview is None:
             self._engine.set_segments(self, {"customSegments": [*known, *(segment.id for segment in added)]})
         return added
+
+
+class WatchedVisitor(Visitor):
+    """A visitor whose decisions are told to the application's `observe`: in a class, others need not ask."""
+
+    __slots__ = ()
+
+    def _decide(self, key: str, forced: str | None = None) -> Decision:
+        from .observation import Decided
+
+        decision = super()._decide(key, forced)
+        self._engine.note(Decided(self.id, decision))
+        return decision

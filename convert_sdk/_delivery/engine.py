@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from os import urandom
-from threading import Lock
+from threading import RLock
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from convert_sdk._core.decide import relocated
 from convert_sdk._core.decision import Decision, Reason
@@ -18,6 +18,7 @@ from convert_sdk._core.goals import ConversionReason, ConversionResult, Wish, re
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.state import VisitorState, Winners
 
+from .kept import Kept
 from .memory import Memory
 
 if TYPE_CHECKING:
@@ -26,20 +27,11 @@ if TYPE_CHECKING:
     from convert_sdk.visitor import Visitor
 
     from .outbox import Outbox
+    from .watch import Watch
 
 _MOST_KEPT = 1_000
-_MOST_SEEN = 100_000
 _BUCKETED = Reason.BUCKETED
 _new = tuple.__new__  # a call of a NamedTuple costs more than all else that an exposure costs
-
-
-class Kept(NamedTuple):
-    """A conversion from before the first document."""
-
-    visitor: Visitor
-    goal: str | int
-    wish: Wish
-    tracking: bool
 
 
 class Engine:
@@ -55,7 +47,7 @@ class Engine:
         *,
         environment: str | None = None,
         claiming: bool = False,
-        watched: bool = False,
+        watch: Watch | None = None,
     ) -> None:
         self.memory = memory
         self.states = memory.states
@@ -63,8 +55,11 @@ class Engine:
         self.project: Project | None = None
         self.environment = environment
         self.previews: dict[str, Experience] = {}
-        self.kept: list[Kept]
-        self.seen: deque[Observation] | None = deque(maxlen=_MOST_SEEN) if watched else None
+        self.kept: dict[str, Kept]
+        """Conversions from before the first document, by the ids they will have."""
+        self.void: deque[str]
+        """The ids of those that came to nothing."""
+        self.seen = watch
         self.after_offer: Callable[[], None] | None = None
         """What empties the outbox where no worker does."""
         self._wanted_environment = environment
@@ -73,8 +68,9 @@ class Engine:
 
     def start_anew(self) -> None:
         """In a forked process: a lock that nobody holds, ids that no other process has, nothing of the parent's."""
-        self.lock = Lock()
-        self.kept = []
+        self.lock = RLock()  # a signal's own handler may track while the interrupted thread does
+        self.kept = {}
+        self.void = deque()
         self._prefix = urandom(10).hex()
         self._numbers = count(1)
         self.memory.start_anew()
@@ -86,9 +82,30 @@ class Engine:
         self.environment = self._wanted_environment or project.default_environment
         self.project = project
         with self.lock:
-            kept, self.kept = self.kept, []
-        for each in kept:
-            self.convert(each.visitor, each.goal, each.wish, tracking=each.tracking)
+            kept, self.kept = self.kept, {}
+        for each in kept.values():
+            self.resolve(each)
+
+    def resolve(self, kept: Kept) -> None:
+        """Count a conversion that waited for a document."""
+        result = self.convert(kept.visitor, kept.goal, kept.wish, tracking=kept.tracking, uuid=kept.uuid)
+        if result.reason is not ConversionReason.ACCEPTED:
+            self.void.append(kept.uuid)
+
+    def reclaim(self, events: Iterable[Event]) -> set[str]:
+        """Claim what came back from disk in the store, under the same names; the ids of the events that have lost."""
+        lost: set[str] = set()
+        with self.lock:
+            for event in events:
+                if event.claim is None or self.memory.unsaved is None:
+                    continue
+                uuid = conversion_of(event.uuid)
+                state = self.states.get(event.visitor_id)
+                standing = state.goals.get(event.claim, uuid) if state is not None else uuid
+                claims = self.memory.changed(event.visitor_id).goals
+                if standing != uuid or claims.setdefault(event.claim, uuid) != uuid:
+                    lost.add(event.uuid)
+        return lost
 
     def store_key(self, visitor_id: str) -> str:
         """The visitor's key in a store; there is a project by then."""
@@ -158,9 +175,11 @@ class Engine:
         with self.lock:
             self.memory.set_segments(visitor, self.memory.writable(visitor), {**segments})
 
-    def convert(self, visitor: Visitor, name: str | int, wish: Wish, *, tracking: bool) -> ConversionResult:
-        """Count a conversion: once for each goal, unless it is wished again."""
-        result = self._convert(visitor, name, wish, tracking=tracking)
+    def convert(
+        self, visitor: Visitor, name: str | int, wish: Wish, *, tracking: bool, uuid: str | None = None
+    ) -> ConversionResult:
+        """Count a conversion, under this id or a new one: once for each goal, unless it is wished again."""
+        result = self._convert(_new(Kept, (uuid or self._new_id(), visitor, name, wish, tracking)))
         if self.after_offer is not None:
             self.after_offer()
         if self.seen is not None:
@@ -169,9 +188,10 @@ class Engine:
             self.seen.append(Converted(result.uuid, visitor.id, name, result.reason))
         return result
 
-    def _convert(self, visitor: Visitor, name: str | int, wish: Wish, *, tracking: bool) -> ConversionResult:
+    def _convert(self, wanted: Kept) -> ConversionResult:
+        visitor, name, wish = wanted.visitor, wanted.goal, wanted.wish
         self.enter(visitor)
-        project = visitor.project or self.project or self._keep(Kept(visitor, name, wish, tracking))
+        project = visitor.project or self.project or self._keep(wanted)
         if isinstance(project, ConversionResult):
             return project
         goals = project.goals
@@ -182,19 +202,23 @@ class Engine:
         if refused is not None:
             return ConversionResult(refused)
         with self.lock:
-            return self._count(visitor, goal, wish, tracking=tracking)
+            return self._count(goal, wanted)
 
     def _keep(self, conversion: Kept) -> ConversionResult | Project:
         """Keep a conversion for the first document; the project, if that has come meanwhile."""
         with self.lock:
             if self.project is not None:
                 return self.project
-            if len(self.kept) >= _MOST_KEPT:
-                return ConversionResult(ConversionReason.QUEUE_FULL)
-            self.kept.append(conversion)
-        return ConversionResult(ConversionReason.KEPT)
+            if len(self.kept) < _MOST_KEPT:
+                self.kept[conversion.uuid] = conversion
+                self.memory.stir()
+                return ConversionResult(ConversionReason.KEPT, conversion.uuid)
+        if self.outbox is not None:
+            self.outbox.ledger.refuse(1, monotonic())
+        return ConversionResult(ConversionReason.QUEUE_FULL)
 
-    def _count(self, visitor: Facts, goal: Goal, wish: Wish, *, tracking: bool) -> ConversionResult:
+    def _count(self, goal: Goal, wanted: Kept) -> ConversionResult:
+        uuid, visitor, _, wish, tracking = wanted
         state = self.memory.writable(visitor)
         first = goal.key not in state.goals
         if not first and not wish.again:
@@ -203,7 +227,6 @@ class Engine:
         wires = conversion_wires(goal.id, bucketing, wish.data, first=first)
         if not wires:
             return ConversionResult(ConversionReason.NOTHING_TO_SEND)
-        uuid = self._new_id()
         counted = tracking and self.outbox is not None
         if counted and self.outbox is not None:
             claim = goal.key if first and self._claiming else None
@@ -225,6 +248,15 @@ class Engine:
 def event_ids(uuid: str) -> tuple[str, str]:
     """The ids of the events of one conversion, of which there are one or two."""
     return f"{uuid}.0", f"{uuid}.1"
+
+
+def conversion_of(event_id: str) -> str:
+    """The conversion that an event is part of.
+
+    >>> conversion_of(event_ids("5f1c-7")[1])
+    '5f1c-7'
+    """
+    return event_id.rpartition(".")[0]
 
 
 def verdicts(claims: Mapping[str, str], winners: Winners) -> tuple[set[str], set[str]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Literal
 
 from convert_sdk._core.events import Event
 
-from .counts import DeadEvent, Ending, Fate, Notice, Standing, Trouble
+from .counts import Counts, DeadEvent, Ending, Fate, Notice, Standing, Trouble
 from .machine import Failure, Reply
 from .segments import Unknown
 
@@ -19,6 +20,7 @@ class Ledger:
     """The outbox writes it; whoever reads it may drain `endings` and `notices`, and changes nothing else."""
 
     __slots__ = (
+        "_door",
         "_quiet_until",
         "_unknown",
         "_watched",
@@ -31,6 +33,7 @@ class Ledger:
         "endings",
         "failures",
         "notices",
+        "refused",
         "retries",
         "sent",
         "spooled",
@@ -42,6 +45,9 @@ class Ledger:
         self._watched = watched
         self._quiet_until = 0.0
         self._unknown = Unknown()
+        self._door = Lock()
+        self.refused: Counter[str] = Counter()
+        """Events that were never taken, by reason: counted under a lock that nothing slow is done under."""
         self.accepted = 0
         """Taken from the queue, or over from disk."""
         self.sent = self.dead = self.deduplicated = self.spooled = 0
@@ -75,13 +81,32 @@ class Ledger:
         if events and self._watched:
             self.endings.append(Ending(fate, tuple(events)))
 
-    def refuse(self, count: int, now: float) -> None:
-        """Drop events that did not fit, and say so once a minute at most."""
-        self.accepted += count
-        self.dropped["full"] += count
-        if now >= self._quiet_until:
+    def refuse(self, count: int, now: float, reason: str = "full") -> None:
+        """Turn events away, and say once a minute at most that there is no room. Any thread may."""
+        with self._door:
+            self.refused[reason] += count
+            if reason != "full" or now < self._quiet_until:
+                return
             self._quiet_until = now + _QUIET
-            self.notices.append(Notice("warning", "the outbox is full: the newest events are dropped"))
+        self.notices.append(Notice("warning", "the outbox is full: the newest events are dropped"))
+
+    def losses(self) -> Mapping[str, int]:
+        """Dropped events by reason, those that were never taken too."""
+        return self.dropped + self.refused
+
+    def counts(self, *, in_flight: int, queued: int, fresh: int) -> Counts:
+        """The law, of which the outbox knows what is still on its way; `fresh` is not accepted yet."""
+        refused = self.refused.total()
+        return Counts(
+            offered=self.accepted + fresh + refused,
+            sent=self.sent,
+            in_flight=in_flight,
+            queued=queued,
+            spooled=self.spooled,
+            dropped=self.dropped.total() + refused,
+            dead=self.dead,
+            deduplicated=self.deduplicated,
+        )
 
     def fail(self, answer: Reply | Failure, trouble: Trouble) -> None:
         """Note a request that failed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from importlib import import_module
 from math import inf
 from random import random
 from threading import Condition, Lock
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from convert_sdk._config.feed import Feed, Source
 from convert_sdk._core.events import Address
-from convert_sdk.errors import FetchError
+from convert_sdk.errors import ConvertError, FetchError
 from convert_sdk.options import Options
 from convert_sdk.project import Project
 from convert_sdk.status import Status, status_of
@@ -20,13 +21,27 @@ from .engine import Engine
 from .machine import Machine, request_headers
 from .outbox import Outbox
 from .questions import source_of
+from .saving import Saving
 from .terms import Target, Terms
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
     import httpx
 
-    from .spool import Spool
+    from convert_sdk._config.cache import DocumentCache
+
+    from .shelf import Shelf
+
+
+_LONGEST_REST = 3_600.0
+_NEEDED = (
+    "convert_sdk._config.compile",
+    "convert_sdk._delivery.exchange",
+    "convert_sdk._delivery.carry",
+    "convert_sdk.observation",
+    "email.utils",
+    "json",
+)
 
 
 class Line:
@@ -38,37 +53,55 @@ class Line:
         self.engine = engine
         self.restarts = 0
         self._wake = wake
+        self._inherited: list[object] = []
+        self._remembered: Project | None = None
         engine.memory.stir = wake
         self._open(etag=None)
 
     def reopen(self) -> None:
         """Begin anew in a forked process: what waited, and every open file and socket, is the parent's."""
+        self._inherited += [self.feed, self.outbox, self.upkeep]
         self._open(etag=self.feed.etag)
         if self.engine.project is not None:
             self._address(self.engine.project)
 
     def _open(self, etag: str | None) -> None:
         options = self.options
-        self.chores = Lock()
-        """Held while a thread does chores: they touch disks. Never taken on the request path."""
+        source = self._source()
         self.turned = Condition()
         """Told after each exchange."""
-        self.feed = Feed(self._source(), self.take, dice=random, refresh=options.refresh_interval)
+        self._cache = self._open_cache(source)
+        self.feed = Feed(source, self.take, dice=random, refresh=options.refresh_interval)
         self.feed.prime(etag)
         self.outbox = Outbox(self._terms(), dice=random, wake=self._wake, lock=Lock())
-        self.spool = self._open_spool()
-        self.upkeep = Upkeep(
-            self.engine, self.outbox, self.feed.notices, spool=self.spool, observe=options.observe
-        )
+        self.upkeep = Upkeep(self.engine, self.outbox, self.feed.notices)
+        self.upkeep.shelf = self._open_shelf()
+        self.saving = Saving(self.engine, self.outbox, self.upkeep.lapse)
         self.engine.outbox = self.outbox if options.tracking else None
-        self.engine.after_offer = self.commit if options.durability == "sync" else None
+        self.engine.after_offer = self.upkeep.commit if options.durability == "sync" else None
 
-    def _open_spool(self) -> Spool | None:
-        if self.options.spool is None:
+    def _open_shelf(self) -> Shelf | None:
+        options = self.options
+        if options.spool is None:
             return None
+        from .shelf import Shelf, spool_owner
         from .spool import Spool
 
-        return Spool(self.options.spool, self.key, sync=self.options.durability == "sync")
+        owner = spool_owner(self.key, options)
+        return Shelf(
+            Spool(options.spool, owner, sync=options.durability == "sync"),
+            self.engine,
+            self.outbox,
+            capacity=options.max_queue,
+            lapse=self.upkeep.lapse,
+        )
+
+    def _open_cache(self, source: Source) -> DocumentCache | None:
+        if self.options.cache_dir is None:
+            return None
+        from convert_sdk._config.cache import DocumentCache
+
+        return DocumentCache(self.options.cache_dir, source)
 
     def _source(self) -> Source:
         return source_of(self.options, self.key)
@@ -100,6 +133,34 @@ class Line:
             project.warm()
             self._serve(project)
 
+    def recall(self) -> None:
+        """Serve the document that an earlier process left on disk, until the server has a newer one."""
+        cached = self._cache.load() if self._cache is not None and self.engine.project is None else None
+        if cached is None:
+            return
+        try:
+            self._serve(Project.parse(cached.body, bucketing=self.options.bucketing))
+        except ConvertError as error:
+            self.upkeep.lapse("cache", f"the document on disk cannot be used: {error}")
+        else:
+            self._remembered = self.engine.project
+            self.feed.prime(cached.etag)
+
+    def _remember(self) -> None:
+        """Leave the document in use on disk for the next process."""
+        project = self.engine.project
+        if self._cache is None or project is None or project is self._remembered:
+            return
+        from convert_sdk._config.cache import CachedDocument
+
+        self._remembered = project
+        if project.is_debug:
+            return
+        try:
+            self._cache.save(CachedDocument(project.source, self.feed.etag))
+        except OSError as error:
+            self.upkeep.lapse("cache", f"the document cannot be kept on disk: {error.strerror}")
+
     def _serve(self, project: Project) -> None:
         self._address(project)
         self.engine.install(project)
@@ -118,17 +179,21 @@ class Line:
 
     # Chores and delivery, for whichever thread does them.
 
-    def commit(self) -> None:
-        """Write what was offered to the spool now."""
-        with self.chores:
-            self.upkeep.run(inf)
-
-    def do_chores(self) -> None:
+    def do_chores(self, *, everything: bool = False) -> None:
         """Do what is due besides exchanges, and tell who waits for an exchange."""
-        with self.chores:
-            self.upkeep.run(monotonic())
+        self._remember()
+        self.upkeep.run(everything=everything)
         with self.turned:
             self.turned.notify_all()
+
+    def catch_up(self) -> None:
+        """Do the chores that are due, where no worker may be there to do them."""
+        if self.upkeep.due() <= monotonic():
+            self.upkeep.run(everything=True)
+
+    def rest(self, seconds: float, now: float) -> float:
+        """How long a worker may wait that has nothing to exchange for so many seconds."""
+        return min(seconds, self.upkeep.due() - now, self.saving.due() - now, _LONGEST_REST)
 
     def delivery(self, until: float) -> Generator[Machine | float, bool, None]:
         """The steps of sending everything that waits, until it is sent or `until` comes; monotonic seconds.
@@ -141,9 +206,10 @@ class Line:
                 continue
             if (yield self.outbox):
                 continue
-            if not self.outbox.counts().pending:
+            if not self.outbox.counts().pending and not self.engine.kept:
                 return
-            due = min(self.outbox.due(), self.feed.due() if self.engine.project is None else inf)
+            fetch = self.feed.due() if self.engine.project is None else inf
+            due = min(self.outbox.due(), fetch, self.upkeep.due())
             if due > until and not self._elsewhere():
                 return
             yield max(0.0, min(due, until) - now)
@@ -156,11 +222,12 @@ class Line:
         step: Machine | float | None = next(steps, None)
         while step is not None:
             moved = False
-            if isinstance(step, float):
+            if isinstance(step, (int, float)):
                 with self.turned:
                     self.turned.wait(step)
+                self.catch_up()
             elif moved := turn(step, client, within=until - monotonic()):
-                self.do_chores()
+                self.do_chores(everything=True)
             step = resume(steps, moved)
 
     def _elsewhere(self) -> bool:
@@ -172,8 +239,12 @@ class Line:
         self.upkeep.lapse("worker", type(error).__name__)
 
     def warm_up(self) -> None:
-        """Import what a request would otherwise pay for."""
-        import convert_sdk._config.compile  # noqa: F401
+        """Import what a request, a loop or a child of a fork would otherwise pay for."""
+        from .farewell import importing
+
+        with importing():
+            for name in _NEEDED:
+                import_module(name)
 
     def open_client(self) -> httpx.Client:
         """A client for exchanges in a thread."""
@@ -202,24 +273,37 @@ class Line:
         )
 
     def finish(self, until: float) -> None:
-        """Send what waits in this thread, and leave; a client that was never used needs neither."""
-        if self.outbox.counts().pending:
+        """Send what waits in this thread, with connections of its own; one that never had anything needs none."""
+        if self.waits and not self._wants_a_loop():
+            self.do_chores(everything=True)
             with self.open_client() as client:
                 self.deliver(client, until)
-        self.leave()
+
+    def _wants_a_loop(self) -> bool:
+        transport = self.options.transport
+        return transport is not None and not hasattr(transport, "handle_request")
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything waits to be sent."""
+        return bool(self.outbox.counts().pending or self.engine.kept)
 
     @property
     def touches_disk(self) -> bool:
         """Whether chores may block."""
-        return self.spool is not None or self.options.observe is not None
+        options = self.options
+        return options.spool is not None or options.cache_dir is not None or options.observe is not None
+
+    def stop_waiting_for_the_store(self) -> None:
+        """At the end, what a store that is down should have claimed goes out unclaimed, or waits in the spool."""
+        if self.saving.down and self.options.spool is None:
+            self.outbox.release(monotonic())
 
     def leave(self) -> None:
         """Close for good: what is not sent stays in the spool, or is dropped and counted."""
-        self.engine.outbox = None
-        with self.chores:
-            self.upkeep.run(inf)
-            self.outbox.abandon(None if self.spool is not None else "closed")
-            self.upkeep.close()
+        lost = self.upkeep.close()
+        if lost:
+            self.upkeep.lapse("closed", f"{lost} events were not delivered in time and are dropped")
 
     def status(self, *, alive: bool) -> Status:
         """The figures of this moment."""
@@ -229,13 +313,14 @@ class Line:
             stale=self.feed.stale(now),
             fetch_error=self.feed.error,
             lapses=self._lapses(),
+            breaker=getattr(getattr(self.options.store, "breaker", None), "state", None),
             worker_alive=alive,
         )
 
     def _lapses(self) -> Mapping[str, int]:
         memory = self.engine.memory
         survived = {"worker": self.restarts, "unsaved": memory.lost, "load": memory.failed_loads}
-        return {name: count for name, count in {**self.upkeep.lapses, **survived}.items() if count}
+        return {name: count for name, count in {**self.upkeep.survived(), **survived}.items() if count}
 
 
 def resume(steps: Generator[Machine | float, bool, None], moved: bool) -> Machine | float | None:

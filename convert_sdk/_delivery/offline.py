@@ -59,6 +59,8 @@ class Offline:
         before = self.outbox.counts()
         self._save()
         self._drain()
+        if self._engine.seen is not None:
+            self._engine.seen.tell()
         return FlushReport.between(before, self.outbox.counts())
 
     def ask(self, request: Request) -> Reply | Failure:  # noqa: ARG002 # as every delivery

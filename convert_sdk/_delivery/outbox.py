@@ -10,7 +10,7 @@ The bracketed steps happen with `Terms(durable=True)` only; otherwise `speak` em
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import inf
 
@@ -34,12 +34,12 @@ _MANY_REFUSALS = 32
 class Outbox:
     """The machine that delivers events; nothing is due before `address` says where to.
 
-    `offer` takes no lock and may be called by any thread; all else is serialised by `lock`, which
-    must not be held by who calls. `wake` is called when an offer makes something due earlier.
+    Any thread may `offer`, without the `lock` that serialises all else and must not be held by who calls.
+    `wake` is called when an offer makes something due earlier.
     """
 
     __slots__ = (
-        "_attempt", "_backlog", "_dice", "_flight", "_fresh", "_gate", "_hurry", "_lock", "_ready_at",
+        "_attempt", "_backlog", "_closing", "_dice", "_flight", "_fresh", "_gate", "_hurry", "_lock", "_ready_at",
         "_refusals", "_room", "_saving", "_since", "_target", "_terms", "_wake", "ledger",
     )  # fmt: skip
 
@@ -63,6 +63,7 @@ class Outbox:
         self._room = terms.max_queue
         self._since = self._ready_at = self._gate = 0.0
         self._attempt = self._refusals = self._hurry = 0
+        self._closing: Container[str] | None = None
         self.ledger = Ledger(watched=terms.watched)
 
     # The request path.
@@ -73,8 +74,7 @@ class Outbox:
         before = len(fresh)
         after = before + len(events)
         if after > self._room:
-            with self._lock:
-                self.ledger.refuse(len(events), now)
+            self.ledger.refuse(len(events), now, "full" if self._closing is None else "closed")
             return False
         if not before:
             self._since = now
@@ -114,6 +114,8 @@ class Outbox:
             if part:
                 self._settle(part, answer, now)
                 self._measure()
+            if self._closing is not None:
+                self._give_up(self._closing)
 
     def hurry(self) -> None:
         """Make everything that waits due now, back-off or not, until it is sent or one request fails."""
@@ -133,9 +135,7 @@ class Outbox:
     def unsaved(self, most: int = 1_000) -> Sequence[Event]:
         """The events to write next; the same ones again until `saved` or `shelved` is called."""
         with self._lock:
-            while self._fresh and len(self._saving) < most:
-                self._saving.append(self._fresh.popleft())
-                self.ledger.accepted += 1
+            self._collect(most)
             self._measure()
             return tuple(self._saving)
 
@@ -200,31 +200,17 @@ class Outbox:
     def counts(self) -> Counts:
         """The law, at one moment."""
         with self._lock:
-            books, fresh = self.ledger, len(self._fresh)
-            return Counts(
-                offered=books.accepted + fresh,
-                sent=books.sent,
-                in_flight=len(self._flight),
-                queued=fresh + len(self._saving) + len(self._backlog),
-                spooled=books.spooled,
-                dropped=books.dropped.total(),
-                dead=books.dead,
-                deduplicated=books.deduplicated,
-            )
+            waiting = len(self._fresh) + len(self._saving) + len(self._backlog)
+            return self.ledger.counts(in_flight=len(self._flight), queued=waiting, fresh=len(self._fresh))
 
-    def abandon(self, reason: str | None) -> int:
-        """Give up what waits: dropped for `reason`, or (None) left to the spool that has it."""
+    def close(self, on_disk: Container[str] = ()) -> int:
+        """Take nothing more and give up what waits, in flight too if it fails; how many events were dropped.
+
+        Those whose ids are `on_disk` are left to the spool instead.
+        """
         with self._lock:
-            self.ledger.accepted += len(self._fresh)
-            fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
-            events = [*self._backlog.clear(), *self._saving, *fresh]
-            self._saving = []
-            if reason is None:
-                self.ledger.spooled += len(events)
-            else:
-                self.ledger.settle("dropped", events, reason)
-            self._measure()
-            return len(events)
+            self._closing = on_disk
+            return self._give_up(on_disk)
 
     def release(self, now: float) -> None:
         """Stop waiting for the store: what was offered so far goes out unclaimed."""
@@ -235,6 +221,20 @@ class Outbox:
             self._measure()
 
     # How it works.
+
+    def _collect(self, most: int) -> None:
+        while self._fresh and len(self._saving) < most:
+            self._saving.append(self._fresh.popleft())
+            self.ledger.accepted += 1
+
+    def _give_up(self, on_disk: Container[str]) -> int:
+        self._collect(len(self._fresh) + len(self._saving))
+        events, self._saving = [*self._backlog.clear(), *self._saving], []
+        lost = [event for event in events if event.uuid not in on_disk]
+        self.ledger.spooled += len(events) - len(lost)
+        self.ledger.settle("dropped", lost, "closed")
+        self._measure()
+        return len(lost)
 
     def _due(self) -> float:
         if self._flight or self._target is None:
@@ -253,10 +253,9 @@ class Outbox:
 
     def _pull(self, now: float) -> None:
         if not self._terms.durable:
-            fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
-            self.ledger.accepted += len(fresh)
-            self._admit(fresh, now)
-            self._ready_at = 0.0
+            self._collect(len(self._fresh))
+            self._admit(self._saving, now)
+            self._saving, self._ready_at = [], 0.0
 
     def _admit(self, events: Sequence[Event], now: float) -> None:
         lost = self._backlog.admit(events, now + CLAIM_PATIENCE)
@@ -264,7 +263,8 @@ class Outbox:
             self.ledger.settle("deduplicated", lost)
 
     def _measure(self) -> None:
-        self._room = self._terms.max_queue - len(self._saving) - len(self._backlog) - len(self._flight)
+        room = self._terms.max_queue - len(self._saving) - len(self._backlog) - len(self._flight)
+        self._room = room if self._closing is None else -1
 
     def _request(self, target: Target, now: float) -> Request | None:
         try:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
-import os
+from contextlib import suppress
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
-from weakref import WeakSet
-
-from convert_sdk.errors import StoreError
+from typing import TYPE_CHECKING
 
 from .counts import FlushReport
 from .engine import Engine
+from .farewell import attend, register
 from .line import Line
 from .machine import Failure, Reply, Request
 
@@ -23,9 +20,8 @@ if TYPE_CHECKING:
     from convert_sdk.status import Status
     from convert_sdk.stores import Store
 
-_LONGEST_REST = 3_600.0
 _BREATHER = 0.5
-_FAREWELL = 0.1
+_PARTING = 0.1
 
 
 class Worker:
@@ -35,67 +31,95 @@ class Worker:
         self._store = store
         self._engine = engine
         self._start_wait = options.start_wait
-        self._shutdown_timeout = options.shutdown_timeout
+        self.shutdown_timeout = options.shutdown_timeout
+        self._inherited: list[object] = []
+        self.closed = False
         self._begin()
         self.line = Line(options, key, engine, wake=self.wake)
-        farewell.add(self)
+        register(self)
 
     def _begin(self) -> None:
         self.started = False
-        self.closed = False
+        """Whether there is nothing to wait for any more; the request path asks no further."""
         self._starting = Lock()
+        self._opening = Lock()
         self._wake = Event()
         self._ready = Event()
+        self._ready_by = 0.0
         self._thread: Thread | None = None
         self._client: httpx.Client | None = None
 
     def after_fork(self) -> None:
-        """The child starts anew: threads, sockets and what waited are the parent's."""
+        """The child starts anew: what it inherited is neither used nor closed."""
+        self._inherited += [self._thread, self._client]
         self._engine.start_anew()
         self._begin()
         self.line.reopen()
+        if self.closed:
+            self.line.outbox.close()
 
     def start(self) -> None:
-        """Start the thread, and give the document a moment to arrive; only the first call does either."""
+        """Start the thread, and give the document a moment to arrive, once."""
         with self._starting:
-            if self.started or self.closed:
-                return
-            self.started = True
-            self._spawn()
+            if self._thread is None and not self.closed:
+                self._ready_by = monotonic() + self._start_wait
+                self._spawn()
         if self._engine.project is None:
-            self._ready.wait(self._start_wait)
+            self._ready.wait(self._ready_by - monotonic())
+        self.started = True
 
     def _spawn(self) -> None:
-        self._thread = Thread(target=self._run, name="convert_sdk", daemon=True)
-        self._thread.start()
+        attend()
+        thread = Thread(target=self._run, name="convert_sdk", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads, or the interpreter ends
+            self.line.complain(error)
+        else:
+            self._thread = thread
 
     def wake(self) -> None:
-        """Something is due earlier than the thread knows; a thread that died is replaced."""
+        """Something is due earlier than the thread knows. A thread that is not there any more is replaced."""
         self._wake.set()
-        thread = self._thread
-        if thread is not None and not thread.is_alive() and not self.closed:
-            with self._starting:
-                if self._thread is thread:
-                    self.line.restarts += 1
-                    self._spawn()
+        if not self.started and not self.closed:
+            self._revive()
+
+    def _revive(self) -> None:
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                self._spawn()
 
     def _run(self) -> None:
-        from .carry import carry
+        try:
+            while not self.closed:
+                try:
+                    self._carry()
+                except BaseException as error:  # noqa: BLE001  # whatever ends the loop, the events need it
+                    self.line.restarts += 1
+                    self.line.complain(error)
+                    self._wake.wait(_BREATHER)
+        finally:
+            self._succeed()
 
-        self.line.warm_up()
+    def _carry(self) -> None:
+        self.line.recall()
         if self._engine.project is not None:
             self._ready.set()
-        while not self.closed:
-            try:
-                client = self._opened()
-                carry((self.line.feed, self.line.outbox), client, rest=self._rest, trouble=self.line.complain)
-            except BaseException as error:  # noqa: BLE001 # whatever ends the loop, the events need it
-                self.line.restarts += 1
-                self.line.complain(error)
-                self._wake.wait(_BREATHER)
+        self.line.warm_up()
+        from .carry import carry
+
+        machines = self.line.feed, self.line.outbox
+        carry(machines, self._opened(), rest=self._rest, trouble=self.line.complain)
+
+    def _succeed(self) -> None:
+        """A thread that could not even complain leaves another one behind."""
+        if not self.closed:
+            self.started = False
+            with self._starting:
+                self._spawn()
 
     def _opened(self) -> httpx.Client:
-        with self._starting:
+        with self._opening:
             if self._client is None:
                 self._client = self.line.open_client()
             return self._client
@@ -104,32 +128,37 @@ class Worker:
         self._ready.set()
         self._save()
         self.line.do_chores()
-        now = monotonic()
-        seconds = min(seconds, self.line.upkeep.due(now) - now, _LONGEST_REST)
+        seconds = self.line.rest(seconds, monotonic())
         if seconds > 0 and not self.closed:
             self._wake.wait(seconds)
         self._wake.clear()
         return not self.closed
 
-    def _save(self) -> None:
-        if self._store is None or self._engine.project is None:
+    def _save(self, *, everything: bool = False) -> None:
+        if self._store is None:
             return
-        upkeep = self.line.upkeep
-        for save in upkeep.to_save():
+        saving = self.line.saving
+        for save in saving.take(monotonic(), everything=everything):
             try:
                 winners = self._store.save(save.changes)
-            except StoreError as error:
-                upkeep.not_saved(save, error)
+            except Exception as error:  # noqa: BLE001  # the store may be the application's own
+                saving.failed(error, monotonic())
             else:
-                upkeep.saved(save, winners, monotonic())
+                saving.saved(save, winners, monotonic())
 
     def flush(self, timeout: float) -> FlushReport:
         """Send what waits, in the calling thread."""
+        return self._flush(monotonic() + timeout)
+
+    def _flush(self, until: float, *, last: bool = False) -> FlushReport:
         before = self.line.outbox.counts()
-        until = monotonic() + timeout
-        self._save()
-        self.line.do_chores()
-        self.line.deliver(self._opened(), until)
+        self._save(everything=True)
+        if last:
+            self.line.stop_waiting_for_the_store()
+        self.line.do_chores(everything=True)
+        if self.line.waits:
+            self.line.deliver(self._opened(), until)
+            self.line.do_chores()
         return FlushReport.between(before, self.line.outbox.counts())
 
     def ask(self, request: Request) -> Reply | Failure:
@@ -140,58 +169,34 @@ class Worker:
 
     def close(self, timeout: float | None = None) -> FlushReport:
         """Flush, end the thread and let go of everything; again is fine."""
+        return self._close(monotonic() + (self.shutdown_timeout if timeout is None else timeout))
+
+    def _close(self, until: float) -> FlushReport:
         before = self.line.outbox.counts()
-        if not self.closed:
-            if self.started or before.pending:
-                self.flush(self._shutdown_timeout if timeout is None else timeout)
-            self.closed = True
-            self._wake.set()
-            if self._thread is not None:
-                self._thread.join(_FAREWELL)
-            self._save()
-            self.line.leave()
-            if self._client is not None and not (self._thread is not None and self._thread.is_alive()):
-                self._client.close()
+        if self.closed:
+            return FlushReport.between(before, before)
+        with suppress(Exception):
+            self._flush(until, last=True)
+        self.closed = True
+        self._wake.set()
+        thread = self._thread
+        if thread is not None:
+            thread.join(_PARTING)
+        self._save(everything=True)
+        self.line.leave()
+        if self._client is not None and not (thread is not None and thread.is_alive()):
+            self._client.close()
         return FlushReport.between(before, self.line.outbox.counts())
 
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def close_now(self) -> None:
+    def close_by(self, since: float) -> None:
         """At the end of the process."""
-        self.close()
+        self._close(since + self.shutdown_timeout)
+
+    def flush_by(self, since: float) -> None:
+        """Before the process may end."""
+        self._flush(since + self.shutdown_timeout)
 
     def status(self) -> Status:
         """The figures of this moment."""
-        return self.line.status(alive=self.alive)
-
-
-class Carrier(Protocol):
-    """What a process must tell that it forked or ends."""
-
-    def after_fork(self) -> None:
-        """In the child."""
-        ...
-
-    def close_now(self) -> None:
-        """At the end."""
-        ...
-
-
-farewell: WeakSet[Carrier] = WeakSet()
-
-
-def _after_fork() -> None:
-    for carrier in list(farewell):
-        carrier.after_fork()
-
-
-def _at_exit() -> None:
-    for carrier in list(farewell):
-        carrier.close_now()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-atexit.register(_at_exit)
+        thread = self._thread
+        return self.line.status(alive=thread is not None and thread.is_alive())

@@ -49,6 +49,7 @@ class OutboxLife(RuleBasedStateMachine):
         self.disk: list[Event] = []
         self.forgotten: set[str] = set()
         self.fate: dict[str, str] = {}
+        self.closed = False
 
     def made(self, claim: bool, attributed: bool, visitor: int) -> Event:
         name = f"e{self.offered + self.adopted}"
@@ -69,7 +70,7 @@ class OutboxLife(RuleBasedStateMachine):
             events.append(self.made(claim, attributed, visitor))
             self.offered += 1
         held = self.outbox.counts()
-        fits = held.queued + held.in_flight + count <= self.terms.max_queue
+        fits = not self.closed and held.queued + held.in_flight + count <= self.terms.max_queue
         taken = self.outbox.offer(*events, now=self.now)
         assert taken == fits
         if taken:
@@ -121,6 +122,7 @@ class OutboxLife(RuleBasedStateMachine):
             assert self.outbox.due() >= self.now + min(int(answer.headers["retry-after"]), 300)
         soonest = min(self.outbox.due(), self.outbox.save_due())
         assert soonest <= self.now + 330.0 or not self.outbox.counts().queued
+        self.look_at_the_disk()
 
     @rule(done=st.sampled_from(["saved", "shelved", "died"]))
     def commit(self, done: str) -> None:
@@ -177,12 +179,23 @@ class OutboxLife(RuleBasedStateMachine):
         if self.flight is not None:
             self.hear(answer)
 
-    @rule(really=st.integers(0, 4))
-    def give_up(self, really: int) -> None:
-        if really:
-            return
-        self.outbox.abandon("closed")
+    @precondition(lambda self: self.offered > 30)
+    @rule(share=st.integers(1, 3))
+    def close(self, share: int) -> None:
+        self.written = {name for number, name in enumerate(self.accepted) if number % share == 0}
+        self.closed = True
+        self.outbox.close(self.written)
+        self.look_at_the_disk()
         assert self.outbox.counts().queued == 0
+
+    def look_at_the_disk(self) -> None:
+        """What a closed outbox leaves behind lies on disk, if it ever did."""
+        if not self.closed:
+            return
+        self.settle()
+        lying = {event.uuid for event in self.disk} | set(self.flight or ())
+        for name in self.written - lying - set(self.fate) - self.forgotten:
+            self.disk.append(self.accepted[name])
 
     @invariant()
     def the_law_holds(self) -> None:
@@ -211,7 +224,7 @@ class OutboxLife(RuleBasedStateMachine):
             assert not set(self.doubted) & set(self.delivered)
 
     def teardown(self) -> None:
-        if not hasattr(self, "outbox"):
+        if not hasattr(self, "outbox") or self.closed:
             return
         self.outbox.address(TARGET)
         self.outbox.restore(self.disk, self.now)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ssl import SSLContext
 from threading import Condition, Thread
@@ -36,6 +38,7 @@ class Collector:
         self.events: list[tuple[str, str]] = []
         """Visitor id and the event's JSON, in order of arrival."""
         self.connections = 0
+        self._open: set[socket.socket] = set()
         self._changed = Condition()
         self._server = _Server(self)
         self._scheme = "https" if tls else "http"
@@ -75,6 +78,21 @@ class Collector:
         """How many events arrived more than once."""
         return sum(times - 1 for times in Counter(self.events).values())
 
+    def connected(self, connection: socket.socket) -> None:
+        """Note a client."""
+        self.connections += 1
+        self._open.add(connection)
+
+    def parted(self, connection: socket.socket) -> None:
+        """Forget it."""
+        self._open.discard(connection)
+
+    def hang_up(self) -> None:
+        """Close every connection, as a server does with idle ones."""
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def take(self, received: Received) -> Answer:
         """Note a request and decide its answer."""
         answer = self.answer(received)
@@ -108,8 +126,12 @@ class _Conversation(BaseHTTPRequestHandler):
     server: _Server
 
     def setup(self) -> None:
-        self.server.collector.connections += 1
+        self.server.collector.connected(self.request)
         super().setup()
+
+    def finish(self) -> None:
+        self.server.collector.parted(self.request)
+        super().finish()
 
     def do_GET(self) -> None:
         self._answer()

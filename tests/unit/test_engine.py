@@ -12,18 +12,19 @@ from convert_sdk._delivery.engine import Engine, event_ids, verdicts
 from convert_sdk._delivery.memory import Memory
 from convert_sdk._delivery.outbox import Outbox
 from convert_sdk._delivery.terms import Target, Terms
-from convert_sdk.observation import Converted, Exposed
+from convert_sdk._delivery.watch import Watch
+from convert_sdk.observation import Converted, Exposed, Observation
 from convert_sdk.stores import Winners
 from tests.documents import LOW, entity, experience, project
 
 SHOP = project(experience(), goals=[entity("91", "buy")])
 
 
-def engine(*, max_queue: int = 100, watched: bool = False) -> Engine:
+def engine(*, max_queue: int = 100, watch: Watch | None = None) -> Engine:
     """An engine that no document has reached, with an outbox that nobody empties."""
     outbox = Outbox(Terms(max_queue=max_queue), dice=lambda: 0.0, lock=Lock())
     outbox.address(Target("", {}, Address("1", "2")))
-    return Engine(Memory(100, stored=False), outbox, watched=watched)
+    return Engine(Memory(100, stored=False), outbox, watch=watch)
 
 
 def visitor(of: Engine, visitor_id: str = LOW) -> Visitor:
@@ -81,7 +82,7 @@ class TestBeforeTheFirstDocument:
         late = visitor(waiting)
         waiting.lock = Meanwhile(lambda: waiting.install(SHOP))  # type: ignore[assignment]  # a lock that is slow to get
         assert late.track("buy").reason is ConversionReason.ACCEPTED
-        assert (offered(waiting), waiting.kept) == (1, [])
+        assert (offered(waiting), waiting.kept) == (1, {})
 
     def test_a_visitor_stays_without_a_project(self) -> None:
         waiting = engine()
@@ -151,15 +152,15 @@ class TestAFullQueue:
 
 class TestObservations:
     def test_tell_of_exposures_and_conversions(self) -> None:
-        watched = engine(watched=True)
+        heard: list[Observation] = []
+        watched = engine(watch=Watch(heard.append, inline=True))
         watched.install(SHOP)
         someone = visitor(watched)
         someone.decide("checkout")
         result = someone.track("buy")
         someone.track("buy")
-        assert watched.seen is not None
-        exposures = [each for each in watched.seen if isinstance(each, Exposed)]
-        conversions = [each for each in watched.seen if isinstance(each, Converted)]
+        exposures = [each for each in heard if isinstance(each, Exposed)]
+        conversions = [each for each in heard if isinstance(each, Converted)]
         assert [(each.experience_id, each.variation_id) for each in exposures] == [("100", "1")]
         assert conversions == [
             Converted(result.uuid, LOW, "buy", ConversionReason.ACCEPTED),
@@ -167,11 +168,14 @@ class TestObservations:
         ]
 
     def test_a_forked_process_tells_nothing_of_its_parents(self) -> None:
-        watched = engine(watched=True)
+        heard: list[Observation] = []
+        watch = Watch(heard.append, inline=False)
+        watched = engine(watch=watch)
         watched.install(SHOP)
         visitor(watched).decide("checkout")
         watched.start_anew()
-        assert not watched.seen
+        watch.tell()
+        assert not heard
 
     def test_nobody_listens_by_default(self) -> None:
         assert engine().seen is None

@@ -159,7 +159,7 @@ def test_a_full_outbox_drops_the_newest_and_says_so_once_a_minute() -> None:
     assert machine.offer(event("z"), now=1.0)
     for now in (2.0, 59.0, 61.0):
         assert not machine.offer(event("x"), now=now)
-    assert machine.ledger.dropped == {"full": 5}
+    assert machine.ledger.losses() == {"full": 5}
     assert len(machine.ledger.notices) == 2
     assert machine.counts() == Counts(offered=10, queued=5, dropped=5)
     assert names(machine.speak(61.0)) == ["e0", "e1", "e2", "e3", "z"]
@@ -451,7 +451,7 @@ def test_an_answer_nobody_waits_for_changes_nothing() -> None:
 def test_what_is_given_up_is_counted() -> None:
     machine = outbox(Terms(watched=True))
     offer(machine, 3)
-    assert machine.abandon("closed") == 3
+    assert machine.close() == 3
     assert machine.ledger.dropped == {"closed": 3}
     assert machine.counts() == Counts(offered=3, dropped=3)
     assert machine.due() == inf
@@ -529,11 +529,23 @@ def test_endings_say_what_may_leave_the_spool() -> None:
 
 def test_leaving_the_rest_to_the_spool() -> None:
     machine = outbox(Terms(durable=True))
-    offer(machine, 2)
+    offer(machine, 3)
     machine.unsaved()
     machine.saved(0.0)
-    machine.abandon(None)
-    assert machine.counts() == Counts(offered=2, spooled=2)
+    assert machine.close({"e0", "e2"}) == 1
+    assert machine.counts() == Counts(offered=3, spooled=2, dropped=1)
+
+
+def test_a_closed_outbox_turns_events_away_and_gives_up_a_flight_that_fails() -> None:
+    machine = outbox(Terms(watched=True))
+    offer(machine, 2)
+    machine.speak(1.0)
+    machine.close()
+    assert not machine.offer(event("late"), now=1.0)
+    assert machine.ledger.losses() == {"closed": 1}
+    assert machine.counts() == Counts(offered=3, in_flight=2, dropped=1)
+    machine.hear(LOST, 2.0)
+    assert machine.counts() == Counts(offered=3, dropped=3)
 
 
 # Claims.

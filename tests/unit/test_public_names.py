@@ -36,6 +36,7 @@ PUBLIC = [
     "VisitorState",
     "__version__",
     "bucket_value",
+    "flush_on_sigterm",
     "matches",
     "parse_preview",
 ]

@@ -1,0 +1,132 @@
+"""What every client must hear of: a fork, the end of the process, and (where asked for) SIGTERM."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_FORK_PATIENCE = 2.0
+_SLACK = 0.2
+
+
+class Carrier(Protocol):
+    """Who delivers for one client."""
+
+    shutdown_timeout: float
+
+    def after_fork(self) -> None:
+        """Begin anew in the child."""
+        ...
+
+    def close_by(self, since: float) -> None:
+        """Deliver and close, within the client's own time from `since` (monotonic seconds)."""
+        ...
+
+    def flush_by(self, since: float) -> None:
+        """The same without closing."""
+        ...
+
+
+_carriers: WeakSet[Carrier] = WeakSet()
+_importing = Lock()
+_finalizing: set[int] = set()
+
+
+def register(carrier: Carrier) -> None:
+    """Tell this one, too."""
+    _carriers.add(carrier)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Keep forks away: a child cannot import what another thread of its parent was importing."""
+    with _importing:
+        yield
+
+
+def attend() -> None:
+    """Hear of the end of this process where `atexit` does not: children of multiprocessing skip it."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is None or process.parent_process() is None or os.getpid() in _finalizing:
+        return
+    from multiprocessing.util import Finalize
+
+    _finalizing.add(os.getpid())
+    Finalize(None, _at_exit, exitpriority=100)
+
+
+def flush_on_sigterm() -> None:
+    """Deliver what waits, of every client, when this process gets SIGTERM; then do what would have been done.
+
+    Call it once in the main thread, after whatever else handles the signal. Each client has its
+    `shutdown_timeout`. Not needed where a server turns SIGTERM into an exit, as gunicorn and uvicorn do.
+    Raises ValueError outside the main thread.
+
+    >>> flush_on_sigterm()
+    """
+    import signal
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def flush(number: int, frame: FrameType | None) -> None:
+        # The interrupted code may hold a lock that delivering needs: another thread can wait for it, for a while.
+        thread = Thread(target=_flush_all, name="convert_sdk-sigterm", daemon=True)
+        thread.start()
+        thread.join(_SLACK + max((each.shutdown_timeout for each in list(_carriers)), default=0.0))
+        if callable(before):
+            before(number, frame)
+        elif before != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, flush)
+
+
+def _flush_all() -> None:
+    since = monotonic()
+    for carrier in list(_carriers):
+        with suppress(Exception):
+            carrier.flush_by(since)
+
+
+def _at_exit() -> None:
+    since = monotonic()
+    for carrier in list(_carriers):
+        with suppress(Exception):
+            carrier.close_by(since)
+
+
+def _before_fork() -> None:
+    if _importing.acquire(timeout=_FORK_PATIENCE):
+        _forking.append(True)
+
+
+def _after_fork_in_parent() -> None:
+    if _forking:
+        _forking.pop()
+        _importing.release()
+
+
+def _after_fork_in_child() -> None:
+    global _importing  # noqa: PLW0603  # the child needs a lock of its own
+    _importing = Lock()
+    _forking.clear()
+    for carrier in list(_carriers):
+        carrier.after_fork()
+
+
+_forking: list[bool] = []
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)
+atexit.register(_at_exit)

@@ -1,0 +1,59 @@
+"""Conversions from before the first document, in memory and on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from convert_sdk._core.events import known_segments
+from convert_sdk._core.facts import ANYWHERE
+from convert_sdk._core.goals import Wish
+
+if TYPE_CHECKING:
+    from convert_sdk.visitor import Visitor
+
+    from .engine import Engine
+
+
+class Kept(NamedTuple):
+    """A conversion that cannot become events yet; `uuid` is what it will be called."""
+
+    uuid: str
+    visitor: Visitor
+    goal: str | int
+    wish: Wish
+    tracking: bool
+
+
+def to_record(kept: Kept) -> dict[str, object]:
+    """What lies on disk of it."""
+    wish = kept.wish
+    return {
+        "visitor": kept.visitor.id,
+        "segments": dict(known_segments(kept.visitor.segments)),
+        "goal": kept.goal,
+        "data": wish.data,
+        "rule_data": wish.rule_data,
+        "again": wish.again,
+        "attributed_to": dict(wish.attributed_to) if wish.attributed_to is not None else None,
+        "tracking": kept.tracking,
+    }
+
+
+def from_record(engine: Engine, uuid: str, record: Mapping[str, object]) -> Kept | None:
+    """The conversion of an earlier process; None for what `to_record` did not write."""
+    from convert_sdk.visitor import Visitor
+
+    visitor_id, goal, data = record.get("visitor"), record.get("goal"), record.get("data")
+    attributed, segments = record.get("attributed_to"), record.get("segments")
+    if not (isinstance(visitor_id, str) and visitor_id and isinstance(goal, (str, int))):
+        return None
+    visitor = Visitor(engine, visitor_id, {}, ANYWHERE)
+    visitor.set_segments(segments if isinstance(segments, Mapping) else {})
+    wish = Wish(
+        [(str(key), value) for key, value in data] if isinstance(data, list) else None,
+        record.get("rule_data"),
+        record.get("again") is True,
+        cast("Mapping[str, str]", attributed) if isinstance(attributed, Mapping) else None,
+    )
+    return Kept(uuid, visitor, goal, wish, record.get("tracking") is not False)

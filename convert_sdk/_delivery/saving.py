@@ -1,0 +1,73 @@
+"""Visitor states on their way to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from convert_sdk._core.state import Changes, Winners
+
+from .engine import verdicts
+from .memory import Unsaved, changes
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .outbox import Outbox
+
+_AT_ONCE = 500
+_RETRY_AFTER = 1.0
+
+
+class Save(NamedTuple):
+    """One visitor's changes."""
+
+    visitor_id: str
+    unsaved: Unsaved
+    changes: Changes
+
+
+class Saving:
+    """Hands out what the store has yet to hear of, to a caller who can await or not, and takes its answers."""
+
+    def __init__(self, engine: Engine, outbox: Outbox, lapse: Callable[[str, str], None]) -> None:
+        self._engine = engine
+        self._outbox = outbox
+        self._lapse = lapse
+        self._retry_at = 0.0
+        self.down = False
+
+    def due(self) -> float:
+        """When there is something to save; `inf` while there is not."""
+        return self._retry_at if self._engine.memory.unsaved and self._engine.project is not None else inf
+
+    def take(self, now: float, *, everything: bool = False) -> Iterator[Save]:
+        """What is to be saved, 500 visitors or all; after a failure the rest is for a second later."""
+        if self._engine.project is None or (now < self._retry_at and not everything):
+            return
+        self.down = False
+        memory = self._engine.memory
+        with self._engine.lock:
+            waiting = memory.take_unsaved(len(memory.unsaved or ()) if everything else _AT_ONCE)
+        try:
+            for visitor_id, unsaved in list(waiting.items()):
+                yield Save(visitor_id, unsaved, changes(self._engine.store_key(visitor_id), unsaved))
+                if self.down:
+                    return
+                del waiting[visitor_id]
+        finally:
+            with self._engine.lock:
+                for visitor_id, unsaved in waiting.items():
+                    memory.give_back(visitor_id, unsaved)
+
+    def saved(self, save: Save, winners: Winners, now: float) -> None:
+        """The store has the changes: take over what it holds, and let winners go out."""
+        with self._engine.lock:
+            self._engine.memory.adopt(save.visitor_id, winners)
+        self._outbox.claimed(*verdicts(save.changes.goals, winners), now)
+
+    def failed(self, error: Exception, now: float) -> None:
+        """The store did not take the last one: nothing is forgotten."""
+        self.down = True
+        self._retry_at = now + _RETRY_AFTER
+        self._lapse("store", f"visitors are not saved: {error}")

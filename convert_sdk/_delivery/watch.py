@@ -1,0 +1,58 @@
+"""What the application's `observe` callback is told, and when."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from convert_sdk.observation import Observation
+
+_MOST_WAITING = 100_000
+
+
+class Watch:
+    """Observations on their way to the callback: told by the worker in order, or at once where `inline`.
+
+    Where the callback cannot keep up, the oldest goes and is counted in `lost`.
+    """
+
+    __slots__ = ("_callback", "_inline", "_telling", "_waiting", "failures", "lost")
+
+    def __init__(self, callback: Callable[[Observation], None], *, inline: bool) -> None:
+        self._callback = callback
+        self._inline = inline
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew, in a forked process."""
+        self._waiting: deque[Observation] = deque(maxlen=_MOST_WAITING)
+        self._telling = Lock()
+        self.failures = self.lost = 0
+
+    def append(self, observation: Observation) -> None:
+        """Take an observation; any thread may."""
+        if self._inline:
+            self._call(observation)
+            return
+        if len(self._waiting) == _MOST_WAITING:
+            self.lost += 1
+        self._waiting.append(observation)
+
+    def tell(self) -> None:
+        """Call back with everything that waits; nothing where another thread is at it, or this one already."""
+        if not self._telling.acquire(blocking=False):
+            return
+        try:
+            while self._waiting:
+                self._call(self._waiting.popleft())
+        finally:
+            self._telling.release()
+
+    def _call(self, observation: Observation) -> None:
+        try:
+            self._callback(observation)
+        except Exception:  # noqa: BLE001  # the application's own
+            self.failures += 1

@@ -1,0 +1,224 @@
+"""Events on disk through a client's life: kill -9, restarts, and conversions from before the first document.
+
+`SOAK=1` raises the kills from 20 to 100.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from convert_sdk import Client
+from convert_sdk._delivery.spooled import inspect
+from tests.reliability.collector import Answer, Received
+from tests.reliability.processes import running
+from tests.reliability.site import KEY, dead, serving, site
+
+KILLS = 100 if os.environ.get("SOAK") else 20
+
+WRITES = """
+import itertools, random, sys
+from convert_sdk import Client
+
+url, key, spool, life, cache = sys.argv[1:6]
+dice = random.Random(life)
+client = Client(key, config_endpoint=url, track_endpoint=url, spool=spool, cache_dir=cache or None,
+                durability="sync", flush_interval=dice.choice([0.001, 0.01, 3600.0]), start_wait=5.0)
+for n in itertools.count():
+    name = f"{life}-{n}"
+    visitor = client.visitor(name)
+    if n % 3 == 0:
+        made = f"exposure {name}" if visitor.decide("button-10").variation else ""
+    else:
+        made = f"conversion {name}" if visitor.track("goal-1", revenue=n) else ""
+    print(made, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_right_after_tracking_loses_nothing(tmp_path: Path) -> None:
+    """Killed at a random moment, while the endpoint accepts, refuses or hangs."""
+    dice = random.Random(4_711)
+    promised: set[str] = set()
+
+    def moody(_: Received) -> Answer:
+        return Answer(dice.choice([200, 200, 503, 429]))
+
+    with site(moody) as convert:
+        for life in range(KILLS):
+            with running(WRITES, convert.url, KEY, str(tmp_path / "spool"), str(life), "") as process:
+                assert process.stdout is not None
+                lines = iter(process.stdout.readline, "")
+                for _ in range(dice.randint(1, 150)):
+                    promised.add(next(lines).strip())
+                process.send_signal(signal.SIGKILL)
+                promised.update(line.strip() for line in lines if line.endswith("\n"))
+        convert.answer = serving()
+        delivered_by_a_restart(convert.url, tmp_path / "spool")
+        arrived = Counter(names(convert.events))
+    assert len(promised) > KILLS * 20
+    assert promised <= set(arrived)
+
+
+def delivered_by_a_restart(url: str, spool: Path) -> None:
+    with Client(KEY, config_endpoint=url, track_endpoint=url, spool=str(spool)) as client:
+        client.visitor("restart")
+        report = client.flush(60)
+        assert report.pending == 0
+        counts = client.status().events
+        assert counts.offered == sum(counts[1:]) == counts.sent
+    assert not list(spool.rglob("*.db"))
+
+
+def names(events: list[tuple[str, str]]) -> list[str]:
+    kinds = {"bucketing": "exposure", "conversion": "conversion"}
+    return [f"{kinds[json.loads(event)['eventType']]} {visitor}" for visitor, event in events]
+
+
+KEEPS = """
+import os, sys
+from convert_sdk import Client
+
+url, key, spool = sys.argv[1:4]
+client = Client(key, config_endpoint=url, track_endpoint=url, spool=spool, durability="sync", start_wait=0.0)
+results = [client.visitor(f"v{n}", {"country": "DE"}).track("goal-1", revenue=n, products=2) for n in range(50)]
+results.append(client.visitor("v0").track("no-such-goal"))
+results.append(client.visitor("v0").track(72, attributed_to={"9": "91"}))
+print(*{result.reason for result in results}, client.status().kept, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_conversions_from_before_the_first_document_survive_a_kill(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    nothing_yet = [True]
+
+    def answer(received: Received) -> Answer:
+        return Answer(503) if nothing_yet[0] else ready(received)
+
+    with site() as convert:
+        ready, convert.answer = convert.answer, answer
+        for _ in range(2):  # the second process adopts what the first one left, and is killed too
+            with running(KEEPS, convert.url, KEY, str(spool)) as process:
+                out, _ = process.communicate(timeout=60)
+                assert out == "kept until the document arrives 52\n"
+        assert sum(report.pending for report in inspect(spool)) == 104
+        nothing_yet[0] = False
+        with Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, spool=str(spool)) as client:
+            client.visitor("restart")
+            assert client.flush(20).pending == 0
+        # The same visitors converted in both processes: the second conversion of a goal counts once.
+        assert len(convert.events) == 50 * 2 + 1
+        amounts = [
+            json.loads(event)["data"]["goalData"][0]["value"]
+            for _, event in convert.events
+            if "goalData" in event
+        ]
+        assert sorted(amounts) == list(range(50))
+        apart = [json.loads(request.body) for request in convert.requests if b'"91"' in request.body]
+        assert [body["enrichData"] for body in apart] == [False]
+        segments = [
+            visitor["segments"]
+            for request in convert.requests
+            if request.method == "POST"
+            for visitor in json.loads(request.body)["visitors"]
+        ]
+        assert {"country": "DE"} in segments
+    assert not list(spool.rglob("*.db"))
+
+
+def test_conversions_from_before_the_first_document_are_delivered_when_it_arrives(tmp_path: Path) -> None:
+    asked = []
+
+    def late(received: Received) -> Answer:
+        asked.append(received.method)
+        return Answer(503) if len(asked) == 1 else ready(received)
+
+    with site() as convert:
+        ready, convert.answer = convert.answer, late
+        with Client(
+            KEY, config_endpoint=convert.url, track_endpoint=convert.url, spool=str(tmp_path)
+        ) as client:
+            visitor = client.visitor("v")
+            kept = visitor.track("goal-1")
+            assert kept.reason.value == "kept until the document arrives"
+            assert client.flush(20).pending == 0
+        assert len(convert.events) == 1
+
+
+def test_conversions_that_never_saw_a_document_are_counted_as_dropped() -> None:
+    with site() as convert:
+        convert.answer = dead
+        client = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, start_wait=0.0)
+        assert client.visitor("v").track("goal-1")
+        client.close(0.1)
+        assert client.status().dropped == {"closed": 1}
+        assert client.status().events == (1, 0, 0, 0, 0, 1, 0, 0)
+
+
+def test_more_than_the_queue_holds_waits_on_disk_and_goes_out_in_its_turn(tmp_path: Path) -> None:
+    down = [True]
+
+    def answer(_: Received) -> Answer:
+        return Answer(503 if down[0] else 200)
+
+    with site(answer) as convert:
+        options = {"config_endpoint": convert.url, "track_endpoint": convert.url, "max_queue": 200}
+        with Client(KEY, spool=str(tmp_path), durability="sync", **options) as client:  # type: ignore[arg-type]
+            for n in range(100):
+                visitor = client.visitor(f"v{n}")
+                assert all(visitor.track(f"goal-{g}") for g in range(20))
+            counts = client.status().events
+            assert counts.offered == sum(counts[1:]) == 2_000
+            assert counts.dropped == 0
+            assert counts.spooled >= 1_800
+            down[0] = False
+            assert client.flush(30).pending == 0
+            assert client.status().events == (2_000, 2_000, 0, 0, 0, 0, 0, 0)
+        assert len(convert.events) == 2_000
+        assert convert.duplicates() == 0
+    assert not list(tmp_path.rglob("*.db"))
+
+
+def test_an_event_that_is_refused_for_good_lies_aside(tmp_path: Path) -> None:
+    with site(lambda _: Answer(400, body=b'{"code": 17, "message": "no such goal"}')) as convert:
+        with Client(
+            KEY, config_endpoint=convert.url, track_endpoint=convert.url, spool=str(tmp_path)
+        ) as client:
+            client.visitor("v").track("goal-1")
+            client.flush(20)
+            assert client.status().events.dead == 1
+        (report,) = inspect(tmp_path)
+        assert [(dead.status, dead.message) for dead in report.dead] == [(400, "no such goal")]
+
+
+def test_a_spool_that_was_deleted_is_said_to_be_lost(tmp_path: Path) -> None:
+    with site(dead) as convert:
+        client = Client(
+            KEY,
+            config_endpoint=convert.url,
+            track_endpoint=convert.url,
+            spool=str(tmp_path),
+            max_queue=20,
+            durability="sync",
+        )
+        for n in range(10):
+            for g in range(10):
+                client.visitor(f"v{n}").track(f"goal-{g}")
+        assert client.status().events.spooled > 50
+        shelf = client._delivery.line.upkeep.shelf  # type: ignore[union-attr]
+        assert shelf is not None
+        shelf._spool.delete(event.uuid for event in shelf._spool.load(1_000))
+        convert.answer = serving()
+        client.flush(20)
+        counts = client.status().events
+        assert counts.offered == sum(counts[1:]) == 100
+        assert counts.pending == 0
+        assert client.status().dropped["spool"] > 50
+        client.close()

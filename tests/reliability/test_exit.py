@@ -1,0 +1,199 @@
+"""What a process that ends does with what still waits."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from convert_sdk import Client
+from tests.reliability.collector import Answer, Received
+from tests.reliability.fault_proxy import Fault, FaultProxy
+from tests.reliability.processes import finished, running
+from tests.reliability.site import KEY, site
+
+HEAD = """
+import atexit, os, sys, threading
+from time import monotonic
+from convert_sdk import AsyncClient, Client, flush_on_sigterm
+
+url, key = sys.argv[1:3]
+options = dict(config_endpoint=url, track_endpoint=url, flush_interval=3600.0, batch_size=1_000_000)
+
+def work(client, visitors=10, goals=20, name=""):
+    for n in range(visitors):
+        visitor = client.visitor(f"v{name}{n}")
+        assert all(visitor.track(f"goal-{g}") for g in range(goals))
+"""
+
+ENDINGS = {
+    "the end of the script": "",
+    "an unhandled exception": "raise RuntimeError('unhandled')",
+    "sys.exit": "sys.exit(3)",
+    "sys.exit in a thread": "t = threading.Thread(target=sys.exit); t.start(); t.join()",
+    "SIGINT": "import signal; os.kill(os.getpid(), signal.SIGINT)",
+    "a conversion at exit": "atexit.register(lambda: print(client.visitor('late').track('goal-1').reason))",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_is_queued_is_delivered_at_exit(ending: str) -> None:
+    late = ending == "a conversion at exit"
+    with site() as convert:
+        finished(HEAD + f"client = Client(key, **options)\nwork(client)\n{ENDINGS[ending]}", convert.url, KEY)
+        assert len(convert.events) == 200 + late
+        assert convert.duplicates() == 0
+
+
+def test_ten_thousand_queued_events_are_delivered_at_exit() -> None:
+    with site() as convert:
+        status, _, err = finished(HEAD + "work(client := Client(key, **options), 500)", convert.url, KEY)
+        assert (status, err) == (0, "")
+        assert len(convert.events) == 10_000
+        assert convert.duplicates() == 0
+
+
+def test_an_asyncio_program_delivers_at_exit() -> None:
+    script = """
+import asyncio
+client = AsyncClient(key, **options)
+
+async def main():
+    for n in range(500):
+        visitor = await client.visitor(f"v{n}")
+        for g in range(20):
+            visitor.track(f"goal-{g}")
+
+asyncio.run(main())
+"""
+    with site() as convert:
+        status, _, err = finished(HEAD + script, convert.url, KEY)
+        assert (status, err) == (0, "")
+        assert len(convert.events) == 10_000
+        assert convert.duplicates() == 0
+
+
+CLOSING = """
+client = Client(key, shutdown_timeout=float(sys.argv[3]), spool=sys.argv[4] or None, **options)
+work(client, 100)
+
+@atexit.register
+def before():
+    client.close()
+    print(*client.status().events, flush=True)
+"""
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+def test_a_black_hole_does_not_keep_the_process(spooled: bool, tmp_path: Path) -> None:
+    """Closing gives up by itself, and what was not delivered is accounted for."""
+    silent = Event()
+
+    def swallow(_: Received) -> Answer:
+        silent.wait(60)
+        return Answer(503)
+
+    with site(swallow) as convert:
+        status, out, _ = finished(HEAD + CLOSING, convert.url, KEY, "0.3", str(tmp_path) if spooled else "")
+        silent.set()
+    offered, sent, in_flight, queued, on_disk, dropped, dead, deduplicated = map(int, out.split())
+    assert (status, offered, sent, queued, dead, deduplicated) == (0, 2_000, 0, 0, 0, 0)
+    assert in_flight + on_disk + dropped == 2_000
+    assert (dropped == 0) is spooled
+    if spooled:
+        with (
+            site() as convert,
+            Client(
+                KEY, config_endpoint=convert.url, track_endpoint=convert.url, spool=str(tmp_path)
+            ) as client,
+        ):
+            client.visitor("next")
+        assert not convert.events, "another endpoint's events are not adopted"
+
+
+def test_a_server_that_never_accepts_does_not_keep_the_process() -> None:
+    """A full backlog: the connection is neither made nor refused."""
+    with site() as convert, FaultProxy(convert.address, Fault("black_hole")) as proxy:
+        script = (
+            HEAD
+            + "client = Client(key, start_wait=0.1, shutdown_timeout=0.2, **options)\nclient.visitor('v')"
+        )
+        assert finished(script, proxy.url, KEY)[0] == 0
+
+
+def test_children_of_multiprocessing_deliver_at_exit() -> None:
+    script = """
+import multiprocessing
+client = Client(key, **options)
+
+def child(number):
+    work(client, name=number)
+
+if __name__ == "__main__":
+    work(client, name="parent")
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=child, args=(n,)) for n in range(3)]
+    for each in children: each.start()
+    for each in children: each.join()
+    print([each.exitcode for each in children])
+"""
+    with site() as convert:
+        _, out, err = finished(HEAD + script, convert.url, KEY)
+        assert (out, err) == ("[0, 0, 0]\n", "")
+        assert len(convert.events) == 800
+        assert convert.duplicates() == 0
+
+
+SIGTERM = """
+import signal
+client = Client(key, **options)
+{before}
+flush_on_sigterm()
+work(client)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "status"),
+    [
+        ("", -signal.SIGTERM),
+        ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))", 7),
+        ("signal.signal(signal.SIGTERM, lambda *_: os._exit(8))", 8),
+    ],
+)
+def test_sigterm_flushes_and_does_what_it_did_before(before: str, status: int) -> None:
+    with site() as convert, running(HEAD + SIGTERM.format(before=before), convert.url, KEY) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == status
+        assert len(convert.events) == 200
+
+
+def test_sigterm_that_was_ignored_is_still_ignored() -> None:
+    before = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    with site() as convert, running(HEAD + SIGTERM.format(before=before), convert.url, KEY) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert convert.wait_for(200)
+        assert process.poll() is None
+
+
+def test_closing_twice_and_closing_unused_clients_is_fine() -> None:
+    with site() as convert:
+        client = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url)
+        assert client.close() == client.close()
+        assert not convert.requests
+        used = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url)
+        used.visitor("v").track("goal-1")
+        assert used.close().sent == 1
+        assert used.close().sent == 0
+        late = used.visitor("v").track("goal-2")
+        assert not late
+        assert used.status().dropped == {"closed": 1}

@@ -1,0 +1,230 @@
+"""Forks: every process delivers its own, once, and none touches what it inherited."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.reliability.processes import ROOT, finished
+from tests.reliability.site import KEY, site
+
+APP = """
+import os
+from convert_sdk import Client
+
+client = Client(
+    os.environ["SITE_KEY"],
+    config_endpoint=os.environ["SITE"],
+    track_endpoint=os.environ["SITE"],
+    spool=os.environ.get("SPOOL") or None,
+)
+client.visitor("preloaded").track("goal-0")
+
+def app(environ, start_response):
+    name = environ["PATH_INFO"].strip("/")
+    accepted = bool(name) and bool(client.visitor(name).track("goal-1"))
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{os.getpid()} {accepted}".encode()]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spooled", [False, True])
+def test_gunicorn_with_preload_loses_and_doubles_nothing(spooled: bool, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(APP)
+    address = str(tmp_path / "gunicorn.sock")
+    command = [sys.executable, "-m", "gunicorn", "--preload", "--workers=4", f"--bind=unix:{address}"]
+    command += ["--chdir", str(tmp_path), "--log-level=error", "--graceful-timeout=10", "shop:app"]
+    with site() as convert:
+        environ = {**os.environ, "SITE": convert.url, "SITE_KEY": KEY, "PYTHONPATH": str(ROOT)}
+        environ["SPOOL"] = str(tmp_path / "spool") if spooled else ""
+        with subprocess.Popen(command, env=environ) as gunicorn:
+            try:
+                workers = conversions(address, gunicorn)
+            finally:
+                gunicorn.send_signal(signal.SIGTERM)
+                assert gunicorn.wait(30) == 0
+        assert len(workers) == 4
+        assert convert.wait_for(4_001)
+        assert len(convert.events) == 4_001
+        assert convert.duplicates() == 0
+
+
+def conversions(address: str, gunicorn: subprocess.Popen[bytes]) -> set[str]:
+    """Four thousand, a thousand for each worker as they come; the workers that took them."""
+    transport = httpx.HTTPTransport(uds=address, retries=0)
+    with httpx.Client(transport=transport, base_url="http://shop", timeout=30) as shop:
+        while gunicorn.poll() is None and not connectable(address):
+            pass
+        with ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(lambda n: shop.get(f"/v{n}").text.split(), range(4_000)))
+    assert all(accepted == "True" for _, accepted in replies)
+    return {worker for worker, _ in replies}
+
+
+def connectable(address: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(address) == 0
+
+
+HEAD = """
+import multiprocessing, os, sys, threading
+from convert_sdk import AsyncClient, Client
+
+url, key = sys.argv[1:3]
+client = Client(key, config_endpoint=url, track_endpoint=url, spool=sys.argv[3] or None, flush_interval=0.05)
+"""
+
+SAME_VISITOR = """
+visitor = client.visitor("shared")
+visitor.track("goal-0")
+client.flush()
+pids = []
+for n in range(1, 9):
+    pid = os.fork()
+    if pid == 0:
+        assert not visitor.track("goal-0"), "known from the parent"
+        assert visitor.track(f"goal-{n}")
+        sys.exit(0)
+    pids.append(pid)
+print([os.waitpid(pid, 0)[1] for pid in pids])
+visitor.track("goal-9")
+"""
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+def test_a_visitor_from_before_the_fork_works_in_every_child(spooled: bool, tmp_path: Path) -> None:
+    with site() as convert:
+        folder = str(tmp_path / "spool") if spooled else ""
+        status, out, err = finished(HEAD + SAME_VISITOR, convert.url, KEY, folder)
+        assert (status, out, err) == (0, f"{[0] * 8}\n", "")
+        assert len(convert.events) == 10
+        assert convert.duplicates() == 0
+    assert not list(tmp_path.rglob("*.db")), "everything was delivered, so nothing is left"
+
+
+LOCKED = """
+visitor = client.visitor("v")
+held = threading.Event()
+engine, outbox = client._engine, client._delivery.line.outbox
+
+def hold():
+    with engine.lock, outbox._lock, client._delivery._starting, client._delivery._opening:
+        held.set()
+        threading.Event().wait()
+
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+pid = os.fork()
+if pid == 0:
+    assert visitor.track("goal-1") and visitor.decide("button-10").variation
+    assert client.visitor("w").track("goal-2")
+    report = client.flush(20)
+    os._exit(0 if (report.sent, report.pending) == (3, 0) else 1)
+print(os.waitpid(pid, 0)[1], flush=True)
+os._exit(0)
+"""
+
+
+def test_locks_that_another_thread_holds_at_the_fork_do_not_matter() -> None:
+    with site() as convert:
+        status, out, err = finished(HEAD + LOCKED, convert.url, KEY, "")
+        assert (status, out, err) == (0, "0\n", "")
+        assert len(convert.events) == 3
+
+
+INHERITED = """
+client.visitor("parent").track("goal-1")
+client.flush()
+worker = client._delivery
+http, thread = worker._client, worker._thread
+
+def sockets():
+    paths = [f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd")]
+    return {name for name in (os.readlink(path) for path in paths if os.path.islink(path)) if "socket" in name}
+
+inherited = sockets()
+assert inherited
+pid = os.fork()
+if pid == 0:
+    client.visitor("child").track("goal-1")
+    client.flush()
+    assert inherited <= sockets(), "an inherited connection was closed"
+    assert worker._client is not http and not http.is_closed
+    assert worker._thread is not thread
+    os._exit(0)
+status = os.waitpid(pid, 0)[1]
+client.visitor("parent").track("goal-2")
+client.flush()
+print(status, client.status().retries, client.status().events.sent)
+"""
+
+
+def test_the_parents_connection_is_neither_used_nor_closed() -> None:
+    with site() as convert:
+        status, out, err = finished(HEAD + INHERITED, convert.url, KEY, "")
+        assert (status, out, err) == (0, "0 0 2\n", "")
+        assert len(convert.events) == 3
+
+
+IMPORTING = """
+for _ in range(20):
+    pid = os.fork()
+    if pid == 0:
+        fresh = Client(key, config_endpoint=url, track_endpoint=url)
+        sent = fresh.visitor("v").track("goal-1") and fresh.flush(20).sent
+        os._exit(0 if sent == 1 else 1)
+    if os.waitpid(pid, 0)[1]:
+        sys.exit("a child could not deliver")
+"""
+
+
+def test_a_fork_while_the_worker_imports_what_it_needs() -> None:
+    early = "threading.Thread(target=client.visitor, args=('early',), daemon=True).start()\n"
+    with site() as convert:
+        status, _, err = finished(HEAD + early + IMPORTING, convert.url, KEY, "")
+        assert (status, err) == (0, "")
+        assert len(convert.events) == 20
+
+
+ASYNC = """
+import asyncio
+client = AsyncClient(key, config_endpoint=url, track_endpoint=url, spool=sys.argv[3] or None)
+
+async def main():
+    visitor = await client.visitor("v")
+    visitor.track("goal-1")
+    pid = os.fork()
+    if pid == 0:
+        return child(visitor)
+    await client.flush()
+    print(os.waitpid(pid, 0)[1], flush=True)
+
+def child(visitor):
+    visitor.track("goal-2")
+    asyncio._set_running_loop(None)
+    async def anew():
+        again = await client.visitor("child")
+        again.track("goal-1")
+        return await client.flush()
+    report = asyncio.run(anew())
+    os._exit(0 if report.sent == 2 else 1)
+
+asyncio.run(main())
+"""
+
+
+def test_an_asyncio_client_begins_anew_in_the_child() -> None:
+    with site() as convert:
+        status, out, err = finished(HEAD + ASYNC, convert.url, KEY, "")
+        assert (status, out, err) == (0, "0\n", "")
+        assert len(convert.events) == 3
+        assert convert.duplicates() == 0

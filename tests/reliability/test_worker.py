@@ -1,0 +1,251 @@
+"""The worker outlives what should have killed it, and clocks and disks that misbehave."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from convert_sdk import Client
+from tests.reliability.collector import Answer, Received
+from tests.reliability.processes import finished, running
+from tests.reliability.site import KEY, dead, site
+
+
+class Explosion(BaseException):
+    """What nobody catches."""
+
+
+def client_of(url: str, **options: object) -> Client:
+    return Client(KEY, config_endpoint=url, track_endpoint=url, flush_interval=0.01, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [Explosion, MemoryError, SystemExit, KeyboardInterrupt])
+def test_a_worker_that_dies_is_replaced_and_loses_nothing(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies in the middle of a chore, while it complains, and once more in its last words."""
+    died = Event()
+    with site() as convert, client_of(convert.url) as client:
+        visitor = client.visitor("v")
+        line = client._delivery.line  # type: ignore[union-attr]
+        chores, complain = line.do_chores, line.complain
+        deaths = iter([True, True, False])
+
+        def dying(**given: bool) -> None:
+            if next(deaths, False):
+                raise error
+            chores(**given)
+
+        def speechless(_: BaseException) -> None:
+            monkeypatch.setattr(line, "complain", complain)
+            died.set()
+            raise error
+
+        monkeypatch.setattr(line, "do_chores", dying)
+        monkeypatch.setattr(line, "complain", speechless)
+        monkeypatch.setattr("threading.excepthook", lambda _: None)
+        for n in range(20):
+            assert visitor.track(f"goal-{n}")
+        assert died.wait(10)
+        assert convert.wait_for(20)
+        assert convert.duplicates() == 0
+        status = client.status()
+        assert status.worker_alive
+        assert status.lapses["worker"] >= 1
+
+
+def test_an_exception_thrown_into_the_worker_from_outside() -> None:
+    with site() as convert, client_of(convert.url) as client:
+        visitor = client.visitor("v")
+        thread = client._delivery._thread  # type: ignore[union-attr]
+        assert thread is not None
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Explosion)
+        )
+        for n in range(20):
+            visitor.track(f"goal-{n}")
+        assert convert.wait_for(20)
+        assert client.status().worker_alive
+
+
+SLEEPER = """
+import sys
+from convert_sdk import Client
+
+url, key = sys.argv[1:3]
+client = Client(key, config_endpoint=url, track_endpoint=url, flush_interval=0.05)
+visitor = client.visitor("v")
+for n, line in enumerate(sys.stdin):
+    visitor.track(f"goal-{n}")
+    print(client.flush(20).pending, flush=True)
+print(client.status().events.sent, flush=True)
+"""
+
+
+def test_a_frozen_process_resumes_though_the_server_hung_up() -> None:
+    """What matters about 30 seconds of SIGSTOP is that the server closes the idle connection."""
+    with site() as convert, running(SLEEPER, convert.url, KEY) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "0\n"
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+            convert.hang_up()
+            process.send_signal(signal.SIGCONT)
+        process.stdin.close()
+        assert process.stdout.readline() == "3\n"
+        assert len(convert.events) == 3
+
+
+JUMPS = """
+import os, sys, time
+from pathlib import Path
+from convert_sdk import Client
+
+url, key, clock, spool = sys.argv[1:5]
+client = Client(key, config_endpoint=url, track_endpoint=url, flush_interval=0.05, spool=spool)
+visitor = client.visitor("v")
+years = []
+for n, jump in enumerate(["+0", "+10y", "-10y", "+0"]):
+    Path(clock).write_text(jump)
+    years.append(time.gmtime().tm_year)
+    visitor.track(f"goal-{n}")
+    assert client.flush(20).pending == 0
+status = client.status()
+print(max(years) - min(years), status.events.sent, status.events.dropped, status.retries, 0 <= status.age < 60)
+"""
+
+
+@pytest.mark.slow
+def test_a_clock_that_jumps_ten_years_stalls_and_bursts_nothing(tmp_path: Path) -> None:
+    libraries = [*Path("/usr/lib").glob("*/faketime/libfaketime.so.1")]
+    if not libraries:
+        pytest.skip("needs libfaketime: install the Debian package faketime")
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    env = {
+        "LD_PRELOAD": str(libraries[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    with site() as convert:
+        status, out, err = finished(JUMPS, convert.url, KEY, str(clock), str(tmp_path / "spool"), env=env)
+        assert (status, out, err) == (0, "20 4 0 0 True\n", "")
+        gets = [request for request in convert.requests if request.method == "GET"]
+        assert len(gets) == 1
+
+
+FULL = """
+import resource, signal, sys
+from convert_sdk import Client
+
+url, key, spool, limit = sys.argv[1:5]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+if limit != "none":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+client = Client(key, config_endpoint=url, track_endpoint=url, spool=spool, flush_interval=0.05,
+                durability=sys.argv[5], cache_dir=spool + "/cache")
+for n in range(100):
+    visitor = client.visitor(f"v{n}", {"country": "x" * 400})
+    for g in range(20):
+        assert visitor.track(f"goal-{g}")
+report = client.flush(20)
+status = client.status()
+print(status.events.sent, status.events.dropped, report.pending, status.lapses.get("spool", 0) > 0)
+"""
+
+
+@pytest.mark.parametrize("durability", ["async", "sync"])
+@pytest.mark.parametrize("limit", ["0", "60000"])
+def test_a_full_disk_falls_back_to_memory_with_one_warning(
+    limit: str, durability: str, tmp_path: Path
+) -> None:
+    with site() as convert:
+        status, out, err = finished(FULL, convert.url, KEY, str(tmp_path / "spool"), limit, durability)
+        assert (status, out) == (0, "2000 0 0 True\n")
+        assert sum(line.startswith("spool: ") for line in err.splitlines()) == 1
+        assert len(convert.events) == 2_000
+        assert convert.duplicates() == 0
+
+
+def test_a_read_only_disk_falls_back_to_memory_with_one_warning() -> None:
+    with site() as convert:
+        status, out, err = finished(FULL, convert.url, KEY, "/proc/no-such-folder", "none", "async")
+        assert (status, out) == (0, "2000 0 0 True\n")
+        assert sum(line.startswith("spool: ") for line in err.splitlines()) == 1
+        assert len(convert.events) == 2_000
+
+
+GEVENT = """
+from gevent import monkey
+monkey.patch_all()
+import sys, gevent
+from convert_sdk import Client
+
+url, key = sys.argv[1:3]
+client = Client(key, config_endpoint=url, track_endpoint=url, flush_interval=0.05)
+
+def work(number):
+    visitor = client.visitor(f"v{number}")
+    gevent.sleep(0)
+    for g in range(10):
+        assert visitor.track(f"goal-{g}")
+
+gevent.joinall([gevent.spawn(work, n) for n in range(90)], raise_error=True)
+report = client.flush(20)
+for n in range(90, 100):
+    work(n)
+print(report.pending)
+"""
+
+
+def test_gevent_delivers_a_thousand_of_a_thousand() -> None:
+    """Nine hundred before a flush, the last hundred at exit."""
+    pytest.importorskip("gevent")
+    with site() as convert:
+        status, out, err = finished(GEVENT, convert.url, KEY)
+        assert (status, out, err) == (0, "0\n", "")
+        assert len(convert.events) == 1_000
+        assert convert.duplicates() == 0
+
+
+def test_a_full_queue_is_said_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    with site(dead) as convert, client_of(convert.url, max_queue=10, shutdown_timeout=0.01) as client:
+        for n in range(50):
+            visitor = client.visitor(f"v{n}")
+            for g in range(20):
+                visitor.track(f"goal-{g}")
+        client.flush(0.05)
+        counts = client.status().events
+        assert counts.offered == sum(counts[1:]) == 1_000
+        assert counts.dropped == client.status().dropped["full"] >= 980
+    assert sum("full" in message for message in caplog.messages) == 1
+
+
+@pytest.mark.parametrize("refusal", [401, 403])
+def test_a_refused_key_is_said_once_and_loses_nothing(refusal: int, caplog: pytest.LogCaptureFixture) -> None:
+    status = [refusal]
+
+    def answer(_: Received) -> Answer:
+        return Answer(status[0])
+
+    with site(answer) as convert, client_of(convert.url) as client:
+        visitor = client.visitor("v")
+        for n in range(5):
+            visitor.track(f"goal-{n}")
+            client.flush(0.2)
+        assert client.status().events.queued == 5
+        errors = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert len(errors) == 1
+        status[0] = 200
+        assert client.flush(20).sent == 5
+        assert len(convert.events) == 5
