@@ -101,7 +101,7 @@ class Client:
         >>> client.visitor(42, {"country": "DE"}, location={"url": "/cart"}).peek("checkout-layout").reason.value
         'bucketed'
         """
-        visitor_id = id if id.__class__ is str and id else checked_id(id)
+        visitor_id = id if type(id) is str and id else checked_id(id)
         if not self._delivery.started:
             self._delivery.start()
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
@@ -111,7 +111,7 @@ class Client:
                 state = None
                 self._engine.memory.failed_loads += 1
             take_in(self._engine, visitor_id, state)
-        if attributes.__class__ is not dict:
+        if type(attributes) is not dict:
             attributes = checked_attributes(attributes)
         if location is not NOTHING:
             location = checked_location(location)
