@@ -231,12 +231,13 @@ _NOTHING_LEFT: Mapping[str, object] = MappingProxyType({})
 class Index(Generic[Named]):
     """Entities in the order of the document, each compiled when it is first wanted; the first of a name wins."""
 
-    __slots__ = ("_entries", "_ids", "_keys", "_made", "_make", "found")
+    __slots__ = ("_entries", "_ids", "_keys", "_listed", "_made", "_make", "found")
 
     def __init__(self, entries: Iterable[Entry], make: Callable[[Entry], Named]) -> None:
         self._entries = list(entries)
         self._make: Callable[[Entry], Named] = make
         self._made: dict[int, Named] = {}
+        self._listed: tuple[Named, ...] | None = None
         self._keys: dict[str, int] = {}
         self._ids: dict[str, list[int]] = {}
         self.found: dict[str, Named] = {}
@@ -246,7 +247,9 @@ class Index(Generic[Named]):
             self._ids.setdefault(entry.id, []).append(place)
 
     def __iter__(self) -> Iterator[Named]:
-        return map(self._at, range(len(self._entries)))
+        if self._listed is None:
+            self._listed = tuple(map(self._at, range(len(self._entries))))
+        return iter(self._listed)
 
     def __len__(self) -> int:
         return len(self._entries)
