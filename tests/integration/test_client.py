@@ -276,6 +276,13 @@ class TestBeforeTheDocument:
         assert client.status().kept == 0
         assert client.visitor("v-1", location=CHECKOUT).decide("checkout-layout")
 
+    def test_flush_fetches_it_too(self, make: Making, server: LocalServer, shop: ServedProject) -> None:
+        client = make(DEMO_SDK_KEY, **at(server), start_wait=0)
+        visitor = client.visitor("v-1")
+        visitor.track("purchase")
+        client.flush()
+        assert shop.record.summary().received == 1
+
 
 GOOD = json.dumps(demo_document()).encode()
 
