@@ -1,13 +1,18 @@
-"""What the examples in docstrings may take for granted: a small shop's `project`, `client` and `visitor`."""
+"""How the tests run, and what docstrings' examples take for granted: a small shop's `project`, `client`, `visitor`."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
 import pytest
+from hypothesis import settings
 
 from convert_sdk import Client, Project
 from tests.documents import change, entity, every, experience, feature, leaf, offline, variation
+
+# A busy machine is no failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # Modules whose extras are not installed have no examples to run.
 EXTRAS = {"server": "starlette", "cli": "typer", "stores/redis.py": "redis"}
