@@ -7,15 +7,51 @@
 from convert_sdk.commerce.bridge.bridge import Bridge, Goals, KnownBy, Report
 from convert_sdk.commerce.bridge.effects import Effect, Match, Policy
 from convert_sdk.commerce.bridge.exposures import recording
+from convert_sdk.commerce.bridge.facts import (
+    Allowed,
+    facts_from_contact,
+    facts_from_member,
+    facts_from_orders,
+)
 from convert_sdk.commerce.bridge.identity import Identity
+from convert_sdk.commerce.bridge.into_convertmax import IntoConvertmax, Written
 from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Link, MemoryLedger, Shown, Version
 from convert_sdk.commerce.bridge.orders import BuyerRules, Clue, Order, WebsiteRules
+from convert_sdk.commerce.bridge.records import Upsert
 from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebsiteSource
 from convert_sdk.commerce.bridge.sqlite import Ledger
 from convert_sdk.commerce.bridge.sync import Progress, SyncReport
 
 __all__ = [
-    "Bridge", "BuyerRules", "Clue", "ConvictionalSource", "Effect", "Entries", "Goals", "Identity", "KnownBy",
-    "Ledger", "LedgerStore", "Link", "Match", "MemoryLedger", "Order", "Policy", "Progress", "Report",
-    "Shown", "SyncReport", "Version", "WebsiteRules", "WebsiteSource", "recording",
+    "Allowed",
+    "Bridge",
+    "BuyerRules",
+    "Clue",
+    "ConvictionalSource",
+    "Effect",
+    "Entries",
+    "Goals",
+    "Identity",
+    "IntoConvertmax",
+    "KnownBy",
+    "Ledger",
+    "LedgerStore",
+    "Link",
+    "Match",
+    "MemoryLedger",
+    "Order",
+    "Policy",
+    "Progress",
+    "Report",
+    "Shown",
+    "SyncReport",
+    "Upsert",
+    "Version",
+    "WebsiteRules",
+    "WebsiteSource",
+    "Written",
+    "facts_from_contact",
+    "facts_from_member",
+    "facts_from_orders",
+    "recording",
 ]  # fmt: skip

@@ -28,7 +28,7 @@ from convert_sdk.commerce.bridge.orders import (
     from_submission,
     from_website,
 )
-from convert_sdk.commerce.convictional import BuyerClient
+from convert_sdk.commerce.convictional import BuyerClient, BuyerOrder
 from convert_sdk.commerce.website import Order as WebsiteOrder
 from convert_sdk.commerce.website import WebsiteClient
 from convert_sdk.commerce.website.webhooks import (
@@ -142,11 +142,15 @@ class WebsiteSource:
         """Whose ids its ids are."""
         return f"website:{self.site}"
 
+    def order(self, record: WebsiteOrder, identity: Identity) -> Order | None:
+        """What one of its orders means; None for one without an id."""
+        return from_website(record, self.site, identity.email_key, rules=self.rules)
+
     def read(self, event: Event, identity: Identity, now: datetime) -> Told:
         """What a verified webhook says."""
         email = identity.email_key
         if isinstance(event, OrderEvent):
-            order = from_website(self._latest(event), self.site, email, rules=self.rules)
+            order = self.order(self._latest(event), identity)
             return Told(() if order is None else (order,))
         if isinstance(event, BookingCreated):
             booking = from_booking(event.booking, self.site, email, seen=now)
@@ -213,9 +217,7 @@ class WebsiteSource:
             limit=_PAGE,
             skip=scan.place,
         )
-        return _by_skip(
-            scan, pages, lambda order: from_website(order, self.site, identity.email_key, rules=self.rules)
-        )
+        return _by_skip(scan, pages, lambda record: self.order(record, identity))
 
     def _bookings(self, cursor: Cursor, now: float, identity: Identity) -> Read:
         scan = cursor if cursor.is_open else cursor.opened(now - DAY, now + self.horizon)
@@ -250,6 +252,10 @@ class ConvictionalSource:
         """Whose ids its ids are."""
         return f"convictional:{self.account}"
 
+    def order(self, record: BuyerOrder, identity: Identity) -> Order | None:
+        """What one of its orders means; None for a test, or one without an id."""
+        return from_convictional(record, self.account, identity.email_key, rules=self.rules)
+
     def streams(self, identity: Identity) -> list[Stream]:
         """The lists to pull."""
         return [Stream("orders", lambda cursor, now: self._orders(cursor, now, identity))]
@@ -264,9 +270,7 @@ class ConvictionalSource:
         cursor = _not_repeated(cursor, page)
         updated = [order.updated.timestamp() for order in page if order.updated is not None]
         newest = max([*updated, *([] if cursor.newest is None else [cursor.newest])], default=None)
-        orders = [
-            from_convictional(each, self.account, identity.email_key, rules=self.rules) for each in page
-        ]
+        orders = [self.order(each, identity) for each in page]
         moved = replace(cursor, place=cursor.place + 1, newest=newest)
         if page.next is None:
             moved = cursor.closed(max(newest or 0.0, cursor.until or cursor.start or 0.0))

@@ -1,0 +1,158 @@
+"""What Convertmax is told of a store's products, contacts and orders, and of who saw which variation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from math import inf
+from typing import Literal, NamedTuple, TypeAlias
+
+from convert_sdk.commerce._wire import Id
+from convert_sdk.commerce.bridge.ledger import Entries
+from convert_sdk.commerce.bridge.orders import Clue, Order
+from convert_sdk.commerce.convictional import Product as BuyerProduct
+from convert_sdk.commerce.website import Contact, Product, ProductVariant
+from convert_sdk.project import Project
+
+Entity: TypeAlias = Literal["product", "contact", "order"]
+Content: TypeAlias = Mapping[str, object]
+
+
+class Upsert(NamedTuple):
+    """A record to be written: what it is called there, what it says, and its id elsewhere."""
+
+    entity: Entity
+    id: str
+    data: Content
+    external_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Upsert({self.entity!r}, {self.id!r})"
+
+
+class Books(NamedTuple):
+    """Where to look up who saw what: a ledger's entries, the time, and the project for keys (or none)."""
+
+    entries: Entries
+    now: float
+    slack: float
+    project: Project | None
+
+
+def website_products(products: Iterable[Product]) -> Iterator[Upsert]:
+    """A website's products, one record for each variant: Convertmax knows products by SKU.
+
+    >>> shoes = Product(id=24, title="Shoes", variants=(ProductVariant(sku="S-1"),))
+    >>> [(each.id, each.data["name"]) for each in website_products([shoes])]
+    [('S-1', 'Shoes')]
+    """
+    for product in products:
+        for number, variant in enumerate(product.variants or (ProductVariant(),)):
+            yield Upsert(
+                "product", variant.sku or f"{product.id}:{number}", _website_product(product, variant)
+            )
+
+
+def _website_product(product: Product, variant: ProductVariant) -> Content:
+    return _said({
+        "sku": variant.sku, "name": product.title, "type": product.type, "url": product.url,
+        "hidden": product.hidden, "price": variant.price, "regular_price": variant.regular_price,
+        "on_sale": variant.on_sale, "quantity": variant.quantity, "options": [*variant.options],
+        "categories": [each.name for each in product.categories], "product_id": product.id,
+    })  # fmt: skip
+
+
+def buyer_products(products: Iterable[BuyerProduct]) -> Iterator[Upsert]:
+    """A buyer's products, one record for each variant, by retail price; never by what the buyer pays."""
+    for product in products:
+        for number, variant in enumerate(product.variants):
+            data = {
+                "sku": variant.sku, "name": product.title, "brand": product.brand, "variant": variant.title,
+                "price": variant.retail_price, "currency": variant.retail_currency, "tags": [*product.tags],
+                "quantity": variant.inventory_amount, "product_id": product.id, "variant_id": variant.id,
+            }  # fmt: skip
+            yield Upsert("product", variant.sku or f"{product.id}:{number}", _said(data))
+
+
+def contact_record(contact: Contact, scope: str, books: Books) -> Upsert:
+    """A contact by id, tags, lists and country, with what the visitor linked to it has seen.
+
+    No name, address, e-mail or phone number. `scope` is the source's.
+    """
+    data: dict[str, object] = {
+        "tags": [*contact.tags],
+        "subscribed": contact.subscribed,
+        "subscriber_lists": [*contact.subscriber_lists],
+        "country": contact.country,
+        **_seen_by(_clues(contact, scope), books),
+    }
+    member = None if contact.member_id is None else str(contact.member_id)
+    return Upsert("contact", f"{scope.partition(':')[2]}:contact:{contact.id}", _said(data), member)
+
+
+def order_record(order: Order, books: Books) -> Upsert:
+    """An order by amount and state, with what its visitor had been shown when ordering."""
+    data: dict[str, object] = {
+        "id": order.transaction_id,
+        "revenue": None if order.amount is None else str(order.amount),
+        "currency": order.currency,
+        "products_count": order.products,
+        "paid": order.paid,
+        "cancelled": order.cancelled,
+        "refunded": order.refunded,
+        "created": order.created,
+        **_seen_at(order, books),
+    }
+    return Upsert("order", order.transaction_id, _said(data))
+
+
+def _clues(contact: Contact, scope: str) -> list[Clue]:
+    found: tuple[tuple[Literal["member", "contact"], Id | None], ...] = (
+        ("member", contact.member_id), ("contact", contact.id),
+    )  # fmt: skip
+    return [Clue(kind, f"{scope}:{value}") for kind, value in found if value is not None]
+
+
+def _seen_by(clues: Iterable[Clue], books: Books) -> Content:
+    for clue in clues:
+        links = [link for link in books.entries.links(clue) if link.expires > books.now]
+        if links:
+            link = max(links, key=lambda each: (each.at, each.visitor_id))
+            shown = books.entries.shown(link.visitor_id, -inf, books.now)
+            seen = {each.experience_id: each.variation_id for each in shown}
+            return _convert(link.visitor_id, seen, books.now, books) if link.tracking else {}
+    return {}
+
+
+def _seen_at(order: Order, books: Books) -> Content:
+    for effect in books.entries.effects_of(order.transaction_id):
+        if effect.visitor_id is not None and effect.state in ("claimed", "sent", "reversed"):
+            until = order.created.timestamp() + books.slack
+            return _convert(effect.visitor_id, effect.attributed, until, books)
+    return {}
+
+
+def _convert(visitor_id: str, seen: Mapping[str, str], until: float, books: Books) -> Content:
+    """`convert`, and flat `convert_<experience>` beside it, for systems that do not look inside."""
+    shown = books.entries.shown(visitor_id, -inf, until)
+    first = {(each.experience_id, each.variation_id): each.at for each in reversed(shown)}
+    experiences: list[Content] = []
+    flat: dict[str, object] = {}
+    for experience_id, variation_id in sorted(seen.items()):
+        experience = books.project and books.project.experiences.by_id.get(experience_id)
+        variation = experience and experience.variations.get(variation_id)
+        at = first.get((experience_id, variation_id))
+        experiences.append(_said({
+            "experience_id": experience_id,
+            "experience_key": experience.key if experience else None,
+            "variation_id": variation_id,
+            "variation_key": variation.key if variation else None,
+            "bucketed_at": None if at is None else datetime.fromtimestamp(at, UTC),
+        }))  # fmt: skip
+        name = experience.key if experience else experience_id
+        flat[f"convert_{name}"] = variation.key if variation else variation_id
+    return {"convert": {"visitor_id": visitor_id, "experiences": experiences}, **flat}
+
+
+def _said(data: Content) -> Content:
+    return {name: value for name, value in data.items() if value is not None}
