@@ -152,13 +152,14 @@ class Engine:
         if tracking and self.outbox is not None:
             uuid = f"{self._prefix}-{next(self._numbers)}"
             exposure = (uuid, visitor.id, variation.exposure, state.segments or None, None, False)
-            self.outbox.offer(_new(Event, exposure), now=monotonic())
-            if self.after_offer is not None:
-                self.after_offer()
             if self.seen is not None:
                 from convert_sdk.observation import Exposed
 
+                # First, so that whoever delivers the event tells of this too, and in time.
                 self.seen.append(Exposed(uuid, visitor.id, experience.id, variation.id))
+            self.outbox.offer(_new(Event, exposure), now=monotonic())
+            if self.after_offer is not None:
+                self.after_offer()
 
     def relocate(self, visitor: Facts, experience: Experience) -> None:
         """Remember which of the experience's locations the visitor is in."""

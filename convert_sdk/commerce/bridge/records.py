@@ -139,7 +139,7 @@ def _convert(visitor_id: str, seen: Mapping[str, str], until: float, books: Book
     experiences: list[Content] = []
     flat: dict[str, object] = {}
     for experience_id, variation_id in sorted(seen.items()):
-        experience = books.project and books.project.experiences.by_id.get(experience_id)
+        experience = books.project and books.project.experiences.of_id(experience_id)
         variation = experience and experience.variations.get(variation_id)
         at = first.get((experience_id, variation_id))
         experiences.append(_said({
