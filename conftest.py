@@ -28,7 +28,7 @@ PURCHASE = entity("7", "purchase", every(leaf("total", 10, "less", negated=True)
 
 
 @pytest.fixture(autouse=True)
-def shop(request: pytest.FixtureRequest) -> None:
+def example_shop(request: pytest.FixtureRequest) -> None:
     if isinstance(request.node, pytest.DoctestItem):
         client = offline(
             experience("100", "checkout-layout", variations=ARMS),

@@ -414,13 +414,14 @@ class TestTrouble:
         world.client.close()
         world.open(Policy(on_ambiguous=policy))
         world.expose("v-1")
-        world.order()
+        order = world.order()
         with world.server.failing(503):
             world.hear_all()
             world.client.close(timeout=0.0)  # what was in memory is gone
         with world.ledger.transaction() as entries:
-            [effect] = [each for each in entries.due(1e12, 10) if each.order.kind == "order"]
-            entries.keep(replace(effect, state="claimed", owner="a process that died", event="gone.1"))
+            [effect] = entries.effects_of(f"{world.site.scope}:{order['id']}")
+            died = replace(effect, state="claimed", reason="", owner="a process that died", event="gone.1")
+            entries.keep(replace(died, due=world.now + 600))
         world.open(Policy(on_ambiguous=policy))
         world.now += 599
         world.bridge.tick()
