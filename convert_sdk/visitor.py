@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from ._core.bucketing import id_bytes
 from ._core.decide import decide, is_asked_where
 from ._core.decision import Decision, Reason, ResolvedFeature
+from ._core.events import Event
 from ._core.explain import Explanation, GateTrace, explain
 from ._core.facts import ANYWHERE, UNSEEN, Facts, Place, deep_merge
 from ._core.features import resolve, resolve_all
 from ._core.goals import ConversionReason, ConversionResult, Wish, attribution, goal_data
-from ._core.model import Segment
+from ._core.model import Experience, Segment
 from ._core.state import NOTHING
 from .project import Project
 
@@ -160,12 +161,12 @@ class Visitor(Facts):
         if self._project is None:
             return [Decision(key, Reason.NOT_READY) for key in wanted or ()]
         previewed = self._preview
-        decisions = [
-            self._decide(experience.key)
+        decisions = self._decide_each(
+            experience
             for experience in self._project.experiences
             if (wanted is None or experience.key in wanted)
             and (previewed is None or experience.key != previewed.key)
-        ]
+        )
         if previewed is not None and (wanted is None or previewed.key in wanted):
             decisions.append(previewed)
         return decisions
@@ -245,16 +246,37 @@ class Visitor(Facts):
 
     def _decide(self, key: str, forced: str | None = None) -> Decision:
         decision = self._peek(key, forced)
+        event = self._settle(decision)
+        if event is not None:
+            self._engine.report((event,))
+        return decision
+
+    def _decide_each(self, experiences: Iterable[Experience]) -> list[Decision]:
+        """Each sees what those before it decided; their exposures are reported together."""
+        decisions = []
+        events = []
+        for experience in experiences:
+            decision = self._peek(experience.key)
+            decisions.append(decision)
+            event = self._settle(decision)
+            if event is not None:
+                events.append(event)
+        if events:
+            self._engine.report(events)
+        return decisions
+
+    def _settle(self, decision: Decision) -> Event | None:
+        """Remember what follows from a decision; the exposure, where there is one to report."""
         if self._preview is not None:
-            return decision
+            return None
         _, reason, experience, _, _ = decision
         if experience is not None and experience.locations and is_asked_where(reason):
             self._engine.relocate(self, experience)
         if reason is _BUCKETED or reason is _FORCED:
-            self._engine.remember(self, decision, tracking=self._tracking)
-        elif not self.entered:
+            return self._engine.remember(self, decision, tracking=self._tracking)
+        if not self.entered:
             self._engine.enter(self)
-        return decision
+        return None
 
     # Features
 
@@ -286,7 +308,7 @@ class Visitor(Facts):
         """
         if self._project is None:
             return []
-        return resolve_all(self._project, [self._decide(each.key) for each in self._project.experiences])
+        return resolve_all(self._project, self._decide_each(self._project.experiences))
 
     def _feature(self, key: str, ask: Callable[[str], Decision]) -> ResolvedFeature:
         project = self._project
@@ -370,9 +392,8 @@ class WatchedVisitor(Visitor):
 
     __slots__ = ()
 
-    def _decide(self, key: str, forced: str | None = None) -> Decision:
+    def _settle(self, decision: Decision) -> Event | None:
         from .observation import Decided
 
-        decision = super()._decide(key, forced)
         self._engine.note(Decided(self.id, decision))
-        return decision
+        return super()._settle(decision)

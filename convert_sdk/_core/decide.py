@@ -26,9 +26,9 @@ def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None 
     stored = state.bucketing.get(experience.id)
     sticky = experience.variations.get(stored) if stored is not None else None
     conditions = experience.conditions
-    if conditions is not None and sticky is None and facts.location is not None:
+    if conditions is not None and facts.location is not None:
         get = (facts.merged if facts.merged_from is state.segments else facts.data()).get
-        for name, test in conditions:
+        for name, test in conditions if sticky is None else experience.lasting_conditions:
             if not test(get(name, MISSING)):
                 return _new(Decision, (key, _AUDIENCE, experience, None, None))
     else:

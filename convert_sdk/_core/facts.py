@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final
 
 from .bucketing import id_bytes
-from .events import REPORT_KEYS, known_segments
+from .events import REPORT_KEYS
 from .state import NOTHING, VisitorState
 
 
@@ -91,11 +91,6 @@ class Facts:
                 own = {key: value for key, value in own.items() if key not in _REPORTED}
             own = deep_merge(segments, own)
         return deep_merge(own, self.call) if self.call else own
-
-
-def reported(attributes: Mapping[str, object]) -> Mapping[str, object]:
-    """The attributes that are remembered as segments and reported."""
-    return known_segments(attributes) if not _REPORTED.isdisjoint(attributes) else NOTHING
 
 
 def deep_merge(under: Mapping[str, object], over: Mapping[str, object]) -> Mapping[str, object]:

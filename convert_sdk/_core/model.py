@@ -144,8 +144,8 @@ class Experience:
 
     __slots__ = (
         "anchored", "archived", "audiences", "conditions", "edges", "environment", "hashed", "id", "key",
-        "locations", "match_all", "name", "owners", "segments", "site_area", "split", "status", "transient",
-        "type", "unrestricted", "variations",
+        "lasting_conditions", "locations", "match_all", "name", "owners", "segments", "site_area", "split",
+        "status", "transient", "type", "unrestricted", "variations",
     )  # fmt: skip
 
     def __init__(
@@ -191,6 +191,8 @@ class Experience:
         self.edges = split.edges
         self.conditions = self._only_conditions()
         """What the one audience asks, where nothing else turns a visitor away; None where more is to be asked."""
+        self.lasting_conditions = self.conditions or () if self.transient else ()
+        """The same of a visitor who was decided earlier."""
         self.hashed = hashed
         """What is hashed before the visitor id."""
 

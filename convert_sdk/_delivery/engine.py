@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from os import urandom
 from threading import RLock
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from convert_sdk._core.decide import relocated
 from convert_sdk._core.decision import Decision, Reason
 from convert_sdk._core.events import Event, conversion_wires, known_segments
-from convert_sdk._core.facts import UNSEEN, Facts, reported
+from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.goals import ConversionReason, ConversionResult, Wish, refusal
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.state import VisitorState, Winners
@@ -127,39 +127,50 @@ class Engine:
         if visitor.state is UNSEEN:
             visitor.state = self.states.get(visitor.id, UNSEEN)
         if not visitor.entered:
-            if reported(visitor.attributes):
+            if known_segments(visitor.attributes):
                 with self.lock:
                     self.memory.writable(visitor)
             visitor.entered = True
 
-    def remember(self, visitor: Facts, decision: Decision, *, tracking: bool) -> None:
-        """Keep a new decision and record its exposure; of two threads with the same one, the first does."""
+    def remember(self, visitor: Facts, decision: Decision, *, tracking: bool) -> Event | None:
+        """Keep a new decision; its exposure, to be reported. Of two threads with the same one, the first has it."""
         _, reason, experience, variation, _ = decision
         if experience is None or variation is None:
-            return
+            return None
         memory = self.memory
         with self.lock:
             state = memory.writable(visitor)
             before = state.bucketing.get(experience.id)
             if before is not None:
                 if before == variation.id or (reason is _BUCKETED and before in experience.variations):
-                    return
+                    return None
                 if memory.unsaved is not None:
                     memory.overrule(visitor.id, experience.id, before)
             state.bucketing[experience.id] = variation.id
             if memory.unsaved is not None:
                 memory.changed(visitor.id).bucketing[experience.id] = variation.id
-        if tracking and self.outbox is not None:
-            uuid = f"{self._prefix}-{next(self._numbers)}"
-            exposure = (uuid, visitor.id, variation.exposure, state.segments or None, None, False)
-            if self.seen is not None:
-                from convert_sdk.observation import Exposed
+        if not tracking or self.outbox is None:
+            return None
+        uuid = f"{self._prefix}-{next(self._numbers)}"
+        if self.seen is not None:
+            from convert_sdk.observation import Exposed
 
-                # First, so that whoever delivers the event tells of this too, and in time.
-                self.seen.append(Exposed(uuid, visitor.id, experience.id, variation.id))
-            self.outbox.offer(_new(Event, exposure), now=monotonic())
-            if self.after_offer is not None:
-                self.after_offer()
+            # First, so that whoever delivers the event tells of this too, and in time.
+            self.seen.append(Exposed(uuid, visitor.id, experience.id, variation.id))
+        return _new(Event, (uuid, visitor.id, variation.exposure, state.segments or None, None, False))
+
+    def report(self, exposures: Sequence[Event]) -> None:
+        """Queue exposures: all of them, or the first ones that fit."""
+        outbox = self.outbox
+        if outbox is None:
+            return
+        if len(exposures) == 1 or len(exposures) <= outbox.room:
+            outbox.offer(*exposures, now=monotonic())
+        else:
+            for exposure in exposures:
+                outbox.offer(exposure, now=monotonic())
+        if self.after_offer is not None:
+            self.after_offer()
 
     def relocate(self, visitor: Facts, experience: Experience) -> None:
         """Remember which of the experience's locations the visitor is in."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-from convert_sdk._core.facts import UNSEEN, Facts, deep_merge, reported
+from convert_sdk._core.events import known_segments
+from convert_sdk._core.facts import UNSEEN, Facts, deep_merge
 from convert_sdk._core.state import NOTHING, Changes, VisitorState, Winners
 
 
@@ -58,7 +59,7 @@ class Memory:
         facts.state = state
         if not facts.entered:
             facts.entered = True
-            segments = reported(facts.attributes)
+            segments = known_segments(facts.attributes)
             if segments and not state.segments and self.unsaved is None:
                 state.segments = segments
                 if facts.merged_from is NOTHING:  # the attributes are what was merged, and stay so

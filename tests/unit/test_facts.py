@@ -4,7 +4,7 @@ from functools import reduce
 
 import pytest
 
-from convert_sdk._core.facts import Facts, deep_merge, reported
+from convert_sdk._core.facts import Facts, deep_merge
 from convert_sdk._core.state import NOTHING, VisitorState
 
 
@@ -87,11 +87,3 @@ class TestDeepMerge:
             assert isinstance(merged, dict)
             merged = merged["a"]
         assert merged == {"bottom": 1, "top": 2}
-
-
-def test_only_the_report_keys_are_remembered() -> None:
-    assert reported({"country": "DE", "plan": "pro"}) == {"country": "DE"}
-
-
-def test_nothing_is_remembered_of_other_attributes() -> None:
-    assert reported({"plan": "pro"}) == {}

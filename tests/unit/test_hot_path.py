@@ -96,19 +96,19 @@ def test_peeking(client: Client) -> None:
 
 def test_deciding_for_the_first_time(client: Client) -> None:
     someone = visitor(client)
-    assert calls(lambda: someone.decide("layout")) <= 41
+    assert calls(lambda: someone.decide("layout")) <= 38
 
 
 def test_deciding_again(client: Client) -> None:
     someone = visitor(client)
     someone.decide("layout")
-    assert calls(lambda: someone.decide("layout")) <= 19
+    assert calls(lambda: someone.decide("layout")) <= 15
 
 
 def test_a_feature_that_was_decided(client: Client) -> None:
     someone = visitor(client)
     someone.decide("layout")
-    assert calls(lambda: someone.feature("banner").get("text", "")) <= 32
+    assert calls(lambda: someone.feature("banner").get("text", "")) <= 28
 
 
 def test_tracking(client: Client) -> None:
