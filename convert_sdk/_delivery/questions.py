@@ -97,8 +97,7 @@ class Questions:
         if self._loaded is None:
             from cachetools import TTLCache
 
-            loaded: TTLCache[str, None] = TTLCache(_MOST_FRESH, _FRESH)
-            self._loaded = loaded
+            self._loaded = TTLCache[str, None](_MOST_FRESH, _FRESH)
         return self._loaded
 
 
