@@ -332,18 +332,22 @@ class TestFork:
         spool = open_spool()
         spool.append([event("1")])
         reading, writing = os.pipe()
+        born, crying = os.pipe()
         pid = os.fork()
         if pid == 0:
             try:
                 os.close(writing)
+                os.write(crying, b"!")  # what it inherited is let go of by now
                 os.read(reading, 1)  # lives until the parent has looked
             finally:
                 os._exit(0)
+        os.read(born, 1)
         spool.close()
         assert open_spool().adopt() == 1
         os.close(writing)
         os.waitpid(pid, 0)
-        os.close(reading)
+        for end in (reading, born, crying):
+            os.close(end)
 
 
 class TestNoDisk:
