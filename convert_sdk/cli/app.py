@@ -8,6 +8,7 @@ import typer
 
 from convert_sdk import __version__
 
+from .commerce import commerce_app
 from .demo import demo
 from .document import check, explain
 from .serve import serve
@@ -23,6 +24,7 @@ app.command()(demo)
 app.command()(serve)
 app.command()(explain)
 app.command()(check)
+app.add_typer(commerce_app, name="commerce")
 app.add_typer(spool_app, name="spool")
 
 

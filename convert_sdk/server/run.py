@@ -39,6 +39,8 @@ class LocalServer:
         if self._running is not None:
             raise RuntimeError("already started")
         listener = socket.create_server((LOOPBACK, self.port), backlog=1024)
+        # Accepted connections inherit it: an answer in two parts must not wait for an acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = listener.getsockname()[1]
         server = _Server(_quiet(self._app))
         thread = Thread(target=server.run_on, args=(listener,), name="convert-local-server", daemon=True)

@@ -141,6 +141,8 @@ class LocalStore:
 
     def __enter__(self) -> Self:
         self._socket = socket.create_server(("127.0.0.1", 0))
+        # Accepted connections inherit it: an answer in two parts must not wait for an acknowledgement.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             self._serve, interface="asgi3", log_level="critical", lifespan="off", ws="none", http="h11"
         )

@@ -1,0 +1,151 @@
+"""`convert-sdk commerce`: orders of store systems as conversions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from convert_sdk import Client, ConvertError
+
+from ._commerce_tables import show_outcome, show_report
+
+if TYPE_CHECKING:
+    from convert_sdk.commerce.bridge import Bridge, SyncReport
+    from convert_sdk.commerce.bridge import Progress as Pulled
+    from convert_sdk.commerce.bridge.bridge import Source
+
+commerce_app = typer.Typer(no_args_is_help=True, help="Store systems: their orders as conversions.")
+
+_PATIENCE = 60.0
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")]
+
+
+@commerce_app.command()
+def demo(
+    *,
+    shoppers: Annotated[int, typer.Option(min=1, max=10_000)] = 500,
+    seed: Annotated[int, typer.Option(help="Another number, other shoppers.")] = 42,
+    as_json: AsJson = False,
+) -> None:
+    """Let shoppers order in local stores, lose and repeat webhooks, kill the process, and compare both ends.
+
+    The Serving API, the stores and the shop's process are real and talk over loopback; only the clock is put
+    ahead. The exit code is 1 if an order is lost, doubled or credited wrongly.
+    """
+    from ._commerce_play import staged
+
+    console = Console(stderr=as_json)
+    with staged(shoppers, seed, lambda text: console.print(f"[dim]•[/] {text}", highlight=False)) as play:
+        outcome = play.act()
+    if as_json:
+        print(json.dumps(outcome.figures()))
+    else:
+        show_outcome(console, outcome)
+    if not outcome.is_good:
+        raise typer.Exit(1)
+
+
+@commerce_app.command()
+def sync(
+    *,
+    ledger: Annotated[Path, typer.Option(help="The bridge's file; the application's own, if it has one.")],
+    goal: Annotated[str, typer.Option(help="The key of the goal that orders count for.")] = "purchase",
+    website: Annotated[str, typer.Option(help="The website's domain.")] = "",
+    website_key: Annotated[str, typer.Option(envvar="CONVERT_WEBSITE_KEY", show_envvar=True)] = "",
+    account: Annotated[str, typer.Option(help="A name for the Convictional account.")] = "",
+    convictional_key: Annotated[str, typer.Option(envvar="CONVERT_CONVICTIONAL_KEY", show_envvar=True)] = "",
+    convictional_url: Annotated[str, typer.Option(hidden=True)] = "",
+    secret: Annotated[str, typer.Option(envvar="CONVERT_BRIDGE_SECRET", show_envvar=True)],
+    pepper: Annotated[str, typer.Option(envvar="CONVERT_BRIDGE_PEPPER", show_envvar=True)],
+    hold_hours: Annotated[float, typer.Option(min=0.0, help="Wait so long for cancellations.")] = 0.0,
+    allow_late: Annotated[
+        bool, typer.Option("--allow-late", help="Count orders older than a week too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pull orders from the stores, and send what counts. The SDK key comes from CONVERT_SDK_KEY.
+
+    Cut off, the next run goes on at the same page. The exit code is 1 if a store or Convert could not be reached.
+    """
+    from convert_sdk.commerce.bridge import Bridge, Goals, Identity, Ledger, Policy, recording
+
+    console = Console(stderr=as_json)
+    books = Ledger(ledger, policy=Policy(hold_for=hold_hours * 3600))
+    try:
+        with ExitStack() as stack:
+            stack.callback(books.close)
+            sources = _sources(stack, (website, website_key), (account, convictional_key, convictional_url))
+            identity = Identity(secret, pepper=pepper)
+            client = stack.enter_context(Client(observe=recording(books)))
+            bridge = Bridge(client, books, goals=Goals(goal), identity=identity, sources=sources)
+            with _shown(console) as pulled:
+                found = bridge.sync(allow_late=allow_late, progress=pulled)
+            client.flush(_PATIENCE)
+            states = bridge.report().states
+            _say(console, bridge, found, as_json=as_json)
+    except ConvertError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    if "seen" in states or "claimed" in states:
+        typer.echo("error: Convert could not be reached; the conversions are kept for the next run", err=True)
+        raise typer.Exit(1)
+
+
+def _sources(stack: ExitStack, website: tuple[str, str], buyer: tuple[str, str, str]) -> list[Source]:
+    from convert_sdk.commerce.bridge import ConvictionalSource, WebsiteSource
+    from convert_sdk.commerce.convictional import BuyerClient
+    from convert_sdk.commerce.website import WebsiteClient
+
+    sources: list[Source] = []
+    domain, website_key = website
+    if domain:
+        sources.append(WebsiteSource(stack.enter_context(WebsiteClient(domain, website_key))))
+    account, buyer_key, url = buyer
+    if account:
+        buyers = BuyerClient(buyer_key, base_url=url) if url else BuyerClient(buyer_key)
+        sources.append(ConvictionalSource(stack.enter_context(buyers), account))
+    if not sources:
+        raise typer.BadParameter("give --website or --account, or both")
+    return sources
+
+
+def _say(console: Console, bridge: Bridge, found: SyncReport, *, as_json: bool) -> None:
+    report = bridge.report()
+    if as_json:
+        print(json.dumps({**found._asdict(), **report._asdict()}))
+        return
+    console.print(
+        f"{found.orders:,} orders read, {found.new:,} of them new, {found.too_old:,} too old to count"
+    )
+    show_report(console, report)
+
+
+@contextmanager
+def _shown(console: Console) -> Iterator[_Bars]:
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
+    ) as progress:
+        yield _Bars(progress)
+
+
+class _Bars:
+    """A bar for each list."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, pulled: Pulled) -> None:
+        name = f"{pulled.source} {pulled.stream}"
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=None)
+        total = pulled.total if pulled.total is not None else pulled.read
+        self._progress.update(self._tasks[name], completed=pulled.read, total=total)
