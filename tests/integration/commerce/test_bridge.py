@@ -69,6 +69,7 @@ class World:
         self.reversals: list[Effect] = []
         self.settled = 0
         self._told = Condition()
+        self._opened: list[Client | Ledger] = []
         hooks = ["order_created", "order_updated", "booking_created", "form_submitted", "contact_updated"]
         self.api = WebsiteClient(store.url, store.key, http=Http(retries=Retries(attempts=1)))
         self.api.webhooks.create("https://shop.example.com/hook", hooks, secret=SECRET)
@@ -90,6 +91,7 @@ class World:
             flush_interval=0.01,
             **options,
         )
+        self._opened += [self.client, self.ledger]
         self.bridge = Bridge(
             self.client,
             self.ledger,
@@ -146,8 +148,8 @@ class World:
         return self.store.place_order(**{"paid": True, "additionalFields": token, "total": 49.9, **fields})
 
     def close(self) -> None:
-        self.client.close()
-        self.ledger.close()
+        for each in self._opened:
+            each.close()
         self.api.close()
         self.buyer.client.close()
 
