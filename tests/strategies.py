@@ -43,7 +43,7 @@ facts: st.SearchStrategy[Json] = st.dictionaries(st.sampled_from(NAMES), plausib
 """What an application knows of a visitor."""
 attributes: st.SearchStrategy[Json] = st.dictionaries(st.sampled_from(NAMES) | texts, values, max_size=4)
 """What an application could pass by mistake."""
-places: st.SearchStrategy[Place] = st.sampled_from([None, ANYWHERE]) | facts
+places: st.SearchStrategy[Place] = st.sampled_from([ANYWHERE, {}, ANYWHERE, ANYWHERE, None]) | facts
 visitor_ids = st.text(st.characters(codec=None, exclude_categories=()), min_size=1, max_size=12)
 
 leaves: st.SearchStrategy[Json] = st.builds(
@@ -88,9 +88,9 @@ def experiences(draw: st.DrawFn, number: int) -> Json:
             {"variations": variations},
             optional={
                 "version": st.sampled_from([11, 12]),
-                "environment": st.sampled_from(["live", "qa"]),
-                "locations": st.lists(st.sampled_from(["61", "62", "69"]), max_size=2),
-                "site_area": rules,
+                "environment": st.sampled_from(["live", "live", "live", "qa"]),
+                "locations": st.just([]) | st.lists(st.sampled_from(["61", "62", "69"]), max_size=2),
+                "site_area": st.none() | st.none() | rules,
                 "audiences": st.lists(st.sampled_from(["51", "52", "53", "71", "59"]), max_size=3),
                 "settings": st.just({"matching_options": {"audiences": "all"}}),
             },
@@ -105,7 +105,7 @@ def documents(draw: st.DrawFn) -> Json:
     listed = [draw(experiences(number)) for number in range(draw(st.integers(1, 3)))]
     return document(
         *listed,
-        archived_experiences=draw(st.sampled_from([[], [], ["100"]])),
+        archived_experiences=draw(st.sampled_from([[], [], [], [], ["100"]])),
         audiences=[
             entity("51", "a", draw(rules), type=draw(st.sampled_from(["permanent", "transient"]))),
             entity("52", "b", draw(_rules(leaves | exclusions))),
@@ -141,7 +141,7 @@ guests: st.SearchStrategy[Guest] = st.builds(
     visitor_ids,
     facts,
     places,
-    st.sampled_from([None, "live", "qa"]),
+    st.sampled_from(["live", "live", "live", "qa", None]),
     st.dictionaries(st.sampled_from(["100", "200", "300"]), st.sampled_from("1239"), max_size=2),
     st.sampled_from([{}, {"customSegments": ["71"]}, {"country": "DE"}]),
 )
