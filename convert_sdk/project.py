@@ -8,6 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, cast
 
 from ._core.bucketing import DEFAULT, Bucketing
+from ._core.index import Index
 from ._core.model import (
     NOBODY,
     Audience,
@@ -15,7 +16,6 @@ from ._core.model import (
     Experience,
     Feature,
     Goal,
-    Index,
     Location,
     Segment,
 )

@@ -9,8 +9,9 @@ from types import MappingProxyType
 from convert_sdk._core.bucketing import Allocation, Split, anchored, packed
 from convert_sdk._core.casting import UNCASTABLE, cast
 from convert_sdk._core.events import exposure_wire
+from convert_sdk._core.index import Index
 from convert_sdk._core.javascript import js_number, truthy
-from convert_sdk._core.model import Change, Feature, Index, Variation
+from convert_sdk._core.model import Change, Feature, Variation
 from convert_sdk._core.problem import Report, ignore
 
 from .loose import Json, as_id, as_object, as_text, kind, objects
@@ -119,13 +120,17 @@ def _changes(raw: Json, path: str, features: Index[Feature], report: Report) -> 
         if feature is None:
             report(f"{place}.data.feature_id", f"no feature has the id {feature_id!r}")
         values = data.get("variables_data")
-        raw_values = values if isinstance(values, Mapping) else None
+        raw_values = values if isinstance(values, dict) else None
         if values is not None and raw_values is None:
             report(f"{place}.data.variables_data", f"expected an object, found {kind(values)}; it is ignored")
         cast_values = (
             _cast(raw_values, feature, f"{place}.data.variables_data", report) if raw_values else _NONE
         )
-        found.append(Change(feature_id, feature, cast_values, raw_values))
+        found.append(
+            Change(
+                feature_id, feature, cast_values, None if raw_values is None else MappingProxyType(raw_values)
+            )
+        )
     return tuple(found)
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from convert_sdk._core.bucketing import DEFAULT, Bucketing, id_bytes
+from convert_sdk._core.index import Entry, Index
 from convert_sdk._core.javascript import truthy
 from convert_sdk._core.model import (
     Audience,
-    Entry,
     Exclusion,
     Experience,
     Feature,
     Goal,
-    Index,
     Location,
     Segment,
     Variable,
