@@ -40,6 +40,9 @@ class Event(NamedTuple):
     attributed: bool = False
     """Attributed by the application: sent apart, and nothing is filled in."""
 
+    def __repr__(self) -> str:
+        return f"Event({self.uuid})"
+
 
 class Address(NamedTuple):
     """Whose events these are."""

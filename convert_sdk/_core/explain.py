@@ -29,6 +29,9 @@ class LeafTrace(NamedTuple):
     known: bool
     verdict: bool
 
+    def __repr__(self) -> str:
+        return f"LeafTrace({self.key!r}, {self.operator!r}, {self.verdict})"
+
 
 class RuleTrace(NamedTuple):
     """One rule set: its conditions as OR of AND of OR, and the verdict."""
@@ -58,6 +61,9 @@ class HashTrace(NamedTuple):
     bucket_value: int
     layout: str
     ranges: tuple[Range, ...]
+
+    def __repr__(self) -> str:
+        return f"HashTrace({self.layout!r}, bucket_value={self.bucket_value})"
 
 
 class Explanation(NamedTuple):

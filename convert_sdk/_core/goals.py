@@ -65,6 +65,9 @@ class Wish(NamedTuple):
     again: bool = False
     attributed_to: Mapping[str, str] | None = None
 
+    def __repr__(self) -> str:
+        return f"Wish(again={self.again})"
+
 
 def goal_data(
     revenue: Decimal | float | None = None,

@@ -104,6 +104,9 @@ class Changes(NamedTuple):
     overruled: Mapping[str, str] = MappingProxyType({})
     """Stored decisions that were seen and decided anew: experience id to the variation id that no longer counts."""
 
+    def __repr__(self) -> str:
+        return f"Changes({len(self.bucketing)} decisions, {len(self.goals)} goals)"
+
 
 class Winners(NamedTuple):
     """What the store holds for the decisions and goals of one `Changes` after the save."""

@@ -26,6 +26,9 @@ class Save(NamedTuple):
     unsaved: Unsaved
     changes: Changes
 
+    def __repr__(self) -> str:
+        return f"Save({self.changes!r})"
+
 
 class Saving:
     """Hands out what the store has yet to hear of, to a caller who can await or not, and takes its answers."""

@@ -34,3 +34,6 @@ class Target(NamedTuple):
     headers: Mapping[str, str]
     address: Address
     enrich_data: bool = True
+
+    def __repr__(self) -> str:
+        return f"Target({self.url!r})"

@@ -1,0 +1,47 @@
+"""What error trackers print of local variables: never a visitor id, an attribute or a secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from convert_sdk import Client, MemoryStore
+from convert_sdk._core.events import Address, Event
+from convert_sdk._core.goals import Wish
+from convert_sdk._delivery.counts import DeadEvent, Ending, Trouble
+from convert_sdk._delivery.kept import Kept
+from convert_sdk._delivery.memory import Unsaved
+from convert_sdk._delivery.saving import Save
+from convert_sdk._delivery.terms import Target
+from convert_sdk.stores import Changes
+from tests.documents import entity, every, experience, leaf, offline
+
+EVENT = Event("id-1", "s3cret", '{"a": "s3cret"}', {"country": "s3cret"})
+CHANGES = Changes("1-2-s3cret", segments={"country": "s3cret"})
+VISITOR = offline(
+    experience(audiences=["51"]), audiences=[entity("51", "pro", every(leaf("plan", "pro")))]
+).visitor("s3cret", {"plan": "s3cret"}, location={"url": "s3cret"})
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        EVENT,
+        Ending("sent", (EVENT,)),
+        DeadEvent(EVENT, Trouble(400, None, "no")),
+        CHANGES,
+        Save("s3cret", Unsaved(), CHANGES),
+        Wish((("transactionId", "s3cret"),), {"plan": "s3cret"}),
+        Kept("id-1", VISITOR, "buy", Wish(rule_data={"plan": "s3cret"}), tracking=True),
+        Target("https://example.com", {"Authorization": "Bearer s3cret"}, Address("1", "2")),
+        VISITOR,
+        VISITOR.explain("checkout"),
+        VISITOR.explain("checkout").gates,
+        VISITOR.explain("checkout").hashed,
+        VISITOR.decide("checkout"),
+        VISITOR.state,
+        Client("1/2", sdk_secret="s3cret", debug_token="s3cret", store=MemoryStore()),
+    ],
+    ids=lambda shown: type(shown).__name__,
+)
+def test_a_repr_gives_nothing_away(shown: object) -> None:
+    assert "s3cret" not in f"{shown!r} {[shown]}"
