@@ -181,10 +181,9 @@ def build(given: Mapping[str, object], variables: Mapping[str, str] = environ) -
         raise OptionError(f"{unknown[0]} is no option{_nearest(unknown[0])}")
     values: dict[str, object] = {}
     for name, variable in _VARIABLES.items():
-        if variables.get(variable):
-            values[name] = (
-                _switch(variable, variables[variable]) if name == "tracking" else variables[variable]
-            )
+        text = variables.get(variable, "").strip()  # what is read from a file ends with a line break
+        if text:
+            values[name] = _switch(variable, text) if name == "tracking" else text
     values |= {name: value for name, value in given.items() if value is not None or name not in values}
     for name, value in values.items():
         check, allowed = _CHECKS[name]
@@ -205,7 +204,7 @@ def _nearest(name: str) -> str:
 
 def _switch(variable: str, text: str) -> bool:
     try:
-        return _SWITCH[text.strip().lower()]
+        return _SWITCH[text.lower()]
     except KeyError:
         raise OptionError(f"{variable} must be one of {', '.join(_SWITCH)}, not {text!r}") from None
 
@@ -226,6 +225,14 @@ def _host(url: str) -> str:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and not any(char in "?#" or char <= " " for char in value)
+
+
+def _is_header(value: object) -> bool:
+    return _is_text(value) and cast("str", value).isascii() and cast("str", value).isprintable()
 
 
 def _is_number(value: object) -> bool:
@@ -277,14 +284,14 @@ _DURATION: _Check = (_is_duration, "a number of seconds, 0 or more")
 _URL: _Check = (_is_url, "an http:// or https:// URL")
 _FOLDER: _Check = (_or_none(_is_folder), "the path of a folder")
 _CHECKS: Mapping[str, _Check] = {
-    "sdk_key": (_or_none(_is_text), "an SDK key such as 10035569/10034190"),
-    "sdk_secret": _TEXT,
+    "sdk_key": (_or_none(_is_path), "an SDK key such as 10035569/10034190, without spaces, ? or #"),
+    "sdk_secret": (_or_none(_is_header), "text of visible ASCII characters, on one line"),
     "environment": _TEXT,
     "config_endpoint": _URL,
     "track_endpoint": _URL,
     "debug_token": (
-        lambda value: value is None or _is_text(value) or callable(value),
-        "a token or a callable that gives one",
+        lambda value: value is None or _is_header(value) or callable(value),
+        "a token of visible ASCII characters, or a callable that gives one",
     ),
     "cache": _one_of("default", "low"),
     "refresh_interval": _SECONDS,
@@ -294,7 +301,7 @@ _CHECKS: Mapping[str, _Check] = {
     "enrich_data": (_or_none(_is_switch), "True, False or None"),
     "source": (_is_text, "text that is not empty"),
     "store": (
-        lambda value: value is None or hasattr(value, "load"),
+        lambda value: value is None or all(hasattr(value, name) for name in ("load", "save", "shared")),
         "a Store: something with load, save and shared",
     ),
     "max_visitors": _COUNT,

@@ -166,3 +166,30 @@ def test_the_repr_shows_what_was_changed_and_no_secret() -> None:
 def test_the_keywords_of_a_client_are_the_options() -> None:
     wanted = set(Options._fields) - {"sdk_key"}
     assert set(OptionArguments.__annotations__) == wanted
+
+
+class TestWhatGoesIntoRequests:
+    @pytest.mark.parametrize("key", ["1/2 ", "1/2\n", "1/2?x=1", "1/2#x", "a b"])
+    def test_a_key_is_part_of_an_address(self, key: str) -> None:
+        with pytest.raises(
+            OptionError, match=r"sdk_key must be an SDK key such as .*, without spaces, \? or #"
+        ):
+            build({"sdk_key": key}, {})
+
+    @pytest.mark.parametrize("secret", ["s3cret\n", "s\u00e9cret", "a\r\nHost: b"])
+    def test_secrets_are_headers_and_are_not_shown(self, secret: str) -> None:
+        for name in ("sdk_secret", "debug_token"):
+            with pytest.raises(OptionError, match=f"{name} must be .*visible ASCII") as caught:
+                build({name: secret}, {})
+            assert secret not in str(caught.value)
+
+    def test_a_variable_may_end_with_a_line_break(self) -> None:
+        options = build({}, {"CONVERT_SDK_KEY": "1/2\n", "CONVERT_SDK_SECRET": " s3cret\n"})
+        assert (options.sdk_key, options.sdk_secret) == ("1/2", "s3cret")
+
+    def test_a_store_has_all_that_is_asked_of_it(self) -> None:
+        class Half:
+            def load(self, key: str) -> None: ...
+
+        with pytest.raises(OptionError, match="something with load, save and shared"):
+            build({"store": Half()}, {})
