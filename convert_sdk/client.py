@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack, cast
 
+from . import _checks as check
 from ._core.facts import Place
 from ._core.state import NOTHING, VisitorState
 from ._delivery.counts import FlushReport
@@ -14,7 +15,7 @@ from ._delivery.memory import Memory
 from .errors import OptionError
 from .options import OptionArguments, Options, build
 from .project import Project
-from .visitor import Visitor, WatchedVisitor, checked_attributes, checked_id, checked_location
+from .visitor import Visitor
 
 if TYPE_CHECKING:
     from ._config.wire import ProjectSettings
@@ -59,7 +60,7 @@ class Client:
     ) -> Self:
         """A client of the endpoints that need no SDK key; a secret is never sent there."""
         client = cls.__new__(cls)
-        client._set_up(keyless(options), f"{account_id}/{project_id}")  # one of us
+        client._set_up(keyless(options), f"{check.part(account_id)}/{check.part(project_id)}")  # one of us
         return client
 
     @classmethod
@@ -81,6 +82,11 @@ class Client:
         from ._delivery.offline import Offline
         from ._delivery.questions import Questions
 
+        if not isinstance(project, Project):
+            found = type(project).__name__
+            raise TypeError(f"project must be what Project.load or Project.parse gives, not {found}")
+        if sink is not None and not callable(sink):
+            raise TypeError(f"sink must be a callable that takes bytes, not {type(sink).__name__}")
         client = cls.__new__(cls)
         client.options = build({**options}, {})
         client._store = sync_store(client.options)
@@ -101,7 +107,7 @@ class Client:
         >>> client.visitor(42, {"country": "DE"}, location={"url": "/cart"}).peek("checkout-layout").reason.value
         'bucketed'
         """
-        visitor_id = id if type(id) is str and id else checked_id(id)
+        visitor_id = id if type(id) is str and id else check.visitor_id(id)
         if not self._delivery.started:
             self._delivery.start()
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
@@ -111,10 +117,10 @@ class Client:
                 state = None
                 self._engine.memory.failed_loads += 1
             take_in(self._engine, visitor_id, state)
-        if type(attributes) is not dict:
-            attributes = checked_attributes(attributes)
+        # A dict is copied: the application may use its own again for the next visitor.
+        attributes = {**attributes} if type(attributes) is dict else check.attributes(attributes)
         if location is not NOTHING:
-            location = checked_location(location)
+            location = check.location(location)
         return self._visitor(self._engine, visitor_id, attributes, location)
 
     def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
@@ -197,14 +203,14 @@ class AsyncClient:
     ) -> Self:
         """A client of the endpoints that need no SDK key; a secret is never sent there."""
         client = cls.__new__(cls)
-        client._set_up(keyless(options), f"{account_id}/{project_id}")  # one of us
+        client._set_up(keyless(options), f"{check.part(account_id)}/{check.part(project_id)}")  # one of us
         return client
 
     async def visitor(
         self, id: str | int, attributes: Mapping[str, object] | None = None, *, location: Place = NOTHING
     ) -> Visitor:
         """One visitor, for one request, as `Client.visitor`."""
-        visitor_id = checked_id(id)
+        visitor_id = check.visitor_id(id)
         await self._delivery.start()
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
             try:
@@ -213,9 +219,7 @@ class AsyncClient:
                 state = None
                 self._engine.memory.failed_loads += 1
             take_in(self._engine, visitor_id, state)
-        return self._visitor(
-            self._engine, visitor_id, checked_attributes(attributes), checked_location(location)
-        )
+        return self._visitor(self._engine, visitor_id, check.attributes(attributes), check.location(location))
 
     async def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
         """What the project says of the browser's script, as `Client.project_settings`."""
@@ -283,7 +287,11 @@ def engine_of(options: Options) -> Engine:
 
 def kind_of_visitor(options: Options) -> type[Visitor]:
     """Visitors that tell of their decisions, where somebody listens."""
-    return Visitor if options.observe is None else WatchedVisitor
+    if options.observe is None:
+        return Visitor
+    from ._delivery.watch import WatchedVisitor
+
+    return WatchedVisitor
 
 
 def sync_store(options: Options) -> Store | None:

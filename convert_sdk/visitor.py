@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
+from . import _checks as check
 from ._core.bucketing import id_bytes
-from ._core.decide import decide, is_asked_where
+from ._core.decide import decide, is_asked_where, missed
 from ._core.decision import Decision, Reason, ResolvedFeature
 from ._core.events import Event
 from ._core.explain import Explanation, GateTrace, explain
-from ._core.facts import ANYWHERE, UNSEEN, Facts, Place, deep_merge
+from ._core.facts import UNSEEN, Facts, Place, deep_merge
 from ._core.features import resolve, resolve_all
 from ._core.goals import ConversionReason, ConversionResult, Wish, attribution, goal_data
 from ._core.model import Experience, Segment
+from ._core.own import own
 from ._core.state import NOTHING
 from .project import Project
 
@@ -23,42 +26,6 @@ if TYPE_CHECKING:
 
 _BUCKETED = Reason.BUCKETED
 _FORCED = Reason.FORCED
-
-
-class Given:
-    """The type of a fact that `given` leaves as it is."""
-
-
-_SAME = Given()
-
-
-def checked_id(visitor_id: str | int) -> str:
-    """The text that is hashed and sent. Raises TypeError or ValueError for what names nobody."""
-    if isinstance(visitor_id, int) and not isinstance(visitor_id, bool):
-        return str(visitor_id)
-    if not isinstance(visitor_id, str):
-        raise TypeError(f"a visitor id must be a str or an int, not {type(visitor_id).__name__}")
-    if not visitor_id:
-        raise ValueError("a visitor id must not be empty: use a cookie or account id that stays the same")
-    return visitor_id
-
-
-def checked_attributes(
-    attributes: Mapping[str, object] | None, name: str = "attributes"
-) -> Mapping[str, object]:
-    """The attributes, none where None was given. Raises TypeError for what is no mapping."""
-    if attributes is None:
-        return NOTHING
-    if not isinstance(attributes, Mapping):
-        raise TypeError(f"{name} must be a mapping, not {type(attributes).__name__}")
-    return attributes
-
-
-def checked_location(location: Place) -> Place:
-    """The location. Raises TypeError for what is neither a mapping nor ANYWHERE nor None."""
-    if location is None or location is ANYWHERE or isinstance(location, Mapping):
-        return location
-    raise TypeError(f'location must be a mapping such as {{"url": "/cart"}}, not {type(location).__name__}')
 
 
 class Visitor(Facts):
@@ -79,7 +46,6 @@ class Visitor(Facts):
         self.attributes = attributes
         self.call = None
         self.location = location
-        self.environment = engine.environment
         self.state = engine.states.get(id, UNSEEN)
         try:
             self.hashed = id.encode()
@@ -90,6 +56,9 @@ class Visitor(Facts):
         self.merged_from = NOTHING if self.state is UNSEEN else None
         self._engine = engine
         self._project: Project | None = engine.project
+        self.environment = engine.environment
+        if self.environment is None and self._project is not None:
+            self.environment = self._project.default_environment
         self._tracking = True
         self._preview: Decision | None = None
 
@@ -105,7 +74,7 @@ class Visitor(Facts):
         self,
         *,
         attributes: Mapping[str, object] = NOTHING,
-        location: Place | Given = _SAME,
+        location: Place | check.Given = check.SAME,
         environment: str | None = None,
         tracking: bool | None = None,
     ) -> Visitor:
@@ -120,22 +89,22 @@ class Visitor(Facts):
         deeper.state = self.state
         deeper.entered = True
         deeper.merged_from = None
-        deeper.call = deep_merge(self.call or NOTHING, checked_attributes(attributes))
-        deeper.location = self.location if isinstance(location, Given) else checked_location(location)
-        deeper.environment = environment or self.environment
-        deeper._tracking = self._tracking if tracking is None else tracking
+        deeper.call = deep_merge(self.call or NOTHING, check.attributes(attributes))
+        deeper.location = self.location if isinstance(location, check.Given) else check.location(location)
+        deeper.environment = check.environment(environment, self.environment)
+        deeper._tracking = check.switch(tracking, self._tracking)
         deeper._preview = self._preview
         return deeper
 
     @property
     def segments(self) -> Mapping[str, object]:
-        """What is remembered and reported of the visitor.
+        """What is remembered and reported of the visitor; a copy, `set_segments` changes them.
 
-        >>> dict(client.visitor("v-43", {"country": "DE", "plan": "pro"}).segments)
+        >>> client.visitor("v-43", {"country": "DE", "plan": "pro"}).segments
         {'country': 'DE'}
         """
         self._engine.enter(self)
-        return self.state.segments
+        return own({**self.state.segments})
 
     # Experiences
 
@@ -157,7 +126,7 @@ class Visitor(Facts):
         >>> [decision.variation_key for decision in visitor.decide_all()]
         ['classic', None]
         """
-        wanted = None if keys is None else dict.fromkeys(keys)
+        wanted = None if keys is None else dict.fromkeys(check.keys(keys))
         if self._project is None:
             return [Decision(key, Reason.NOT_READY) for key in wanted or ()]
         previewed = self._preview
@@ -205,11 +174,7 @@ class Visitor(Facts):
           NO  audience     any of the audiences
                 NO  audience germans
                     NO  country equals "DE", the visitor has nothing
-          -   segment
-          -   variations
-          hash       '200v-42' with seed 9999 is ..., bucket value ...
-          ranges     packed
-                           0.00 to   10000.00  21 on  <- here
+          ...
         """
         decision = self.peek(key)
         if self._project is None or decision is self._preview:
@@ -239,7 +204,7 @@ class Visitor(Facts):
 
     def _peek(self, key: str, forced: str | None = None) -> Decision:
         if self._project is None:
-            return Decision(key, Reason.NOT_READY)
+            return missed(key, Reason.NOT_READY)
         if self.state is UNSEEN:
             self.state = self._engine.states.get(self.id, UNSEEN)
         return decide(self._project, self, key, forced)
@@ -253,13 +218,11 @@ class Visitor(Facts):
 
     def _decide_each(self, experiences: Iterable[Experience]) -> list[Decision]:
         """Each sees what those before it decided; their exposures are reported together."""
-        decisions = []
-        events = []
+        decisions, events = [], []
         for experience in experiences:
             decision = self._peek(experience.key)
             decisions.append(decision)
-            event = self._settle(decision)
-            if event is not None:
+            if (event := self._settle(decision)) is not None:
                 events.append(event)
         if events:
             self._engine.report(events)
@@ -342,6 +305,8 @@ class Visitor(Facts):
         >>> visitor.track("purchase", revenue=Decimal("49.90"), products=2, dimensions={1: "gold"}).reason.value
         'tracking off'
         """
+        if type(goal) is not str:
+            check.goal(goal)
         data = goal_data(revenue, products, transaction_id, dimensions)
         wish = Wish(data, rule_data, again, attribution(attributed_to))
         if self._preview is not None:
@@ -352,10 +317,10 @@ class Visitor(Facts):
         """Remember these segments; all of them are reported with exposures, the known ones with conversions.
 
         >>> visitor.set_segments({"visitorType": "returning"})
-        >>> dict(visitor.segments)
+        >>> visitor.segments
         {'visitorType': 'returning'}
         """
-        known = checked_attributes(segments, "segments")
+        known = check.attributes(segments, "segments")
         self._engine.enter(self)
         if self._preview is None and known:
             self._engine.set_segments(self, known)
@@ -370,30 +335,16 @@ class Visitor(Facts):
         >>> visitor.match_segments(["big-spenders"], {"spent": 1500})
         [Segment(id='71', key='big-spenders')]
         """
+        wanted = set(check.keys(keys))
+        given = check.attributes(rule_data, "rule_data")
         if self._project is None:
             return []
-        wanted = set(keys)
         custom = self.segments.get("customSegments")
         known = custom if isinstance(custom, (list, tuple)) else ()
-        data = deep_merge(self.data(), rule_data or NOTHING)
-        held, added = False, []
-        for segment in self._project.segments:
-            if segment.key in wanted and (held or segment.matches(data)):
-                held = True
-                if segment.id not in known:
-                    added.append(segment)
+        data = deep_merge(self.data(), given)
+        asked = [segment for segment in self._project.segments if segment.key in wanted]
+        held = dropwhile(lambda segment: not segment.matches(data), asked)
+        added = [segment for segment in held if segment.id not in known]
         if added and self._preview is None:
             self._engine.set_segments(self, {"customSegments": [*known, *(segment.id for segment in added)]})
         return added
-
-
-class WatchedVisitor(Visitor):
-    """A visitor whose decisions are told to the application's `observe`: in a class, others need not ask."""
-
-    __slots__ = ()
-
-    def _settle(self, decision: Decision) -> Event | None:
-        from .observation import Decided
-
-        self._engine.note(Decided(self.id, decision))
-        return super()._settle(decision)

@@ -21,7 +21,7 @@ def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None 
     """
     experience = project.experiences.found.get(key) or project.experiences.get(key)
     if experience is None:
-        return Decision(key, _UNKNOWN)
+        return missed(key, _UNKNOWN)
     state = facts.state
     stored = state.bucketing.get(experience.id)
     sticky = experience.variations.get(stored) if stored is not None else None
@@ -57,6 +57,13 @@ _NOT_ALLOCATED = Reason.NOT_ALLOCATED
 _BUCKETED = Reason.BUCKETED
 _STICKY = Reason.STICKY
 _FORCED = Reason.FORCED
+
+
+def missed(key: str, reason: Reason) -> Decision:
+    """The decision where there is no experience. Raises TypeError for a key that is no text."""
+    if not isinstance(key, str):
+        raise TypeError(f"an experience's key must be a str, not {type(key).__name__}")
+    return Decision(key, reason)
 
 
 def closed_gate(experience: Experience, facts: Facts, sticky: Variation | None) -> Reason | None:

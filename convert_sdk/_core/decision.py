@@ -8,8 +8,10 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar, overload
 
 from .model import Change, Experience, Feature, Variation
+from .own import own
 
 T = TypeVar("T")
+_CONTAINERS = (dict, list)
 _NONE: Mapping[str, object] = MappingProxyType({})
 
 
@@ -85,15 +87,15 @@ class Decision(NamedTuple):
 class ResolvedFeature:
     """A feature as one visitor sees it.
 
-    `variables` are cast to their declared types, `raw` are as they came. An id without a declared
-    feature has neither key nor name.
+    `variables` are cast to their declared types, `raw` are as they came; each look gives a copy. An id
+    without a declared feature has neither key nor name.
 
     >>> pricing = visitor.feature("pricing")
     >>> pricing.enabled, pricing.variables["discount"], pricing.raw["discount"]
     (True, 0.1, '0.1')
     """
 
-    __slots__ = ("decision", "id", "key", "name", "raw", "variables")
+    __slots__ = ("_raw", "_variables", "decision", "id", "key", "name")
 
     def __init__(
         self,
@@ -109,8 +111,8 @@ class ResolvedFeature:
         self.name = name
         self.decision = decision
         """The decision that enabled it; None where it is disabled."""
-        self.variables = variables
-        self.raw = raw
+        self._variables = variables
+        self._raw = raw
 
     def __repr__(self) -> str:
         return f"ResolvedFeature(key={self.key!r}, enabled={self.enabled})"
@@ -122,6 +124,16 @@ class ResolvedFeature:
     def enabled(self) -> bool:
         """Whether a variation of the visitor sets it."""
         return self.decision is not None
+
+    @property
+    def variables(self) -> Mapping[str, object]:
+        """The variables in their declared types; one that cannot be cast is missing."""
+        return own({**self._variables})
+
+    @property
+    def raw(self) -> Mapping[str, object] | None:
+        """The variables as the document has them; None where it has none."""
+        return None if self._raw is None else own({**self._raw})
 
     @overload
     def get(self, name: str, default: None = None) -> object: ...
@@ -136,7 +148,9 @@ class ResolvedFeature:
         >>> pricing.get("discount", 0.0), pricing.get("discount", "none"), pricing.get("rounding", "up")
         (0.1, 'none', 'up')
         """
-        value = self.variables.get(name, default)
+        value = self._variables.get(name, default)
+        if value.__class__ in _CONTAINERS and value is not default:
+            return own(value) if default is None or isinstance(value, type(default)) else default
         if default is None or type(value) is type(default):
             return value
         if type(default) is float and type(value) is int:

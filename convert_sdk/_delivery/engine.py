@@ -16,6 +16,7 @@ from convert_sdk._core.events import Event, conversion_wires, known_segments
 from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.goals import ConversionReason, ConversionResult, Wish, refusal
 from convert_sdk._core.model import Experience, Goal
+from convert_sdk._core.own import own
 from convert_sdk._core.state import VisitorState, Winners
 
 from .kept import Kept
@@ -54,6 +55,7 @@ class Engine:
         self.outbox = outbox
         self.project: Project | None = None
         self.environment = environment
+        """The configured one; without it, each project's own default counts."""
         self.previews: dict[str, Experience] = {}
         self.kept: dict[str, Kept]
         """Conversions from before the first document, by the ids they will have."""
@@ -62,7 +64,6 @@ class Engine:
         self.seen = watch
         self.after_offer: Callable[[], None] | None = None
         """What empties the outbox where no worker does."""
-        self._wanted_environment = environment
         self._claiming = claiming
         self.start_anew()
 
@@ -79,7 +80,6 @@ class Engine:
 
     def install(self, project: Project) -> None:
         """Serve this project to the visitors made from now on, and count what was kept for it."""
-        self.environment = self._wanted_environment or project.default_environment
         self.project = project
         with self.lock:
             kept, self.kept = self.kept, {}
@@ -169,8 +169,9 @@ class Engine:
         else:
             for exposure in exposures:
                 outbox.offer(exposure, now=monotonic())
-        if self.after_offer is not None:
-            self.after_offer()
+        after_offer = self.after_offer
+        if after_offer is not None:
+            after_offer()
 
     def relocate(self, visitor: Facts, experience: Experience) -> None:
         """Remember which of the experience's locations the visitor is in."""
@@ -185,15 +186,16 @@ class Engine:
     def set_segments(self, visitor: Facts, segments: Mapping[str, object]) -> None:
         """Remember segments over the present ones."""
         with self.lock:
-            self.memory.set_segments(visitor, self.memory.writable(visitor), {**segments})
+            self.memory.set_segments(visitor, self.memory.writable(visitor), own({**segments}))
 
     def convert(
         self, visitor: Visitor, name: str | int, wish: Wish, *, tracking: bool, uuid: str | None = None
     ) -> ConversionResult:
         """Count a conversion, under this id or a new one: once for each goal, unless it is wished again."""
         result = self._convert(_new(Kept, (uuid or self._new_id(), visitor, name, wish, tracking)))
-        if self.after_offer is not None:
-            self.after_offer()
+        after_offer = self.after_offer
+        if after_offer is not None:
+            after_offer()
         if self.seen is not None:
             from convert_sdk.observation import Converted
 
@@ -225,8 +227,9 @@ class Engine:
                 self.kept[conversion.uuid] = conversion
                 self.memory.stir()
                 return ConversionResult(ConversionReason.KEPT, conversion.uuid)
-        if self.outbox is not None:
-            self.outbox.ledger.refuse(1, monotonic())
+        outbox = self.outbox
+        if outbox is not None:
+            outbox.ledger.refuse(1, monotonic())
         return ConversionResult(ConversionReason.QUEUE_FULL)
 
     def _count(self, goal: Goal, wanted: Kept) -> ConversionResult:
@@ -239,17 +242,17 @@ class Engine:
         wires = conversion_wires(goal.id, bucketing, wish.data, first=first)
         if not wires:
             return ConversionResult(ConversionReason.NOTHING_TO_SEND)
-        counted = tracking and self.outbox is not None
-        if counted and self.outbox is not None:
+        outbox = self.outbox if tracking else None
+        if outbox is not None:
             claim = goal.key if first and self._claiming else None
             events = _events(uuid, visitor.id, wires, state, claim, attributed=wish.attributed_to is not None)
-            if not self.outbox.offer(*events, now=monotonic()):
+            if not outbox.offer(*events, now=monotonic()):
                 return ConversionResult(ConversionReason.QUEUE_FULL)
         if first:
             state.goals[goal.key] = uuid
             if self.memory.unsaved is not None:
                 self.memory.changed(visitor.id).goals[goal.key] = uuid
-        if not counted:
+        if outbox is None:
             return ConversionResult(ConversionReason.TRACKING_OFF, uuid)
         return ConversionResult(ConversionReason.ACCEPTED, uuid, len(wires))
 

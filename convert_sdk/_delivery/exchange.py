@@ -48,7 +48,7 @@ def open_client(
 
     The environment's proxy is not asked for what runs on this very machine: it could not reach it.
     """
-    mounts = dict.fromkeys(() if proxy else _LOOPBACK)
+    mounts: dict[str, httpx.BaseTransport | None] = dict.fromkeys(() if proxy else _LOOPBACK)
     return bounded(httpx.Client(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy)))
 
 
@@ -59,7 +59,7 @@ def open_async_client(
     proxy: str | None = None,
 ) -> httpx.AsyncClient:
     """The same for `aexchange`."""
-    mounts = dict.fromkeys(() if proxy else _LOOPBACK)
+    mounts: dict[str, httpx.AsyncBaseTransport | None] = dict.fromkeys(() if proxy else _LOOPBACK)
     return httpx.AsyncClient(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy))
 
 

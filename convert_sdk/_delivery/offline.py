@@ -8,7 +8,6 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from convert_sdk._core.events import Address
-from convert_sdk.errors import StoreError
 from convert_sdk.status import Status, status_of
 
 from .counts import FlushReport
@@ -84,6 +83,7 @@ class Offline:
         if self._sink is None:
             return
         with self._sending:
+            self._engine.after_offer = None  # first: what fills up meanwhile says so again
             self.outbox.hurry()
             while (request := self.outbox.speak(monotonic())) is not None:
                 answer = Reply(503)
@@ -92,7 +92,6 @@ class Offline:
                     answer = _DELIVERED
                 finally:
                     self.outbox.hear(answer, monotonic())
-            self._engine.after_offer = None
 
     def _save(self) -> None:
         if self._store is None:
@@ -103,7 +102,7 @@ class Offline:
         for visitor_id, unsaved in taken.items():
             try:
                 winners = self._store.save(changes(engine.store_key(visitor_id), unsaved))
-            except StoreError:
+            except Exception:  # noqa: BLE001  # the store may be the application's own
                 with engine.lock:
                     engine.memory.give_back(visitor_id, unsaved)
             else:

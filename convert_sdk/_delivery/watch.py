@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from convert_sdk.observation import Observation
+from convert_sdk._core.decision import Decision
+from convert_sdk._core.events import Event
+from convert_sdk.observation import Decided, Observation
+from convert_sdk.visitor import Visitor
 
 _MOST_WAITING = 100_000
 
@@ -56,3 +57,13 @@ class Watch:
             self._callback(observation)
         except Exception:  # noqa: BLE001  # the application's own
             self.failures += 1
+
+
+class WatchedVisitor(Visitor):
+    """A visitor whose decisions are told to the application's `observe`: in a class, others need not ask."""
+
+    __slots__ = ()
+
+    def _settle(self, decision: Decision) -> Event | None:
+        self._engine.note(Decided(self.id, decision))
+        return super()._settle(decision)

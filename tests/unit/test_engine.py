@@ -124,14 +124,14 @@ class TestRefresh:
             b'{"account_id": 1, "project": {"id": 2, "environments": {"qa": {"is_default": true}}}}'
         )
         running.install(qa)
-        assert running.environment == "qa"
+        assert Visitor(running, "v-1", {}, {}).environment == "qa"
         running.install(SHOP)
-        assert running.environment is None
+        assert Visitor(running, "v-1", {}, {}).environment is None
 
     def test_one_that_was_configured_stays(self) -> None:
         configured = Engine(Memory(9, stored=False), None, environment="live")
         configured.install(SHOP)
-        assert configured.environment == "live"
+        assert Visitor(configured, "v-1", {}, {}).environment == "live"
 
 
 class TestAFullQueue:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -174,3 +176,38 @@ class TestOptions:
 
     def test_the_repr_shows_no_secret(self) -> None:
         assert repr(Client.offline(project(), environment="qa")) == "Client(Options(environment='qa'))"
+
+
+class TestThreads:
+    def test_many_of_one_visitor_decide_and_convert_once(self) -> None:
+        sink = Sink()
+        shops = [experience(str(number), f"checkout-{number}") for number in range(300)]
+        client = offline(*shops, goals=[BUY], sink=sink)
+        together = Barrier(8)
+
+        def work(number: int) -> int:
+            visitor = client.visitor(LOW, {"country": "DE"})
+            together.wait()
+            for place in range(300):
+                visitor.decide(f"checkout-{(place + number * 40) % 300}")
+            return sum(bool(visitor.track("buy")) for _ in range(5))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(work, range(8))) == 1
+        client.close()
+        sent = [event["data"].get("experienceId", "conversion") for event in sink.events]
+        assert sorted(sent) == sorted([*map(str, range(300)), "conversion"])
+
+    def test_a_full_outbox_is_emptied_by_whoever_meets_it(self) -> None:
+        sink = Sink()
+        client = offline(experience(), sink=sink)
+
+        def work(number: int) -> None:
+            for place in range(1_000):
+                client.visitor(f"{number}-{place}").decide("checkout")
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+        client.close()
+        assert len(sink.events) == 8_000
+        assert len(sink) >= 8

@@ -438,3 +438,35 @@ def test_no_decision_carries_over_to_another_visitor() -> None:
     client = offline(experience())
     client.visitor(LOW).force("checkout", "2")
     assert client.visitor("v-10").peek("checkout").reason is Reason.BUCKETED
+
+
+class TestNothingOfOursIsChanged:
+    DISCOUNT = feature("81", "pricing", steps="json")
+    ARMS = (variation("1", 100, changes=[change("81", steps='{"percent": [5]}')]),)
+
+    def test_by_a_variable_that_was_given_out(self) -> None:
+        visitor = offline(experience(variations=[*self.ARMS]), features=[self.DISCOUNT]).visitor(LOW)
+        pricing: Any = visitor.feature("pricing")
+        pricing.get("steps")["percent"].append(10)
+        pricing.get("steps", {})["percent"].append(10)
+        pricing.variables["steps"]["percent"].append(10)
+        pricing.raw["steps"] = "changed"
+        again = visitor.feature("pricing")
+        assert (again.get("steps"), again.raw) == ({"percent": [5]}, {"steps": '{"percent": [5]}'})
+
+    def test_a_default_is_given_back_itself(self) -> None:
+        default: dict[str, object] = {}
+        assert offline().visitor(LOW).feature("pricing").get("steps", default) is default
+
+    def test_by_the_segments(self) -> None:
+        visitor = offline(experience()).visitor(LOW)
+        mine: Json = {"customSegments": ["7"]}
+        visitor.set_segments(mine)
+        for segments in (mine, visitor.segments):
+            segments["customSegments"].append("8")  # type: ignore[attr-defined, index]
+        assert visitor.segments == {"customSegments": ["7"]}
+
+    def test_by_an_experiences_variations(self) -> None:
+        checkout: Any = offline(experience()).visitor(LOW).decide("checkout").experience
+        with pytest.raises(TypeError):
+            checkout.variations["1"] = None

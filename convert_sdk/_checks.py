@@ -1,0 +1,81 @@
+"""What may be given to the client and the verbs: anything else is a mistake in the program and raises at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ._core.facts import ANYWHERE, Place
+from ._core.state import NOTHING
+from .errors import OptionError
+
+
+class Given:
+    """The type of a fact that `given` leaves as it is."""
+
+
+SAME = Given()
+
+
+def visitor_id(id: str | int) -> str:
+    """The text that is hashed and sent. Raises TypeError or ValueError for what names nobody."""
+    if isinstance(id, int) and not isinstance(id, bool):
+        return str(id)
+    if not isinstance(id, str):
+        raise TypeError(f"a visitor id must be a str or an int, not {type(id).__name__}")
+    if not id:
+        raise ValueError("a visitor id must not be empty: use a cookie or account id that stays the same")
+    return id
+
+
+def part(id: str | int) -> str:
+    """An account's or a project's id as text. Raises OptionError for what is no part of an address."""
+    text = str(id)
+    if isinstance(id, bool) or not isinstance(id, (str, int)) or not (text.isascii() and text.isalnum()):
+        raise OptionError(f"an account id and a project id are numbers such as 10035569, not {id!r}")
+    return text
+
+
+def attributes(attributes: Mapping[str, object] | None, name: str = "attributes") -> Mapping[str, object]:
+    """The attributes, none where None was given. Raises TypeError for what is no mapping."""
+    if attributes is None:
+        return NOTHING
+    if not isinstance(attributes, Mapping):
+        raise TypeError(f"{name} must be a mapping, not {type(attributes).__name__}")
+    return {**attributes} if isinstance(attributes, dict) else attributes
+
+
+def location(location: Place) -> Place:
+    """The location. Raises TypeError for what is neither a mapping nor ANYWHERE nor None."""
+    if isinstance(location, dict):
+        return {**location}
+    if location is None or location is ANYWHERE or isinstance(location, Mapping):
+        return location
+    raise TypeError(f'location must be a mapping such as {{"url": "/cart"}}, not {type(location).__name__}')
+
+
+def keys(keys: Iterable[str]) -> Iterable[str]:
+    """Several keys. Raises TypeError for a single one, whose letters would be taken for keys."""
+    if isinstance(keys, (str, bytes)):
+        raise TypeError(f"keys must be several, as in [{keys!r}], not one {type(keys).__name__}")
+    return keys
+
+
+def goal(goal: str | int) -> str | int:
+    """What names a goal. Raises TypeError for what is neither its key nor its id."""
+    if isinstance(goal, bool) or not isinstance(goal, (str, int)):
+        raise TypeError(f"a goal is named by its key (str) or its id (int), not {type(goal).__name__}")
+    return goal
+
+
+def environment(environment: str | None, otherwise: str | None) -> str | None:
+    """The environment, the other one where none is given. Raises TypeError for what is no text."""
+    if environment is not None and not isinstance(environment, str):
+        raise TypeError(f"environment must be a str, not {type(environment).__name__}")
+    return environment or otherwise
+
+
+def switch(tracking: bool | None, otherwise: bool) -> bool:
+    """Whether to track, as before where nothing is given. Raises TypeError for "no", which would count as yes."""
+    if tracking is not None and not isinstance(tracking, bool):
+        raise TypeError(f"tracking must be True or False, not {type(tracking).__name__}")
+    return otherwise if tracking is None else tracking

@@ -1,0 +1,27 @@
+"""Values that are handed out: whoever gets one may change it, and changes nothing of ours."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def own(value: T) -> T:
+    """The value; of an object or a list of JSON a copy, all the way down.
+
+    >>> shared = {"sizes": [1, 2]}
+    >>> own(shared)["sizes"].append(3)
+    >>> shared
+    {'sizes': [1, 2]}
+    """
+    top = {"": value}
+    copies: list[dict[object, object] | list[object]] = [top]  # type: ignore[list-item]  # one of them
+    while copies:  # a stack, as JSON may nest deeper than calls can
+        container = copies.pop()
+        places = container.items() if isinstance(container, dict) else enumerate(container)
+        for place, item in places:
+            if isinstance(item, (dict, list)):
+                copy = container[place] = item.copy()  # type: ignore[call-overload]  # its own place
+                copies.append(copy)
+    return top[""]

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from convert_sdk._core.own import own
+
+
+def test_scalars_are_themselves() -> None:
+    assert [own(each) for each in (None, True, 1, "text")] == [None, True, 1, "text"]
+
+
+def test_a_copy_shares_no_container() -> None:
+    value = {"sizes": [{"cm": 1}], "name": "shirt"}
+    copy = own(value)
+    copy["sizes"][0]["cm"] = 2
+    copy["more"] = True
+    assert value == {"sizes": [{"cm": 1}], "name": "shirt"}
+
+
+def test_nesting_that_calls_could_not_follow() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    copy = own(deep)
+    while copy:
+        assert copy is not deep
+        copy, deep = copy[0], deep[0]
