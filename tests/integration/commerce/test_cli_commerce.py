@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("typer", reason="needs the extra cli")
 from typer.testing import CliRunner
 
 from convert_sdk.cli.app import app
