@@ -183,6 +183,8 @@ class TestOneOrder:
         events = world.webhooks() * 2
         for event in events:
             world.bridge.handle(event)
+        world.bridge.sync()
+        world.deliver()  # before its lease runs out
         world.now += 3600
         world.bridge.sync()
         world.deliver()
