@@ -22,9 +22,14 @@ _NONE: Mapping[str, object] = MappingProxyType({})
 
 
 def variations(raw: Json, path: str, features: Index[Feature], report: Report) -> dict[str, Variation]:
-    """The variations of an experience by id; the first of an id wins, one without an id is left out."""
+    """The variations of an experience by id; the first of an id wins, one without an id is left out.
+
+    An experience that has no id itself has none: nothing could be remembered or reported of it.
+    """
     found: dict[str, Variation] = {}
     experience_id = as_id(raw.get("id"))
+    if not experience_id:
+        return found
     for place, item in objects(raw.get("variations"), f"{path}.variations", report):
         variation_id = as_id(item.get("id"))
         if not variation_id:
@@ -113,10 +118,11 @@ def _changes(raw: Json, path: str, features: Index[Feature], report: Report) -> 
             continue
         data = item.get("data")
         feature_id = as_id(data.get("feature_id")) if isinstance(data, Mapping) else ""
-        if not isinstance(data, Mapping) or not feature_id or feature_id == "0":
+        if not isinstance(data, Mapping) or not feature_id:
             report(f"{place}.data", "expected an object with a feature_id; the change is left out")
             continue
-        feature = features.of_id(feature_id)
+        named = features.named((feature_id,))
+        feature = named[-1] if named else None  # of features, the last of an id counts
         if feature is None:
             report(f"{place}.data.feature_id", f"no feature has the id {feature_id!r}")
         values = data.get("variables_data")
@@ -135,7 +141,8 @@ def _changes(raw: Json, path: str, features: Index[Feature], report: Report) -> 
 
 
 def _cast(raw: Json, feature: Feature | None, path: str, report: Report) -> Mapping[str, object]:
-    types = {variable.key: variable.type for variable in feature.variables} if feature is not None else {}
+    declarations = feature.variables if feature is not None else ()
+    types = {variable.key: variable.type for variable in reversed(declarations)}  # the first of a key wins
     values: dict[str, object] = {}
     for name, value in raw.items():
         declared = types.get(name)

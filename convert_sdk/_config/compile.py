@@ -92,7 +92,8 @@ def _check_names(entries: list[Entry], report: Report) -> None:
             if not value:
                 report(f"{entry.path}.{name}", f"expected a {name}; nothing can name this entry by it")
             elif value in known:
-                report(f"{entry.path}.{name}", f"{value!r} is taken; the first entry of this {name} counts")
+                which = "last" if name == "id" and entry.path.startswith("$.features[") else "first"
+                report(f"{entry.path}.{name}", f"{value!r} is taken; the {which} entry of this {name} counts")
             known.add(value)
 
 

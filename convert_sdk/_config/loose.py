@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from convert_sdk._core.javascript import js_string
+from convert_sdk._core.javascript import js_string, truthy
 from convert_sdk._core.problem import Report
 
 Json = Mapping[str, object]
@@ -24,10 +24,10 @@ def kind(value: object) -> str:
 
 
 def as_id(value: object) -> str:
-    """An id or key as text; "" for what cannot be one."""
+    """An id or key as text; "" for what cannot be one, which the number 0 is not."""
     if isinstance(value, str):
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and truthy(value):
         return js_string(value)
     return ""
 

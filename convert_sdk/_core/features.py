@@ -16,7 +16,7 @@ def resolve(project: CompiledProject, key: str, decisions: Iterable[Decision]) -
         for decision in decisions:
             if decision.variation is not None:
                 for change in decision.variation.changes:
-                    if change.feature is feature:
+                    if change.feature is not None and change.feature.key == key:
                         return ResolvedFeature.enabled_by(decision, change)
     return ResolvedFeature.disabled(key, feature)
 
@@ -25,9 +25,6 @@ def resolve_all(project: CompiledProject, decisions: Iterable[Decision]) -> list
     """Every feature that the decisions enable, then every declared one that they do not."""
     enabled = [feature for decision in decisions for feature in decision.features]
     seen = {feature.id for feature in enabled}
-    rest = (
-        project.features.of_id(each) for each in property_order(project.features.ids()) if each not in seen
-    )
-    return enabled + [
-        ResolvedFeature.disabled(feature.key, feature) for feature in rest if feature is not None
-    ]
+    unseen = (each for each in property_order(project.features.ids()) if each not in seen)
+    rest = (project.features.named((each,))[-1] for each in unseen)  # the last of an id counts
+    return enabled + [ResolvedFeature.disabled(feature.key, feature) for feature in rest]

@@ -83,6 +83,12 @@ class TestProblems:
     def test_an_id_that_is_taken(self) -> None:
         assert f"{self.PATH}[1].id" in self.found(variation("1", 50), variation("1", 50))
 
+    @pytest.mark.parametrize("id", ["", None, 0])
+    def test_an_experience_without_an_id_has_none(self, id: object) -> None:
+        document = project(experience(id))  # type: ignore[arg-type]  # what a document may hold
+        (one,) = document.experiences
+        assert (dict(one.variations), {*one.owners}) == ({}, {None})
+
     def test_a_change_without_a_feature(self) -> None:
         for data in (None, {}, {"feature_id": 0}, {"feature_id": None}):
             arm = variation("1", 100, changes=[{"type": "fullStackFeature", "data": data}])
@@ -125,6 +131,20 @@ class TestChanges:
 
     def test_what_cannot_be_cast_is_absent(self) -> None:
         assert self.variables(steps="many") == {}
+
+    def test_of_a_variable_declared_twice_the_first_type_counts(self) -> None:
+        twice = {**feature("81", "a"), "variables": [{"key": "n"}, {"key": "n", "type": "integer"}]}
+        arm = variation("1", 100, changes=[change("81", n="7")])
+        (one,) = project(experience(variations=[arm]), features=[twice]).experiences
+        assert dict(one.variations["1"].changes[0].variables) == {"n": "7"}
+
+    def test_of_features_of_one_id_the_last_counts(self) -> None:
+        named = [feature("81", "old", steps="integer"), feature("81", "new", steps="float")]
+        arm = variation("1", 100, changes=[change("81", steps="1.5")])
+        (one,) = project(experience(variations=[arm]), features=named).experiences
+        (found,) = one.variations["1"].changes
+        assert found.feature is not None
+        assert (found.feature.key, dict(found.variables)) == ("new", {"steps": 1.5})
 
     def test_changes_of_other_types_are_left_to_the_browser(self) -> None:
         arm = variation(

@@ -155,6 +155,13 @@ class TestProblems:
             f"$.{name}[2].key",
         ]
 
+    def test_which_entry_of_an_id_counts_is_said(self) -> None:
+        twice = [{"id": "1", "key": "a"}, {"id": "1", "key": "b"}]
+        assert problems(goals=twice)["$.goals[1].id"] == "'1' is taken; the first entry of this id counts"
+        assert (
+            problems(features=twice)["$.features[1].id"] == "'1' is taken; the last entry of this id counts"
+        )
+
     @pytest.mark.parametrize(
         "name", ["experiences", "audiences", "locations", "segments", "features", "goals"]
     )

@@ -83,3 +83,13 @@ def test_one_set_twice_is_listed_twice() -> None:
     second = experience("200", "other", variations=[variation("3", 100, changes=[change("81")])])
     listed = offline(CARRYING, second, features=[PRICING]).visitor(LOW).features()
     assert [each.id for each in listed if each.key == "pricing"] == ["81", "81"]
+
+
+def test_of_features_of_one_id_the_last_is_listed_and_found_by_its_key() -> None:
+    both = [feature("81", "old"), feature("81", "pricing", discount="float")]
+    client = offline(CARRYING, features=both)
+    listed = client.visitor(LOW).features()
+    assert [each.key for each in listed if each.id == "81"] == ["pricing"]
+    assert client.visitor(LOW).feature("pricing").enabled
+    assert not client.visitor(LOW).feature("old").enabled
+    assert [each.key for each in client.visitor(HIGH).features()] == ["pricing"]

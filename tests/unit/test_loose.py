@@ -34,7 +34,17 @@ def test_values_are_called_as_json_calls_them(value: object, words: str) -> None
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("51", "51"), (51, "51"), (51.0, "51"), (1e21, "1e+21"), (True, ""), (None, ""), ([], "")],
+    [
+        ("51", "51"),
+        (51, "51"),
+        (51.0, "51"),
+        (1e21, "1e+21"),
+        (True, ""),
+        (None, ""),
+        ([], ""),
+        (0, ""),
+        (0.0, ""),
+    ],
 )
 def test_an_id_is_text(value: object, text: str) -> None:
     assert as_id(value) == text
