@@ -105,15 +105,20 @@ def deep_merge(under: Mapping[str, object], over: Mapping[str, object]) -> Mappi
         target, source = unmerged.pop()
         for key, value in source.items():
             below = target.get(key)
-            if isinstance(value, Mapping) and isinstance(below, Mapping):
-                deeper = dict(below)
-                target[key] = deeper
-                unmerged.append((deeper, value))
-            elif isinstance(value, list) and isinstance(below, list):
+            if isinstance(value, list) and isinstance(below, list):
                 target[key] = _united(value, below)
+            elif isinstance(value, (Mapping, list)) and isinstance(below, (Mapping, list)):
+                deeper = dict(_members(below))
+                target[key] = deeper
+                unmerged.append((deeper, _members(value)))
             else:
                 target[key] = value
     return merged
+
+
+def _members(value: Mapping[str, object] | list[object]) -> Mapping[str, object]:
+    """An object's members; a list that meets an object is one, by index."""
+    return value if isinstance(value, Mapping) else {str(place): item for place, item in enumerate(value)}
 
 
 def _united(first: list[object], second: list[object]) -> list[object]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from .events import to_json
+from .javascript import js_string, truthy
 
 VERSION = 1
 NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -77,7 +78,9 @@ class VisitorState:
         locations = fields.get("locations")
         return cls(
             bucketing={
-                k: v for k, v in _mapping(fields.get("bucketing")).items() if isinstance(v, str) and v
+                k: js_string(v)
+                for k, v in _mapping(fields.get("bucketing")).items()
+                if isinstance(v, (str, int, float)) and truthy(v) and v is not True
             },
             goals={
                 key: claim if isinstance(claim, str) else ""

@@ -210,7 +210,7 @@ class Engine:
             return project
         goals = project.goals
         goal = goals.get(name) if isinstance(name, str) else goals.of_id(str(name))
-        if goal is None:
+        if goal is None or not goal.id:
             return ConversionResult(ConversionReason.UNKNOWN_GOAL)
         refused = refusal(goal, wish.rule_data) if wish.rule_data is not None else None
         if refused is not None:

@@ -59,7 +59,11 @@ class TestDeepMerge:
         assert deep_merge({"a": {"x": 1, "y": 1}}, {"a": {"y": 2}}) == {"a": {"x": 1, "y": 2}}
 
     def test_an_object_replaces_anything_else(self) -> None:
-        assert deep_merge({"a": [1]}, {"a": {"y": 2}}) == {"a": {"y": 2}}
+        assert deep_merge({"a": "x"}, {"a": {"y": 2}}) == {"a": {"y": 2}}
+
+    def test_a_list_and_an_object_merge_by_index(self) -> None:
+        assert deep_merge({"a": ["x", "y"]}, {"a": {"1": "z"}}) == {"a": {"0": "x", "1": "z"}}
+        assert deep_merge({"a": {"k": 1}}, {"a": ["x"]}) == {"a": {"k": 1, "0": "x"}}
 
     def test_of_two_lists_the_new_items_come_first(self) -> None:
         assert deep_merge({"a": [1, 2]}, {"a": [3, 2]}) == {"a": [3, 2, 1]}

@@ -42,8 +42,12 @@ class TestJson:
         assert VisitorState.from_mapping(stored) == VisitorState()
 
     def test_items_of_another_shape_are_left_out(self) -> None:
-        stored = {"bucketing": {"100": "1", "200": 2, "300": ""}, "locations": ["cart", 5]}
+        stored = {"bucketing": {"100": "1", "200": [], "300": "", "400": True}, "locations": ["cart", 5]}
         assert VisitorState.from_mapping(stored) == VisitorState({"100": "1"}, locations=("cart",))
+
+    def test_variation_ids_that_were_stored_as_numbers_become_text(self) -> None:
+        stored = {"bucketing": {"100": 2, "200": 3.0, "300": 0}}
+        assert VisitorState.from_mapping(stored).bucketing == {"100": "2", "200": "3"}
 
 
 class TestMerge:

@@ -228,6 +228,12 @@ class TestTrack:
             assert client.visitor(LOW).track("91").reason is ConversionReason.UNKNOWN_GOAL
         assert sink.events == [conversion("91")]
 
+    def test_a_goal_without_an_id_cannot_be_reported(self) -> None:
+        sink = Sink()
+        with offline(goals=[{**BUY, "id": None}], sink=sink) as client:
+            assert client.visitor(LOW).track("buy").reason is ConversionReason.UNKNOWN_GOAL
+        assert sink.events == []
+
     def test_decisions_go_with_it(self) -> None:
         sink = Sink()
         with offline(experience(), goals=[BUY], sink=sink) as client:
