@@ -5,16 +5,16 @@ from __future__ import annotations
 from convert_sdk import matches
 from convert_sdk._core.casting import UNCASTABLE, cast
 from convert_sdk._core.operators import compile_test
-from convert_sdk._core.regex import InvalidPattern
+from convert_sdk._core.regex import UnusablePattern
 
 from .differences import Json
 
 
 def compared(case: Json, _: Json) -> Json:
-    """The verdict of one match_type; a pattern that JavaScript refuses makes the item false."""
+    """The verdict of one match_type; a pattern that cannot be matched against makes the item false."""
     try:
         test = compile_test(case["match_type"], case["test_against"], case["negated"])
-    except InvalidPattern:
+    except UnusablePattern:
         return {"result": False}
     return {"result": test is not None and test(case["value"])}
 

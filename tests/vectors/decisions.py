@@ -11,7 +11,7 @@ from convert_sdk._core.goals import Wish
 from convert_sdk._core.javascript import js_string, truthy
 from convert_sdk._core.state import VisitorState
 
-from .differences import REFUSED, STORE_WINS, Json, OneOf
+from .differences import CAST_STAYS, REFUSED, STORE_WINS, Json, OneOf
 from .wire import Session, StoreWins, session
 
 SENTINEL = {"error": "convert.com_variation_not_decided"}
@@ -35,8 +35,8 @@ def answered(case: Json, document: Json) -> Json:
 def shaped(case: Json, answer: Json) -> Json:
     """An answer without what is not compared.
 
-    That is: empty parts of a state, the default source, the order of goal data, offline the URL, and
-    with a store, where lists are united, the order of locations.
+    That is: empty parts of a state, also as they are sent, the default source, the order of goal data,
+    offline the URL, and with a store, where lists are united, the order of locations.
     """
     options = case.get("options") or {}
     named, online = bool((options.get("network") or {}).get("source")), "sdk_key" in options
@@ -69,7 +69,11 @@ def _body(body: Json, *, named: bool) -> Json:
     if body is None:
         return None
     visitors = [
-        {**visitor, "events": [_event(event) for event in visitor["events"]]} for visitor in body["visitors"]
+        {
+            **{name: part for name, part in visitor.items() if part or name != "segments"},
+            "events": [_event(event) for event in visitor["events"]],
+        }
+        for visitor in body["visitors"]
     ]
     return {**body, "visitors": visitors, "source": body["source"] if named else None}
 
@@ -96,6 +100,7 @@ class Run:
         self.visitor: Visitor = client.visitor(known, case.get("visitor_properties"))
         self.visitor.given()  # the reference remembers at once, we with the first verb
         self.previewing = False
+        self.cast: dict[int, object] = {}
         held = made.held(self.visitor.id) or VisitorState()
         self.old_store = StoreWins(self.visitor, held) if case.get(STORE_WINS) else None
 
@@ -163,17 +168,18 @@ class Run:
             for x in self.made.document["experiences"]
             if isinstance(x, dict) and x.get("key") == decision.key
         )
-        return bool(next(listed).get("variations"))
+        raw = next(listed)
+        return bool(raw.get("id")) and bool(raw.get("variations"))
 
     def _run_experiences(self, step: Json, attributes: Json) -> Json:
         return {"variations": [shown(decision) for decision in self._decided(attributes) if decision]}
 
     def _run_feature(self, step: Json, attributes: Json) -> Json:
-        key, keys = step["key"], attributes.get("experience_keys")
+        key, keys = step["key"], attributes.get("experience_keys") or None  # no keys are no restriction
         raw = attributes.get("type_casting") is False
         feature = self.client.project.feature(key) if self.client.project else None
         if feature is None:
-            return {"feature": feature_shown(self._given(attributes).feature(key), raw=raw)}
+            return {"feature": self._feature(self._given(attributes).feature(key), raw=raw)}
         if self.previewing:  # which shows variations, not features
             found = [
                 x
@@ -182,10 +188,10 @@ class Run:
             ]
         else:
             found = [x for decision in self._decided(attributes, keys) for x in decision.features]
-        enabled = [feature_shown(x, raw=raw) for x in found if x.key == key]
+        enabled = [self._feature(x, raw=raw) for x in found if x.key == key]
         if len(enabled) > 1:
             return {"features": enabled}
-        disabled = feature_shown(ResolvedFeature.disabled(key, feature), raw=raw)
+        disabled = self._feature(ResolvedFeature.disabled(key, feature), raw=raw)
         return {"feature": enabled[0] if enabled else disabled}
 
     def _run_features(self, step: Json, attributes: Json) -> Json:
@@ -196,7 +202,15 @@ class Run:
             features = resolve_all(project, self._decided(attributes))
         else:
             features = self._given(attributes).features()
-        return {"features": [feature_shown(feature, raw=raw) for feature in features]}
+        return {"features": [self._feature(feature, raw=raw) for feature in features]}
+
+    def _feature(self, feature: ResolvedFeature, *, raw: bool) -> Json:
+        """A feature as the reference shows it."""
+        if not raw:
+            self.cast[id(feature.raw)] = feature.raw
+        elif self.case.get(CAST_STAYS):
+            raw = id(feature.raw) not in self.cast
+        return feature_shown(feature, raw=raw)
 
     def _track_conversion(self, step: Json, attributes: Json) -> Json:
         data = attributes.get("conversion_data")
@@ -269,10 +283,10 @@ def feature_shown(feature: ResolvedFeature, *, raw: bool) -> Json:
 
 
 def expressed(data: object) -> dict[str, object] | None:
-    """Conversion data as the keywords of `track`; None for what they cannot say."""
-    if data is None:
+    """Conversion data as the keywords of `track`; None for what they cannot say, as one key twice."""
+    if not truthy(data):
         return {}
-    if not isinstance(data, list) or not data:
+    if not isinstance(data, list) or not data or len({item["key"] for item in data}) < len(data):
         return None
     keywords: dict[str, object] = {}
     for item in data:

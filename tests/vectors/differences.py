@@ -7,6 +7,7 @@ reference's way, and every field must agree: that shows that nothing but the dif
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from math import isnan
@@ -25,6 +26,8 @@ Question = tuple[Json, Json]
 REFUSED = {"refused": True}
 STORE_WINS = "store_wins"
 """Added to a case, to read the store as the reference does."""
+CAST_STAYS = "cast_stays"
+"""Added to a case, to show variables as the reference does once it has cast them."""
 _WIRE_IDS = frozenset({"accountId", "projectId", "goalId", "experienceId", "variationId"})
 _STEP_IDS = frozenset({"experience_id", "variation_id", "feature_id"})
 
@@ -59,21 +62,33 @@ def asked_otherwise(case: Json, document: Json) -> Iterator[tuple[list[str], Que
 
 
 def ids_are_text(case: Json, expected: Json) -> Json:
-    """D1: ids are text, in answers, in what is remembered, and on the wire."""
+    """D1: ids are text, in answers, in what is remembered, and on the wire.
+
+    A feature is then known by its id: one that is enabled is not listed once more as disabled.
+    """
 
     def change(key: str, item: Json) -> Json:
         if key in _WIRE_IDS or key in _STEP_IDS:
             return item if item is None else js_string(item)
         if key in {"bucketing", "bucketingData"} and isinstance(item, dict):
             return {name: js_string(chosen) for name, chosen in item.items()}
-        return item
+        return _each_once(item) if key == "features" else item
 
     return _mapped(expected, change)
 
 
+def _each_once(features: Json) -> Json:
+    """The features of a run without the disabled ones whose id an enabled one has."""
+    enabled = {x.get("feature_id") for x in features or () if x["status"] == "enabled"}
+    return features and [
+        x for x in features if x["status"] == "enabled" or x.get("feature_id") not in enabled
+    ]
+
+
 def uncastable(case: Json, expected: Json) -> Json:
-    """D7: a cast that fails is no NaN."""
-    return {"uncastable": True} if _is_nan(expected.get("result")) else expected
+    """D7: a cast that fails is no NaN; a type that is not known casts nothing."""
+    failed = case["type"] in {"integer", "float"} and _is_nan(expected.get("result"))
+    return {"uncastable": True} if failed else expected
 
 
 def without_nan(case: Json, expected: Json) -> Json:
@@ -168,6 +183,16 @@ def store_wins(case: Json, document: Json) -> Question:
     return ({**case, STORE_WINS: True} if configured else case), document
 
 
+def cast_stays(case: Json, document: Json) -> Question:
+    """D7: a variable that has been cast once is cast in the document, whoever asks for the raw one next."""
+    raw = [
+        (step.get("attributes") or {}).get("type_casting") is False
+        for step in case["steps"]
+        if step["op"] in {"run_feature", "run_features"}
+    ]
+    return ({**case, CAST_STAYS: True} if True in raw and False in raw else case), document
+
+
 def in_units(case: Json, document: Json) -> Question:
     """D14: a regex sees UTF-16 units, half a character each."""
     if case["match_type"] != "regexMatches":
@@ -176,6 +201,21 @@ def in_units(case: Json, document: Json) -> Question:
     pattern = escaped.sub(lambda m: chr(int(m[1], 16)) if m[1] else m[0], js_string(case["test_against"]))
     changed = {"test_against": _units(pattern), "value": _units(js_string(case["value"]))}
     return {**case, **changed} if changed["test_against"] != pattern or _halves(changed) else case, document
+
+
+def rules_in_units(case: Json, document: Json) -> Question:
+    """D14, in a rule set: all its texts and those of the data are taken apart, so that they stay comparable."""
+    if '"regexMatches"' not in json.dumps(case["rule_set"]):
+        return case, document
+    return {**case, **{name: _in_units(case[name]) for name in ("rule_set", "data")}}, document
+
+
+def _in_units(value: Json) -> Json:
+    if isinstance(value, str):
+        return _units(value)
+    if isinstance(value, dict):
+        return {key: _in_units(item) for key, item in value.items()}
+    return [_in_units(item) for item in value] if isinstance(value, list) else value
 
 
 def _units(text: str) -> str:
@@ -207,7 +247,8 @@ def hangs_on(document: Json, *answers: Json) -> str | None:
 
 def _decided(answer: Json, numeric: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Experiences and variations that an answer speaks of; a feature names only the experience."""
-    yield from ((answer.get("visitor_data") or {}).get("bucketing") or {}).items()
+    for name, chosen in ((answer.get("visitor_data") or {}).get("bucketing") or {}).items():
+        yield from ((name, each) for each in (chosen if isinstance(chosen, OneOf) else [chosen]))
     for step in answer.get("steps") or ():
         shown = [step.get("variation"), step.get("feature"), *(step.get("variations") or ())]
         for item in [*shown, *(step.get("features") or ())]:
@@ -224,7 +265,7 @@ REWRITES: Mapping[str | None, Mapping[str, Rewrite]] = {
     "cast": {"D7": uncastable},
 }
 QUESTIONS: Mapping[str | None, Mapping[str, Callable[[Json, Json], Question]]] = {
-    None: {"D1": typed_ids, "D12": store_wins},
-    "rule": {"D4": no_attribute},
+    None: {"D1": typed_ids, "D7": cast_stays, "D12": store_wins},
+    "rule": {"D4": no_attribute, "D14": rules_in_units},
     "compare": {"D14": in_units},
 }

@@ -117,10 +117,12 @@ def judged(case: Json, document: Json, answer: Json) -> set[str] | str | Miss:
     miss = _miss(case, expected, found)
     if miss is None:
         return {*applied}
+    answers = [found]
     for names, question in asked_otherwise(case, document):
-        if _miss(case, expected, ask(*question)) is None:
+        answers.append(ask(*question))
+        if _miss(case, expected, answers[-1]) is None:
             return {*applied, *names}
-    return hangs_on(document, expected, found) or miss
+    return hangs_on(document, expected, *answers) or miss
 
 
 def _miss(case: Json, expected: Json, found: Json) -> Miss | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 
@@ -102,3 +103,41 @@ def test_a_directory_without_vectors(tmp_path: Path, capsys: pytest.CaptureFixtu
 )
 def test_sameness(one: object, other: object, equal: bool) -> None:
     assert same(one, other) is equal
+
+
+def _asked(step: Mapping[str, object], **more: object) -> dict[str, object]:
+    return {**step, "attributes": {"location_properties": {}, **more}}
+
+
+def test_what_was_cast_once_is_shown_cast_by_the_reference() -> None:
+    change = {"type": "fullStackFeature", "data": {"feature_id": "8", "variables_data": {"n": "7"}}}
+    arm = {"id": "1", "key": "a", "name": "A", "changes": [change]}
+    document = {
+        "account_id": "1",
+        "project": {"id": "2"},
+        "experiences": [{"id": "10", "key": "e", "name": "E", "variations": [arm]}],
+        "features": [{"id": "8", "key": "f", "name": "F", "variables": [{"key": "n", "type": "integer"}]}],
+    }
+    run = {"op": "run_feature", "key": "f"}
+    shown = {
+        "feature_id": "8",
+        "feature_key": "f",
+        "feature_name": "F",
+        "status": "enabled",
+        "experience_id": "10",
+        "experience_key": "e",
+        "experience_name": "E",
+        "variables": {"n": 7},
+    }
+    steps = [_asked(run), _asked(run, type_casting=False)]
+    case = {"id": "x-1", "visitor_id": "v", "steps": steps}
+    assert judged(case, document, {"steps": [{"feature": shown}] * 2}) == {"D7"}
+    assert isinstance(judged({**case, "steps": steps[1:]}, document, {"steps": [{"feature": shown}]}), Miss)
+
+
+def test_a_rule_set_in_units() -> None:
+    leaf = {"key": "k", "matching": {"match_type": "regexMatches", "negated": False}, "value": "^.{3}$"}
+    rules = {"OR": [{"AND": [{"OR_WHEN": [leaf]}]}]}
+    case = {"id": "x-1", "mode": "rule", "data": {"k": "a\U0001f600"}, "rule_set": rules}
+    assert judged(case, None, {"result": True}) == {"D14"}
+    assert isinstance(judged({**case, "data": {"k": "a"}}, None, {"result": True}), Miss)
