@@ -100,7 +100,7 @@ class Run:
         self.visitor: Visitor = client.visitor(known, case.get("visitor_properties"))
         self.visitor.given()  # the reference remembers at once, we with the first verb
         self.previewing = False
-        self.cast: dict[int, object] = {}
+        self.cast: set[str] = set()
         held = made.held(self.visitor.id) or VisitorState()
         self.old_store = StoreWins(self.visitor, held) if case.get(STORE_WINS) else None
 
@@ -206,10 +206,11 @@ class Run:
 
     def _feature(self, feature: ResolvedFeature, *, raw: bool) -> Json:
         """A feature as the reference shows it."""
+        change = repr((feature.decision and feature.decision[2:4], feature.id, feature.raw))
         if not raw:
-            self.cast[id(feature.raw)] = feature.raw
+            self.cast.add(change)
         elif self.case.get(CAST_STAYS):
-            raw = id(feature.raw) not in self.cast
+            raw = change not in self.cast
         return feature_shown(feature, raw=raw)
 
     def _track_conversion(self, step: Json, attributes: Json) -> Json:
