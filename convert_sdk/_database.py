@@ -37,6 +37,10 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         _databases.add(self)
 
+    def __del__(self) -> None:
+        if self._pid == os.getpid():
+            self._close()
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, and alone: the write lock is taken at the start."""

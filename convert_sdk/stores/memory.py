@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from math import inf
 from threading import Lock
-
-from cachetools import LRUCache
+from typing import TYPE_CHECKING
 
 from convert_sdk._core.state import Changes, VisitorState, Winners, apply
+
+if TYPE_CHECKING:
+    from cachetools import LRUCache
 
 # One lock for all stores, held through a fork: the child inherits no half-made change.
 _lock = Lock()
@@ -31,6 +33,8 @@ class MemoryStore:
     def __init__(self, *, shared: bool = False, max_visitors: int | None = 100_000) -> None:
         if max_visitors is not None and max_visitors < 1:
             raise ValueError("max_visitors must be at least 1, or None for no limit")
+        from cachetools import LRUCache
+
         self.shared = shared
         self._states: LRUCache[str, VisitorState] = LRUCache(inf if max_visitors is None else max_visitors)
 

@@ -83,6 +83,17 @@ def test_a_fork_without_hooks_abandons_the_connection(
     assert inherited is not None
     assert inherited.execute("SELECT 1").fetchone() == (1,)  # never closed
     inherited.close()
+    database.close()
+
+
+def test_one_that_is_forgotten_is_closed(tmp_path: Path) -> None:
+    forgotten = Database(tmp_path / "things.db", SCHEMA, wait=0.05)
+    add(forgotten, "kept")
+    connection = forgotten._connection
+    assert connection is not None
+    del forgotten
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
 
 
 def test_a_fork_does_not_wait_for_ever(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
