@@ -162,8 +162,8 @@ class Visitor(Facts):
             return self._preview
         return self._peek(key)
 
-    def explain(self, key: str) -> Explanation:
-        """`peek`, and why: every gate, rule, hash input and range.
+    def explain(self, key: str, variation_id: str | int | None = None) -> Explanation:
+        """`peek`, and why: every gate, rule, hash input and range; with a variation id, what `force` would give.
 
         >>> print(visitor.explain("shipping-banner"))
         shipping-banner for visitor 'v-42': audience
@@ -181,7 +181,7 @@ class Visitor(Facts):
             return Explanation(
                 decision, self.id, (GateTrace(decision.reason.value, decision.variation is not None),)
             )
-        return explain(self._project, self, key)
+        return explain(self._project, self, key, None if variation_id is None else str(variation_id))
 
     def preview(self, experience_id: str | int, variation_id: str | int) -> bool:
         """From now on, for this object only, show this variation: no gates, nothing stored, nothing sent.

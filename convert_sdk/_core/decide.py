@@ -6,7 +6,7 @@ from bisect import bisect_right
 
 from mmh3 import mmh3_32_uintdigest
 
-from .bucketing import scale
+from .bucketing import id_bytes, scale
 from .decision import Decision, Reason
 from .facts import ANYWHERE, Facts
 from .javascript import MISSING
@@ -38,7 +38,8 @@ def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None 
     wanted = experience.variations.get(forced) if forced is not None else None
     if sticky is not None and (wanted is None or wanted is sticky):
         return _new(Decision, (key, _STICKY, experience, sticky, None))
-    hashed = mmh3_32_uintdigest(experience.hashed + facts.hashed, project.seed)
+    text = experience.hashed + facts.hashed if not experience.ragged else joined(experience, facts)
+    hashed = mmh3_32_uintdigest(text, project.seed)
     traffic = project.whole_traffic
     value = hashed * traffic >> 32 if traffic else scale(hashed, project.bucketing.max_traffic)
     selected = experience.owners[bisect_right(experience.edges, value)]
@@ -64,6 +65,11 @@ def missed(key: str, reason: Reason) -> Decision:
     if not isinstance(key, str):
         raise TypeError(f"an experience's key must be a str, not {type(key).__name__}")
     return Decision(key, reason)
+
+
+def joined(experience: Experience, facts: Facts) -> bytes:
+    """What is hashed where the two ids may share a character, half of it in each."""
+    return id_bytes((experience.id if experience.hashed else "") + facts.id)
 
 
 def closed_gate(experience: Experience, facts: Facts, sticky: Variation | None) -> Reason | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mmh3 import mmh3_32_uintdigest
 
 from .bucketing import Range, scale
-from .decide import decide, is_in_segments
+from .decide import decide, is_in_segments, joined
 from .decision import Decision
 from .events import to_json
 from .facts import ANYWHERE, Facts
@@ -210,9 +210,10 @@ def _rules_trace(kind: str, key: str, rules: Rules, data: Mapping[str, object]) 
 
 def _hashed(project: CompiledProject, experience: Experience, facts: Facts) -> HashTrace:
     bucketing = project.bucketing
-    hashed = mmh3_32_uintdigest(experience.hashed + facts.hashed, bucketing.seed)
+    text = joined(experience, facts)
+    hashed = mmh3_32_uintdigest(text, bucketing.seed)
     return HashTrace(
-        (experience.hashed + facts.hashed).decode(),
+        text.decode(),
         bucketing.seed,
         hashed,
         scale(hashed, bucketing.max_traffic),

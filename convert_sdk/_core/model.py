@@ -145,8 +145,8 @@ class Experience:
 
     __slots__ = (
         "anchored", "archived", "audiences", "conditions", "edges", "environment", "hashed", "id", "key",
-        "lasting_conditions", "locations", "match_all", "name", "owners", "segments", "site_area", "split",
-        "status", "transient", "type", "unrestricted", "variations",
+        "lasting_conditions", "locations", "match_all", "name", "owners", "ragged", "segments", "site_area",
+        "split", "status", "transient", "type", "unrestricted", "variations",
     )  # fmt: skip
 
     def __init__(
@@ -196,6 +196,8 @@ class Experience:
         """The same of a visitor who was decided earlier."""
         self.hashed = hashed
         """What is hashed before the visitor id."""
+        self.ragged = "\ud800" <= id[-1:] <= "\udbff"
+        """Whether the id ends in half a character, to which a visitor id may have the other half."""
 
     def __repr__(self) -> str:
         return f"Experience(id={self.id!r}, key={self.key!r})"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from convert_sdk import ANYWHERE, Decision, Reason
+from convert_sdk import ANYWHERE, Decision, Reason, bucket_value
 from convert_sdk._core.decide import is_asked_where
 from tests.documents import (
     HIGH,
@@ -299,3 +299,8 @@ def test_peeking_stores_and_sends_nothing() -> None:
     client.close()
     assert not sink
     assert store.load(f"1-2-{LOW}") is None
+
+
+def test_two_ids_may_share_a_character() -> None:
+    decision = peek(experience("10\ud83d"), visitor="\ude00v")
+    assert decision.bucket_value == bucket_value("10\ud83d", "\ude00v")

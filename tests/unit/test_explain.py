@@ -278,3 +278,10 @@ def test_json_of_an_unknown_experience_names_none() -> None:
 
 def test_the_repr_shows_no_visitor() -> None:
     assert repr(visitor_of().explain("home")) == "Explanation('home', 'unknown')"
+
+
+def test_what_forcing_would_give() -> None:
+    visitor = visitor_of(experience())
+    explanation = visitor.explain("checkout", 2)
+    assert (explanation.decision.reason, explanation.forced_variation_id) == (Reason.FORCED, "2")
+    assert visitor.peek("checkout").reason is Reason.BUCKETED
