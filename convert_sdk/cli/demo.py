@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _EVENTS_EACH = 20
 """More than any visitor makes."""
+_KNOCK = 0.1
 _PATIENCE = 90.0
 _SECRET = "demonstration"  # noqa: S105 # it guards a made-up shop
 
@@ -70,7 +71,11 @@ def _run(visitors: int, seed: int, console: Console, *, kill_server: bool, fail_
         ExitStack() as trouble,
         _client(DEMO_SDK_KEY, server.url, visitors) as client,
     ):
-        plan = _plan(visitors, server, trouble, kill_server=kill_server, fail_for=fail_for)
+        plan = (
+            _stopped(visitors, client, server)
+            if kill_server
+            else _failing(visitors, server, trouble, fail_for)
+        )
         start = perf_counter()
         with _progress(console) as progress:
             for number in progress.track(range(visitors), description="visitors"):
@@ -101,21 +106,27 @@ def _client(key: str, url: str, visitors: int) -> Client:
     return client
 
 
-def _plan(
-    visitors: int, server: LocalServer, trouble: ExitStack, *, kill_server: bool, fail_for: float
-) -> Mapping[int, Callable[[], object]]:
-    """What happens before which visitor."""
+def _stopped(visitors: int, client: Client, server: LocalServer) -> Mapping[int, Callable[[], object]]:
+    """The server goes before the visitor in the middle, and comes back three quarters through."""
+
+    def come_back() -> None:
+        client.flush(timeout=_KNOCK)  # so that a few visitors meet a closed door too
+        server.start()
+
     half = visitors // 2
-    if kill_server:
-        return {half: server.stop, half + (visitors - half) // 2: server.start}
-    if not fail_for:
-        return {}
+    return {half: server.stop, half + (visitors - half) // 2: come_back}
+
+
+def _failing(
+    visitors: int, server: LocalServer, trouble: ExitStack, seconds: float
+) -> Mapping[int, Callable[[], object]]:
+    """The server fails from the visitor in the middle on."""
 
     def fail() -> None:
         trouble.enter_context(server.failing(503))
-        Timer(fail_for, trouble.close).start()
+        Timer(seconds, trouble.close).start()
 
-    return {half: fail}
+    return {visitors // 2: fail} if seconds else {}
 
 
 def _nothing() -> None:
