@@ -128,8 +128,8 @@ class Run:
     def _decided(self, attributes: Json, keys: Iterable[str] | None = None) -> list[Decision]:
         """Every experience or those of these keys, in the order of the document."""
         visitor = self._given(attributes)
-        updating = attributes.get("update_visitor_properties") and not self.previewing
-        if not updating and self.old_store is None:
+        updating = attributes.get("update_visitor_properties")
+        if self.previewing or (not updating and self.old_store is None):  # a preview stores nothing
             return visitor.decide_all(keys)
         listed = self.client.project.experiences if self.client.project else ()
         wanted = None if keys is None else set(keys)
