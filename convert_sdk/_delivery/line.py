@@ -301,6 +301,7 @@ class Line:
 
     def leave(self) -> None:
         """Close for good: what is not sent stays in the spool, or is dropped and counted."""
+        self.engine.memory.lost += len(self.engine.memory.unsaved or ())
         lost = self.upkeep.close()
         if lost:
             self.upkeep.lapse("closed", f"{lost} events were not delivered in time and are dropped")

@@ -43,6 +43,7 @@ changes = st.builds(
     goals=st.dictionaries(names, st.text(st.characters(), max_size=8), max_size=4),
     segments=st.dictionaries(names, values, max_size=4),
     locations=st.none() | st.lists(names, max_size=3).map(tuple),
+    overruled=st.dictionaries(names, names, max_size=4),
 )
 
 
@@ -136,10 +137,31 @@ class TestEveryStore:
         assert store.save(change) == won
         assert store.load(change.key) == once
 
+    def test_a_decision_that_was_seen_and_made_anew_replaces_the_stored_one(
+        self, store: Store, key: str
+    ) -> None:
+        store.save(Changes(key, {"100": "one", "101": "kept"}))
+        changes = Changes(key, {"100": "two", "101": "new"}, overruled={"100": "one", "101": "other"})
+        assert store.save(changes).bucketing == {"100": "two", "101": "kept"}
+        assert store.load(key) == VisitorState({"100": "two", "101": "kept"})
+
+    def test_two_who_overrule_the_same_decision_agree_on_the_first(self, store: Store, key: str) -> None:
+        store.save(Changes(key, {"100": "one"}))
+        anew = [Changes(key, {"100": name}, overruled={"100": "one"}) for name in ("two", "three")]
+        assert [store.save(changes).bucketing["100"] for changes in anew] == ["two", "two"]
+
+    def test_overruling_what_the_store_does_not_hold_changes_nothing_more(
+        self, store: Store, key: str
+    ) -> None:
+        changes = Changes(key, {"100": "one"}, overruled={"100": "old", "101": "other"})
+        assert store.save(changes).bucketing == {"100": "one"}
+        assert store.load(key) == VisitorState({"100": "one"})
+
     @given(first=changes, second=changes)
     @settings(max_examples=30, deadline=None)
     def test_two_saves_merge_in_their_order(self, store: Store, first: Changes, second: Changes) -> None:
         key = str(uuid4())
+        first, second = first._replace(overruled={}), second._replace(overruled={})
         store.save(first._replace(key=key))
         store.save(second._replace(key=key))
         loaded, merged = store.load(key), merge(state_of(first), state_of(second))
