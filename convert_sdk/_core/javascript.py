@@ -45,7 +45,8 @@ def truthy(value: object) -> bool:
     if value is None or value is False or value is MISSING or value == "":
         return False
     if isinstance(value, (int, float, Decimal)):
-        return not (value == 0 or isnan(value))
+        number = double(value)
+        return not (number == 0 or isnan(number))
     return True
 
 

@@ -123,7 +123,7 @@ class AsyncWorker:
         await asyncio.to_thread(self.line.recall)
         if self._engine.project is not None:
             self._ready.set()
-        await asyncio.to_thread(self.line.warm_up)
+        await asyncio.to_thread(self.line.warm_up, for_loop=True)
         from .carry import acarry
 
         machines = self.line.feed, self.line.outbox
@@ -272,4 +272,6 @@ class AsyncWorker:
 
     def status(self) -> Status:
         """The figures of this moment."""
-        return self.line.status(alive=self.alive)
+        task, loop = self._task, self._loop
+        lives = task is not None and not task.done() and loop is not None and not loop.is_closed()
+        return self.line.status(alive=lives)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from importlib import import_module
 from math import inf
 from random import random
@@ -35,13 +36,17 @@ if TYPE_CHECKING:
 
 _LONGEST_REST = 3_600.0
 _NEEDED = (
+    "pydantic_core",
     "convert_sdk._config.compile",
     "convert_sdk._delivery.exchange",
     "convert_sdk._delivery.carry",
     "convert_sdk.observation",
     "email.utils",
+    "encodings.idna",
     "json",
 )
+_NEEDED_BY_LOOPS = ("anyio.streams.tls", "anyio._backends._asyncio", "anyio._core._sockets", "anyio.abc")
+"""What httpx imports in the middle of its first connection."""
 
 
 class Line:
@@ -238,13 +243,14 @@ class Line:
         """Note an exception that should not have been."""
         self.upkeep.lapse("worker", type(error).__name__)
 
-    def warm_up(self) -> None:
+    def warm_up(self, *, for_loop: bool = False) -> None:
         """Import what a request, a loop or a child of a fork would otherwise pay for."""
         from .farewell import importing
 
         with importing():
-            for name in _NEEDED:
-                import_module(name)
+            for name in (*_NEEDED, *(_NEEDED_BY_LOOPS if for_loop else ())):
+                with suppress(ImportError):  # whoever needs it says so
+                    import_module(name)
 
     def open_client(self) -> httpx.Client:
         """A client for exchanges in a thread."""
@@ -302,9 +308,7 @@ class Line:
     def leave(self) -> None:
         """Close for good: what is not sent stays in the spool, or is dropped and counted."""
         self.engine.memory.lost += len(self.engine.memory.unsaved or ())
-        lost = self.upkeep.close()
-        if lost:
-            self.upkeep.lapse("closed", f"{lost} events were not delivered in time and are dropped")
+        self.upkeep.close()
 
     def status(self, *, alive: bool) -> Status:
         """The figures of this moment."""

@@ -72,24 +72,23 @@ class Upkeep:
         if self._engine.seen is not None:
             self._engine.seen.tell()
 
-    def close(self) -> int:
-        """Leave what waits to the spool, or drop and count it; how many events were dropped.
-
-        A disk that hangs is not waited for.
-        """
-        if not self._disk.acquire(timeout=_PATIENCE):
-            return self._drop_kept() + self._outbox.close(self._on_disk())
+    def close(self) -> None:
+        """Leave what waits to the spool, or drop and count it. A disk that hangs is not waited for."""
+        free = self._disk.acquire(timeout=_PATIENCE)
         try:
-            if self.shelf is not None:
+            if free and self.shelf is not None:
                 self.shelf.commit(everything=True)
             lost = self._drop_kept() + self._outbox.close(self._on_disk())
-            self._settle()
-            if self.shelf is not None:
-                self.shelf.close()
+            if lost:
+                self.lapse("closed", f"{lost} events were not delivered in time and are dropped")
+            if free:
+                self._settle()
+                if self.shelf is not None:
+                    self.shelf.close()
         finally:
-            self._disk.release()
+            if free:
+                self._disk.release()
         self._tell()
-        return lost
 
     def _on_disk(self) -> Container[str]:
         return self.shelf.here if self.shelf is not None else ()

@@ -112,8 +112,10 @@ class Worker:
         carry(machines, self._opened(), rest=self._rest, trouble=self.line.complain)
 
     def _succeed(self) -> None:
-        """A thread that could not even complain leaves another one behind."""
-        if not self.closed:
+        """A thread that could not even complain leaves another one behind; the last one closes the door."""
+        if self.closed:
+            self._shut()
+        else:
             self.started = False
             with self._starting:
                 self._spawn()
@@ -123,6 +125,11 @@ class Worker:
             if self._client is None:
                 self._client = self.line.open_client()
             return self._client
+
+    def _shut(self) -> None:
+        with self._opening:
+            if self._client is not None:
+                self._client.close()
 
     def _rest(self, seconds: float) -> bool:
         self._ready.set()
@@ -184,8 +191,8 @@ class Worker:
             thread.join(_PARTING)
         self._save(everything=True)
         self.line.leave()
-        if self._client is not None and not (thread is not None and thread.is_alive()):
-            self._client.close()
+        if thread is None or not thread.is_alive():
+            self._shut()
         return FlushReport.between(before, self.line.outbox.counts())
 
     def close_by(self, since: float) -> None:

@@ -1,0 +1,227 @@
+"""One contract for both clients, and nothing in one that the other lacks."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from convert_sdk import AsyncClient, Client, FlushReport, OptionError, Project, Status, Visitor
+from tests.reliability.collector import Answer, Collector
+from tests.reliability.site import KEY, dead, serving, site
+
+
+class Driven(Protocol):
+    """A client whose verbs are called and not awaited."""
+
+    project: Project | None
+
+    def visitor(self, id: str, attributes: Mapping[str, object] | None = None) -> Visitor: ...
+    def flush(self, timeout: float = 20.0) -> FlushReport: ...
+    def close(self, timeout: float | None = None) -> FlushReport: ...
+    def status(self) -> Status: ...
+    def load_preview(self, experience_id: str) -> bool: ...
+
+
+class Awaited:
+    """An AsyncClient in a loop of its own."""
+
+    def __init__(self, client: AsyncClient, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._client = client
+        self._run = run
+
+    @property
+    def project(self) -> Project | None:
+        return self._client.project
+
+    def visitor(self, id: str, attributes: Mapping[str, object] | None = None) -> Visitor:
+        return self._run(self._client.visitor(id, attributes))  # type: ignore[no-any-return]
+
+    def flush(self, timeout: float = 20.0) -> FlushReport:
+        return self._run(self._client.flush(timeout))  # type: ignore[no-any-return]
+
+    def close(self, timeout: float | None = None) -> FlushReport:
+        return self._run(self._client.close(timeout))  # type: ignore[no-any-return]
+
+    def status(self) -> Status:
+        return self._client.status()
+
+    def load_preview(self, experience_id: str) -> bool:
+        return self._run(self._client.load_preview(experience_id))  # type: ignore[no-any-return]
+
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(params=["thread", "task"])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Makes clients of one kind; they are closed at the end."""
+    made: list[Driven] = []
+    with asyncio.Runner() as runner:
+
+        def one(convert: Collector, **options: Any) -> Driven:
+            options = {"config_endpoint": convert.url, "track_endpoint": convert.url, **options}
+            client: Driven
+            if request.param == "thread":
+                client = Client(KEY, **options)  # type: ignore[assignment]
+            else:
+                client = Awaited(AsyncClient(KEY, **options), runner.run)  # type: ignore[assignment]
+            made.append(client)
+            return client
+
+        yield one
+        for client in made:
+            client.close(0.1)
+
+
+@contextmanager
+def changing(answers: list[Answer]) -> Iterator[Collector]:
+    """A tracking endpoint that gives these answers in turn, and then 200."""
+    with site(lambda _: answers.pop(0) if answers else Answer()) as convert:
+        yield convert
+
+
+class TestEveryClient:
+    def test_it_does_nothing_before_the_first_visitor(self, make: Make) -> None:
+        with site() as convert:
+            client = make(convert)
+            assert client.project is None
+            assert not client.status().worker_alive
+            assert not convert.requests
+
+    def test_the_first_visitor_waits_for_the_document(self, make: Make) -> None:
+        with site() as convert:
+            client = make(convert)
+            assert client.visitor("v").decide("button-10").variation is not None
+            assert client.project.id == "2002"
+            assert client.status().worker_alive
+
+    def test_what_happens_is_delivered_once(self, make: Make) -> None:
+        with site() as convert:
+            client = make(convert)
+            for n in range(30):
+                visitor = client.visitor(f"v{n}", {"country": "DE"})
+                visitor.decide("button-10")
+                visitor.track("goal-1", revenue=5)
+            report = client.flush()
+            assert (report.pending, report.dropped) == (0, 0)
+            assert client.status().events == (90, 90, 0, 0, 0, 0, 0, 0)
+            assert len(convert.events) == 90
+            assert convert.duplicates() == 0
+
+    def test_a_failing_endpoint_gets_everything_later(self, make: Make) -> None:
+        with changing([Answer(503), Answer(429, {"Retry-After": "0"}), Answer(502)]) as convert:
+            client = make(convert)
+            client.visitor("v").track("goal-1")
+            assert client.flush().pending == 0
+            assert client.status().retries == 3
+            assert len(convert.events) == 1
+
+    def test_what_cannot_be_delivered_is_dropped_and_counted_at_the_end(self, make: Make) -> None:
+        with site(dead) as convert:
+            client = make(convert)
+            client.visitor("v").track("goal-1")
+            report = client.close(0.1)
+            assert report == FlushReport(sent=0, pending=0, dropped=1)
+            assert client.status().dropped == {"closed": 1}
+
+    def test_what_cannot_be_delivered_is_left_to_the_next(self, make: Make, tmp_path: Path) -> None:
+        with site(dead) as convert:
+            client = make(convert, spool=str(tmp_path))
+            client.visitor("v").track("goal-1")
+            assert client.close(0.1) == FlushReport(sent=0, pending=1, dropped=0)
+            convert.answer = serving()
+            other = make(convert, spool=str(tmp_path))
+            other.visitor("w")
+            assert other.flush().sent == 1
+            assert other.status().events == (1, 1, 0, 0, 0, 0, 0, 0)
+
+    def test_closing_again_is_fine_and_closed_is_closed(self, make: Make) -> None:
+        with site() as convert:
+            client = make(convert)
+            visitor = client.visitor("v")
+            client.close()
+            assert client.close() == FlushReport()
+            assert not client.status().worker_alive
+            assert not visitor.track("goal-1")
+            assert client.visitor("v").decide("button-10").variation is not None
+            assert client.flush() == FlushReport()
+            counts = client.status().events
+            assert counts.offered == sum(counts[1:]) == counts.dropped == 2
+
+    def test_without_a_document_it_decides_nothing_and_keeps_conversions(self, make: Make) -> None:
+        with site() as convert:
+            ready, convert.answer = convert.answer, dead
+            client = make(convert, start_wait=0.05)
+            visitor = client.visitor("v")
+            assert visitor.decide("button-10").reason.value == "not ready"
+            assert visitor.track("goal-1")
+            assert client.status().kept == 1
+            convert.answer = ready
+            assert client.flush().pending == 0
+            assert client.status().kept == 0
+            assert len(convert.events) == 1
+
+    def test_a_cold_start_decides_from_disk_while_the_network_is_down(
+        self, make: Make, tmp_path: Path
+    ) -> None:
+        with site() as convert:
+            first = make(convert, cache_dir=str(tmp_path))
+            first.visitor("v")
+            first.close()
+            convert.answer = dead
+            second = make(convert, cache_dir=str(tmp_path), start_wait=20.0)
+            assert second.visitor("v").decide("button-10").variation is not None
+            assert second.status().stale
+            assert second.status().revision == first.status().revision
+            elsewhere = make(convert, cache_dir=str(tmp_path), start_wait=0.05, environment="staging")
+            assert elsewhere.visitor("v").decide("button-10").variation is None
+
+    def test_debug_documents_are_not_left_on_disk(self, make: Make, tmp_path: Path) -> None:
+        with site() as convert:
+            client = make(convert, cache_dir=str(tmp_path), debug_token="drafts-too")
+            client.visitor("v")
+            assert client.load_preview("10")
+            client.close()
+            assert not list(tmp_path.iterdir())
+
+
+def surface(client: type) -> dict[str, list[str]]:
+    """The public names of a class, with the parameters of those that have some."""
+    return {
+        name: list(inspect.signature(value).parameters) if callable(value) else []
+        for name, value in inspect.getmembers(client)
+        if not name.startswith("_") or name == "__init__"
+    }
+
+
+def test_the_two_have_the_same_surface() -> None:
+    sync, awaited = surface(Client), surface(AsyncClient)
+    del sync["offline"]  # without a network there is nothing to await
+    assert sync == awaited
+
+
+def test_what_may_move_bytes_is_awaited_and_nothing_else() -> None:
+    moves = {name for name, value in inspect.getmembers(AsyncClient) if inspect.iscoroutinefunction(value)}
+    assert moves - {"__aenter__", "__aexit__"} == {
+        "visitor",
+        "flush",
+        "close",
+        "load_preview",
+        "project_settings",
+    }
+
+
+def test_what_is_for_the_other_client_is_refused_at_once() -> None:
+    class Later:
+        shared = False
+
+        async def load(self, key: str) -> None: ...
+
+    with pytest.raises(OptionError, match="AsyncClient"):
+        Client(KEY, store=Later())  # type: ignore[arg-type]

@@ -1,0 +1,227 @@
+"""An asyncio client and its loop: never blocked, cancelled at will, gone and back again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from convert_sdk import AsyncClient
+from tests.reliability.fault_proxy import Fault, FaultProxy
+from tests.reliability.processes import finished
+from tests.reliability.site import BODY, KEY, dead, site
+
+
+def client_of(url: str, **options: object) -> AsyncClient:
+    return AsyncClient(KEY, config_endpoint=url, track_endpoint=url, **options)  # type: ignore[arg-type]
+
+
+def test_two_loops_in_a_row_share_one_client() -> None:
+    client = client_of("http://127.0.0.1:1", start_wait=0.01)
+
+    async def one(number: int, *, flush: bool) -> None:
+        visitor = await client.visitor(f"v{number}")
+        visitor.track("goal-1")
+        if flush:
+            assert (await client.flush(20)).pending == 0
+
+    with site() as convert:
+        client = client_of(convert.url)
+        for number in range(4):
+            asyncio.run(one(number, flush=number % 2 == 1))
+        assert len(convert.events) == 4
+        assert convert.duplicates() == 0
+        asyncio.run(client.close())
+
+
+def test_two_loops_at_once_share_one_client() -> None:
+    with site() as convert:
+        client = client_of(convert.url)
+
+        async def work(name: str) -> None:
+            for n in range(50):
+                visitor = await client.visitor(f"{name}{n}")
+                visitor.track("goal-1")
+            assert (await client.flush(20)).pending == 0
+
+        threads = [Thread(target=asyncio.run, args=(work(name),)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        asyncio.run(client.close())
+        assert len(convert.events) == 200
+        assert convert.duplicates() == 0
+
+
+def test_cancelling_loses_nothing() -> None:
+    """Flushes that are cancelled in every state, the worker's own task too, while the endpoint is slow."""
+
+    async def use(url: str) -> None:
+        client = client_of(url, flush_interval=0.01)
+        async with client:
+            for n in range(40):
+                visitor = await client.visitor(f"v{n}")
+                visitor.track("goal-1")
+                flush = asyncio.create_task(client.flush(20))
+                for _ in range(n):
+                    await asyncio.sleep(0)
+                flush.cancel()
+                await asyncio.wait([flush])
+                if n % 10 == 0 and client._delivery._task is not None:
+                    client._delivery._task.cancel()
+                    await asyncio.wait([client._delivery._task])
+            await client.visitor("again")
+            assert (await client.flush(30)).pending == 0
+            counts = client.status().events
+            assert counts.offered == sum(counts[1:]) == counts.sent == 40
+
+    with site() as convert, FaultProxy(convert.address, Fault("latency", seconds=0.005)) as proxy:
+        asyncio.run(use(proxy.url))
+        assert {visitor for visitor, _ in convert.events} == {f"v{n}" for n in range(40)}
+
+
+def test_visitors_that_are_cancelled_while_they_wait_for_the_document() -> None:
+    async def use(url: str) -> None:
+        async with client_of(url, start_wait=30.0) as client:
+            assert client.project is not None
+
+    async def impatient(url: str) -> None:
+        client = client_of(url, start_wait=30.0)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.visitor("v"), 0.1)
+        assert client.status().worker_alive
+        await client.close(0.1)
+
+    with site() as convert:
+        with FaultProxy(convert.address, Fault("black_hole")) as proxy:
+            asyncio.run(impatient(proxy.url))
+        asyncio.run(use(convert.url))
+
+
+def test_a_task_that_was_killed_is_replaced_by_the_next_visitor() -> None:
+    async def use(url: str) -> None:
+        async with client_of(url) as client:
+            task = client._delivery._task
+            assert task is not None
+            task.cancel()
+            await asyncio.wait([task])
+            assert not client.status().worker_alive
+            (await client.visitor("v")).track("goal-1")
+            assert client.status().worker_alive
+            assert (await client.flush(20)).sent == 1
+
+    with site() as convert:
+        asyncio.run(use(convert.url))
+
+
+BLOCKING = """
+import asyncio, json, ssl, sys, threading
+from convert_sdk import AsyncClient
+from convert_sdk.stores.sqlite import SqliteStore
+
+url, key, folder = sys.argv[1:4]
+client = AsyncClient(key, config_endpoint=url, track_endpoint=url, spool=folder, cache_dir=folder + "/cache",
+                     store=SqliteStore(folder + "/visitors.db"), observe=lambda _: None, flush_interval=0.05)
+import concurrent.futures.thread, queue  # what asyncio itself needs for its first thread
+seen, loop_thread, watching = [], threading.get_ident(), False
+SLOW = {"import", "compile", "sqlite3.connect", "open", "os.mkdir", "os.rename", "os.fsync", "socket.getaddrinfo",
+        "socket.gethostbyname", "ssl.load", "subprocess.Popen", "time.sleep"}
+
+def hook(event, arguments):
+    if watching and event in SLOW and threading.get_ident() == loop_thread and arguments[0] != "sniffio":
+        seen.append(f"{event} {str(arguments[:1])[:200]}")
+
+sys.addaudithook(hook)
+original = ssl.SSLContext.load_verify_locations
+def load(self, *given, **named):
+    sys.audit("ssl.load")
+    return original(self, *given, **named)
+ssl.SSLContext.load_verify_locations = load
+
+async def main():
+    global watching
+    watching = True
+    for n in range(20):
+        visitor = await client.visitor(f"v{n}")
+        visitor.decide("button-10")
+        visitor.track("goal-1", revenue=5)
+    assert (await client.flush(20)).pending == 0
+    await client.load_preview("9999")
+    await client.close()
+    watching = False
+
+asyncio.run(main())
+print(json.dumps(seen))
+"""
+
+
+def test_the_loop_imports_opens_and_compiles_nothing(tmp_path: Path) -> None:
+    """Everything slow (modules, files, SQLite, certificates, large documents) is another thread's work."""
+    with site() as convert:
+        status, out, err = finished(BLOCKING, convert.url, KEY, str(tmp_path))
+        assert (status, err) == (0, "")
+        assert json.loads(out) == []
+        assert len(convert.events) == 60
+
+
+def test_a_large_document_is_compiled_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    from convert_sdk import Project
+
+    large = BODY[:-1] + b', "padding": "' + b"x" * 200_000 + b'"}'
+    loops: list[bool] = []
+    parse = Project.parse
+
+    def noted(*given: object, **named: object) -> Project:
+        try:
+            loops.append(asyncio.get_running_loop() is not None)
+        except RuntimeError:
+            loops.append(False)
+        return parse(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Project, "parse", noted)
+
+    async def use(url: str) -> None:
+        async with client_of(url) as client:
+            assert client.project is not None
+
+    with site(body=large) as convert:
+        asyncio.run(use(convert.url))
+    assert loops == [False]
+
+
+def test_the_worker_survives_what_a_machine_or_a_store_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(url: str) -> None:
+        async with client_of(url, flush_interval=0.01) as client:
+            line = client._delivery.line
+            chores, failures = line.do_chores, iter([MemoryError, RuntimeError])
+
+            def dying(**given: bool) -> None:
+                error = None if given["everything"] else next(failures, None)
+                if error is not None:
+                    raise error
+                chores(**given)
+
+            monkeypatch.setattr(line, "do_chores", dying)
+            (await client.visitor("v")).track("goal-1")
+            while not convert.events:
+                await asyncio.sleep(0)
+            assert client.status().lapses["worker"] >= 1
+            assert client.status().worker_alive
+
+    with site() as convert:
+        asyncio.run(use(convert.url))
+
+
+def test_closing_in_the_middle_of_an_outage_keeps_to_its_time() -> None:
+    async def use(url: str) -> None:
+        client = client_of(url, shutdown_timeout=0.2)
+        (await client.visitor("v")).track("goal-1")
+        report = await client.close()
+        assert report.dropped == 1
+
+    with site(dead) as convert:
+        asyncio.run(use(convert.url))

@@ -1,0 +1,188 @@
+"""What `observe` hears: everything once, off the request path unless asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from threading import Event, get_ident
+
+import pytest
+
+from convert_sdk import AsyncClient, Client
+from convert_sdk.observation import Converted, Decided, Delivered, Exposed, Lapse, Observation
+from tests.reliability.collector import Answer
+from tests.reliability.site import KEY, dead, site
+
+
+class Ear:
+    """Remembers what it hears, and in which thread."""
+
+    def __init__(self) -> None:
+        self.heard: list[Observation] = []
+        self.threads: set[int] = set()
+
+    def __call__(self, observation: Observation) -> None:
+        self.heard.append(observation)
+        self.threads.add(get_ident())
+
+    def those(self, kind: type[Observation]) -> list[Observation]:
+        return [each for each in self.heard if isinstance(each, kind)]
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+def test_everything_is_told_exactly_once_and_elsewhere(spooled: bool, tmp_path: object) -> None:
+    ear, here = Ear(), get_ident()
+    with site() as convert:
+        client = Client(
+            KEY,
+            config_endpoint=convert.url,
+            track_endpoint=convert.url,
+            observe=ear,
+            flush_interval=0.01,
+            spool=str(tmp_path) if spooled else None,
+        )
+        uuids = []
+        for n in range(50):
+            visitor = client.visitor(f"v{n}")
+            visitor.decide("button-10")
+            visitor.decide("button-10")
+            visitor.peek("button-11")
+            uuids.append(visitor.track("goal-1", revenue=1).uuid)
+            visitor.track("goal-1")
+        assert here not in ear.threads
+        client.close()
+        delivered = Counter(
+            uuid
+            for each in ear.those(Delivered)
+            if isinstance(each, Delivered) and each.fate == "sent"
+            for uuid in each.uuids
+        )
+    exposed = {each.uuid for each in ear.heard if isinstance(each, Exposed)}
+    assert len(ear.those(Decided)) == 100
+    assert len(exposed) == len(ear.those(Exposed)) == 50
+    reasons = Counter(each.reason.value for each in ear.heard if isinstance(each, Converted))
+    assert reasons == {"accepted": 50, "duplicate": 50}
+    assert set(delivered) == exposed | {f"{uuid}.{part}" for uuid in uuids for part in (0, 1)}
+    assert set(delivered.values()) == {1}
+
+
+def test_inline_hears_at_once_in_the_callers_thread() -> None:
+    ear = Ear()
+    with (
+        site() as convert,
+        Client(
+            KEY, config_endpoint=convert.url, track_endpoint=convert.url, observe=ear, observe_inline=True
+        ) as client,
+    ):
+        visitor = client.visitor("v")
+        decision = visitor.decide("button-10")
+        assert isinstance(ear.heard[0], Exposed)
+        assert ear.heard[1] == Decided("v", decision)
+        assert ear.threads == {get_ident()}
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_callback_that_raises_is_counted_and_stops_nothing(inline: bool) -> None:
+    def broken(_: Observation) -> None:
+        raise RuntimeError("of the application")
+
+    with site() as convert:
+        client = Client(
+            KEY,
+            config_endpoint=convert.url,
+            track_endpoint=convert.url,
+            observe=broken,
+            observe_inline=inline,
+        )
+        visitor = client.visitor("v")
+        assert visitor.decide("button-10").variation is not None
+        assert visitor.track("goal-1")
+        assert client.close().sent == 2
+        assert client.status().lapses["observe"] >= 4
+
+
+def test_a_callback_that_uses_the_client_does_not_deadlock() -> None:
+    reports = []
+
+    def nosy(observation: Observation) -> None:
+        if isinstance(observation, Converted) and observation.goal == "goal-1":
+            client.visitor("other").track("goal-2")
+            reports.append(client.flush(5))
+            client.status()
+
+    with site() as convert:
+        client = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, observe=nosy)
+        client.visitor("v").track("goal-1")
+        assert convert.wait_for(2)
+        client.close()
+        assert len(reports) == 1
+
+
+def test_a_callback_that_hangs_holds_up_no_request_and_no_end() -> None:
+    stuck, let_go = Event(), Event()
+
+    def hang(_: Observation) -> None:
+        stuck.set()
+        let_go.wait(60)
+
+    with site() as convert:
+        client = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, observe=hang)
+        client.visitor("v").track("goal-1")
+        assert stuck.wait(20)
+        assert client.visitor("w").track("goal-1")
+        assert client.close().pending == 0
+        assert len(convert.events) == 2
+        let_go.set()
+
+
+def test_lapses_are_heard_of() -> None:
+    ear = Ear()
+    with site(dead) as convert:
+        client = Client(
+            KEY, config_endpoint=convert.url, track_endpoint=convert.url, observe=ear, spool="/proc/nowhere"
+        )
+        client.visitor("v").track("goal-1")
+        client.close(0.1)
+    texts = " ".join(each.text for each in ear.heard if isinstance(each, Lapse))
+    assert "the spool cannot be used" in texts
+    assert "the tracking endpoint fails" in texts
+    assert "1 events were not delivered" in texts
+    fates = [each.fate for each in ear.heard if isinstance(each, Delivered)]
+    assert fates == ["dropped"]
+
+
+def test_an_asyncio_client_tells_off_the_loop() -> None:
+    ear = Ear()
+
+    async def use(url: str) -> None:
+        async with AsyncClient(KEY, config_endpoint=url, track_endpoint=url, observe=ear) as client:
+            visitor = await client.visitor("v")
+            visitor.decide("button-10")
+            visitor.track("goal-1")
+            await client.flush(20)
+
+    with site() as convert:
+        asyncio.run(use(convert.url))
+    assert get_ident() not in ear.threads
+    assert {type(each) for each in ear.heard} == {Decided, Exposed, Converted, Delivered}
+
+
+def test_conversions_attributed_elsewhere_travel_apart() -> None:
+    bodies: list[bytes] = []
+
+    def note(received: object) -> Answer:
+        bodies.append(received.body)  # type: ignore[attr-defined]
+        return Answer()
+
+    with (
+        site(note) as convert,
+        Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url) as client,
+    ):
+        visitor = client.visitor("v")
+        visitor.track("goal-1", attributed_to={"10": "102"})
+        visitor.track("goal-2")
+        client.flush(20)
+    assert sorted((b'"enrichData":false' in body, b'{"10":"102"}' in body) for body in bodies) == [
+        (False, False),
+        (True, True),
+    ]
