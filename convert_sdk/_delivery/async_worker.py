@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, cast
 from .counts import FlushReport
 from .engine import Engine
 from .farewell import attend, register
-from .line import Line, resume
+from .line import NEEDED_BY_LOOPS, Line, resume
 from .machine import Failure, Machine, Reply, Request
+from .unforked import import_all
 
 if TYPE_CHECKING:
     import httpx
@@ -123,7 +124,7 @@ class AsyncWorker:
         await asyncio.to_thread(self.line.recall)
         if self._engine.project is not None:
             self._ready.set()
-        await asyncio.to_thread(self.line.warm_up, for_loop=True)
+        await asyncio.to_thread(import_all, NEEDED_BY_LOOPS)
         from .carry import acarry
 
         machines = self.line.feed, self.line.outbox

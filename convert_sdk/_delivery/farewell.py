@@ -5,9 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from threading import Lock, Thread
+from contextlib import suppress
+from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
@@ -15,7 +14,6 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from types import FrameType
 
-_FORK_PATIENCE = 2.0
 _SLACK = 0.2
 
 
@@ -38,20 +36,12 @@ class Carrier(Protocol):
 
 
 _carriers: WeakSet[Carrier] = WeakSet()
-_importing = Lock()
 _finalizing: set[int] = set()
 
 
 def register(carrier: Carrier) -> None:
     """Tell this one, too."""
     _carriers.add(carrier)
-
-
-@contextmanager
-def importing() -> Iterator[None]:
-    """Keep forks away: a child cannot import what another thread of its parent was importing."""
-    with _importing:
-        yield
 
 
 def attend() -> None:
@@ -106,27 +96,10 @@ def _at_exit() -> None:
             carrier.close_by(since)
 
 
-def _before_fork() -> None:
-    if _importing.acquire(timeout=_FORK_PATIENCE):
-        _forking.append(True)
-
-
-def _after_fork_in_parent() -> None:
-    if _forking:
-        _forking.pop()
-        _importing.release()
-
-
 def _after_fork_in_child() -> None:
-    global _importing  # noqa: PLW0603  # the child needs a lock of its own
-    _importing = Lock()
-    _forking.clear()
     for carrier in list(_carriers):
         carrier.after_fork()
 
 
-_forking: list[bool] = []
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+os.register_at_fork(after_in_child=_after_fork_in_child)
 atexit.register(_at_exit)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
-from importlib import import_module
 from math import inf
 from random import random
 from threading import Condition, Lock
@@ -24,6 +22,7 @@ from .outbox import Outbox
 from .questions import source_of
 from .saving import Saving
 from .terms import Target, Terms
+from .unforked import import_all, unforked
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -35,9 +34,9 @@ if TYPE_CHECKING:
 
 
 _LONGEST_REST = 3_600.0
-_NEEDED = (
-    "pydantic_core",
-    "convert_sdk._config.compile",
+_NEEDED_FIRST = ("pydantic_core", "convert_sdk._config.compile", "convert_sdk._config.read")
+NEEDED = (
+    *_NEEDED_FIRST,
     "convert_sdk._delivery.exchange",
     "convert_sdk._delivery.carry",
     "convert_sdk.observation",
@@ -45,8 +44,14 @@ _NEEDED = (
     "encodings.idna",
     "json",
 )
-_NEEDED_BY_LOOPS = ("anyio.streams.tls", "anyio._backends._asyncio", "anyio._core._sockets", "anyio.abc")
-"""What httpx imports in the middle of its first connection."""
+NEEDED_BY_LOOPS = (
+    *NEEDED,
+    "anyio.streams.tls",
+    "anyio._backends._asyncio",
+    "anyio._core._sockets",
+    "anyio.abc",
+)
+"""As above, and what httpx imports in the middle of its first connection."""
 
 
 class Line:
@@ -143,6 +148,7 @@ class Line:
         cached = self._cache.load() if self._cache is not None and self.engine.project is None else None
         if cached is None:
             return
+        import_all(_NEEDED_FIRST)
         try:
             self._serve(Project.parse(cached.body, bucketing=self.options.bucketing))
         except ConvertError as error:
@@ -243,15 +249,6 @@ class Line:
         """Note an exception that should not have been."""
         self.upkeep.lapse("worker", type(error).__name__)
 
-    def warm_up(self, *, for_loop: bool = False) -> None:
-        """Import what a request, a loop or a child of a fork would otherwise pay for."""
-        from .farewell import importing
-
-        with importing():
-            for name in (*_NEEDED, *(_NEEDED_BY_LOOPS if for_loop else ())):
-                with suppress(ImportError):  # whoever needs it says so
-                    import_module(name)
-
     def open_client(self) -> httpx.Client:
         """A client for exchanges in a thread."""
         from httpx import BaseTransport
@@ -259,11 +256,12 @@ class Line:
         from .exchange import open_client
 
         transport = self.options.transport
-        return open_client(
-            transport=transport if isinstance(transport, BaseTransport) else None,
-            ca_bundle=self.options.ca_bundle,
-            proxy=self.options.proxy,
-        )
+        with unforked():
+            return open_client(
+                transport=transport if isinstance(transport, BaseTransport) else None,
+                ca_bundle=self.options.ca_bundle,
+                proxy=self.options.proxy,
+            )
 
     def open_async_client(self) -> httpx.AsyncClient:
         """A client for exchanges in a task."""
@@ -272,11 +270,12 @@ class Line:
         from .exchange import open_async_client
 
         transport = self.options.transport
-        return open_async_client(
-            transport=transport if isinstance(transport, AsyncBaseTransport) else None,
-            ca_bundle=self.options.ca_bundle,
-            proxy=self.options.proxy,
-        )
+        with unforked():
+            return open_async_client(
+                transport=transport if isinstance(transport, AsyncBaseTransport) else None,
+                ca_bundle=self.options.ca_bundle,
+                proxy=self.options.proxy,
+            )
 
     def finish(self, until: float) -> None:
         """Send what waits in this thread, with connections of its own; one that never had anything needs none."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from .counts import FlushReport
 from .engine import Engine
 from .farewell import attend, register
-from .line import Line
+from .line import NEEDED, Line
 from .machine import Failure, Reply, Request
+from .unforked import import_all
 
 if TYPE_CHECKING:
     import httpx
@@ -105,7 +106,7 @@ class Worker:
         self.line.recall()
         if self._engine.project is not None:
             self._ready.set()
-        self.line.warm_up()
+        import_all(NEEDED)
         from .carry import carry
 
         machines = self.line.feed, self.line.outbox

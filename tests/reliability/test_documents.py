@@ -168,7 +168,9 @@ from convert_sdk import Client
 url, key, folder = sys.argv[1:4]
 client = Client(key, config_endpoint=url, track_endpoint=url, cache_dir=folder, tracking=False)
 assert client.visitor("v").decide("button-10").variation is not None
-client._delivery.line.warm_up()
+from convert_sdk._delivery.unforked import import_all
+from convert_sdk._delivery.line import NEEDED
+import_all(NEEDED)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 while client.status().fetch_error is None:
     client._delivery._ready.wait(0.01)
