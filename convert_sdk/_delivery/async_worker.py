@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from inspect import iscoroutinefunction
 from threading import get_ident
 from time import monotonic
@@ -90,6 +90,7 @@ class AsyncWorker:
         self._event = asyncio.Event()
         self._ready = asyncio.Event()
         self._opening = asyncio.Lock()
+        self._saving = asyncio.Lock()
         self._client = None
         self._task = loop.create_task(self._run(), name="convert_sdk")
 
@@ -174,14 +175,15 @@ class AsyncWorker:
     async def _save(self, *, everything: bool = False) -> None:
         if self._store is None:
             return
-        saving = self.line.saving
-        for save in saving.take(monotonic(), everything=everything):
-            try:
-                winners = await self._save_one(save.changes)
-            except Exception as error:  # noqa: BLE001  # the store may be the application's own
-                saving.failed(error, monotonic())
-            else:
-                saving.saved(save, winners, monotonic())
+        async with self._saving if self._loop is asyncio.get_running_loop() else nullcontext():
+            saving = self.line.saving
+            for save in saving.take(monotonic(), everything=everything):
+                try:
+                    winners = await self._save_one(save.changes)
+                except Exception as error:  # noqa: BLE001  # the store may be the application's own
+                    saving.failed(error, monotonic())
+                else:
+                    saving.saved(save, winners, monotonic())
 
     # The end.
 

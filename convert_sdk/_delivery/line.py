@@ -81,6 +81,7 @@ class Line:
         self.turned = Condition()
         """Told after each exchange."""
         self._cache = self._open_cache(source)
+        self._remembering = Lock()
         self.feed = Feed(source, self.take, dice=random, refresh=options.refresh_interval)
         self.feed.prime(etag)
         self.outbox = Outbox(self._terms(), dice=random, wake=self._wake, lock=Lock())
@@ -159,16 +160,21 @@ class Line:
 
     def _remember(self) -> None:
         """Leave the document in use on disk for the next process."""
-        project = self.engine.project
-        if self._cache is None or project is None or project is self._remembered:
+        if self._cache is None:
             return
+        with self._remembering:
+            project = self.engine.project
+            if project is None or project is self._remembered:
+                return
+            self._remembered = project
+            if not project.is_debug:
+                self._write(self._cache, project)
+
+    def _write(self, cache: DocumentCache, project: Project) -> None:
         from convert_sdk._config.cache import CachedDocument
 
-        self._remembered = project
-        if project.is_debug:
-            return
         try:
-            self._cache.save(CachedDocument(project.source, self.feed.etag))
+            cache.save(CachedDocument(project.source, self.feed.etag))
         except OSError as error:
             self.upkeep.lapse("cache", f"the document cannot be kept on disk: {error.strerror}")
 

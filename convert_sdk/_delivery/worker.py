@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from threading import Event, Lock, Thread
+from threading import TIMEOUT_MAX, Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,7 @@ class Worker:
         """Whether there is nothing to wait for any more; the request path asks no further."""
         self._starting = Lock()
         self._opening = Lock()
+        self._saving = Lock()
         self._wake = Event()
         self._ready = Event()
         self._ready_by = 0.0
@@ -142,17 +143,24 @@ class Worker:
         self._wake.clear()
         return not self.closed
 
-    def _save(self, *, everything: bool = False) -> None:
+    def _save(self, *, until: float | None = None) -> None:
+        """Save what is to be saved; with `until`, everything, and what another thread is at is waited for so long."""
         if self._store is None:
             return
-        saving = self.line.saving
-        for save in saving.take(monotonic(), everything=everything):
-            try:
-                winners = self._store.save(save.changes)
-            except Exception as error:  # noqa: BLE001  # the store may be the application's own
-                saving.failed(error, monotonic())
-            else:
-                saving.saved(save, winners, monotonic())
+        wait = max(0.0, until - monotonic()) if until is not None else -1
+        if not self._saving.acquire(timeout=min(wait, TIMEOUT_MAX)):
+            return
+        try:
+            saving = self.line.saving
+            for save in saving.take(monotonic(), everything=until is not None):
+                try:
+                    winners = self._store.save(save.changes)
+                except Exception as error:  # noqa: BLE001  # the store may be the application's own
+                    saving.failed(error, monotonic())
+                else:
+                    saving.saved(save, winners, monotonic())
+        finally:
+            self._saving.release()
 
     def flush(self, timeout: float) -> FlushReport:
         """Send what waits, in the calling thread."""
@@ -160,7 +168,7 @@ class Worker:
 
     def _flush(self, until: float, *, last: bool = False) -> FlushReport:
         before = self.line.outbox.counts()
-        self._save(everything=True)
+        self._save(until=until)
         if last:
             self.line.stop_waiting_for_the_store()
         self.line.do_chores(everything=True)
@@ -190,7 +198,7 @@ class Worker:
         thread = self._thread
         if thread is not None:
             thread.join(_PARTING)
-        self._save(everything=True)
+        self._save(until=monotonic() + _PARTING)
         self.line.leave()
         if thread is None or not thread.is_alive():
             self._shut()

@@ -222,6 +222,7 @@ def test_what_is_for_the_other_client_is_refused_at_once() -> None:
         shared = False
 
         async def load(self, key: str) -> None: ...
+        async def save(self, changes: object) -> None: ...
 
     with pytest.raises(OptionError, match="AsyncClient"):
         Client(KEY, store=Later())  # type: ignore[arg-type]

@@ -215,7 +215,8 @@ from convert_sdk.stores.redis import RedisStore
 
 url, key, where, spool = sys.argv[1:5]
 store = RedisStore(where, timeout=5)
-client = Client(key, config_endpoint=url, track_endpoint=url, store=store, spool=spool, durability="sync")
+client = Client(key, config_endpoint=url, track_endpoint=url, store=store, spool=spool, durability="sync",
+                flush_interval=3600.0)
 assert all(client.visitor(f"v{n}").track("goal-1") for n in range(20))
 os.kill(os.getpid(), 9)
 """
