@@ -17,7 +17,7 @@ from convert_sdk.stores import Changes, Winners
 from convert_sdk.stores.breaker import Breaker
 from convert_sdk.stores.redis import AsyncRedisStore, RedisStore
 from tests.reliability.processes import running
-from tests.reliability.site import KEY, site
+from tests.reliability.site import KEY, dead, serving, site
 from tests.servers import redis_server, refused_port
 
 RACER = """
@@ -215,8 +215,7 @@ from convert_sdk.stores.redis import RedisStore
 
 url, key, where, spool = sys.argv[1:5]
 store = RedisStore(where, timeout=5)
-client = Client(key, config_endpoint=url, track_endpoint=url, store=store, spool=spool, durability="sync",
-                flush_interval=3600.0)
+client = Client(key, config_endpoint=url, track_endpoint=url, store=store, spool=spool, durability="sync")
 assert all(client.visitor(f"v{n}").track("goal-1") for n in range(20))
 os.kill(os.getpid(), 9)
 """
@@ -224,9 +223,10 @@ os.kill(os.getpid(), 9)
 
 def test_what_a_killed_process_left_is_claimed_again_before_it_is_sent(tmp_path: Path) -> None:
     """Half of its visitors converted elsewhere meanwhile: those conversions count there alone."""
-    with redis_server() as server, site() as convert:
+    with redis_server() as server, site(dead) as convert:
         with running(CLAIMS, convert.url, KEY, server.url, str(tmp_path)) as process:
             process.communicate(timeout=60)
+        convert.answer = serving()
         store = RedisStore(server.url, timeout=5)
         claimed = {
             f"v{n}": store.save(Changes(f"1001-2002-v{n}", goals={"goal-1": "elsewhere"})).goals["goal-1"]
