@@ -47,7 +47,7 @@ class Watch:
         if not self._telling.acquire(blocking=False):
             return
         try:
-            while self._waiting:
+            for _ in range(len(self._waiting)):  # what the callback itself brings about is for the next time
                 self._call(self._waiting.popleft())
         finally:
             self._telling.release()
