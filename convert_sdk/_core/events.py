@@ -91,9 +91,13 @@ _PLAIN = 1e15
 """Below this JavaScript writes a number as Python does, digit by digit."""
 
 
-def known_segments(segments: Mapping[str, object]) -> Mapping[str, object]:
+def known_segments(segments: Mapping[str, object]) -> dict[str, object]:
     """The segments that go with a conversion."""
-    return {key: segments[key] for key in segments if key in _KNOWN}
+    known = {}
+    for key in segments:
+        if key in _KNOWN:
+            known[key] = segments[key]  # a comprehension would be one more call
+    return known
 
 
 def tracking_body(address: Address, events: Iterable[Event], *, enrich_data: bool) -> bytes:

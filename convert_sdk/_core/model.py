@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import ceil
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -140,6 +141,10 @@ class Variation:
         return f"Variation(id={self.id!r}, key={self.key!r})"
 
 
+_FAR = 1e18
+"""Beyond every bucket value."""
+
+
 class Experience:
     """A test, with everything that deciding it needs."""
 
@@ -189,7 +194,8 @@ class Experience:
         self.split = split
         self.owners = tuple(variations.get(owner) if owner is not None else None for owner in split.owners)
         """As `split.owners`, linked."""
-        self.edges = split.edges
+        self.edges = tuple(ceil(max(-_FAR, min(edge, _FAR))) for edge in split.edges)
+        """As `split.edges`, for values that are whole."""
         self.conditions = self._only_conditions()
         """What the one audience asks, where nothing else turns a visitor away; None where more is to be asked."""
         self.lasting_conditions = self.conditions or () if self.transient else ()

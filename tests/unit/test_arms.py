@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.documents import Json, change, experience, feature, problems, project, variation
+from tests.documents import HIGH, Json, change, experience, feature, offline, problems, project, variation
 
 
 def ranges(*variations: Json, **more: object) -> list[tuple[str, float, float]]:
@@ -160,3 +160,8 @@ class TestChanges:
         ).experiences
         found = one.variations["1"].changes[0]
         assert (dict(found.variables), found.raw) == ({}, None)
+
+
+def test_an_endless_allocation_is_no_outage() -> None:
+    endless = experience(variations=[variation("1", float("inf")), variation("2")])
+    assert offline(endless).visitor(HIGH).peek("checkout").variation_id == "1"
