@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, cast
 
 from ._core.bucketing import DEFAULT, Bucketing
-from ._core.index import Index
 from ._core.model import (
-    NOBODY,
     Audience,
     CompiledProject,
     Experience,
@@ -34,41 +31,6 @@ class Project(CompiledProject):
 
     `problems` lists what is wrong in the document, each with its JSON path. Nothing in a project changes.
     """
-
-    def __init__(
-        self,
-        account_id: str,
-        id: str,
-        name: str,
-        *,
-        experiences: Index[Experience],
-        audiences: Index[Audience],
-        locations: Index[Location],
-        segments: Index[Segment],
-        features: Index[Feature],
-        goals: Index[Goal],
-        default_environment: str | None = None,
-        is_debug: bool = False,
-        bucketing: Bucketing = DEFAULT,
-        carriers: Mapping[str, Iterable[str]] = NOBODY,
-        source: bytes = b"",
-    ) -> None:
-        super().__init__(
-            account_id,
-            id,
-            name,
-            experiences=experiences,
-            audiences=audiences,
-            locations=locations,
-            segments=segments,
-            features=features,
-            goals=goals,
-            default_environment=default_environment,
-            is_debug=is_debug,
-            bucketing=bucketing,
-            carriers=carriers,
-        )
-        self._source = source
 
     @classmethod
     def parse(cls, source: bytes | str, *, bucketing: Bucketing = DEFAULT) -> Project:
@@ -96,19 +58,14 @@ class Project(CompiledProject):
 
     def with_bucketing(self, bucketing: Bucketing) -> Project:
         """The same project with visitors hashed another way."""
-        return self if bucketing == self.bucketing else Project.parse(self._source, bucketing=bucketing)
-
-    @property
-    def source(self) -> bytes:
-        """The bytes it was compiled from."""
-        return self._source
+        return self if bucketing == self.bucketing else Project.parse(self.source, bucketing=bucketing)
 
     @property
     def document(self) -> dict[str, object]:
         """The document as it came, parsed anew each time: change the copy as you like."""
         from ._config.read import read_json
 
-        return cast("dict[str, object]", read_json(self._source))
+        return cast("dict[str, object]", read_json(self.source))
 
     @cached_property
     def config(self) -> Document:
@@ -122,14 +79,14 @@ class Project(CompiledProject):
         """What is wrong in the document, each with its JSON path. The first look checks every entity."""
         from ._config.compile import find_problems
 
-        return find_problems(self._source)
+        return find_problems(self.source)
 
     @cached_property
     def revision(self) -> str:
         """Twelve hexadecimal digits that name this very document."""
         from hashlib import sha256
 
-        return sha256(self._source).hexdigest()[:12]
+        return sha256(self.source).hexdigest()[:12]
 
     def experience(self, key: str) -> Experience | None:
         """The experience of this key; None where there is none. The same for the five below."""

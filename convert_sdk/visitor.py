@@ -160,12 +160,7 @@ class Visitor(Facts):
         """
         if self._preview is not None and self._preview.key == key:
             return self._preview
-        project = self._project
-        if project is None:
-            return self._peek(key)
-        if self.state is UNSEEN:
-            self.state = self._engine.states.get(self.id, UNSEEN)
-        return decide(project, self, key)
+        return self._peek(key)
 
     def explain(self, key: str, variation_id: str | int | None = None) -> Explanation:
         """`peek`, and why: every gate, rule, hash input and range; with a variation id, what `force` would give.

@@ -192,17 +192,23 @@ class Experience:
         self.variations = MappingProxyType(variations)
         self.anchored = anchored
         self.split = split
-        self.owners = tuple(variations.get(owner) if owner is not None else None for owner in split.owners)
+        self.hashed = hashed
+        """What is hashed before the visitor id."""
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Lay out what a decision looks at."""
+        self.owners = tuple(
+            self.variations.get(owner) if owner is not None else None for owner in self.split.owners
+        )
         """As `split.owners`, linked."""
-        self.edges = tuple(ceil(max(-_FAR, min(edge, _FAR))) for edge in split.edges)
+        self.edges = tuple(ceil(max(-_FAR, min(edge, _FAR))) for edge in self.split.edges)
         """As `split.edges`, for values that are whole."""
         self.conditions = self._only_conditions()
         """What the one audience asks, where nothing else turns a visitor away; None where more is to be asked."""
         self.lasting_conditions = self.conditions or () if self.transient else ()
         """The same of a visitor who was decided earlier."""
-        self.hashed = hashed
-        """What is hashed before the visitor id."""
-        self.ragged = "\ud800" <= id[-1:] <= "\udbff"
+        self.ragged = "\ud800" <= self.id[-1:] <= "\udbff"
         """Whether the id ends in half a character, to which a visitor id may have the other half."""
 
     def __repr__(self) -> str:
@@ -237,7 +243,7 @@ class CompiledProject:
     __slots__ = (
         "_candidates", "_carriers", "account_id", "audiences", "bucketing", "default_environment",
         "experiences", "features", "goals", "id", "is_debug", "locations", "name", "seed", "segments",
-        "whole_traffic",
+        "source", "whole_traffic",
     )  # fmt: skip
 
     def __init__(
@@ -256,6 +262,7 @@ class CompiledProject:
         is_debug: bool = False,
         bucketing: Bucketing = DEFAULT,
         carriers: Mapping[str, Iterable[str]] = NOBODY,
+        source: bytes = b"",
     ) -> None:
         self.account_id = account_id
         self.id = id
@@ -271,6 +278,8 @@ class CompiledProject:
         self.bucketing = bucketing
         self.seed = bucketing.seed
         self.whole_traffic = exact_traffic(bucketing.max_traffic)
+        self.source = source
+        """The bytes it was compiled from."""
         self._candidates = carriers
         self._carriers: dict[str, tuple[Experience, ...]] = {}
 

@@ -71,27 +71,37 @@ class _Part(BaseModel):
 
 
 class ExposureData(_Part):
+    """Which variation was shown."""
+
     experience_id: Id
     variation_id: Id
 
 
 class GoalDatum(_Part):
+    """One figure of a conversion."""
+
     key: MetricName
     value: Metric
 
 
 class ConversionData(_Part):
+    """Which goal, with what, and what the visitor had been shown."""
+
     goal_id: Id
     goal_data: tuple[GoalDatum, ...] | None = None
     bucketing_data: Mapping[Text, Id] | None = None
 
 
 class ExposureEvent(_Part):
+    """A variation was shown."""
+
     event_type: Literal["bucketing"]
     data: ExposureData
 
 
 class ConversionEvent(_Part):
+    """A goal was reached."""
+
     event_type: Literal["conversion"]
     data: ConversionData
 
@@ -112,12 +122,16 @@ TrackedEvent = Annotated[ExposureEvent | ConversionEvent, Field(discriminator="e
 
 
 class TrackedVisitor(_Part):
+    """One visitor and what they did."""
+
     visitor_id: Id
     events: tuple[TrackedEvent, ...]
     segments: Segments | None = None
 
 
 class TrackingRequest(_Part):
+    """The body of one tracking request."""
+
     visitors: tuple[TrackedVisitor, ...]
     account_id: Id | None = None
     project_id: Id | None = None

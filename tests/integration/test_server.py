@@ -410,6 +410,8 @@ class TestRunning:
     def test_stopping_twice_is_nothing(self, server: LocalServer) -> None:
         server.stop()
         server.stop()
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(server.url)
 
     def test_a_taken_port_is_an_error(self, server: LocalServer, registry: Registry) -> None:
         with pytest.raises(OSError, match="in use"), running(registry, port=server.port):

@@ -67,7 +67,8 @@ def test_a_damaged_document_compiles_or_is_refused_by_its_path(source: bytes, gu
 
 @given(st.binary(max_size=40))
 def test_any_bytes_compile_or_are_refused(source: bytes) -> None:
-    compiled(source)
+    project = compiled(source)
+    assert project is None or project.source == source
 
 
 @given(draw.values, draw.values)

@@ -91,7 +91,7 @@ def test_making_a_visitor(client: Client) -> None:
 
 def test_peeking(client: Client) -> None:
     someone = visitor(client)
-    assert calls(lambda: someone.peek("layout")) <= 14
+    assert calls(lambda: someone.peek("layout")) <= 15
 
 
 def test_deciding_for_the_first_time(client: Client) -> None:

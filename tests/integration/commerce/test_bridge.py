@@ -412,6 +412,7 @@ class TestTrouble:
             world.hear_all()
             world.client.flush()
             world.until(lambda: world.bridge.report().dropped == {"refused": 1})
+        assert world.conversions() == []
 
     @pytest.mark.parametrize(("policy", "arrived"), [("resend", 1), ("drop", 0)])
     def test_a_claim_nobody_hears_of_again(self, world: World, policy: Any, arrived: int) -> None:
