@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench packages clean
+.PHONY: demo test check bench packages soak clean
 
 $(READY): pyproject.toml convert_sdk/_version.py
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,11 @@ check: $(READY)
 # The short form of every measurement, under ten minutes; peers get virtual environments in .venv-peers.
 bench: $(READY)
 	$(BIN)/python -m benchmarks --short --write benchmarks/RESULTS.md
+
+# A hundred kills instead of twenty, and what callers feel while the network is bad: about ten minutes.
+soak: $(READY)
+	SOAK=1 $(BIN)/python -m pytest -m slow tests/reliability
+	$(BIN)/python -m benchmarks.outage
 
 # Debian packages that a few tests start for real; without them those tests skip and say so.
 packages:

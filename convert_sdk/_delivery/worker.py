@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convert_sdk.stores import Store
 
 _BREATHER = 0.5
-_PARTING = 0.1
+_PARTING = 0.05
 
 
 class Worker:

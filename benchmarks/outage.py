@@ -1,0 +1,226 @@
+"""What callers feel while the network is bad: `python -m benchmarks.outage [seconds that the endpoint hangs]`."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import run
+from threading import Event
+from time import monotonic, perf_counter_ns
+
+from convert_sdk import AsyncClient, Client, Project
+from convert_sdk.stores.breaker import Breaker
+from tests.reliability.collector import Answer, Collector, Received
+from tests.reliability.processes import ROOT
+from tests.reliability.site import BODY, KEY, dead, site
+
+PAUSE = 0.00005
+
+
+def percentile(sorted_ns: list[int], share: float) -> float:
+    """In microseconds."""
+    return sorted_ns[min(len(sorted_ns) - 1, int(len(sorted_ns) * share))] / 1_000
+
+
+def calls_while_it_hangs(seconds: float, spool: str | None) -> list[int]:
+    """Nanoseconds that each `track` took, the queue filling up and full, while a request hangs."""
+    release = Event()
+
+    def hang(_: Received) -> Answer:
+        release.wait(seconds + 30)
+        return Answer(503)
+
+    took: list[int] = []
+    with site(hang) as convert:
+        client = Client(
+            KEY,
+            config_endpoint=convert.url,
+            track_endpoint=convert.url,
+            request_timeout=seconds + 30,
+            spool=spool,
+        )
+        visitor = client.visitor("warm")
+        until, number = monotonic() + seconds, 0
+        while monotonic() < until:
+            visitor = client.visitor(f"v{number}")
+            number += 1
+            for goal in range(20):
+                before = perf_counter_ns()
+                visitor.track(f"goal-{goal}")
+                took.append(perf_counter_ns() - before)
+            release.wait(PAUSE)
+        counts = client.status().events
+        assert counts.offered == sum(counts[1:]), counts
+        print(f"  {counts}")
+        client.close(0.1)
+        release.set()
+    return sorted(took)
+
+
+def growth_of_a_million(url: str, spool: str | None) -> float:
+    """MiB that the process grew by at most between the first and the last of a million events that nobody takes."""
+    client = Client(KEY, config_endpoint=url, track_endpoint=url, spool=spool)
+    client.visitor("warm").track("goal-1")
+    client.flush(0.1)
+    before = peak(reset=True)
+    for number in range(50_000):
+        visitor = client.visitor(f"v{number}")
+        for goal in range(20):
+            visitor.track(f"goal-{goal}")
+    grown = (peak() - before) / 1024
+    counts = client.status().events
+    assert counts.offered == sum(counts[1:]) == 1_000_001, counts
+    print(f"  {counts}")
+    client.close(0.1)
+    return grown
+
+
+def peak(*, reset: bool = False) -> int:
+    """KiB of memory at most since the last reset."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+EXITING = """
+import sys
+from convert_sdk import Client
+client = Client(sys.argv[2], config_endpoint=sys.argv[1], track_endpoint=sys.argv[1])
+for n in range(500):
+    visitor = client.visitor(f"v{n}")
+    for g in range(20):
+        visitor.track(f"goal-{g}")
+import time
+print(time.monotonic(), flush=True)
+"""
+
+
+def time_to_exit(convert: Collector) -> float:
+    """Seconds from the last line of a script with 10,000 queued events to the end of its process."""
+    command = [sys.executable, "-c", EXITING, convert.url, KEY]
+    done = run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return monotonic() - float(done.stdout)
+
+
+def cold_start() -> float:
+    """Seconds to the first decision from a document on disk, imports done, while the network is down."""
+    from convert_sdk._delivery.line import NEEDED
+    from convert_sdk._delivery.unforked import import_all
+
+    import_all(NEEDED)
+    body = (
+        BODY[:-1]
+        + b', "audiences": ['
+        + b",".join(
+            b'{"id": "8%d", "key": "a%d", "rules": {"OR": [{"AND": [{"OR_WHEN": ['
+            b'{"rule_type": "generic_text_key_value",'
+            b' "matching": {"match_type": "contains", "negated": false}, "key": "k", "value": "%s"}]}]}]}}'
+            % (n, n, b"x" * 60)
+            for n in range(800)
+        )
+        + b"]}"
+    )
+    with tempfile.TemporaryDirectory() as folder, site(body=body) as convert:
+        options = {"config_endpoint": convert.url, "track_endpoint": convert.url, "cache_dir": folder}
+        with Client(KEY, **options) as client:  # type: ignore[arg-type]
+            client.visitor("v")
+        assert Project.parse(body).problems == ()
+        convert.answer = dead
+        before = monotonic()
+        client = Client(KEY, **options)  # type: ignore[arg-type]
+        assert client.visitor("v").decide("button-10").variation is not None
+        took = monotonic() - before
+        assert client.status().stale
+        client.close(0.1)
+    print(f"  a document of {len(body):,} bytes")
+    return took
+
+
+def redis_down(url: str) -> tuple[float, float, float]:
+    """Milliseconds of the first visitor while Redis does not answer, then the median and the slowest of the next thousand."""
+    from convert_sdk.stores.redis import RedisStore
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = RedisStore(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", breaker=Breaker(cooldown=60))
+        client = Client(KEY, config_endpoint=url, track_endpoint=url, store=store)
+        client._delivery.start()
+        times = []
+        for number in range(1_001):
+            before = monotonic()
+            client.visitor(f"v{number}").decide("button-10")
+            times.append((monotonic() - before) * 1_000)
+        client.close(0.1)
+    later = sorted(times[1:])
+    return round(times[0], 1), round(later[500], 3), round(later[-1], 2)
+
+
+def slowest_turn_of_the_loop(url: str) -> float:
+    """Milliseconds that the loop was held at most, from a client's first visitor to its end."""
+    worst = 0.0
+
+    async def main(url: str) -> None:
+        nonlocal worst
+        running = True
+
+        async def watch() -> None:
+            nonlocal worst
+            while running:
+                before = monotonic()
+                await asyncio.sleep(0.001)
+                worst = max(worst, monotonic() - before - 0.001)
+
+        client = AsyncClient(KEY, config_endpoint=url, track_endpoint=url)
+        watcher = asyncio.create_task(watch())
+        for number in range(200):
+            (await client.visitor(f"v{number}")).track("goal-1")
+            await asyncio.sleep(0.001)
+        await client.flush()
+        await client.close()
+        running = False
+        await watcher
+
+    asyncio.run(main(url))
+    return round(worst * 1_000, 1)
+
+
+def alone(figure: Callable[..., object], *arguments: object) -> str:
+    """A figure of its own process, which no server and no other figure shares; the last line is the figure."""
+    code = f"from benchmarks.outage import {figure.__name__} as figure; print(figure(*{arguments!r}))"
+    done = run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def main(seconds: float) -> None:
+    """Print every figure."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, spool in (("", None), (" with a spool", folder)):
+            took = calls_while_it_hangs(seconds, spool)
+            print(
+                f"track while the endpoint hangs{name}: {len(took):,} calls, p50 {percentile(took, 0.5):.1f} µs, "
+                f"p99.9 {percentile(took, 0.999):.1f} µs, max {took[-1] / 1_000:.0f} µs"
+            )
+        with site(dead) as convert:
+            for name, spool in (("", None), (" with a spool", folder)):
+                grown = alone(growth_of_a_million, convert.url, spool)
+                print(f"MiB that a million events offered to a dead endpoint{name} cost:\n{grown}")
+    with site() as convert:
+        print(f"exit with 10,000 events queued, endpoint up: {time_to_exit(convert):.2f} s")
+    release = Event()
+    with site(lambda _: (release.wait(60), Answer(503))[1]) as convert:
+        print(f"exit with 10,000 events queued, black hole: {time_to_exit(convert):.2f} s")
+        release.set()
+    print(f"cold start from disk: {cold_start() * 1_000:.1f} ms")
+    with site() as convert:
+        print(
+            f"Redis down, ms of the first visitor, and at most of the next thousand: {alone(redis_down, convert.url)}"
+        )
+        print(f"asyncio, ms that the loop was held at most: {alone(slowest_turn_of_the_loop, convert.url)}")
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 60.0)
