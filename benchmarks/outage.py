@@ -142,7 +142,7 @@ def cold_start() -> float:
 
 
 def redis_down(url: str) -> tuple[float, float, float]:
-    """Milliseconds of the first visitor while Redis does not answer, then the median and the slowest of the next thousand."""
+    """Milliseconds of the first visitor while Redis does not answer, then median and most of the next thousand."""
     from convert_sdk.stores.redis import RedisStore
 
     with socket.create_server(("127.0.0.1", 0)) as silent:

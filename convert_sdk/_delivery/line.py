@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from convert_sdk._config.cache import DocumentCache
 
+    from .scribe import Scribe
     from .shelf import Shelf
 
 
@@ -65,12 +66,13 @@ class Line:
         self._wake = wake
         self._inherited: list[object] = []
         self._remembered: Project | None = None
-        engine.memory.stir = wake
+        self._scribe: Scribe | None = None
+        engine.memory.stir = self.stir
         self._open(etag=None)
 
     def reopen(self) -> None:
         """Begin anew in a forked process: what waited, and every open file and socket, is the parent's."""
-        self._inherited += [self.feed, self.outbox, self.upkeep]
+        self._inherited += [self.feed, self.outbox, self.upkeep, self._scribe]
         self._open(etag=self.feed.etag)
         if self.engine.project is not None:
             self._address(self.engine.project)
@@ -84,9 +86,10 @@ class Line:
         self._remembering = Lock()
         self.feed = Feed(source, self.take, dice=random, refresh=options.refresh_interval)
         self.feed.prime(etag)
-        self.outbox = Outbox(self._terms(), dice=random, wake=self._wake, lock=Lock())
+        self.outbox = Outbox(self._terms(), dice=random, wake=self.stir, lock=Lock())
         self.upkeep = Upkeep(self.engine, self.outbox, self.feed.notices)
         self.upkeep.shelf = self._open_shelf()
+        self._scribe = self._open_scribe()
         self.saving = Saving(self.engine, self.outbox, self.upkeep.lapse)
         self.engine.outbox = self.outbox if options.tracking else None
         self.engine.after_offer = self.upkeep.commit if options.durability == "sync" else None
@@ -95,17 +98,25 @@ class Line:
         options = self.options
         if options.spool is None:
             return None
-        from .shelf import Shelf, spool_owner
-        from .spool import Spool
+        from .shelf import Shelf, open_spool
 
-        owner = spool_owner(self.key, options)
-        return Shelf(
-            Spool(options.spool, owner, sync=options.durability == "sync"),
-            self.engine,
-            self.outbox,
-            capacity=options.max_queue,
-            lapse=self.upkeep.lapse,
-        )
+        spool = open_spool(options.spool, self.key, options)
+        lapse = self.upkeep.lapse
+        return Shelf(spool, self.engine, self.outbox, capacity=options.max_queue, lapse=lapse)
+
+    def _open_scribe(self) -> Scribe | None:
+        upkeep = self.upkeep
+        if upkeep.shelf is None:
+            return None
+        from .scribe import Scribe
+
+        return Scribe(upkeep.write, upkeep.due, done=self._wake, trouble=self.complain)
+
+    def stir(self) -> None:
+        """Something is due earlier than whoever works for this line knows."""
+        if self._scribe is not None:
+            self._scribe.stir()
+        self._wake()
 
     def _open_cache(self, source: Source) -> DocumentCache | None:
         if self.options.cache_dir is None:
@@ -262,12 +273,9 @@ class Line:
         from .exchange import open_client
 
         transport = self.options.transport
+        own = transport if isinstance(transport, BaseTransport) else None
         with unforked():
-            return open_client(
-                transport=transport if isinstance(transport, BaseTransport) else None,
-                ca_bundle=self.options.ca_bundle,
-                proxy=self.options.proxy,
-            )
+            return open_client(transport=own, ca_bundle=self.options.ca_bundle, proxy=self.options.proxy)
 
     def open_async_client(self) -> httpx.AsyncClient:
         """A client for exchanges in a task."""
@@ -276,11 +284,10 @@ class Line:
         from .exchange import open_async_client
 
         transport = self.options.transport
+        own = transport if isinstance(transport, AsyncBaseTransport) else None
         with unforked():
             return open_async_client(
-                transport=transport if isinstance(transport, AsyncBaseTransport) else None,
-                ca_bundle=self.options.ca_bundle,
-                proxy=self.options.proxy,
+                transport=own, ca_bundle=self.options.ca_bundle, proxy=self.options.proxy
             )
 
     def finish(self, until: float) -> None:
@@ -312,6 +319,8 @@ class Line:
 
     def leave(self) -> None:
         """Close for good: what is not sent stays in the spool, or is dropped and counted."""
+        if self._scribe is not None:
+            self._scribe.stop()
         self.engine.memory.lost += len(self.engine.memory.unsaved or ())
         self.upkeep.close()
 

@@ -191,6 +191,13 @@ class Shelf:
             self._lapse("spool", f"{error}; events are kept in memory only")
 
 
+def open_spool(path: str, key: str, options: Options) -> Spool:
+    """The spool that these options ask for; the disk is not touched yet."""
+    from .spool import Spool
+
+    return Spool(path, spool_owner(key, options), sync=options.durability == "sync")
+
+
 def spool_owner(key: str, options: Options) -> str:
     """Whose events these are: those of one key, endpoint and environment may travel together.
 

@@ -40,21 +40,26 @@ class Upkeep:
 
     def due(self) -> float:
         """When the next chore is due; what wakes the worker need not be foreseen here."""
-        return self.shelf.due() if self.shelf is not None else inf
+        shelf = self.shelf
+        return shelf.due() if shelf is not None else inf
 
     def run(self, *, everything: bool = False) -> None:
         """Do what is due: commit to the spool, bring back what waits there, settle what was delivered, tell."""
+        self.write(everything=everything)
+        self._tell()
+
+    def write(self, *, everything: bool = False) -> None:
+        """The part of it that touches the disk."""
         with self._disk:
             if self.shelf is not None:
                 self.shelf.commit(everything=everything)
                 self.shelf.restock(monotonic())
             self._settle()
-        self._tell()
 
     def commit(self) -> None:
         """Write what was offered to the spool before this returns."""
-        if self.shelf is not None:
-            with self._disk:
+        with self._disk:
+            if self.shelf is not None:
                 self.shelf.commit(everything=True)
 
     def _settle(self) -> None:
@@ -85,6 +90,7 @@ class Upkeep:
                 self._settle()
                 if self.shelf is not None:
                     self.shelf.close()
+                    self.shelf = None
         finally:
             if free:
                 self._disk.release()

@@ -11,6 +11,7 @@ import random
 import signal
 from collections import Counter
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -222,3 +223,42 @@ def test_a_spool_that_was_deleted_is_said_to_be_lost(tmp_path: Path) -> None:
         assert counts.pending == 0
         assert client.status().dropped["spool"] > 50
         client.close()
+
+
+HANGS = """
+import os, sys
+from convert_sdk import Client
+
+url, key, spool = sys.argv[1:4]
+client = Client(key, config_endpoint=url, track_endpoint=url, spool=spool, flush_interval=0.01)
+client.visitor("first").track("goal-1")
+sys.stdin.readline()
+for n in range(500):
+    client.visitor(f"v{n}").track("goal-1")
+shelf = client._delivery.line.upkeep.shelf
+while len(shelf.here) < 501:
+    client._delivery._ready.wait(0.001)
+print("written", flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_events_are_written_while_a_request_hangs(tmp_path: Path) -> None:
+    """Without durability="sync" too: what is a moment old is on disk, whatever the network does."""
+    asked, let_go = Event(), Event()
+
+    def hang(_: Received) -> Answer:
+        asked.set()
+        let_go.wait(60)
+        return Answer(503)
+
+    with site(hang) as convert:
+        with running(HANGS, convert.url, KEY, str(tmp_path)) as process:
+            assert asked.wait(30)
+            out, _ = process.communicate("go\n", timeout=60)
+            assert out == "written\n"
+        let_go.set()
+        convert.answer = serving()
+        delivered_by_a_restart(convert.url, tmp_path)
+        assert len(convert.events) == 501
+        assert convert.duplicates() == 0
