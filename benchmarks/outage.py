@@ -217,7 +217,7 @@ def main(seconds: float) -> None:
     print(f"cold start from disk: {cold_start() * 1_000:.1f} ms")
     with site() as convert:
         print(
-            f"Redis down, ms of the first visitor, and at most of the next thousand: {alone(redis_down, convert.url)}"
+            f"Redis down, ms: first visitor, then median and most of a thousand: {alone(redis_down, convert.url)}"
         )
         print(f"asyncio, ms that the loop was held at most: {alone(slowest_turn_of_the_loop, convert.url)}")
 
