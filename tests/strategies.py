@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import NamedTuple
 
 from hypothesis import strategies as st
@@ -150,7 +151,7 @@ guests: st.SearchStrategy[Guest] = st.builds(
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     """A document in which up to three pieces were replaced, removed or renamed."""
-    broken = draw(documents())
+    broken = deepcopy(draw(documents()))  # what is drawn may be drawn again, and must not have changed
     for _ in range(draw(st.integers(1, 3))):
         places = list(_places(broken))
         holder, step = draw(st.sampled_from(places))
@@ -175,7 +176,7 @@ def _places(value: object) -> list[tuple[Holder, str | int]]:
 
 def _damage(draw: st.DrawFn, holder: Holder, step: str | int) -> None:
     if draw(st.booleans()):
-        holder[step] = draw(values)  # type: ignore[index]  # the step is of this holder
+        holder[step] = deepcopy(draw(values))  # type: ignore[index]  # the step is of this holder
     elif isinstance(holder, list):
         holder.append(holder[step])  # type: ignore[index]  # as above
     else:
