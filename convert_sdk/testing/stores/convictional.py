@@ -30,7 +30,8 @@ class ConvictionalStore(LocalStore):
     Switches: `shape` of lists (`envelope` or `array`), `order_answer` (`text`, `json`, `order` or
     `envelope`), `id_name` (`id` or `_id`), `no_date` (how an unset date is spelt), `foreign_next` (a next
     link that leads elsewhere), `inclusive` (of `updatedMin`), `rate` (requests a second; 0 for no limit),
-    `now` (its clock).
+    `now` (its clock), `newest_first` (orders are sorted by their last change), `drift` (after every page of
+    orders so many of those least recently changed change, and move to the other end of the list).
 
     >>> with ConvictionalStore() as store:
     ...     store.add_order()["buyerReference"]
@@ -49,6 +50,8 @@ class ConvictionalStore(LocalStore):
         self.foreign_next = ""
         self.inclusive = True
         self.rate = 5
+        self.newest_first = False
+        self.drift = 0
         self.now: Callable[[], float] = time.time
         self._served: deque[float] = deque()
         self._ids = itertools.count(1)
@@ -103,13 +106,19 @@ class ConvictionalStore(LocalStore):
             self.id_name: f"order-{number}", "buyerReference": f"ref-{number}", "orderedDate": at,
             "created": at, "updated": at, "items": [item], "sellerOrders": [seller], "isTest": False,
         } | fields  # fmt: skip
-        self.orders[f"order-{number}"] = order
+        self.orders[str(order[self.id_name])] = order
         return order
 
     def advance(self, number: str, step: str, seller: int = 0) -> JsonObject:
         """A seller posts, fulfils, invoices or refunds their part."""
         order = self.orders[number]
         objects(order["sellerOrders"])[seller].update({step: True, f"{step}Date": self._stamp()})
+        return self.touch(number)
+
+    def touch(self, number: str) -> JsonObject:
+        """Something about an order changes: it is the last in the order of changes, even if no time has passed."""
+        order = self.orders.pop(number)
+        self.orders[number] = order
         order["updated"] = self._stamp()
         return order
 
@@ -125,17 +134,19 @@ class ConvictionalStore(LocalStore):
         return Reply({"data": found, "error": []} if self.shape == "envelope" else found)
 
     def _list_orders(self, ask: Ask) -> Reply:
-        rows = [*self.orders.values()]
+        rows = sorted(self.orders.values(), key=_changed)
         if since := ask.query.get("updatedMin"):
             try:
                 least = datetime.fromisoformat(since)
             except ValueError:
                 raise Refusal(400, "updatedMin must be RFC 3339") from None
-            rows = [row for row in rows if self._is_since(str(row["updated"]), least)]
-        return self._page(ask, "orders", rows)
+            rows = [row for row in rows if self._is_since(_changed(row), least)]
+        reply = self._page(ask, "orders", rows[::-1] if self.newest_first else rows)
+        for row in rows[: self.drift]:
+            self.touch(str(row[self.id_name]))
+        return reply
 
-    def _is_since(self, updated: str, least: datetime) -> bool:
-        at = datetime.fromisoformat(updated)
+    def _is_since(self, at: datetime, least: datetime) -> bool:
         return at > least or (self.inclusive and at == least)
 
     def _page(self, ask: Ask, name: str, rows: list[JsonObject]) -> Reply:
@@ -162,3 +173,7 @@ class ConvictionalStore(LocalStore):
             "text": number.encode(), "json": number, "order": order, "envelope": {"data": order, "error": []},
         }  # fmt: skip
         return Reply(answers[self.order_answer])
+
+
+def _changed(order: JsonObject) -> datetime:
+    return datetime.fromisoformat(str(order["updated"]))

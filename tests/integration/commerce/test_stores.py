@@ -74,6 +74,27 @@ def test_convictional_counts_requests_in_any_second(convictional):
 
 
 @pytest.mark.parametrize(
+    ("newest_first", "pages"),
+    [
+        (False, [["order-1", "order-2"], ["order-4", "order-1"]]),  # order-3 moved to the page that was read
+        (True, [["order-4", "order-3"], ["order-3", "order-2"]]),  # and here order-1 did, order-3 comes twice
+    ],
+)
+def test_convictional_orders_move_between_pages(convictional, newest_first, pages):
+    for number in range(4):
+        convictional.now = lambda number=number: 1000.0 + number
+        convictional.add_order()
+    convictional.drift, convictional.newest_first = 1, newest_first
+    read = [
+        [each["id"] for each in ask(convictional, "GET", f"/buyer/orders?limit=2&page={page}").json()["data"]]
+        for page in (0, 1)
+    ]
+    assert read == pages
+    convictional.reset()
+    assert (convictional.drift, convictional.newest_first) == (0, False)
+
+
+@pytest.mark.parametrize(
     ("method", "path", "options", "status"),
     [
         ("POST", "/v1/orders", {"json": WRITE}, 202),
