@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from threading import Lock
+from threading import RLock
 from typing import Literal
 
 from convert_sdk._core.events import Event
@@ -45,8 +45,10 @@ class Ledger:
         self._watched = watched
         self._quiet_until = 0.0
         self._unknown = Unknown()
-        self._door = Lock()
-        self.refused: Counter[str] = Counter()
+        self._door = RLock()
+        self.refused: Counter[str] = Counter(
+            full=0, closed=0
+        )  # a first `+=` runs Python, which may be interrupted
         """Events that were never taken, by reason: counted under a lock that nothing slow is done under."""
         self.accepted = 0
         """Taken from the queue, or over from disk."""
@@ -92,7 +94,9 @@ class Ledger:
 
     def losses(self) -> Mapping[str, int]:
         """Dropped events by reason, those that were never taken too."""
-        return self.dropped + self.refused
+        return Counter({**self.dropped}) + Counter(
+            {**self.refused}
+        )  # copies: other threads add reasons meanwhile
 
     def counts(self, *, in_flight: int, queued: int, fresh: int) -> Counts:
         """The law, of which the outbox knows what is still on its way; `fresh` is not accepted yet."""

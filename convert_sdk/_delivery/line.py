@@ -86,7 +86,7 @@ class Line:
         self._remembering = Lock()
         self.feed = Feed(source, self.take, dice=random, refresh=options.refresh_interval)
         self.feed.prime(etag)
-        self.outbox = Outbox(self._terms(), dice=random, wake=self.stir, lock=Lock())
+        self.outbox = Outbox(self._terms(), dice=random, wake=self.stir)
         self.upkeep = Upkeep(self.engine, self.outbox, self.feed.notices)
         self.upkeep.shelf = self._open_shelf()
         self._scribe = self._open_scribe()

@@ -43,7 +43,7 @@ class Offline:
         self._store = store
         self._sending = Lock()
         terms = Terms(max_queue=_ROOM, batch_size=_DRAIN_AT)
-        self.outbox = Outbox(terms, dice=lambda: 0.0, wake=self._filled, lock=Lock())
+        self.outbox = Outbox(terms, dice=lambda: 0.0, wake=self._filled)
         address = Address(project.account_id, project.id, options.source)
         self.outbox.address(Target("", {}, address, options.enriches))
         if sink is not None and options.tracking:

@@ -11,36 +11,29 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Container, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from math import inf
 
 from convert_sdk._core.events import Event, tracking_body
 
 from .backlog import Backlog
+from .books import Books
 from .counts import Counts, Trouble, trouble_of, verdict
 from .ledger import Ledger
 from .machine import Failure, Reply, Request
 from .pace import Dice, full_jitter, retry_after, slow_cadence
-from .terms import Target, Terms
-
-MOST_EVENTS = 1_000
-MOST_BYTES = 512 * 1024
-CLAIM_PATIENCE = 5.0
-"""Seconds that a conversion waits for the store before it goes out unclaimed."""
-_MANY_REFUSALS = 32
-"""More refusals in a row than this are not one bad event but a bad endpoint: bisecting slows down."""
+from .terms import CLAIM_PATIENCE, MANY_REFUSALS, MOST_BYTES, MOST_EVENTS, Target, Terms
 
 
 class Outbox:
     """The machine that delivers events; nothing is due before `address` says where to.
 
-    Any thread may `offer`, without the `lock` that serialises all else and must not be held by who calls.
-    `wake` is called when an offer makes something due earlier.
+    Any thread may `offer`, without the lock that serialises all else. `wake` is called when an offer makes
+    something due earlier. Who finds the `books` busy may `offer` and ask for `counts`, and no more.
     """
 
     __slots__ = (
-        "_attempt", "_backlog", "_closing", "_dice", "_flight", "_fresh", "_gate", "_hurry", "_lock", "_ready_at",
-        "_refusals", "_room", "_saving", "_since", "_target", "_terms", "_wake", "ledger",
+        "_attempt", "_backlog", "_closing", "_dice", "_flight", "_fresh", "_gate", "_hurry", "_ready_at",
+        "_refusals", "_room", "_saving", "_since", "_target", "_terms", "_wake", "books", "ledger",
     )  # fmt: skip
 
     def __init__(
@@ -49,12 +42,11 @@ class Outbox:
         *,
         dice: Dice,
         wake: Callable[[], None] = lambda: None,
-        lock: AbstractContextManager[object] | None = None,
     ) -> None:
         self._terms = terms
         self._dice = dice
         self._wake = wake
-        self._lock = lock or nullcontext()
+        self.books = Books(self._counted)
         self._target: Target | None = None
         self._fresh: deque[Event] = deque()
         self._saving: list[Event] = []
@@ -87,17 +79,17 @@ class Outbox:
 
     def address(self, target: Target) -> None:
         """Say where events go from now on."""
-        with self._lock:
+        with self.books.changing():
             self._target = target
 
     def due(self) -> float:
         """When the next request may start; `inf` while one is under way or nothing waits."""
-        with self._lock:
+        with self.books.lock:
             return self._due()
 
     def speak(self, now: float) -> Request | None:
         """The next batch, if one is due: up to 1,000 events or 512 KiB."""
-        with self._lock:
+        with self.books.changing():
             if self._target is None or self._due() > now:
                 return None
             self._pull(now)
@@ -109,7 +101,7 @@ class Outbox:
 
     def hear(self, answer: Reply | Failure, now: float) -> None:
         """Settle, split or keep the batch in flight."""
-        with self._lock:
+        with self.books.changing():
             part, self._flight = self._flight, []
             if part:
                 self._settle(part, answer, now)
@@ -119,7 +111,7 @@ class Outbox:
 
     def hurry(self) -> None:
         """Make everything that waits due now, back-off or not, until it is sent or one request fails."""
-        with self._lock:
+        with self.books.changing():
             self._hurry = len(self._fresh) + len(self._saving) + len(self._backlog)
         self._wake()
 
@@ -127,21 +119,21 @@ class Outbox:
 
     def save_due(self, *, events: int = 100, window: float = 0.05) -> float:
         """When `unsaved` should be called: at so many events or so many seconds after the first."""
-        with self._lock:
+        with self.books.lock:
             if self._saving or len(self._fresh) >= events:
                 return 0.0
             return self._since + window if self._fresh else inf
 
     def unsaved(self, most: int = 1_000) -> Sequence[Event]:
         """The events to write next; the same ones again until `saved` or `shelved` is called."""
-        with self._lock:
+        with self.books.changing():
             self._collect(most)
             self._measure()
             return tuple(self._saving)
 
     def saved(self, now: float) -> None:
         """What `unsaved` gave goes on to be sent, on disk or (where the disk failed) not."""
-        with self._lock:
+        with self.books.changing():
             if not self._backlog.sendable:
                 self._ready_at = now + self._terms.flush_interval
             self._admit(self._saving, now)
@@ -149,20 +141,20 @@ class Outbox:
 
     def shelved(self) -> None:
         """What `unsaved` gave is on disk and leaves memory until `restore`."""
-        with self._lock:
+        with self.books.changing():
             self.ledger.spooled += len(self._saving)
             self._saving = []
             self._measure()
 
     def adopt(self, count: int) -> None:
         """Answer for events that were found on disk: offered to an earlier process, counted here too."""
-        with self._lock:
+        with self.books.changing():
             self.ledger.accepted += count
             self.ledger.spooled += count
 
     def restore(self, events: Sequence[Event], now: float) -> None:
         """Take shelved or adopted events back from disk; claims are decided again."""
-        with self._lock:
+        with self.books.changing():
             if not self._backlog.sendable:
                 self._ready_at = now
             self._admit(events, now)
@@ -171,7 +163,7 @@ class Outbox:
 
     def forget(self, count: int, reason: str) -> None:
         """Shelved events that the spool gave up, by age or size."""
-        with self._lock:
+        with self.books.changing():
             self.ledger.spooled -= count
             self.ledger.dropped[reason] += count
 
@@ -179,12 +171,12 @@ class Outbox:
 
     def claims(self) -> Sequence[Event]:
         """Events that wait for the store: `claim` is the goal key, `uuid` the name to claim it under."""
-        with self._lock:
+        with self.books.lock:
             return self._backlog.held()
 
     def claimed(self, won: Collection[str], lost: Collection[str], now: float) -> None:
         """The store's answers, by uuid; what it lost is not sent."""
-        with self._lock:
+        with self.books.changing():
             if not self._backlog.sendable:
                 self._ready_at = now
             self.ledger.settle("deduplicated", self._backlog.decide(won, lost))
@@ -199,28 +191,31 @@ class Outbox:
 
     def counts(self) -> Counts:
         """The law, at one moment."""
-        with self._lock:
-            waiting = len(self._fresh) + len(self._saving) + len(self._backlog)
-            return self.ledger.counts(in_flight=len(self._flight), queued=waiting, fresh=len(self._fresh))
+        return self.books.read()
 
     def close(self, on_disk: Container[str] = ()) -> int:
         """Take nothing more and give up what waits, in flight too if it fails; how many events were dropped.
 
         Those whose ids are `on_disk` are left to the spool instead.
         """
-        with self._lock:
+        with self.books.changing():
             self._closing = on_disk
             return self._give_up(on_disk)
 
     def release(self, now: float) -> None:
         """Stop waiting for the store: what was offered so far goes out unclaimed."""
-        with self._lock:
+        with self.books.changing():
             self._pull(now)
             self._backlog.release()
             self._ready_at = 0.0
             self._measure()
 
     # How it works.
+
+    def _counted(self) -> Counts:
+        fresh = len(self._fresh)  # once: any thread may offer meanwhile
+        waiting = fresh + len(self._saving) + len(self._backlog)
+        return self.ledger.counts(in_flight=len(self._flight), queued=waiting, fresh=fresh)
 
     def _collect(self, most: int) -> None:
         while self._fresh and len(self._saving) < most:
@@ -340,9 +335,9 @@ class Outbox:
             self._backlog.put_back(part[middle:])
             self._backlog.put_back(part[:middle])
             self._hurry += len(part) if self._hurry else 0
-        if self._refusals > _MANY_REFUSALS:
+        if self._refusals > MANY_REFUSALS:
             self._hurry = 0
-            self._gate = now + self._back_off(self._refusals - _MANY_REFUSALS - 1)
+            self._gate = now + self._back_off(self._refusals - MANY_REFUSALS - 1)
 
     def _back_off(self, attempt: int) -> float:
         return full_jitter(attempt, self._dice, base=0.5, cap=30.0)

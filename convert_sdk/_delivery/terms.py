@@ -9,6 +9,14 @@ from convert_sdk._core.events import Address
 
 from .machine import TIMEOUT
 
+MOST_EVENTS = 1_000
+MOST_BYTES = 512 * 1024
+"""Of one request."""
+CLAIM_PATIENCE = 5.0
+"""Seconds that a conversion waits for the store before it goes out unclaimed."""
+MANY_REFUSALS = 32
+"""More refusals in a row than this are not one bad event but a bad endpoint: bisecting slows down."""
+
 
 class Terms(NamedTuple):
     """How events are delivered."""

@@ -117,7 +117,7 @@ held = threading.Event()
 engine, outbox = client._engine, client._delivery.line.outbox
 
 def hold():
-    with engine.lock, outbox._lock, client._delivery._starting, client._delivery._opening:
+    with engine.lock, outbox.books.lock, client._delivery._starting, client._delivery._opening:
         held.set()
         threading.Event().wait()
 

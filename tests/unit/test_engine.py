@@ -22,7 +22,7 @@ SHOP = project(experience(), goals=[entity("91", "buy")])
 
 def engine(*, max_queue: int = 100, watch: Watch | None = None) -> Engine:
     """An engine that no document has reached, with an outbox that nobody empties."""
-    outbox = Outbox(Terms(max_queue=max_queue), dice=lambda: 0.0, lock=Lock())
+    outbox = Outbox(Terms(max_queue=max_queue), dice=lambda: 0.0)
     outbox.address(Target("", {}, Address("1", "2")))
     return Engine(Memory(100, stored=False), outbox, watch=watch)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from email.utils import formatdate
 from math import inf
-from threading import Lock, Thread
+from threading import Thread
 
 import pytest
 
 from convert_sdk._core.events import Address, Event, exposure_wire
 from convert_sdk._delivery.counts import Counts, DeadEvent, FlushReport, Trouble, trouble_of, verdict
 from convert_sdk._delivery.machine import Failure, Reply, Request, request_headers
-from convert_sdk._delivery.outbox import MOST_BYTES, Outbox
+from convert_sdk._delivery.outbox import Outbox
 from convert_sdk._delivery.pace import full_jitter, retry_after, slow_cadence
-from convert_sdk._delivery.terms import Target, Terms
+from convert_sdk._delivery.terms import MOST_BYTES, Target, Terms
 
 TARGET = Target("https://collector.invalid/track/key", request_headers("s3cret"), Address("1", "2"))
 OK = Reply(200)
@@ -179,7 +179,7 @@ def test_what_is_in_flight_or_waits_again_counts_towards_the_bound() -> None:
 
 
 def test_many_threads_lose_no_count() -> None:
-    machine = Outbox(Terms(max_queue=10_000), dice=lambda: 0.5, lock=Lock())
+    machine = Outbox(Terms(max_queue=10_000), dice=lambda: 0.5)
     machine.address(TARGET)
     accepted: list[int] = []
 
