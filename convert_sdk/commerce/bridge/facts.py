@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeAlias
 
 from convert_sdk.commerce.bridge.orders import Order
+from convert_sdk.commerce.bridge.personal import (
+    folded,
+    is_personal_code,
+    is_personal_name,
+    is_personal_text,
+)
 from convert_sdk.commerce.website import Contact, Member
 from convert_sdk.commerce.website import Order as WebsiteOrder
 from convert_sdk.errors import OptionError
@@ -17,7 +26,7 @@ from convert_sdk.errors import OptionError
 Fact: TypeAlias = "str | int | float | bool | list[str]"
 
 _DAY = 86_400
-_SLUG = re.compile(r"[^a-z0-9]+")
+_SEPARATOR = re.compile(r"[\s_-]+")
 FACTS = frozenset({
     "is_contact", "is_member", "is_subscriber", "tags", "member_groups", "subscriber_lists", "country", "state",
     "customer_age_days", "orders_count", "lifetime_value", "last_order_days", "bought",
@@ -30,18 +39,33 @@ class Allowed:
     """Which facts may become attributes, and which of the custom properties; of those, which as numbers.
 
     Tags also come one by one (`tag_vip`), as bought SKUs do (`bought_s_1`): rules compare single values.
+    OptionError for a property whose name says that it holds an e-mail address, a phone number, a name or an
+    address. A value that looks like one of the first two is left out wherever it stands.
 
     >>> Allowed({"is_contact", "orders_count"}).facts == {"is_contact", "orders_count"}
     True
+    >>> Allowed(properties={"billing_phone"})
+    Traceback (most recent call last):
+        ...
+    convert_sdk.errors.OptionError: properties: 'billing_phone' would name a person: leave it out
     """
 
-    facts: Iterable[str] = FACTS
-    properties: Iterable[str] = ()
-    numbers: Iterable[str] = ()
+    facts: Collection[str] = FACTS
+    properties: Collection[str] = ()
+    numbers: Collection[str] = ()
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            given: Iterable[str] = getattr(self, each.name)
+            if isinstance(given, str):
+                raise OptionError(f"{each.name}: expected several names, such as {{{given!r}}}")
+            object.__setattr__(self, each.name, frozenset(given))
         if unknown := sorted(set(self.facts) - FACTS):
             raise OptionError(f"{unknown[0]} is no fact; known are {', '.join(sorted(FACTS))}")
+        if personal := sorted(filter(is_personal_name, self.properties)):
+            raise OptionError(f"properties: {personal[0]!r} would name a person: leave it out")
+        if unasked := sorted(set(self.numbers) - set(self.properties)):
+            raise OptionError(f"numbers: {unasked[0]!r} is not among the properties")
 
 
 EVERYTHING = Allowed()
@@ -55,24 +79,24 @@ def facts_from_contact(contact: Contact, *, now: datetime, allowed: Allowed = EV
     >>> facts["country"], facts["tag_big_spender"], facts["is_subscriber"], "email" in facts
     ('DE', True, True, False)
     """
+    is_open = _unless_own(contact)
+    tags = [tag for tag in contact.tags if is_open(tag)]
     found: dict[str, Fact | None] = {
         "is_contact": True,
         "is_member": contact.member_id is not None,
         "is_subscriber": contact.subscribed,
-        "tags": list(contact.tags) or None,
-        "subscriber_lists": [str(each) for each in contact.subscriber_lists] or None,
+        "tags": tags or None,
+        "subscriber_lists": _codes(contact.subscriber_lists),
         "country": _upper(contact.country),
         "state": _upper(contact.state),
         "customer_age_days": _days(contact.created_on, now),
     }
     facts = _kept(found, allowed)
-    if "tags" in set(allowed.facts):
-        facts |= {f"tag_{_slug(tag)}": True for tag in contact.tags}
-    for each in contact.properties:
-        if each.name in set(allowed.properties) and each.value is not None:
-            facts[f"prop_{_slug(each.name)}"] = _value(
-                each.value, as_number=each.name in set(allowed.numbers)
-            )
+    if "tags" in allowed.facts:
+        facts |= _each("tag", tags)
+    for name, value in ((each.name, each.value) for each in contact.properties):
+        if name in allowed.properties and name is not None and value is not None and is_open(value):
+            facts |= _each("prop", [name], _value(value, as_number=name in allowed.numbers))
     return facts
 
 
@@ -86,7 +110,7 @@ def facts_from_member(member: Member, *, now: datetime, allowed: Allowed = EVERY
     found: dict[str, Fact | None] = {
         "is_contact": True if member.contact_id is not None else None,
         "is_member": True,
-        "member_groups": [str(each) for each in member.groups] or None,
+        "member_groups": _codes(member.groups),
         "country": _upper(address.country if address else None),
         "state": _upper(address.state if address else None),
         "customer_age_days": _days(member.registered_on, now),
@@ -114,9 +138,10 @@ def facts_from_orders(
         "last_order_days": _days(max(moments, default=None), now),
     }
     facts = _kept(found, allowed)
-    if "bought" in set(allowed.facts):
+    if "bought" in allowed.facts:
         records = [each for each in counted if isinstance(each, WebsiteOrder)]
-        facts |= {f"bought_{_slug(item.sku)}": True for each in records for item in each.items if item.sku}
+        skus = (item.sku for each in records for item in each.items if item.sku)
+        facts |= _each("bought", [sku for sku in skus if not is_personal_code(sku)])
     return facts
 
 
@@ -125,16 +150,31 @@ def _is_cancelled(order: Order | WebsiteOrder) -> bool:
 
 
 def _kept(found: dict[str, Fact | None], allowed: Allowed) -> dict[str, Fact]:
-    facts = set(allowed.facts)
-    return {name: fact for name, fact in found.items() if fact is not None and name in facts}
+    return {name: fact for name, fact in found.items() if fact is not None and name in allowed.facts}
+
+
+def _unless_own(contact: Contact) -> Callable[[str], bool]:
+    """Whether a text may be told: neither what names somebody by its look, nor what this contact is called."""
+    named = (contact.name, contact.email, contact.phone, contact.address, contact.note, contact.company_name)
+    own = {_bare(each) for each in named if each} - {""}
+    return lambda text: not is_personal_text(text) and _bare(text) not in own
+
+
+def _bare(text: str) -> str:
+    return "".join(filter(str.isalnum, folded(text)))
+
+
+def _codes(ids: Sequence[int | str]) -> list[str] | None:
+    return [str(each) for each in ids if not is_personal_code(str(each))] or None
 
 
 def _value(text: str, *, as_number: bool) -> Fact:
     if as_number:
         try:
-            return float(text)
+            number = float(text)
         except ValueError:
-            pass
+            return text
+        return number if math.isfinite(number) else text
     return text
 
 
@@ -143,8 +183,27 @@ def _days(moment: datetime | None, now: datetime) -> int | None:
 
 
 def _upper(text: str | None) -> str | None:
-    return text.strip().upper() or None if text else None
+    return None if not text or is_personal_text(text) else text.strip().upper() or None
 
 
-def _slug(text: str) -> str:
-    return _SLUG.sub("_", text.lower()).strip("_")
+def _each(prefix: str, texts: Iterable[str], fact: Fact = True) -> dict[str, Fact]:
+    """An attribute for each text that is not blank."""
+    return {f"{prefix}_{slug(each)}": fact for each in texts if each.strip()}
+
+
+def slug(text: str) -> str:
+    """A tag, SKU or property's name as the end of an attribute's: another for each that is not spelt alike.
+
+    Case, compatible characters and what separates words (spaces, hyphens, underscores) make no difference. Letters
+    and digits of any script are kept; what else a text has is told by eight hexadecimal digits.
+
+    >>> [slug(each) for each in ("Big Spender", "S-1", "ВИП", "C", "C++", "C#")]
+    ['big_spender', 's_1', 'вип', 'c', 'c__cedb1bac', 'c__951a4d36']
+    """
+    spelt = _SEPARATOR.sub("_", folded(text).strip())
+    kept = "".join(each if unicodedata.category(each)[0] in "LMN" else "_" for each in spelt)
+    plain = re.sub("_+", "_", kept).strip("_")
+    if plain == spelt:
+        return plain
+    told = hashlib.sha256(spelt.encode()).hexdigest()[:8]
+    return f"{plain}__{told}" if plain else f"_{told}"
