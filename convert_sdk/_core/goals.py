@@ -37,6 +37,7 @@ class ConversionReason(StrEnum):
     TRACKING_OFF = "tracking off"
     PREVIEW = "preview"
     QUEUE_FULL = "queue full"
+    CLOSED = "the client is closed"
 
 
 class ConversionResult(NamedTuple):

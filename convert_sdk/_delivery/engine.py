@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _MOST_KEPT = 1_000
 _BUCKETED = Reason.BUCKETED
+_CLOSED = ConversionReason.CLOSED
+_QUEUE_FULL = ConversionReason.QUEUE_FULL
 _new = tuple.__new__  # a call of a NamedTuple costs more than all else that an exposure costs
 
 
@@ -223,14 +225,15 @@ class Engine:
         with self.lock:
             if self.project is not None:
                 return self.project
-            if len(self.kept) < _MOST_KEPT:
+            if len(self.kept) < _MOST_KEPT and not (self.outbox is not None and self.outbox.closed):
                 self.kept[conversion.uuid] = conversion
                 self.memory.stir()
                 return ConversionResult(ConversionReason.KEPT, conversion.uuid)
         outbox = self.outbox
+        closed = outbox is not None and outbox.closed
         if outbox is not None:
-            outbox.ledger.refuse(1, monotonic())
-        return ConversionResult(ConversionReason.QUEUE_FULL)
+            outbox.ledger.refuse(1, monotonic(), "closed" if closed else "full")
+        return ConversionResult(_CLOSED if closed else _QUEUE_FULL)
 
     def _count(self, goal: Goal, wanted: Kept) -> ConversionResult:
         uuid, visitor, _, wish, tracking = wanted
@@ -238,6 +241,8 @@ class Engine:
         first = goal.key not in state.goals
         if not first and not wish.again:
             return ConversionResult(ConversionReason.DUPLICATE)
+        if first:
+            state.goals[goal.key] = uuid  # at once: for a signal's handler it is a duplicate from here on
         bucketing = state.bucketing if wish.attributed_to is None else wish.attributed_to
         wires = conversion_wires(goal.id, bucketing, wish.data, first=first)
         if not wires:
@@ -247,11 +252,11 @@ class Engine:
             claim = goal.key if first and self._claiming else None
             events = _events(uuid, visitor.id, wires, state, claim, attributed=wish.attributed_to is not None)
             if not outbox.offer(*events, now=monotonic()):
-                return ConversionResult(ConversionReason.QUEUE_FULL)
-        if first:
-            state.goals[goal.key] = uuid
-            if self.memory.unsaved is not None:
-                self.memory.changed(visitor.id).goals[goal.key] = uuid
+                if first:
+                    del state.goals[goal.key]
+                return ConversionResult(_CLOSED if outbox.closed else _QUEUE_FULL)
+        if first and self.memory.unsaved is not None:
+            self.memory.changed(visitor.id).goals[goal.key] = uuid
         if outbox is None:
             return ConversionResult(ConversionReason.TRACKING_OFF, uuid)
         return ConversionResult(ConversionReason.ACCEPTED, uuid, len(wires))

@@ -52,10 +52,12 @@ class Memory:
         """
         state = self.states.get(facts.id)
         if state is None:
-            state = VisitorState() if facts.state is UNSEEN else facts.state
-            self.states[facts.id] = state
-            if len(self.states) > self.bound:
-                self._forget_oldest(facts.id)
+            new = VisitorState() if facts.state is UNSEEN else facts.state
+            if facts.id not in self.states:  # a signal's handler may have been here
+                self.states[facts.id] = new
+                if len(self.states) > self.bound:
+                    self._forget_oldest(facts.id)
+            state = self.states[facts.id]
         facts.state = state
         if not facts.entered:
             facts.entered = True
@@ -112,7 +114,9 @@ class Memory:
             return {}
         taken: dict[str, Unsaved] = {}
         for visitor_id in list(self.unsaved)[:most]:
-            taken[visitor_id] = self.unsaved.pop(visitor_id)
+            unsaved = self.unsaved.pop(visitor_id, None)
+            if unsaved is not None:
+                taken[visitor_id] = unsaved
         return taken
 
     def give_back(self, visitor_id: str, older: Unsaved) -> None:

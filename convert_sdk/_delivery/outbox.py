@@ -66,7 +66,7 @@ class Outbox:
         before = len(fresh)
         after = before + len(events)
         if after > self._room:
-            self.ledger.refuse(len(events), now, "full" if self._closing is None else "closed")
+            self.ledger.refuse(len(events), now, "closed" if self.closed else "full")
             return False
         if not before:
             self._since = now
@@ -183,6 +183,11 @@ class Outbox:
             self._measure()
 
     # The books.
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._closing is not None
 
     @property
     def room(self) -> int:

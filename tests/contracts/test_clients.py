@@ -11,7 +11,16 @@ from typing import Any, Protocol
 
 import pytest
 
-from convert_sdk import AsyncClient, Client, FlushReport, OptionError, Project, Status, Visitor
+from convert_sdk import (
+    AsyncClient,
+    Client,
+    ConversionReason,
+    FlushReport,
+    OptionError,
+    Project,
+    Status,
+    Visitor,
+)
 from tests.reliability.collector import Answer, Collector
 from tests.reliability.site import KEY, dead, serving, site
 
@@ -100,6 +109,17 @@ class TestEveryClient:
             assert client.visitor("v").decide("button-10").variation is not None
             assert client.project.id == "2002"
             assert client.status().worker_alive
+
+    @pytest.mark.parametrize("ready", [True, False])
+    def test_a_closed_client_says_so(self, ready: bool, make: Make) -> None:
+        with site() as convert:
+            convert.answer = convert.answer if ready else dead
+            client = make(convert, start_wait=5.0 if ready else 0.0)
+            visitor = client.visitor("v")
+            client.close()
+            assert visitor.track("goal-1").reason is ConversionReason.CLOSED
+            assert client.status().dropped == {"closed": 1}
+            assert client.status().events.dropped == 1
 
     def test_what_happens_is_delivered_once(self, make: Make) -> None:
         with site() as convert:
