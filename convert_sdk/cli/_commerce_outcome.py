@@ -25,6 +25,30 @@ class Purchase(NamedTuple):
 
 
 @dataclass(slots=True)
+class Share:
+    """A variation's part of the day."""
+
+    shoppers: int = 0
+    orders: int = 0
+    truth: Decimal = Decimal()
+    recorded: Decimal = Decimal()
+
+    def add(self, amount: Decimal) -> None:
+        """An order that counts."""
+        self.orders += 1
+        self.truth += amount
+
+    def figures(self) -> dict[str, float]:
+        """For JSON."""
+        return {
+            "shoppers": self.shoppers,
+            "orders": self.orders,
+            "truth": float(self.truth),
+            "recorded": float(self.recorded),
+        }
+
+
+@dataclass(slots=True)
 class Outcome:
     """What happened, by both ends."""
 
@@ -66,6 +90,7 @@ class Outcome:
             "misattributed": self.misattributed(),
             "resent": self.books["resent"],
             "unresolved": len(as_list(self.books["unresolved"])),
+            "unresolved_revenue": float(self.unresolved_revenue),
             "webhooks_delivered": self.deliveries,
             "claimed_when_killed": self.claimed_when_killed,
             "found_by_sync": self.synced["new"],
@@ -74,21 +99,23 @@ class Outcome:
         }
 
     def revenue(self) -> dict[str, dict[str, float]]:
-        """Per variation: what the orders were worth, and what Convert heard."""
-        truth: dict[str, Decimal] = {}
-        heard: dict[str, Decimal] = {}
-        for purchase in self.expected.values():
-            key = self.shown[purchase.visitor]
-            truth[key] = truth.get(key, Decimal()) + purchase.amount
+        """Per variation: who was shown it, their orders that count, what these were worth, and what Convert heard."""
         keys = variations()
+        found = {key: Share() for key in sorted(set(self.shown.values()))}
+        for key in self.shown.values():
+            found[key].shoppers += 1
+        for purchase in self.expected.values():
+            found[self.shown[purchase.visitor]].add(purchase.amount)
         for each in self.recorded:
             for variation_id in each.bucketing.values():
-                key = keys.get(variation_id, variation_id)
-                heard[key] = heard.get(key, Decimal()) + Decimal(str(each.goal_data["amount"]))
-        return {
-            key: {"truth": float(truth.get(key, 0)), "recorded": float(heard.get(key, 0))}
-            for key in sorted(truth.keys() | heard.keys())
-        }
+                share = found.setdefault(keys.get(variation_id, variation_id), Share())
+                share.recorded += Decimal(str(each.goal_data["amount"]))
+        return {key: share.figures() for key, share in found.items()}
+
+    @property
+    def unresolved_revenue(self) -> Decimal:
+        """What the orders were worth whose visitor nothing leads to."""
+        return sum((each.amount for each in self.purchases if each.counts and each.stranger), Decimal())
 
     def misattributed(self) -> int:
         """Conversions of another visitor than the buyer, or credited to anything but what was shown before."""

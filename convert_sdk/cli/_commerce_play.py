@@ -82,14 +82,14 @@ class Play:
         self.server: LocalServer = stage.enter_context(running(registry))
         self.website = stage.enter_context(WebsiteStore())
         self.convictional = stage.enter_context(ConvictionalStore())
-        convertmax = stage.enter_context(ConvertmaxStore())
+        self.convertmax = stage.enter_context(ConvertmaxStore())
         self.website.now = self.convictional.now = lambda: time.time() + self.ahead
         self.convictional.rate = 0  # its minute may be a second here
         folder = stage.enter_context(tempfile.TemporaryDirectory(prefix="convert-commerce-"))
         self.where = Where(
             str(Path(folder) / "bridge.db"), self.server.url, DEMO_SDK_KEY,
             self.website.url, self.website.key, self.convictional.url, self.convictional.key,
-            convertmax.url, convertmax.key,
+            self.convertmax.url, self.convertmax.key,
         )  # fmt: skip
         self._post = stage.enter_context(httpx.Client())
         self.process = Process(self.where)
@@ -224,7 +224,8 @@ class Play:
         self.outcome.written = self.process.ask("convertmax")
         again = self.process.ask("convertmax")
         self.say(
-            f"{self.outcome.written['accepted']} records into Convertmax; the second time {again['accepted']}"
+            f"{self.outcome.written['accepted']} records were written into Convertmax, "
+            f"and {again['accepted']} when asked again"
         )
         self.outcome.books = self.process.ask("flush")
         self.process.wait()

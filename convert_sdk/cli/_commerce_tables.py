@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from ._commerce_outcome import Outcome
 
 _FIGURES = (
-    ("orders", "orders placed in the two stores"),
-    ("orders_that_count", "paid and not cancelled in time"),
+    ("orders", "placed in the two stores"),
+    ("orders_that_count", "paid, and not cancelled in time"),
     ("conversions", "orders that Convert heard of"),
-    ("duplicates", "of them more than once"),
+    ("duplicates", "conversions that Convert counted more than once"),
     ("lost", "orders of known visitors that Convert did not hear of"),
-    ("invented", "conversions without such an order"),
-    ("misattributed", "credited to another visitor or variation than the truth"),
-    ("resent", "sent again by the second process, as nobody knew whether they had arrived"),
-    ("unresolved", "orders of shoppers whom nothing leads to: reported, never guessed"),
+    ("invented", "conversions without an order that counts"),
+    ("misattributed", "conversions credited to another visitor or variation than the truth"),
+    ("resent", "on their way when the process was killed: sent again, under the same transaction id"),
+    ("unresolved", "orders that count, but nothing says whose they are: reported, never guessed"),
 )
 
 
@@ -29,15 +29,19 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     """The demonstration's figures and verdict."""
     figures = outcome.figures()
     console.print(_revenue(outcome))
-    counts = Table("", "", title="Orders and conversions", title_justify="left", box=None, show_header=False)
+    counts = Table(
+        "", "", "", title="Orders and conversions", title_justify="left", box=None, show_header=False
+    )
     counts.columns[0].justify = "right"
     for name, meaning in _FIGURES:
-        counts.add_row(f"{figures[name]}", f"{name.replace('_', ' ')}: {meaning}")
+        counts.add_row(f"{figures[name]:,}", name.replace("_", " "), meaning)
     console.print(counts)
     written = outcome.written
-    console.print(f"Convertmax: {written['accepted']} records written, with who saw which variation.")
+    console.print(
+        f"Convertmax: {written['accepted']} records written, with who saw which variation.", highlight=False
+    )
     verdict = (
-        "[green]Every order is counted once, for the right visitor."
+        "[green]Every order of a known visitor is counted once, for the right one."
         if outcome.is_good
         else "[red]They differ."
     )
@@ -46,10 +50,13 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
 
 def _revenue(outcome: Outcome) -> Table:
     table = Table("variation", title="Revenue", title_justify="left", box=None)
-    table.add_column("in the stores", justify="right")
-    table.add_column("at Convert", justify="right")
-    for key, sums in outcome.revenue().items():
-        table.add_row(key, f"{sums['truth']:,.2f}", f"{sums['recorded']:,.2f}")
+    for heading in ("shoppers", "orders", "in the stores", "at Convert"):
+        table.add_column(heading, justify="right")
+    for key, share in outcome.revenue().items():
+        counts = (f"{share[name]:,}" for name in ("shoppers", "orders"))
+        table.add_row(key, *counts, *(f"{share[name]:,.2f}" for name in ("truth", "recorded")))
+    figures = outcome.figures()
+    table.add_row("unresolved", "", f"{figures['unresolved']:,}", f"{outcome.unresolved_revenue:,.2f}", "")
     return table
 
 

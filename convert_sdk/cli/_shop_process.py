@@ -6,6 +6,7 @@ It reads one JSON object a line (`do` names the task) and answers with one. Webh
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import sys
 import time
@@ -194,6 +195,9 @@ def _texts(value: object) -> list[str]:
 
 
 if __name__ == "__main__":
+    logging.getLogger("convert_sdk").setLevel(
+        logging.ERROR
+    )  # that Convert is down is told by the play itself
     process = ShopProcess(Where(**json.loads(sys.stdin.readline())))
     process.listen()
     process.serve()

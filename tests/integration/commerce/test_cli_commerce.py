@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 pytest.importorskip("typer", reason="needs the extra cli")
 from typer.testing import CliRunner
 
+from convert_sdk.cli._commerce_outcome import Outcome
+from convert_sdk.cli._commerce_play import Play, staged
 from convert_sdk.cli.app import app
 from convert_sdk.commerce.bridge import Identity, Ledger
 from convert_sdk.server import DEMO_SDK_KEY, Conversion, Registry, ServedProject, demo_document, running
 from convert_sdk.testing.stores import ConvictionalStore, WebsiteStore
 
+from .conftest import is_ours
+from .openapi import FIXTURES, check_all
+
+PAGE = MarkdownIt().parse((FIXTURES.parents[1] / "docs" / "commerce-bridge.md").read_text(encoding="utf-8"))
+PRINTED = next(each.content for each in PAGE if each.type == "fence" and each.info == "console").split(
+    "\n", 1
+)[1]
+AS_JSON = next(each.content for each in PAGE if each.type == "fence" and each.info == "json")
 SECRET, PEPPER = "secret of the tests", "pepper of the tests"
 
 
@@ -26,9 +39,20 @@ def run(*arguments: str, code: int = 0) -> str:
     return result.stdout if code == 0 else result.output
 
 
+@pytest.fixture(scope="module")
+def day() -> Iterator[tuple[Play, list[str]]]:
+    """The demonstration at its full size."""
+    told: list[str] = []
+    with staged(500, 42, told.append) as play:
+        play.act()
+        yield play, told
+
+
 class TestDemo:
-    def test_a_killed_process_loses_and_doubles_nothing(self) -> None:
-        figures = json.loads(run("demo", "--shoppers", "80", "--seed", "7", "--json"))
+    def test_a_killed_process_loses_and_doubles_nothing(self, day: tuple[Play, list[str]]) -> None:
+        outcome = day[0].outcome
+        figures: dict[str, Any] = outcome.figures()
+        assert outcome.is_good
         assert {name: figures[name] for name in ("duplicates", "lost", "invented", "misattributed")} == {
             "duplicates": 0, "lost": 0, "invented": 0, "misattributed": 0,
         }  # fmt: skip
@@ -39,13 +63,48 @@ class TestDemo:
         assert figures["found_by_sync"] > 0
         assert figures["convertmax"]["accepted"] >= figures["orders"]
         assert {*figures["revenue"]} == {"original", "mountain-story"}
-        for sums in figures["revenue"].values():
-            assert sums["truth"] == sums["recorded"] > 0
+        for share in figures["revenue"].values():
+            assert share["truth"] == share["recorded"] > 0
+        assert sum(share["shoppers"] for share in figures["revenue"].values()) == figures["shoppers"] == 500
+        assert sum(share["orders"] for share in figures["revenue"].values()) == figures["conversions"]
+        assert figures["unresolved_revenue"] > 0
 
-    def test_people_get_tables(self) -> None:
-        shown = run("demo", "--shoppers", "30")
-        assert "Every order is counted once, for the right visitor." in shown
-        assert "mountain-story" in shown
+    def test_every_request_is_one_the_systems_document(self, day: tuple[Play, list[str]]) -> None:
+        play, _ = day
+        for name, store in (
+            ("website-api", play.website),
+            ("convictional-buyer", play.convictional),
+            ("convertmax-api", play.convertmax),
+        ):
+            asked = [each for each in store.requests if is_ours(each)]
+            assert len(asked) == len(store.requests) > 0
+            check_all(name, asked)
+
+    def test_people_are_told_what_happened(self, day: tuple[Play, list[str]]) -> None:
+        assert shape("".join(f"• {each}\n" for each in day[1])) == shape(PRINTED.split("Revenue")[0])
+
+    def test_the_page_shows_what_is_printed(self) -> None:
+        result = CliRunner().invoke(app, ["commerce", "demo", "--shoppers", "60"], env={"COLUMNS": "110"})
+        assert (result.exit_code, shape(result.output)) == (0, shape(PRINTED))
+        assert "Every order of a known visitor is counted once" in PRINTED
+        figures = run("demo", "--shoppers", "60", "--json")
+        assert keys(json.loads(figures)) == keys(json.loads(AS_JSON))
+
+    def test_a_lost_order_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        heard = Outcome.recorded.fget
+        monkeypatch.setattr(Outcome, "recorded", property(lambda outcome: heard(outcome)[1:]))
+        assert "They differ." in run("demo", "--shoppers", "9", code=1)
+
+
+def shape(printed: str) -> list[str]:
+    """What is printed, without its figures."""
+    lines = (re.sub(r"[\d.,]+", "#", line) for line in printed.splitlines())
+    return [re.sub(r" +", " ", line).strip() for line in lines if line.strip()]
+
+
+def keys(found: object) -> object:
+    """The names in a JSON object, at every depth."""
+    return {name: keys(each) for name, each in found.items()} if isinstance(found, dict) else None
 
 
 @pytest.fixture
