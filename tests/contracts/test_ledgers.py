@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -185,6 +186,48 @@ class TestPeople:
             assert (dropped.state, dropped.reason, dropped.visitor_id) == ("dropped", "forgotten", None)
             assert entries.awaiting("u.0") is None
             assert entries.effect(other.key) == other
+
+    def test_links_to_a_visitor(self, ledger: LedgerStore) -> None:
+        member, contact = Clue("member", "3"), Clue("contact", "4")
+        links = [Link(contact, "v-1", 2.0, 99.0), Link(member, "v-1", 1.0, math.inf, tracking=False)]
+        with ledger.transaction() as entries:
+            for link in (*links, Link(member, "v-2", 1.0, 99.0)):
+                entries.add_link(link)
+            assert sorted(entries.links_to("v-1")) == links
+            assert entries.links_to("v-3") == []
+
+    @pytest.mark.parametrize("visitor_id", ["v-1", 'q"\\\n', "ö.ö", "%"])
+    def test_whatever_may_be_a_visitors_and_is_not_over(self, ledger: LedgerStore, visitor_id: str) -> None:
+        named = numbered(1, state="claimed", visitor_id=visitor_id)
+        token = replace(EFFECT, order=replace(ORDER, id="2", token=f"v1.{visitor_id}.0123456789abcdef"))
+        linked = replace(numbered(3), order=replace(ORDER, id="3", token=None, member_id="33"))
+        sent = numbered(4, state="sent", due=None, visitor_id=visitor_id)
+        with ledger.transaction() as entries:
+            for effect in (named, token, linked, sent):
+                entries.keep(effect)
+            entries.add_link(Link(linked.order.clues[1], visitor_id, 1.0, 99.0))
+            found = {effect.order.id for effect in entries.unsent_of(visitor_id)}
+            assert {"1", "2", "3"} <= found
+            assert "4" not in found
+
+    def test_whatever_has_a_clue_and_is_not_over(self, ledger: LedgerStore) -> None:
+        states = [("seen", ""), ("waiting", "unpaid"), ("claimed", ""), ("sent", ""), ("dropped", "refused")]
+        with ledger.transaction() as entries:
+            for number, (state, reason) in enumerate(states):
+                entries.keep(numbered(number, state=state, reason=reason))
+            assert {each.order.id for each in entries.unsent_with(Clue("email", "ab12"))} == {"0", "1", "2"}
+            assert entries.unsent_with(Clue("email", "cd34")) == []
+
+    def test_who_was_forgotten_stays_so(self, ledger: LedgerStore) -> None:
+        with ledger.transaction() as entries:
+            assert not entries.is_forgotten("v-1")
+            entries.forget("v-1")
+            entries.forget("v-1")
+            assert entries.is_forgotten("v-1")
+            assert not entries.is_forgotten("v-2")
+        with ledger.transaction() as entries:
+            entries.purge(links=1e12, exposures=1e12, fates=1e12)
+            assert entries.is_forgotten("v-1")
 
     def test_purging_takes_what_is_old(self, ledger: LedgerStore) -> None:
         clue = Clue("member", "3")

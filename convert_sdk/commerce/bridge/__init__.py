@@ -15,7 +15,8 @@ from convert_sdk.commerce.bridge.facts import (
 )
 from convert_sdk.commerce.bridge.identity import Identity
 from convert_sdk.commerce.bridge.into_convertmax import IntoConvertmax, Written
-from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Link, MemoryLedger, Shown, Version
+from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Link, Shown, Version
+from convert_sdk.commerce.bridge.memory import MemoryLedger
 from convert_sdk.commerce.bridge.orders import BuyerRules, Clue, Order, WebsiteRules
 from convert_sdk.commerce.bridge.records import Upsert
 from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebsiteSource

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
 
 from convert_sdk.commerce.bridge.departures import Departures
 from convert_sdk.commerce.bridge.effects import Effect, folded, key_of, seen
-from convert_sdk.commerce.bridge.identity import Identity
-from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore
+from convert_sdk.commerce.bridge.identity import Identity, has_objected
+from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Link, forgotten
 from convert_sdk.commerce.bridge.orders import FORM_WINDOW, Clue, Order, previous_window
 from convert_sdk.commerce.bridge.sources import ConvictionalSource, Told, WebsiteSource
 from convert_sdk.errors import OptionError, StoreError
@@ -107,7 +107,10 @@ class Bridge:
         self.ledger = ledger
         self.goals = goals
         self.identity = identity
-        self._sources = {source.scope: source for source in sources}
+        given = [*sources]
+        self._sources = {source.scope: source for source in given}
+        if len(self._sources) != len(given):
+            raise OptionError("two sources have the same scope: their orders could not be told apart")
         self._departures = Departures(client, ledger, identity, on_reversed)
         if client.options.observe is None:
             raise OptionError("the client hears of no delivery: make it with observe=recording(ledger)")
@@ -148,10 +151,16 @@ class Bridge:
                 effect = seen(goal, order, now, policy, allow_late=allow_late)
             else:
                 effect = folded(known, same, now, allow_late=allow_late)
+            if effect != known and self._is_forgotten(entries, effect, now):
+                effect = forgotten(effect)
             if effect != known:
                 entries.keep(effect)
             found.append(Recorded(effect, known is None))
         return found
+
+    def _is_forgotten(self, entries: Entries, effect: Effect, now: float) -> bool:
+        match = None if effect.is_over else self.identity.match(effect.order, entries, now)
+        return match is not None and entries.is_forgotten(match.visitor_id)
 
     def _known(self, entries: Entries, goal: Goal, order: Order, now: float) -> tuple[Effect | None, Order]:
         known = entries.effect(key_of(goal, order))
@@ -163,23 +172,29 @@ class Bridge:
         return known, order
 
     def link(
-        self, visitor_id: str, *, source: str | None = None, tracking: bool = True, **known: Unpack[KnownBy]
+        self,
+        visitor_id: str,
+        *,
+        source: str | None = None,
+        tracking: bool | None = None,
+        **known: Unpack[KnownBy],
     ) -> bool:
         """Say from now on whose order, reference, member, contact or e-mail address this is: at the checkout, at
         a login, on the thank-you page.
 
-        `source` is a source's `scope`, needed where there are several. With `tracking=False` their orders are
-        not reported. False where the ledger could not be written; nothing is raised then, as a page is waiting.
+        `source` is a source's `scope`, needed where there are several. After `tracking=False` no order of theirs
+        is reported, however its visitor is found, until `tracking=True` is said of the same; by default it stays as it
+        was. False where nothing was kept: the visitor was forgotten, or the ledger could not be written, which is
+        not raised, as a page is waiting.
         """
         clues = self._clues(known, source)
         if not clues:
             raise ValueError("nothing to link: give an order, reference, member, contact or e-mail address")
         try:
-            self._link(visitor_id, clues, tracking=tracking)
+            return self._link(visitor_id, clues, tracking)
         except StoreError as error:
             _log.warning("a link was not kept: %s", error)
             return False
-        return True
 
     def _clues(self, known: KnownBy, source: str | None) -> list[Clue]:
         if unknown := set(known) - set(KnownBy.__annotations__):
@@ -192,25 +207,52 @@ class Bridge:
         email = known.get("email")
         return [*clues, Clue("email", self.identity.email_key(email))] if email else clues
 
-    def _link(self, visitor_id: str, clues: Sequence[Clue], *, tracking: bool) -> None:
+    def _link(self, visitor_id: str, clues: Sequence[Clue], tracking: bool | None) -> bool:
         now = self.ledger.clock()
         with self.ledger.transaction() as entries:
-            for link in self.identity.links(visitor_id, clues, now, tracking=tracking):
-                entries.add_link(link)
-                entries.wake(link.clue, now)
+            if entries.is_forgotten(visitor_id):
+                return False
+            on = tracking
+            if on is None:
+                on = not has_objected(visitor_id, clues, entries, now, now)
+            for link in self.identity.links(visitor_id, clues, now, tracking=on):
+                # An objection stands for ever, its traces on other clues as long as any link.
+                kept = link if tracking is not None else link._replace(expires=now + self.identity.ttl)
+                if on:
+                    _take_back(entries, kept)
+                entries.add_link(kept)
+                entries.wake(kept.clue, now)
+        return True
 
     def _link_contact(self, heard: Told) -> None:
         visitor_id = self.identity.visitor_of(heard.contact or "")
         if visitor_id is not None:
-            self._link(visitor_id, heard.clues, tracking=True)
+            self._link(visitor_id, heard.clues, None)
 
     def forget(self, visitor_id: str | None = None, *, email: str | None = None) -> None:
-        """Delete what leads to a visitor or from an e-mail address; the visitor's unsent conversions are dropped."""
+        """Delete what leads to a visitor, or from an e-mail address with the visitors it leads to.
+
+        Nothing is kept of them from now on, nor sent but what is on its way: their orders that wait are dropped, and
+        stay so whatever is heard of them. Who comes back must get a new visitor id.
+        """
         with self.ledger.transaction() as entries:
-            if visitor_id is not None:
-                entries.forget(visitor_id)
+            gone = set() if visitor_id is None else {visitor_id}
             if email is not None:
-                entries.unlink(Clue("email", self.identity.email_key(email)))
+                clue = Clue("email", self.identity.email_key(email))
+                gone |= {link.visitor_id for link in entries.links(clue)}
+                for effect in entries.unsent_with(clue):
+                    entries.keep(forgotten(effect))
+                entries.unlink(clue)
+            for each in gone:
+                self._forget(entries, each)
+
+    def _forget(self, entries: Entries, visitor_id: str) -> None:
+        now = self.ledger.clock()
+        for effect in entries.unsent_of(visitor_id):
+            match = self.identity.match(effect.order, entries, now)
+            if match is not None and match.visitor_id == visitor_id:
+                entries.keep(forgotten(effect))
+        entries.forget(visitor_id)
 
     # What goes out.
 
@@ -263,6 +305,13 @@ class Bridge:
         if not found:
             raise ValueError(f"no source for webhooks of {site!r}: give the bridge a WebsiteSource")
         return found[0]
+
+
+def _take_back(entries: Entries, consent: Link) -> None:
+    """Let what a visitor objected by the same clue end with the consent to it."""
+    for link in entries.links(consent.clue):
+        if link.visitor_id == consent.visitor_id and not link.tracking:
+            entries.add_link(link._replace(expires=min(link.expires, consent.expires)))
 
 
 def _summed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

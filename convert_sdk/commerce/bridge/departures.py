@@ -22,8 +22,8 @@ from convert_sdk.commerce.bridge.effects import (
     settled,
 )
 from convert_sdk.commerce.bridge.exposures import as_of
-from convert_sdk.commerce.bridge.identity import Identity
-from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore
+from convert_sdk.commerce.bridge.identity import Identity, has_objected
+from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, forgotten
 
 if TYPE_CHECKING:
     from convert_sdk.client import Client
@@ -98,10 +98,9 @@ class Departures:
             effect = expired(effect, now, self._ledger.policy)
             if effect.is_over:
                 return effect
-        if effect.refund_of and effect.visitor_id and effect.rung:
-            match: Match | None = Match(effect.visitor_id, effect.rung)
-        else:
-            match = self._identity.match(effect.order, entries, now)
+        match = self._match(effect, entries, now)
+        if match is not None and entries.is_forgotten(match.visitor_id):
+            return forgotten(effect)
         effect = examined(effect, match, now, self._ledger.policy)
         if effect.state != "seen" or effect.visitor_id is None:
             return effect
@@ -112,6 +111,13 @@ class Departures:
             else as_of(entries, effect.visitor_id, ordered, self._ledger.policy)
         )
         return claimed(effect, credit, self._owner, now + self._ledger.policy.lease)
+
+    def _match(self, effect: Effect, entries: Entries, now: float) -> Match | None:
+        if not (effect.refund_of and effect.visitor_id and effect.rung):
+            return self._identity.match(effect.order, entries, now)
+        at = effect.order.created.timestamp()
+        off = has_objected(effect.visitor_id, effect.order.clues, entries, at, now)
+        return Match(effect.visitor_id, effect.rung, tracking=not off)
 
     def _take_back(self, entries: Entries, effect: Effect, now: float) -> None:
         entries.keep(replace(effect, due=None))

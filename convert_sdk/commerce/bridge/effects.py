@@ -137,6 +137,8 @@ def examined(effect: Effect, match: Match | None, now: float, policy: Policy) ->
     if (order.cancelled or order.refunded) and not effect.refund_of:
         # After a resend nobody knows whether an earlier delivery arrived: say so rather than "cancelled".
         return _over(effect, "ambiguous" if effect.resent else "cancelled", now)
+    if match is not None and not match.tracking:
+        return _over(replace(effect, visitor_id=None, attributed={}), "tracking off", now)
     if not order.paid:
         return _moved(effect, "waiting", "unpaid", now, None)
     release = order.created.timestamp() + policy.hold_for
@@ -146,8 +148,6 @@ def examined(effect: Effect, match: Match | None, now: float, policy: Policy) ->
         waiting = _moved(effect, "waiting", "unresolved", now, None)
         deadline = waiting.since + policy.max_wait
         return _over(effect, "unresolved", now) if now >= deadline else replace(waiting, due=deadline)
-    if not match.tracking:
-        return _over(effect, "tracking off", now)
     return replace(effect, state="seen", visitor_id=match.visitor_id, rung=match.rung)
 
 

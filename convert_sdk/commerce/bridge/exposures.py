@@ -16,7 +16,7 @@ def recording(ledger: LedgerStore, *, also: Observe | None = None) -> Observe:
 
     It writes to the ledger in the client's worker, never in a request (but for `durability="sync"`).
 
-    >>> from convert_sdk.commerce.bridge.ledger import MemoryLedger
+    >>> from convert_sdk.commerce.bridge.memory import MemoryLedger
     >>> ledger = MemoryLedger(clock=lambda: 1000.0)
     >>> observe = recording(ledger)
     >>> observe(Exposed("e-1", "v-42", "exp-1", "var-2"))
@@ -30,7 +30,8 @@ def recording(ledger: LedgerStore, *, also: Observe | None = None) -> Observe:
             if isinstance(observation, Exposed):
                 _, visitor_id, experience_id, variation_id = observation
                 with ledger.transaction() as entries:
-                    entries.show(Shown(visitor_id, experience_id, variation_id, ledger.clock()))
+                    if not entries.is_forgotten(visitor_id):
+                        entries.show(Shown(visitor_id, experience_id, variation_id, ledger.clock()))
             elif isinstance(observation, Delivered):
                 _deliver(ledger, observation)
         finally:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import inf
 
 from convert_sdk.commerce.bridge.effects import DAY, Match
 from convert_sdk.commerce.bridge.ledger import Entries, Link
@@ -73,20 +74,29 @@ class Identity:
         return hmac.digest(self._pepper, normal.encode(), hashlib.sha256).hex()
 
     def match(self, order: Order, entries: Entries, now: float) -> Match | None:
-        """Whose order it is: by its token, else by the surest clue that has a link."""
+        """Whose order it is: by its token, else by the surest clue that has a link.
+
+        Whichever it is, `tracking` is off if the visitor, or anybody by one of the order's clues, objected.
+        """
+        found = self._found(order, entries, now)
+        if found is None:
+            return None
+        at = order.created.timestamp()
+        return found._replace(tracking=not has_objected(found.visitor_id, order.clues, entries, at, now))
+
+    def _found(self, order: Order, entries: Entries, now: float) -> Match | None:
         visitor_id = self.visitor_of(order.token) if order.token else None
         if visitor_id is not None:
             return Match(visitor_id, "token")
         for clue in order.clues:
             links = [link for link in entries.links(clue) if link.expires > now]
             if links:
-                link = nearest(links, order.created.timestamp())
-                return Match(link.visitor_id, clue.kind, link.tracking)
+                return Match(nearest(links, order.created.timestamp()).visitor_id, clue.kind)
         return None
 
     def links(self, visitor_id: str, clues: Sequence[Clue], at: float, *, tracking: bool) -> list[Link]:
-        """The links that say from `at` on that these clues are this visitor's."""
-        return [Link(clue, visitor_id, at, at + self.ttl, tracking) for clue in clues]
+        """The links that say from `at` on that these clues are this visitor's; an objection does not expire."""
+        return [Link(clue, visitor_id, at, at + self.ttl if tracking else inf, tracking) for clue in clues]
 
 
 def nearest(links: Sequence[Link], at: float) -> Link:
@@ -95,6 +105,27 @@ def nearest(links: Sequence[Link], at: float) -> Link:
     if before:
         return min(before, key=lambda link: (-link.at, link.visitor_id))
     return min(links, key=lambda link: (link.at, link.visitor_id))
+
+
+def has_objected(visitor_id: str, clues: Iterable[Clue], entries: Entries, at: float, now: float) -> bool:
+    """Whether tracking was off at a time, or is off now: by one of these clues, or by anything that the visitor
+    is linked to.
+    """
+    own: dict[Clue, list[Link]] = {}
+    for link in entries.links_to(visitor_id):
+        own.setdefault(link.clue, []).append(link)
+    groups = [*own.values(), *(entries.links(clue) for clue in clues)]
+    return any(_is_off([link for link in links if link.expires > now], at) for links in groups)
+
+
+def _is_off(links: Sequence[Link], at: float) -> bool:
+    """Whether the last word, or the last one from before `at`, was no; of words at once a no counts."""
+    last_words = [[*links], [link for link in links if link.at <= at]]
+    return any(
+        not max(words, key=lambda link: (link.at, not link.tracking)).tracking
+        for words in last_words
+        if words
+    )
 
 
 def _signature(secret: bytes, visitor_id: str) -> str:

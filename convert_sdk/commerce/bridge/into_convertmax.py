@@ -45,7 +45,7 @@ class IntoConvertmax:
     repeats the idempotency key. Without `project` (`lambda: client.project`) experiences go by their ids
     alone, with it also by their keys.
 
-    >>> from convert_sdk.commerce.bridge.ledger import MemoryLedger
+    >>> from convert_sdk.commerce.bridge.memory import MemoryLedger
     >>> IntoConvertmax(ConvertmaxClient("private-key"), MemoryLedger()).write([])
     Written(accepted=0, duplicate=0, unchanged=0)
     """

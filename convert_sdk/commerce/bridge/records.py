@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
 from convert_sdk.commerce._wire import Id
+from convert_sdk.commerce.bridge.identity import has_objected
 from convert_sdk.commerce.bridge.ledger import Entries
 from convert_sdk.commerce.bridge.orders import Clue, Order
 from convert_sdk.commerce.convictional import Product as BuyerProduct
@@ -113,21 +114,26 @@ def _clues(contact: Contact, scope: str) -> list[Clue]:
     return [Clue(kind, f"{scope}:{value}") for kind, value in found if value is not None]
 
 
-def _seen_by(clues: Iterable[Clue], books: Books) -> Content:
+def _seen_by(clues: Sequence[Clue], books: Books) -> Content:
     for clue in clues:
         links = [link for link in books.entries.links(clue) if link.expires > books.now]
         if links:
             link = max(links, key=lambda each: (each.at, each.visitor_id))
+            if has_objected(link.visitor_id, clues, books.entries, books.now, books.now):
+                return {}
             shown = books.entries.shown(link.visitor_id, -inf, books.now)
             seen = {each.experience_id: each.variation_id for each in shown}
-            return _convert(link.visitor_id, seen, books.now, books) if link.tracking else {}
+            return _convert(link.visitor_id, seen, books.now, books)
     return {}
 
 
 def _seen_at(order: Order, books: Books) -> Content:
     for effect in books.entries.effects_of(order.transaction_id):
         if effect.visitor_id is not None and effect.state in ("claimed", "sent", "reversed"):
-            until = order.created.timestamp() + books.slack
+            at = order.created.timestamp()
+            if has_objected(effect.visitor_id, order.clues, books.entries, at, books.now):
+                return {}
+            until = at + books.slack
             return _convert(effect.visitor_id, effect.attributed, until, books)
     return {}
 

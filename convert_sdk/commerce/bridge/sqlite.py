@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from convert_sdk._database import Database
 from convert_sdk.commerce.bridge.effects import Effect, Fate, Policy
-from convert_sdk.commerce.bridge.ledger import Entries, Link, Shown, Version, forgotten
+from convert_sdk.commerce.bridge.ledger import Entries, Link, Shown, Version, forgotten, mark_of
 from convert_sdk.commerce.bridge.orders import Clue
 from convert_sdk.errors import StoreError
 
@@ -30,6 +30,7 @@ CREATE INDEX effects_event ON effects (event) WHERE event IS NOT NULL;
 CREATE INDEX effects_owner ON effects (owner) WHERE owner IS NOT NULL;
 CREATE INDEX effects_visitor ON effects (visitor) WHERE visitor IS NOT NULL;
 CREATE INDEX effects_transaction ON effects (transaction_id);
+CREATE INDEX effects_unsent ON effects (key) WHERE state IN ('seen', 'waiting', 'claimed');
 CREATE INDEX effects_reason ON effects (reason, first_seen);
 CREATE TABLE clues (kind TEXT, value TEXT, key TEXT, PRIMARY KEY (kind, value, key)) WITHOUT ROWID;
 CREATE INDEX clues_key ON clues (key);
@@ -48,9 +49,13 @@ CREATE TABLE fates (event TEXT PRIMARY KEY, fate TEXT NOT NULL, at REAL NOT NULL
 CREATE TABLE cursors (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE versions (
     key TEXT PRIMARY KEY, digest TEXT NOT NULL, at INTEGER NOT NULL, sent INTEGER NOT NULL
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE forgotten (mark TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE salt (value BLOB NOT NULL);
+INSERT INTO salt VALUES (randomblob(32))
 """
 _WAIT = 10.0
+_UNSENT = "state IN ('seen', 'waiting', 'claimed')"
 _EFFECT: TypeAdapter[Effect] = TypeAdapter(Effect)
 
 
@@ -90,6 +95,9 @@ class Ledger:
         """The books, for nobody else meanwhile; an exception undoes what was written."""
         try:
             with self._database.transaction() as connection:
+                connection.execute(
+                    "PRAGMA secure_delete=ON"
+                )  # what is deleted is overwritten, not just freed
                 yield _Rows(connection)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"the bridge's ledger {self._database.path} cannot be used: {error}") from error
@@ -119,7 +127,7 @@ class _Rows:
             ),
         )  # fmt: skip
         self._run("DELETE FROM clues WHERE key = ?", (effect.key,))
-        if effect.state == "waiting" and effect.reason == "unresolved":
+        if not effect.is_over:
             rows = [(*clue, effect.key) for clue in effect.order.clues]
             self._run_many("INSERT OR IGNORE INTO clues VALUES (?, ?, ?)", rows)
 
@@ -134,7 +142,8 @@ class _Rows:
 
     def wake(self, clue: Clue, now: float) -> None:
         self._run(
-            "UPDATE effects SET due = ? WHERE key IN (SELECT key FROM clues WHERE kind = ? AND value = ?)",
+            "UPDATE effects SET due = ? WHERE state = 'waiting' AND reason = 'unresolved' "
+            "AND key IN (SELECT key FROM clues WHERE kind = ? AND value = ?)",
             (now, *clue),
         )
 
@@ -171,6 +180,15 @@ class _Rows:
         )
         return [Link(clue, visitor, at, expires, bool(tracking)) for visitor, at, expires, tracking in rows]
 
+    def links_to(self, visitor_id: str) -> list[Link]:
+        rows = self._run(
+            "SELECT kind, value, at, expires, tracking FROM links WHERE visitor = ?", (visitor_id,)
+        )
+        return [
+            Link(Clue(kind, value), visitor_id, at, expires, bool(tracking))
+            for kind, value, at, expires, tracking in rows
+        ]
+
     def show(self, shown: Shown) -> None:
         visitor, experience, variation, at = shown
         self._run("REPLACE INTO exposures VALUES (?, ?, ?, ?)", (visitor, experience, variation, at))
@@ -201,7 +219,26 @@ class _Rows:
         found = self._effects("transaction_id = ? ORDER BY key", transaction_id)
         return [each for each in found if each.refund_of is None]
 
+    def unsent_of(self, visitor_id: str) -> list[Effect]:
+        named = "visitor = ? OR instr(json_extract(body, '$.order.token'), ?)"
+        linked = "SELECT key FROM clues JOIN links USING (kind, value) WHERE links.visitor = ?"
+        return [*self._effects(f"{_UNSENT} AND ({named} OR key IN ({linked}))", *(visitor_id,) * 3)]
+
+    def unsent_with(self, clue: Clue) -> list[Effect]:
+        having = "SELECT key FROM clues WHERE kind = ? AND value = ?"
+        return [*self._effects(f"{_UNSENT} AND key IN ({having})", *clue)]
+
+    def is_forgotten(self, visitor_id: str) -> bool:
+        if self._run("SELECT 1 FROM forgotten LIMIT 1").fetchone() is None:
+            return False
+        mark = self._mark(visitor_id)
+        return self._run("SELECT 1 FROM forgotten WHERE mark = ?", (mark,)).fetchone() is not None
+
+    def _mark(self, visitor_id: str) -> str:
+        return mark_of(self._run("SELECT value FROM salt").fetchone()[0], visitor_id)
+
     def forget(self, visitor_id: str) -> None:
+        self._run("INSERT OR IGNORE INTO forgotten VALUES (?)", (self._mark(visitor_id),))
         for effect in [*self._effects("visitor = ?", visitor_id)]:
             self.keep(forgotten(effect))
         self._run("DELETE FROM links WHERE visitor = ?", (visitor_id,))

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ from convert_sdk.commerce.convertmax import (
 )
 from convert_sdk.commerce.convictional import AsyncBuyerClient, BuyerClient
 from convert_sdk.commerce.website import AsyncWebsiteClient, WebsiteClient
+from convert_sdk.server import DEMO_SDK_KEY, Registry, demo_document, running
 from convert_sdk.testing.stores import ConvertmaxStore, ConvictionalStore, Received, WebsiteStore
 
 from .openapi import FIXTURES, check, check_all
+from .world import World
 
 _keys = itertools.count()
 
@@ -177,3 +180,14 @@ def events(request: pytest.FixtureRequest, convertmax: ConvertmaxStore) -> Itera
 def examples() -> dict[str, Any]:
     """The documentation's own examples of the Website API."""
     return json.loads((FIXTURES / "commerce" / "website-examples.json").read_text())
+
+
+@pytest.fixture
+def world(tmp_path: Path, website: WebsiteStore, convictional: ConvictionalStore) -> Iterator[World]:
+    registry = Registry()
+    shop = registry.add(demo_document(), sdk_key=DEMO_SDK_KEY)
+    with running(registry) as server:
+        found = World(server, tmp_path, website, convictional)
+        found.shop = shop
+        yield found
+        found.close()
