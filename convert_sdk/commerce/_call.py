@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
-from convert_sdk.commerce._wire import Id, read_json
+from convert_sdk.commerce._wire import Id, read_json, whole
 
 if TYPE_CHECKING:
     from convert_sdk.commerce._pages import AsyncPages, Listing, Pages
@@ -71,7 +71,7 @@ def _segment(name: str, value: Id) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise TypeError(f"{name} is an int or a str, not {type(value).__name__}")
     if str(value).strip() in ("", ".", ".."):
-        raise ValueError(f"{name} must not be empty")
+        raise ValueError(f"{name} must not be empty, and no dots alone: they would lead to another address")
     return quote(str(value), safe="")
 
 
@@ -83,7 +83,7 @@ def query(**given: str | int | bool | None) -> dict[str, str | int | bool]:
 def one(model: type[T]) -> Callable[[Answer], T]:
     """A parser that reads the whole body as one `model`."""
     adapter = TypeAdapter(model)
-    return lambda answer: adapter.validate_python(answer.payload)
+    return lambda answer: adapter.validate_python(whole(answer.payload))
 
 
 def array(model: type[T]) -> Callable[[Answer], tuple[T, ...]]:

@@ -124,10 +124,13 @@ class Endpoint:
         """The address of `call`; ServerError for a link that leads to another origin."""
         if call.link is None:
             return self.base_url + call.path
-        url = httpx.URL(self.base_url + call.path).join(call.link)
-        if _origin(str(url)) != _origin(self.base_url):
-            raise ServerError(f"{call}: its next link leads to another origin, the key stays here")
-        return str(url)
+        try:
+            url = httpx.URL(self.base_url + call.path).join(call.link)
+            if _origin(str(url)) == _origin(self.base_url) and not url.userinfo:
+                return str(url)
+        except (httpx.InvalidURL, ValueError):
+            pass
+        raise ServerError(f"{call}: its next link leads to another origin or nowhere, the key stays here")
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -187,19 +190,14 @@ def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Send | 
 
 
 def _request(call: Call[T], endpoint: Endpoint, http: Http) -> httpx.Request:
+    url, content = endpoint.url(call), None if call.body is None else write_json(call.body)
+    # From here on nothing raises: headers hold the key, and error trackers print local variables.
     headers = httpx.Headers(endpoint.headers)
     headers.update(http.headers)
     headers.update(call.headers)
-    request = httpx.Request(
-        call.method,
-        endpoint.url(call),
-        params=dict(call.query) or None,
-        headers=headers,
-        content=None if call.body is None else write_json(call.body),
-    )
-    if call.body is not None:
-        request.headers["Content-Type"] = "application/json"
-    return request
+    if content is not None:
+        headers["Content-Type"] = "application/json"
+    return httpx.Request(call.method, url, params=dict(call.query) or None, headers=headers, content=content)
 
 
 def _paced(call: Call[T], pace: TokenBucket | None, now: float, end: float) -> Generator[Pause, Heard, None]:

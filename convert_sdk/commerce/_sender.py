@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from convert_sdk._delivery.deadline import bounded, deadline
 from convert_sdk._version import __version__
 from convert_sdk.commerce._call import Answer, Call
 from convert_sdk.commerce._exchange import Broken, Endpoint, Heard, Http, Pause, Send, exchange
@@ -50,9 +51,13 @@ class _Line(Generic[C]):
         """Unix seconds."""
         return self._http.now()
 
+    def _left(self, step: Send) -> float:
+        """Seconds until the deadline."""
+        return max(0.001, step.end - self._http.clock())
+
     def _prepared(self, step: Send) -> httpx.Request:
         request = step.request
-        left = max(0.001, min(self._http.timeout, step.end - self._http.clock()))
+        left = min(self._http.timeout, self._left(step))
         request.url = _QuietURL(request.url)
         request.extensions["timeout"] = httpx.Timeout(left).as_dict()
         return request
@@ -86,7 +91,7 @@ class Sender(_Line[httpx.Client]):
         transport = http.transport
         if transport is not None and not isinstance(transport, httpx.BaseTransport):
             raise OptionError("Http.transport: a sync client needs an httpx.BaseTransport")
-        super().__init__(endpoint, http, httpx.Client(transport=transport, verify=_tls()))
+        super().__init__(endpoint, http, bounded(httpx.Client(transport=transport, verify=_tls())))
 
     def run(self, call: Call[T]) -> T:
         """The answer to `call`, or a ConnectorError."""
@@ -113,17 +118,21 @@ class Sender(_Line[httpx.Client]):
         return None
 
     def _send(self, step: Send) -> Answer | Broken:
-        body = bytearray()
         try:
-            response = self._client.send(self._prepared(step), stream=True)
-            try:
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    self._checked(body, step)
-            finally:
-                response.close()
+            with deadline(time.monotonic() + self._left(step)):
+                return self._read(step)
         except (httpx.RequestError, _OverrunError) as error:
             return _broken(error)
+
+    def _read(self, step: Send) -> Answer:
+        body = bytearray()
+        response = self._client.send(self._prepared(step), stream=True)
+        try:
+            for chunk in response.iter_bytes():
+                body += chunk
+                self._checked(body, step)
+        finally:
+            response.close()
         return _answer(response, body)
 
 
@@ -163,17 +172,23 @@ class AsyncSender(_Line[httpx.AsyncClient]):
         return None
 
     async def _send(self, step: Send) -> Answer | Broken:
-        body = bytearray()
         try:
-            response = await self._client.send(self._prepared(step), stream=True)
-            try:
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    self._checked(body, step)
-            finally:
-                await response.aclose()
+            async with asyncio.timeout(self._left(step)):
+                return await self._read(step)
+        except TimeoutError:
+            return Broken("the deadline passed while the answer was still coming")
         except (httpx.RequestError, _OverrunError) as error:
             return _broken(error)
+
+    async def _read(self, step: Send) -> Answer:
+        body = bytearray()
+        response = await self._client.send(self._prepared(step), stream=True)
+        try:
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                self._checked(body, step)
+        finally:
+            await response.aclose()
         return _answer(response, body)
 
 
@@ -244,11 +259,19 @@ def origin_url(name: str, value: str) -> str:
     url = (value if "://" in value else f"https://{value}").strip().rstrip("/")
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or "@" in url:
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or not _is_plain(url):
         raise OptionError(f"{name}: {value!r} is no domain and no http(s) URL")
     if parts.scheme == "http" and not _is_loopback(host):
         raise OptionError(f"{name}: {value!r} would send the key unencrypted: use https")
     return url
+
+
+def _is_plain(url: str) -> bool:
+    """Whether a path can be put after it."""
+    try:
+        return not any(sign in url for sign in "@?#") and httpx.URL(url).host != ""
+    except httpx.InvalidURL:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

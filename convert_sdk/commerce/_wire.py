@@ -47,7 +47,7 @@ class Record(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _keep_raw(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if data == []:  # how some back ends spell an empty object
+        if data in ([], ""):  # how some back ends spell an empty object
             data = {}
         record = handler(data)
         if isinstance(data, Mapping):
@@ -56,12 +56,12 @@ class Record(BaseModel):
 
 
 def _moment(value: object) -> datetime | None:
-    """None, "", 0 and the year 1 mean "not yet"; Unix seconds and RFC 3339 become aware UTC."""
+    """None, "", 0 and the years 0 and 1 mean "not yet"; Unix seconds and RFC 3339 become aware UTC."""
     if isinstance(value, datetime):
         return _aware(value).astimezone(UTC)
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
-    if not value or (isinstance(value, str) and value.startswith("0001-01-01")):
+    if not value or (isinstance(value, str) and value.startswith(("0001-01-01", "0000-00-00"))):
         return None
     try:
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
@@ -82,12 +82,20 @@ def _text(value: object) -> str | None:
     return str(value) if isinstance(value, Decimal) else json.dumps(value, default=str)
 
 
+def _items(value: object) -> object:
+    """An array without its holes; back ends that cannot tell them apart spell an empty one as an object."""
+    if isinstance(value, list):
+        return [each for each in value if each is not None]
+    return () if value in (None, "", {}) else value
+
+
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 Text = Annotated[str | None, BeforeValidator(_text)]
 Personal = Annotated[str | None, BeforeValidator(_text), Field(repr=False)]
+Flag = Annotated[bool | None, BeforeValidator(lambda value: None if value == "" else value)]
 Money = Annotated[Decimal | None, BeforeValidator(lambda value: None if value == "" else value)]
 MaybeId = Annotated[int | str | None, BeforeValidator(lambda value: value or None)]
-Many = Annotated[tuple[T, ...], BeforeValidator(lambda value: () if value is None else value)]
+Many = Annotated[tuple[T, ...], BeforeValidator(_items)]
 
 
 def read_json(body: bytes) -> object:
@@ -96,6 +104,11 @@ def read_json(body: bytes) -> object:
         return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
+
+
+def whole(payload: object) -> object:
+    """The JSON of a whole answer: there an empty list or text is no spelling of an empty object."""
+    return None if payload in ([], "") else payload
 
 
 def _refuse_constant(name: str) -> object:
@@ -192,3 +205,14 @@ def required(**fields: object) -> None:
     for name, value in fields.items():
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"{name} is required and must not be blank")
+
+
+def within(name: str, value: object, least: int, most: int | None = None) -> None:
+    """ValueError for a number outside its bounds, TypeError for what is no whole number."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is an int, not {type(value).__name__}")
+    if value < least or (most is not None and value > most):
+        expected = f"{least} or more" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name}={value}: expected {expected}")

@@ -101,7 +101,7 @@ class _Records(Resource[S_co]):
         if external_id is not None:
             required(external_id=external_id)
             body["externalId"] = external_id
-        own = idempotency_key or derived_key(self._entity, "upsert", body)
+        own = derived_key(self._entity, "upsert", body) if idempotency_key is None else idempotency_key
         return self._write("POST", body, own, self._options.key_in)
 
     def _delete(
@@ -118,14 +118,17 @@ class _Records(Resource[S_co]):
             body["data"] = named
         if len(body) == len(self._body(at)):
             raise ValueError(f"which {self._entity}? give its id or external_id")
-        return self._write("DELETE", body, key or derived_key(self._entity, "delete", body), "header")
+        own = derived_key(self._entity, "delete", body) if key is None else key
+        return self._write("DELETE", body, own, "header")
 
     def _body(self, at: Time) -> dict[str, object]:
         return {"entityType": self._entity, "sourceUpdatedAt": rfc3339(at)}
 
     def _write(self, method: str, body: dict[str, object], key: str, key_in: str) -> Call[WriteResult]:
-        if not key.isascii() or not key.isprintable():
-            raise ValueError("idempotency_key: only printable ASCII can be sent in a header")
+        if not key.isascii() or not key.isprintable() or key != key.strip() or not key:
+            raise ValueError(
+                "idempotency_key: only printable ASCII without spaces around it can be sent in a header"
+            )
         if key_in in ("body", "both"):
             body["idempotencyKey"] = key
         headers = {"x-idempotency-key": key} if key_in in ("header", "both") else {}

@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
-from convert_sdk.commerce._wire import Many, MaybeId, Moment, Money, Personal, Record, Text
+from convert_sdk.commerce._wire import Flag, Many, MaybeId, Moment, Money, Personal, Record, Text
 
 _Flag = Annotated[bool, BeforeValidator(lambda value: False if value is None else value)]
 _OwnId = Annotated[MaybeId, Field(validation_alias=AliasChoices("id", "_id"))]
@@ -60,7 +60,7 @@ class Variant(Record):
     barcode: Text = None
     barcode_type: Text = None
     options: Many[Choice] = ()
-    skip_count: bool | None = None
+    skip_count: Flag = None
     weight: Money = None
     weight_units: Text = None
     attributes: _Free = Field(default_factory=dict)

@@ -11,7 +11,19 @@ from typing import Generic, TypedDict, TypeVar, Unpack
 from convert_sdk.commerce._call import Answer, Call, Resource, S_co, call, listing, operation, query
 from convert_sdk.commerce._pages import Listing, Page, by_link
 from convert_sdk.commerce._routes import Routes
-from convert_sdk.commerce._wire import Id, Many, Record, Text, Time, fields_of, read_json, required, rfc3339
+from convert_sdk.commerce._wire import (
+    Id,
+    Many,
+    Record,
+    Text,
+    Time,
+    fields_of,
+    read_json,
+    required,
+    rfc3339,
+    whole,
+    within,
+)
 from convert_sdk.commerce.convictional.models import Address, BuyerOrder, OrderLine, Product
 
 T = TypeVar("T", bound=Record)
@@ -132,7 +144,7 @@ def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
 
 def _bare_or_wrapped(model: type[T]) -> Callable[[Answer], T]:
     def parse(answer: Answer) -> T:
-        payload = answer.payload
+        payload = whole(answer.payload)
         wrapped = isinstance(payload, Mapping) and isinstance(payload.get("data"), Mapping)
         return model.model_validate(payload["data"] if wrapped else payload)  # type: ignore[index]  # a mapping
 
@@ -160,9 +172,7 @@ def _order_id(answer: Answer) -> str:
 def _listing(
     first: Call[Page[T]], page: int | None, limit: int | None, filters: Mapping[str, str]
 ) -> Listing[T]:
-    if limit is not None and not 1 <= limit <= LARGEST_PAGE:
-        raise ValueError(f"limit={limit}: expected 1 to {LARGEST_PAGE}")
-    if page is not None and page < 0:
-        raise ValueError(f"page={page}: expected 0 or more")
+    within("limit", limit, 1, LARGEST_PAGE)
+    within("page", page, 0)
     given = {**filters, **query(page=page, limit=limit)}
     return Listing(replace(first, query=given), by_link, largest=LARGEST_PAGE)

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from convert_sdk.commerce._call import Answer, Call, Resource, S_co, query
 from convert_sdk.commerce._pages import Listing, Page, by_offset
-from convert_sdk.commerce._wire import Many, Record, Time, unix_seconds
+from convert_sdk.commerce._wire import Many, Record, Time, unix_seconds, within
 from convert_sdk.commerce.website.paths import WebsitePaths
 
 T = TypeVar("T", bound=Record)
@@ -47,11 +47,8 @@ def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
 
 def by_skip(call: Call[Page[T]], *, until: str | None = None) -> Listing[T]:
     """A listing paged by `skip`; its `limit` and `skip` are checked before anything is sent."""
-    limit, skip = call.query.get("limit", 1), call.query.get("skip", 0)
-    if not 1 <= int(limit) <= LARGEST_PAGE:
-        raise ValueError(f"limit={limit}: expected 1 to {LARGEST_PAGE}")
-    if int(skip) < 0:
-        raise ValueError(f"skip={skip}: expected 0 or more")
+    within("limit", call.query.get("limit"), 1, LARGEST_PAGE)
+    within("skip", call.query.get("skip"), 0)
     return Listing(call, by_offset, until=until, largest=LARGEST_PAGE)
 
 

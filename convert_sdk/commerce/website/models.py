@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from convert_sdk.commerce._wire import Id, Many, MaybeId, Moment, Money, Personal, Record, Text
+from convert_sdk.commerce._wire import Flag, Id, Many, MaybeId, Moment, Money, Personal, Record, Text
 from convert_sdk.commerce.website.parts import (
     Address,
     Category,
@@ -72,7 +72,7 @@ class Contact(Record):
     properties: Annotated[Many[NameValue], Field(repr=False)] = ()
     tags: Many[str] = ()
     member_id: MaybeId = None
-    subscribed: bool | None = None
+    subscribed: Flag = None
     subscriber_lists: Many[Id] = ()
 
     def property(self, name: str) -> str | None:
@@ -92,7 +92,7 @@ class Member(Record):
     email: Personal = None
     groups: Many[Id] = ()
     registered_on: Moment = None
-    approved: bool | None = None
+    approved: Flag = None
     contact_id: MaybeId = None
     billing_address: Address | None = None
     shipping_address: Address | None = None
@@ -131,7 +131,7 @@ class Product(Record):
     title: Text = None
     description: Text = Field(default=None, repr=False)
     url: Text = None
-    hidden: bool | None = None
+    hidden: Flag = None
     images: Many[str] = ()
     categories: Many[Category] = ()
     options: Many[ProductOption] = ()
@@ -152,7 +152,7 @@ class Order(Record):
     member_id: Annotated[MaybeId, Field(repr=False)] = None
     shipping_address: Annotated[Address | None, Field(repr=False)] = None
     billing_address: Annotated[Address | None, Field(repr=False)] = None
-    shipping_required: bool | None = None
+    shipping_required: Flag = None
     weight: Money = None
     weight_unit: Text = None
     sub_total: Money = None
@@ -162,7 +162,7 @@ class Order(Record):
     discount_amount: Money = None
     shipping_name: Text = None
     shipping_amount: Money = None
-    paid: bool | None = None
+    paid: Flag = None
     payment_method: Text = None
     transaction_id: Personal = None
     status: Annotated[OrderStatus | str | None, BeforeValidator(_status)] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from convert_sdk.commerce._wire import Id, Many, MaybeId, Moment, Money, Personal, Record, Text
+from convert_sdk.commerce._wire import Flag, Id, Many, MaybeId, Moment, Money, Personal, Record, Text
 
 
 class NameValue(Record):
@@ -50,7 +50,7 @@ class ProductOption(Record):
 
     name: Text = None
     values: Many[str] = ()
-    advanced: bool | None = None
+    advanced: Flag = None
 
 
 class ProductVariant(Record):
@@ -58,7 +58,7 @@ class ProductVariant(Record):
 
     options: Many[str] = ()
     price: Money = None
-    on_sale: bool | None = None
+    on_sale: Flag = None
     regular_price: Money = None
     sale_price: Money = None
     quantity: int | None = None
@@ -79,7 +79,7 @@ class Tax(Record):
 
     name: Text = None
     total: Money = None
-    apply_to_shipping: bool | None = None
+    apply_to_shipping: Flag = None
     rate: Money = None
     type: Text = None
     applied_to_items: Many[int] = ()
@@ -100,7 +100,7 @@ class OrderItem(Record):
     width: Money = None
     height: Money = None
     length: Money = None
-    shipping_required: bool | None = None
+    shipping_required: Flag = None
     variation: Many[NameValue] = ()
     additions: Many[NameValue] = ()
     images: Many[str] = ()

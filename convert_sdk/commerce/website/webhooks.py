@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 import pydantic
 
 from convert_sdk.commerce._refusals import place_of
-from convert_sdk.commerce._wire import Many, Record, Text, read_json
+from convert_sdk.commerce._wire import Many, Record, Text, read_json, whole
 from convert_sdk.commerce.website.models import Booking, Contact, Order, Product, WebsiteRef
 from convert_sdk.commerce.website.parts import FieldValue
 from convert_sdk.errors import OptionError, ValidationError, WebhookVerificationError
@@ -167,9 +167,8 @@ def sign(body: bytes, secret: str, *, scheme: SignatureScheme = DEFAULT_SCHEME) 
     >>> sign(b"{}", "s", scheme=SignatureScheme(algorithm="sha256", prefix="sha256="))[:15]
     'sha256=143ca8d5'
     """
-    if not secret:
-        raise WebhookVerificationError("no secret: an empty one would make every signature forgeable")
-    digest = _hmac(_bytes(body), secret, scheme)
+    (only,) = secrets_of([secret])
+    digest = _hmac(_bytes(body), only, scheme)
     text = digest.hex() if scheme.encoding == "hex" else base64.b64encode(digest).decode()
     return scheme.prefix + text
 
@@ -223,9 +222,11 @@ def _bytes(body: bytes) -> bytes:
 
 def secrets_of(secret: str | Sequence[str]) -> list[str]:
     """The secrets to try, at least one and none empty, else WebhookVerificationError."""
-    secrets = [secret] if isinstance(secret, str) else list(secret)
-    if not secrets or not all(secrets):
-        raise WebhookVerificationError("no secret: without one anybody could have sent this")
+    secrets = [secret] if isinstance(secret, str) else list(secret or ())
+    if not secrets or not all(isinstance(each, str) and each.strip() for each in secrets):
+        raise WebhookVerificationError(
+            "no secret: it is a text that is not blank, without it anybody could have sent this"
+        )
     return secrets
 
 
@@ -259,7 +260,7 @@ def _read(body: bytes, headers: _Headers) -> AnyEvent:
     source, subscription = headers.one("X-Webhook-Source"), headers.one("X-Webhook-Id")
     told = (topic, source, subscription, hashlib.sha256(body).hexdigest())
     try:
-        payload = read_json(body)
+        payload = whole(read_json(body))
         match topic:
             case "order_created":
                 return OrderCreated(*told, Order.model_validate(payload))

@@ -98,6 +98,16 @@ class TestUpsert:
             records.do(lambda c: c.orders.upsert("1", {}, source_updated_at=AT, idempotency_key="a\nb"))
         assert convertmax.requests == []
 
+    @pytest.mark.parametrize("key", ["", " ", " k", "k\n", "ключ"])
+    def test_a_key_of_ones_own_must_arrive_as_it_is(self, convertmax, records, key):
+        for write in (
+            lambda c: c.orders.upsert("1", {}, source_updated_at=AT, idempotency_key=key),
+            lambda c: c.orders.delete("1", source_updated_at=AT, idempotency_key=key),
+        ):
+            with pytest.raises(ValueError, match="idempotency_key"):
+                records.do(write)
+        assert convertmax.requests == []
+
     def test_a_time_needs_its_zone(self, convertmax, records):
         with pytest.raises(ValueError, match="naive"):
             records.do(lambda c: c.orders.upsert("1", {}, source_updated_at=AT.replace(tzinfo=None)))

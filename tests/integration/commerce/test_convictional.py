@@ -68,7 +68,17 @@ class TestProducts:
     def test_a_link_to_another_origin_is_not_followed(self, convictional, buyer):
         for _ in range(3):
             convictional.add_product()
-        for elsewhere in ("https://evil.example.com", convictional.url.replace("127.0.0.1", "localhost")):
+        for elsewhere in (
+            "https://evil.example.com",
+            convictional.url.replace("127.0.0.1", "localhost"),
+            convictional.url.replace("http", "https"),
+            convictional.url.replace("http://", "http://somebody@"),
+            "//evil.example.com",
+            "http://evil.example.com\\@" + convictional.url.removeprefix("http://"),
+            "http://127.0.0.1:many",
+            "\nhttp://evil.example.com",
+            "http://[",
+        ):
             convictional.foreign_next = elsewhere
             before = len(convictional.requests)
             with pytest.raises(ServerError, match="another origin"):
@@ -83,6 +93,8 @@ class TestProducts:
 
     @pytest.mark.parametrize(("limit", "page"), [(0, None), (251, None), (None, -1)])
     def test_nonsense_is_refused_before_anything_is_sent(self, convictional, buyer, limit, page):
+        with pytest.raises(TypeError, match="limit is an int, not str"):
+            buyer.client.orders.list(limit="5")
         for ask in (
             lambda c: c.products.list(limit=limit, page=page),
             lambda c: c.orders.list(limit=limit, page=page),

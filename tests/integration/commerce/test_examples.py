@@ -99,7 +99,10 @@ def test_unknown_keys_are_kept_and_strange_values_are_no_reason_to_fail():
     assert order.billing_address == website.Address()
 
 
-@pytest.mark.parametrize("spelling", [None, "", 0, "0", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:00"])
+@pytest.mark.parametrize(
+    "spelling",
+    [None, "", 0, "0", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+00:00", "0000-00-00 00:00:00"],
+)
 def test_every_spelling_of_no_date_is_none(spelling):
     assert website.Order.model_validate({"created": spelling}).created is None
 
@@ -113,6 +116,16 @@ def test_every_spelling_of_a_date_is_aware_utc(spelling):
     created = website.Order.model_validate({"created": spelling}).created
     assert created == datetime(2019, 11, 10, 14, 46, 57, tzinfo=UTC)
     assert created.tzinfo is UTC
+
+
+@pytest.mark.parametrize("empty", [None, "", [], {}])
+def test_a_spelling_of_nothing_is_nothing(empty):
+    given = {"tags": empty, "items": empty, "billingAddress": empty}
+    order = website.Order.model_validate(given)
+    assert (order.tags, order.items) == ((), ())
+    assert order.billing_address in (None, website.Address())
+    assert website.Order.model_validate({"paid": None if empty is None else ""}).paid is None
+    assert website.Order.model_validate({"tags": ["a", None]}).tags == ("a",)
 
 
 @pytest.mark.parametrize("wrong", ["soon", True, [1], 10**20])

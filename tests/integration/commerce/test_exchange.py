@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import httpx
 import pytest
@@ -16,7 +18,9 @@ from hypothesis import strategies as st
 from convert_sdk.commerce import Http, Retries, TokenBucket
 from convert_sdk.commerce._call import Answer
 from convert_sdk.commerce._exchange import retry_after
-from convert_sdk.commerce.website import WebsiteClient
+from convert_sdk.commerce.convertmax import ConvertmaxClient, ConvertmaxOptions
+from convert_sdk.commerce.convictional import Address, BuyerClient, OrderLine
+from convert_sdk.commerce.website import AsyncWebsiteClient, WebsiteClient
 from convert_sdk.errors import (
     AuthError,
     NotFoundError,
@@ -27,6 +31,9 @@ from convert_sdk.errors import (
     ValidationError,
 )
 from convert_sdk.testing.stores._local import Fault
+
+HOME = Address(address_one="671 Lincoln Avenue", city="Winnetka", country="US")
+LINE = OrderLine(variant_id="v-1", quantity=1)
 
 
 class Clock:
@@ -141,6 +148,33 @@ class TestRetries:
         ):
             client.webhooks.list()
 
+    @pytest.mark.parametrize("make", [WebsiteClient, AsyncWebsiteClient])
+    def test_the_deadline_is_total_even_where_headers_never_end(self, make):
+        """Every single read is answered in time."""
+        stop = threading.Event()
+
+        def drip(listener):
+            with listener.accept()[0] as line, suppress(OSError):
+                line.sendall(b"HTTP/1.1 200 OK\r\n")
+                while not stop.wait(0.001):
+                    line.sendall(b"X-A: and so on\r\n")
+
+        async def ask(client):
+            async with client:
+                return await client.webhooks.list()
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=drip, args=(listener,))
+            thread.start()
+            http = Http(deadline=0.4, retries=Retries(attempts=1))
+            client = make(f"http://127.0.0.1:{listener.getsockname()[1]}", "key", http=http)
+            with pytest.raises(TransportError, match="the deadline"):
+                asyncio.run(ask(client)) if make is AsyncWebsiteClient else client.webhooks.list()
+            stop.set()
+            thread.join()
+        if make is WebsiteClient:
+            client.close()
+
 
 class TestRefusals:
     @pytest.mark.parametrize(
@@ -207,6 +241,8 @@ class TestRefusals:
             ({"id": 7, "items": [{"quantity": 1}, {"quantity": "many"}]}, "200, but $.items[1].quantity: "),
             ({"created": "yesterday"}, "200, but $.created: "),
             (["a"], "200, but $: "),
+            ([], "200, but $: "),
+            (b'""', "200, but $: "),
             (b"", "200, but $: "),
             (b"[" * 90_000 + b"]" * 90_000, "not the JSON expected"),
             (b'{"customerName": ' + b"[" * 700 + b"]" * 700 + b"}", "200"),
@@ -263,6 +299,41 @@ class TestSecrets:
         assert [each for each in (*secrets[:3], "Lovelace", "pk-1") if each in everything] == []
         assert "ada@example.com" not in "\n".join([*told[2:], caplog.text])
 
+    def test_no_secret_in_what_an_error_tracker_prints(self, website):
+        """The requests and every local variable of the frames an error went through in our code."""
+        secrets, requests = ("private-1", "pk-1", "aaaaa.bbbbb.ccccc", "pass-word-1"), []
+
+        def answer(request):
+            requests.append(request)
+            body = {
+                "token": "aaaaa.bbbbb.ccccc",
+                "accessUrl": "https://a/?sso=aaaaa.bbbbb.ccccc",
+                "createdAt": "soon",
+            }
+            return httpx.Response(200, json=body)
+
+        http = Http(transport=httpx.MockTransport(answer), headers={"X-Platform-Key": "pk-1"})
+        options = ConvertmaxOptions(x_api_key=True)
+        site = WebsiteClient("a.example.com", "private-1", http=http)
+        target = ConvertmaxClient("private-1", options=options, http=http)
+        buyer = BuyerClient("private-1", http=http)
+        shown = []
+        for ask in (
+            lambda: site.members.sso("ada@example.com"),
+            lambda: target.orders.upsert(1, {"total": Decimal("NaN")}, source_updated_at=datetime.now(UTC)),
+            lambda: target.orders.upsert(1, {"total": "\ud800"}, source_updated_at=datetime.now(UTC)),
+            lambda: buyer.orders.create(
+                "r", address=HOME, items=[LINE], ordered_date=0, attributes={"x": float("nan")}
+            ),
+        ):
+            with pytest.raises((ServerError, ValueError)) as caught:
+                ask()
+            ours = [frame.frame for frame in caught.traceback if "convert_sdk" in str(frame.path)]
+            shown += [repr(value) for frame in ours for value in frame.f_locals.values()]
+            assert ours
+        shown += [repr(each) for each in requests]
+        assert [each for each in secrets for text in shown if each in text] == []
+
     def test_a_transport_error_says_why(self):
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
@@ -282,6 +353,9 @@ class TestOptions:
             lambda: Retries(attempts=0),
             lambda: WebsiteClient("a.example.com", "k", http=Http(transport=httpx.AsyncHTTPTransport())),
             lambda: WebsiteClient("a.example.com", "k", app="Mÿ/1"),
+            lambda: WebsiteClient("a.example.com:many", "k"),
+            lambda: WebsiteClient("a.example.com/?x=1", "k"),
+            lambda: WebsiteClient("https://a.example.com/#top", "k"),
         ):
             with pytest.raises(OptionError):
                 wrong()

@@ -63,6 +63,13 @@ class TestPages:
         found = shop.items(lambda c: c.orders.list(limit=2, skip=3))
         assert sorted(each.id for each in found) == placed[:2]
 
+    @pytest.mark.parametrize("wrong", [True, 2.5, "5"])
+    def test_a_page_is_counted_in_whole_numbers(self, website, shop, wrong):
+        for name in ("limit", "skip"):
+            with pytest.raises(TypeError, match=f"{name} is an int, not"):
+                shop.client.orders.list(**{name: wrong})
+        assert website.requests == []
+
     @pytest.mark.parametrize(("limit", "skip"), [(0, None), (51, None), (None, -1)])
     def test_nonsense_is_refused_before_anything_is_sent(self, website, shop, limit, skip):
         for ask in (

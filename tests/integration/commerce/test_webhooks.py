@@ -85,7 +85,7 @@ class TestSignatures:
 class TestRefused:
     body = b'{"id": 1}'
 
-    @pytest.mark.parametrize("secret", ["", [], ["good", ""], ()])
+    @pytest.mark.parametrize("secret", ["", " ", None, b"good", [None], [], ["good", ""], ()])
     def test_an_empty_secret(self, secret):
         with pytest.raises(WebhookVerificationError, match="no secret"):
             parse(self.body, signed(self.body), secret)
@@ -126,7 +126,7 @@ class TestRefused:
             parse(body, {}, SECRET)
 
     @pytest.mark.parametrize(
-        ("body", "place"), [(b"{", "not JSON"), (b"[1]", "$"), (b'{"total": "x"}', "$.total")]
+        ("body", "place"), [(b"{", "not JSON"), (b"[1]", "$"), (b"[]", "$"), (b'{"total": "x"}', "$.total")]
     )
     def test_a_signed_body_that_is_not_its_topic(self, body, place):
         with pytest.raises(ValidationError, match="webhook 'order_created'") as caught:

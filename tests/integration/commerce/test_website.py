@@ -302,6 +302,8 @@ class TestOrders:
             shop.do(lambda c: c.orders.update(1, customer_name=""))
         with pytest.raises(ValueError, match="id must not be empty"):
             shop.do(lambda c: c.orders.get(" "))
+        with pytest.raises(ValueError, match="no dots alone"):
+            shop.do(lambda c: c.orders.get(".."))
         with pytest.raises(TypeError, match="int or a str, not NoneType"):
             shop.do(lambda c: c.orders.get(None))
         with pytest.raises(TypeError, match="aware datetime or Unix seconds, not str"):
