@@ -125,6 +125,8 @@ def _say(console: Console, bridge: Bridge, found: SyncReport, *, as_json: bool) 
     console.print(
         f"{found.orders:,} orders read, {found.new:,} of them new, {found.too_old:,} too old to count"
     )
+    if found.unsettled:
+        console.print(f"{found.unsettled} lists moved while they were read: the next run reads them again")
     show_report(console, report)
 
 

@@ -21,7 +21,7 @@ from convert_sdk.commerce.bridge.effects import (
     refused,
     settled,
 )
-from convert_sdk.commerce.bridge.exposures import as_of
+from convert_sdk.commerce.bridge.exposures import credit_of
 from convert_sdk.commerce.bridge.identity import Identity, has_objected
 from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, forgotten
 
@@ -104,12 +104,9 @@ class Departures:
         effect = examined(effect, match, now, self._ledger.policy)
         if effect.state != "seen" or effect.visitor_id is None:
             return effect
-        ordered = effect.order.created.timestamp()
-        credit = (
-            effect.attributed
-            if effect.refund_of
-            else as_of(entries, effect.visitor_id, ordered, self._ledger.policy)
-        )
+        credit = effect.attributed
+        if not effect.refund_of:
+            credit = credit_of(effect.order, effect.visitor_id, entries, self._ledger.policy)
         return claimed(effect, credit, self._owner, now + self._ledger.policy.lease)
 
     def _match(self, effect: Effect, entries: Entries, now: float) -> Match | None:

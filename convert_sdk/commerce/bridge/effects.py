@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias
 
-from convert_sdk.commerce.bridge.orders import Order
+from convert_sdk.commerce.bridge.orders import UNKNOWN, Order
 from convert_sdk.errors import OptionError
 
 DAY = 86_400.0
 _AGAIN_AFTER = 60.0
+_UNDATED = 600.0
 
 State: TypeAlias = Literal["seen", "waiting", "claimed", "sent", "reversed", "dropped"]
 Rung: TypeAlias = Literal["token", "order", "reference", "member", "contact", "email"]
@@ -119,12 +120,12 @@ def seen(goal: str | int, order: Order, now: float, policy: Policy, *, allow_lat
 def folded(effect: Effect, order: Order, now: float, *, allow_late: bool = False) -> Effect:
     """What is known after another sight of the order; the order of arrival makes no difference."""
     if effect.state == "dropped":
-        revived = allow_late and effect.reason == "too old"
+        is_back = effect.reason == "cancelled" and order.is_later_than(effect.order) and not _is_gone(order)
+        revived = is_back or (allow_late and effect.reason == "too old")
         return _moved(replace(effect, order=order), "seen", "", now, now) if revived else effect
     merged = effect.order.merged(order)
-    gone = merged.cancelled or merged.refunded
     if effect.state == "sent":
-        return _reversed(effect, now) if gone else effect
+        return _reversed(effect, now) if _is_gone(merged) else effect
     if effect.state == "reversed" or merged == effect.order:
         return effect
     changed = replace(effect, order=merged)
@@ -134,7 +135,7 @@ def folded(effect: Effect, order: Order, now: float, *, allow_late: bool = False
 def examined(effect: Effect, match: Match | None, now: float, policy: Policy) -> Effect:
     """Where an unsent effect stands; one that stays `seen` may be claimed."""
     order = effect.order
-    if (order.cancelled or order.refunded) and not effect.refund_of:
+    if _is_gone(order) and not effect.refund_of:
         # After a resend nobody knows whether an earlier delivery arrived: say so rather than "cancelled".
         return _over(effect, "ambiguous" if effect.resent else "cancelled", now)
     if match is not None and not match.tracking:
@@ -144,6 +145,9 @@ def examined(effect: Effect, match: Match | None, now: float, policy: Policy) ->
     release = order.created.timestamp() + policy.hold_for
     if now < release and not effect.refund_of:
         return _moved(effect, "waiting", "held", now, release)
+    if order.earliest == UNKNOWN and now < effect.first_seen + _UNDATED:
+        # Its webhook may be on its way, which knows when it was made.
+        return _moved(effect, "waiting", "undated", now, effect.first_seen + _UNDATED)
     if match is None:
         waiting = _moved(effect, "waiting", "unresolved", now, None)
         deadline = waiting.since + policy.max_wait
@@ -174,8 +178,7 @@ def settled(effect: Effect, fate: Fate, now: float, policy: Policy) -> Effect:
     if fate == "sent":
         sent = replace(effect, state="sent", reason="", due=None, owner=None, sent_at=now)
         sent = replace(sent, order=effect.order.anonymous())
-        gone = (effect.order.cancelled or effect.order.refunded) and not effect.refund_of
-        return _reversed(sent, now) if gone else sent
+        return _reversed(sent, now) if _is_gone(effect.order) and not effect.refund_of else sent
     if fate == "dead":
         return _over(effect, "refused", now)
     if fate == "dropped" and policy.on_ambiguous == "drop":
@@ -190,6 +193,10 @@ def refund(effect: Effect, now: float) -> Effect:
         effect, key=f"{effect.key}:refund", order=order, state="seen", reason="", first_seen=now, since=now,
         due=now, owner=None, event=None, resent=0, sent_at=None, refund_of=effect.key,
     )  # fmt: skip
+
+
+def _is_gone(order: Order) -> bool:
+    return order.cancelled or order.refunded
 
 
 def _reversed(effect: Effect, now: float) -> Effect:

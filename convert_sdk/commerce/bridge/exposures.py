@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from convert_sdk.commerce.bridge.effects import Policy, settled
 from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Shown
+from convert_sdk.commerce.bridge.orders import Order
 from convert_sdk.observation import Delivered, Exposed, Observation
 
 Observe = Callable[[Observation], None]
@@ -60,3 +62,12 @@ def as_of(entries: Entries, visitor_id: str, at: float, policy: Policy) -> Mappi
     """What a visitor had been shown by `at` and within the window: experience ids to variation ids."""
     found = entries.shown(visitor_id, at - policy.window, at + policy.slack)
     return {shown.experience_id: shown.variation_id for shown in found}
+
+
+def credit_of(order: Order, visitor_id: str, entries: Entries, policy: Policy) -> Mapping[str, str]:
+    """What an order is credited to; where nobody knows when it was made, only what was shown before it can have
+    been, to the second.
+    """
+    if order.earliest is None:
+        return as_of(entries, visitor_id, order.created.timestamp(), policy)
+    return as_of(entries, visitor_id, order.earliest.timestamp(), replace(policy, slack=0.0))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TOKEN_FIELD = "convert_visitor_id"  # noqa: S105 - the name of a field
 FORM_WINDOW = 600
+UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 Kind: TypeAlias = Literal["order", "booking", "form"]
 ClueKind: TypeAlias = Literal["order", "reference", "member", "contact", "email"]
@@ -41,7 +42,8 @@ class Order:
 
     `paid` says whether it counts, `topic` what a goal map is asked with (the event of a booking, the name of
     a form), `version` when it last changed, where the store says so. An e-mail address is here only as a
-    keyed hash.
+    keyed hash. `earliest` is set where the store does not say when it was made: `created` is when it was first
+    seen then, and this the earliest moment it can have been made (`UNKNOWN` if even that is not known).
 
     >>> order = Order("website", "shop.example.com", "7", datetime(2026, 5, 1, tzinfo=UTC), amount=Decimal("49.90"))
     >>> order.transaction_id
@@ -66,6 +68,7 @@ class Order:
     contact_id: str | None = field(default=None, repr=False)
     email_key: str | None = field(default=None, repr=False)
     version: datetime | None = None
+    earliest: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.created.tzinfo is None:
@@ -95,21 +98,30 @@ class Order:
         return (*([own] if self.kind == "order" else []), *found, *email)
 
     def merged(self, other: Order) -> Order:
-        """This one and another moment of it: what was paid or cancelled once stays so, whatever came first."""
+        """This one and another moment of it: the later one counts. Where nobody knows which that is, what was
+        paid or cancelled once stays so, whatever came first.
+        """
         newer = self if self.version and other.version and other.version < self.version else other
         older = other if newer is self else self
+        known = self.is_later_than(other) or other.is_later_than(self)
         return replace(
             newer,
-            created=min(self.created, other.created) if self.kind == "order" else self.created,
-            paid=self.paid or other.paid,
-            cancelled=self.cancelled or other.cancelled,
-            refunded=self.refunded or other.refunded,
+            created=min(self.created, other.created),
+            earliest=_earliest(self, other),
+            paid=newer.paid or (older.paid and not known),
+            cancelled=newer.cancelled or (older.cancelled and not known),
+            refunded=newer.refunded or (older.refunded and not known),
             token=newer.token or older.token,
             reference=newer.reference or older.reference,
             member_id=newer.member_id or older.member_id,
             contact_id=newer.contact_id or older.contact_id,
             email_key=newer.email_key or older.email_key,
+            version=newer.version or older.version,
         )
+
+    def is_later_than(self, other: Order) -> bool:
+        """Whether this is known to be a later moment."""
+        return self.version is not None and other.version is not None and self.version > other.version
 
     def anonymous(self) -> Order:
         """The same without what could lead to a person."""
@@ -172,6 +184,7 @@ def from_website(
         account=site,
         id=str(order.id),
         created=order.created or _now(),
+        earliest=None if order.created else UNKNOWN,
         paid=counts[rules.counts_when],
         cancelled=status == "canceled",
         amount=_rounded(_website_amount(order, rules.amount), rules.digits),
@@ -209,6 +222,7 @@ def from_convictional(
         account=account,
         id=str(order.id),
         created=order.ordered_date or order.created or _now(),
+        earliest=None if order.ordered_date or order.created else UNKNOWN,
         paid=order.posted.all or not rules.when_posted,
         cancelled=bool(order.items) and not lines,
         refunded=order.refunded.all,
@@ -236,8 +250,12 @@ def _kept(order: BuyerOrder) -> list[OrderItem]:
     ]
 
 
-def from_booking(booking: Booking, site: str, email: Email, *, seen: datetime) -> Order | None:
-    """A booking, made when it was `seen` (the API knows only when it starts); None without an id."""
+def from_booking(
+    booking: Booking, site: str, email: Email, *, seen: datetime, earliest: datetime | None = None
+) -> Order | None:
+    """A booking; None without an id. The API says only when it starts: it was made when it was `seen` (by its
+    webhook), or since `earliest` (in the list).
+    """
     if booking.id is None:
         return None
     service = booking.service.id if booking.service is not None else None
@@ -251,6 +269,7 @@ def from_booking(booking: Booking, site: str, email: Email, *, seen: datetime) -
         paid=True,
         contact_id=_text(booking.contact_id),
         email_key=_key(booking.email, email),
+        earliest=earliest,
     )
 
 
@@ -299,6 +318,12 @@ def from_submission(form: FormSubmission, site: str, email: Email) -> Order:
         paid=True,
         email_key=_key(address, email),
     )
+
+
+def _earliest(one: Order, other: Order) -> datetime | None:
+    # A later sight says no more of when it was made, but to a first one that knew nothing.
+    first, later = sorted((one, other), key=lambda order: order.created)
+    return None if first.earliest == UNKNOWN and later.earliest is None else first.earliest
 
 
 def _digest(first: str, name: str | None, values: Iterable[tuple[str | None, str | None]]) -> str:

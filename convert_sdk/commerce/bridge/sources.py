@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
-from pydantic import TypeAdapter
-
-from convert_sdk.commerce._pages import Page, Pages
+from convert_sdk.commerce._pages import Page
+from convert_sdk.commerce.bridge.cursors import Cursor, Read, Stream, by_page, by_skip
 from convert_sdk.commerce.bridge.effects import DAY
 from convert_sdk.commerce.bridge.identity import Identity
 from convert_sdk.commerce.bridge.orders import (
     DEFAULT_BUYER,
     DEFAULT_WEBSITE,
     TOKEN_FIELD,
+    UNKNOWN,
     BuyerRules,
     Clue,
     ClueKind,
@@ -29,8 +27,8 @@ from convert_sdk.commerce.bridge.orders import (
     from_website,
 )
 from convert_sdk.commerce.convictional import BuyerClient, BuyerOrder
+from convert_sdk.commerce.website import Booking, WebsiteClient
 from convert_sdk.commerce.website import Order as WebsiteOrder
-from convert_sdk.commerce.website import WebsiteClient
 from convert_sdk.commerce.website.webhooks import (
     BookingCreated,
     ContactUpdated,
@@ -38,12 +36,9 @@ from convert_sdk.commerce.website.webhooks import (
     FormSubmitted,
     OrderEvent,
 )
-from convert_sdk.errors import NotFoundError, ServerError
+from convert_sdk.errors import NotFoundError
 
-T = TypeVar("T")
 _PAGE = 50
-_REDONE = 3
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Told(NamedTuple):
@@ -55,58 +50,6 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a stream stands: all before `until` (epoch seconds) is read; a scan under way goes from `start` to
-    `end` and has read `place` rows or pages.
-    """
-
-    until: float | None = None
-    start: float | None = None
-    end: float | None = None
-    place: int = 0
-    total: int | None = None
-    newest: float | None = None
-    redone: int = 0
-    last: str = ""
-
-    def opened(self, start: float, end: float) -> Cursor:
-        """A scan begins."""
-        return Cursor(self.until, start, end)
-
-    def closed(self, until: float) -> Cursor:
-        """The scan is complete."""
-        return Cursor(until)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a scan is under way."""
-        return self.end is not None
-
-
-CURSOR: TypeAdapter[Cursor] = TypeAdapter(Cursor)
-
-
-class Read(NamedTuple):
-    """A page of a stream: its orders and where the stream stands after it."""
-
-    orders: tuple[Order, ...]
-    cursor: Cursor
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """One list that is pulled: `read` takes a page; a scan starts when the last one is `every` seconds old."""
-
-    name: str
-    read: Callable[[Cursor, float], Read]
-    every: float = 0.0
-
-    def is_due(self, cursor: Cursor, now: float) -> bool:
-        """Whether there is anything to read."""
-        return cursor.is_open or cursor.until is None or now - cursor.until >= self.every
-
-
-@dataclass(frozen=True, slots=True)
 class WebsiteSource:
     """A website's orders, bookings and forms.
 
@@ -114,8 +57,8 @@ class WebsiteSource:
     `refetch=False` their bodies are believed. Forms count by their `webhook`s, or by the `list`: the two
     cannot be told to be the same form. `first` is how far back the first pull looks; `overlap` and `lag` allow
     for clocks and slow writes; orders of the last `rescan` seconds are read again once a day, as the API
-    cannot list what changed. Bookings are read whole, up to `horizon` ahead; what the first reading finds was
-    made at an unknown time, and is not counted.
+    cannot list what changed. Bookings are read whole, up to `horizon` ahead. The API does not say when one was
+    made: it counts from when it was first seen, for what had been shown before the reading that had not found it.
 
     >>> WebsiteSource(WebsiteClient("shop.example.com", "api-key")).scope
     'website:shop.example.com'
@@ -142,15 +85,20 @@ class WebsiteSource:
         """Whose ids its ids are."""
         return f"website:{self.site}"
 
-    def order(self, record: WebsiteOrder, identity: Identity) -> Order | None:
-        """What one of its orders means; None for one without an id."""
-        return from_website(record, self.site, identity.email_key, rules=self.rules)
+    def order(
+        self, record: WebsiteOrder, identity: Identity, *, read_at: datetime | None = None
+    ) -> Order | None:
+        """What one of its orders means, as it was when it was asked for; None for one without an id."""
+        order = from_website(record, self.site, identity.email_key, rules=self.rules)
+        return order if order is None or read_at is None else replace(order, version=read_at)
 
     def read(self, event: Event, identity: Identity, now: datetime) -> Told:
         """What a verified webhook says."""
         email = identity.email_key
         if isinstance(event, OrderEvent):
-            order = self.order(self._latest(event), identity)
+            record = self._latest(event)
+            # A body says nothing of when it was true: only what was read again is later than something else.
+            order = self.order(record, identity, read_at=None if record is event.order else now)
             return Told(() if order is None else (order,))
         if isinstance(event, BookingCreated):
             booking = from_booking(event.booking, self.site, email, seen=now)
@@ -179,7 +127,6 @@ class WebsiteSource:
 
     def streams(self, identity: Identity) -> list[Stream]:
         """The lists to pull."""
-        email = identity.email_key
         streams = [
             Stream("orders", lambda cursor, now: self._orders(cursor, now, identity)),
             Stream("orders-again", lambda cursor, now: self._orders_again(cursor, now, identity), every=DAY),
@@ -187,48 +134,64 @@ class WebsiteSource:
         if self.bookings:
             streams.append(Stream("bookings", lambda cursor, now: self._bookings(cursor, now, identity)))
         if self.forms == "list":
-
-            def submitted(cursor: Cursor, now: float) -> Read:
-                scan = cursor if cursor.is_open else self._next_window(cursor, now)
-                span = {"received_min": int(scan.start or 0), "received_max": int(scan.end or 0)}
-                pages = self.client.form_submissions.list(**span, limit=_PAGE, skip=scan.place)
-                return _by_skip(scan, pages, lambda form: from_submission(form, self.site, email))
-
-            streams.append(Stream("forms", submitted))
+            streams.append(Stream("forms", lambda cursor, now: self._forms(cursor, now, identity)))
         return streams
 
     def _next_window(self, cursor: Cursor, now: float) -> Cursor:
-        start = now - self.first if cursor.until is None else cursor.until - self.overlap
-        return cursor.opened(start, now - self.lag)
+        if cursor.is_open:
+            return cursor
+        if cursor.until is None:
+            cursor = cursor.closed(now - self.first)
+            return cursor.opened(now - self.first, now - self.lag)
+        return cursor.opened(cursor.until - self.overlap, now - self.lag)
 
     def _orders(self, cursor: Cursor, now: float, identity: Identity) -> Read:
-        return self._window(cursor if cursor.is_open else self._next_window(cursor, now), identity)
+        return self._window(self._next_window(cursor, now), now, identity)
 
     def _orders_again(self, cursor: Cursor, now: float, identity: Identity) -> Read:
         if cursor.until is None and not cursor.is_open:
             return Read((), cursor.closed(now))  # the first pull has just read them
         opened = cursor if cursor.is_open else cursor.opened(now - self.rescan, now - self.lag)
-        return self._window(opened, identity)
+        return self._window(opened, now, identity)
 
-    def _window(self, scan: Cursor, identity: Identity) -> Read:
+    def _window(self, scan: Cursor, now: float, identity: Identity) -> Read:
         pages = self.client.orders.list(
             created_at_min=int(scan.start or 0),
             created_at_max=int(scan.end or 0),
             limit=_PAGE,
             skip=scan.place,
         )
-        return _by_skip(scan, pages, lambda record: self.order(record, identity))
+        read_at = datetime.fromtimestamp(now, UTC)
+        return by_skip(scan, next(pages.pages()), lambda each: self.order(each, identity, read_at=read_at))
+
+    def _forms(self, cursor: Cursor, now: float, identity: Identity) -> Read:
+        scan = self._next_window(cursor, now)
+        span = {"received_min": int(scan.start or 0), "received_max": int(scan.end or 0)}
+        pages = self.client.form_submissions.list(**span, limit=_PAGE, skip=scan.place)
+        email = identity.email_key
+        return by_skip(scan, next(pages.pages()), lambda form: from_submission(form, self.site, email))
 
     def _bookings(self, cursor: Cursor, now: float, identity: Identity) -> Read:
         scan = cursor if cursor.is_open else cursor.opened(now - DAY, now + self.horizon)
-        seen = _LONG_AGO if cursor.until is None else datetime.fromtimestamp(now, UTC)
         pages = self.client.bookings.list(
             start_min=int(scan.start or 0), start_max=int(scan.end or 0), limit=_PAGE, skip=scan.place
         )
-        read = _by_skip(
-            scan, pages, lambda each: from_booking(each, self.site, identity.email_key, seen=seen)
-        )
-        return read if read.cursor.is_open else Read(read.orders, cursor.closed(now))
+        seen = datetime.fromtimestamp(now, UTC)
+
+        def booked(booking: Booking) -> Order | None:
+            earliest = self._earliest(booking, scan)
+            return from_booking(booking, self.site, identity.email_key, seen=seen, earliest=earliest)
+
+        read = by_skip(scan, next(pages.pages()), booked)
+        is_complete = not (read.cursor.is_open or read.unsettled)
+        return read._replace(cursor=cursor.closed((scan.start or 0.0) + DAY)) if is_complete else read
+
+    def _earliest(self, booking: Booking, scan: Cursor) -> datetime:
+        """When the last scan began that would have found it, had it been there; who knows, for the first scan."""
+        if scan.until is None or booking.start is None:
+            return UNKNOWN
+        was_in_view = booking.start.timestamp() <= scan.until + self.horizon
+        return datetime.fromtimestamp(scan.until - self.lag, UTC) if was_in_view else UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,39 +224,24 @@ class ConvictionalSource:
         return [Stream("orders", lambda cursor, now: self._orders(cursor, now, identity))]
 
     def _orders(self, cursor: Cursor, now: float, identity: Identity) -> Read:
-        if not cursor.is_open:
-            start = now - self.first if cursor.until is None else cursor.until - self.overlap
-            cursor = cursor.opened(start, now)
-        since = datetime.fromtimestamp(cursor.start or 0.0, UTC)
-        listed = self.client.orders.list(updated_min=since, page=cursor.place or None)
-        page = next(listed.pages())
-        cursor = _not_repeated(cursor, page)
-        updated = [order.updated.timestamp() for order in page if order.updated is not None]
-        newest = max([*updated, *([] if cursor.newest is None else [cursor.newest])], default=None)
-        orders = [self.order(each, identity) for each in page]
-        moved = replace(cursor, place=cursor.place + 1, newest=newest)
-        if page.next is None:
-            moved = cursor.closed(max(newest or 0.0, cursor.until or cursor.start or 0.0))
-        return Read(tuple(order for order in orders if order is not None), moved)
+        scan = self._opened(cursor, now)
+        since = datetime.fromtimestamp(scan.start or 0.0, UTC)
 
+        def page_of(number: int) -> Page[BuyerOrder]:
+            return next(self.client.orders.list(updated_min=since, page=number or None).pages())
 
-def _by_skip(scan: Cursor, pages: Pages[T], convert: Callable[[T], Order | None]) -> Read:
-    """The next page of a scan; a total that changes meanwhile may have moved rows, so the scan begins anew."""
-    page = next(pages.pages())
-    if scan.place and page.total_count != scan.total and scan.redone < _REDONE:
-        return Read((), replace(scan, place=0, total=None, redone=scan.redone + 1, last=""))
-    scan = _not_repeated(scan, page)
-    place = scan.place + len(page)
-    complete = (
-        not page.items or page.skip is None or (page.total_count is not None and place >= page.total_count)
-    )
-    moved = scan.closed(scan.end or 0.0) if complete else replace(scan, place=place, total=page.total_count)
-    orders = (convert(item) for item in page)
-    return Read(tuple(order for order in orders if order is not None), moved)
+        page = page_of(scan.place)
+        before = page_of(scan.place - 1) if scan.place else None
+        read = [*page, *(before or ())]
+        updated = [order.updated.timestamp() for order in read if order.updated is not None]
+        newest = max([*updated, *([] if scan.newest is None else [scan.newest])], default=None)
+        placed = replace(scan, newest=newest)
+        return by_page(placed, page, before, lambda each: self.order(each, identity))
 
-
-def _not_repeated(scan: Cursor, page: Page[T]) -> Cursor:
-    digest = hashlib.sha256(repr([getattr(item, "id", None) for item in page]).encode()).hexdigest()[:16]
-    if page.items and getattr(page.items[0], "id", None) is not None and digest == scan.last:
-        raise ServerError("the list repeats its pages: the paging parameters have no effect")
-    return replace(scan, last=digest)
+    def _opened(self, cursor: Cursor, now: float) -> Cursor:
+        if cursor.is_open:
+            return cursor
+        if cursor.until is None:
+            cursor = cursor.closed(now - self.first)
+            return cursor.opened(now - self.first, now)
+        return cursor.opened(cursor.until - self.overlap, now)

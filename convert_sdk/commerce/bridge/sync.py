@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from convert_sdk.commerce.bridge.sources import CURSOR, Cursor, Stream
+from convert_sdk.commerce.bridge.cursors import CURSOR, Cursor, Stream
 
 if TYPE_CHECKING:
     from convert_sdk.commerce.bridge.bridge import Bridge, Source
@@ -21,12 +21,17 @@ class Progress(NamedTuple):
 
 
 class SyncReport(NamedTuple):
-    """What a pull brought: pages, orders in them, effects new in the books, and those refused for their age."""
+    """What a pull brought: pages, orders in them, effects new in the books, and those refused for their age.
+
+    `unsettled` counts lists that moved however often they were read. What they showed is taken; what may have
+    slipped by is read by the next pull, which begins where this one did.
+    """
 
     pages: int = 0
     orders: int = 0
     new: int = 0
     too_old: int = 0
+    unsettled: int = 0
 
 
 def sync(
@@ -72,5 +77,5 @@ def _pull(bridge: Bridge, stream: Stream, name: str, *, allow_late: bool) -> tup
         entries.move_cursor(name, CURSOR.dump_json(read.cursor).decode())
     new = [each.effect for each in found if each.is_new]
     return SyncReport(
-        1, len(read.orders), len(new), sum(each.reason == "too old" for each in new)
+        1, len(read.orders), len(new), sum(each.reason == "too old" for each in new), int(read.unsettled)
     ), read.cursor

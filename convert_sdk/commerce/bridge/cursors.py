@@ -1,0 +1,152 @@
+"""Where the pull of a list stands, and how its next page is read so that nothing slips past."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
+
+from pydantic import TypeAdapter
+
+from convert_sdk.commerce._pages import Page
+from convert_sdk.commerce.bridge.orders import Order
+from convert_sdk.errors import ServerError
+
+T = TypeVar("T")
+_REDONE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a stream stands: all before `until` (epoch seconds) is read; a scan under way goes from `start` to
+    `end` and has read `place` rows or pages.
+
+    `redone` counts how often the scan began anew, `doubtful` says that this no longer helped; `last` names what was
+    on the page before.
+    """
+
+    until: float | None = None
+    start: float | None = None
+    end: float | None = None
+    place: int = 0
+    total: int | None = None
+    newest: float | None = None
+    redone: int = 0
+    doubtful: bool = False
+    last: str = ""
+
+    def opened(self, start: float, end: float) -> Cursor:
+        """A scan begins."""
+        return Cursor(self.until, start, end)
+
+    def closed(self, until: float) -> Cursor:
+        """The scan is complete."""
+        return Cursor(until)
+
+    def begun_anew(self) -> Cursor:
+        """The scan begins again, up to the same end."""
+        redone = self.redone + 1
+        return Cursor(self.until, self.start, self.end, newest=self.newest, redone=redone)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a scan is under way."""
+        return self.end is not None
+
+
+CURSOR: TypeAdapter[Cursor] = TypeAdapter(Cursor)
+
+
+class Read(NamedTuple):
+    """A page of a stream: its orders and where the stream stands after it.
+
+    `unsettled` says that the list moved whenever it was read: the cursor is where it was before the scan.
+    """
+
+    orders: tuple[Order, ...]
+    cursor: Cursor
+    unsettled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One list that is pulled: `read` takes a page; a scan starts when the last one is `every` seconds old."""
+
+    name: str
+    read: Callable[[Cursor, float], Read]
+    every: float = 0.0
+
+    def is_due(self, cursor: Cursor, now: float) -> bool:
+        """Whether there is anything to read."""
+        return cursor.is_open or cursor.until is None or now - cursor.until >= self.every
+
+
+def by_skip(scan: Cursor, page: Page[T], convert: Callable[[T], Order | None]) -> Read:
+    """What the next rows of a scan mean; a total that changes meanwhile may have moved rows, so it begins anew."""
+    orders, name = converted(page, convert), _name(page)
+    if scan.place and page.total_count != scan.total:
+        if scan.redone < _REDONE:
+            return Read(orders, scan.begun_anew())
+        scan = replace(scan, doubtful=True)
+    if scan.place and page.items and name == scan.last:
+        raise _repeated()
+    place = scan.place + len(page)
+    if not page.items or page.skip is None or (page.total_count is not None and place >= page.total_count):
+        return _ended(scan, orders, scan.end or 0.0)
+    return Read(orders, replace(scan, place=place, total=page.total_count, last=name))
+
+
+def by_page(
+    scan: Cursor, page: Page[T], before: Page[T] | None, convert: Callable[[T], Order | None]
+) -> Read:
+    """What the next page of a scan means, after which the one `before` it was read once more.
+
+    What had slipped from this page to that one by the time it was read is seen there. As long as that one still
+    has anything it had, no more than a page can have slipped; else the scan begins anew.
+    """
+    orders = converted(page, convert)
+    if before is not None:
+        slipped = [item for item in before if not _names([item]) & {*scan.last.split()}]
+        orders += converted(slipped, convert)
+        names = _names(before)
+        if page.items and _names(page) == names:
+            raise _repeated()
+        if not names & {*scan.last.split()}:
+            if scan.redone < _REDONE:
+                return Read(orders, scan.begun_anew())
+            scan = replace(scan, doubtful=True)
+    if page.next is None:
+        end = scan.end or 0.0
+        newest = end if scan.newest is None else min(scan.newest, end)
+        return _ended(scan, orders, max(newest, scan.until or 0.0))
+    return Read(orders, replace(scan, place=scan.place + 1, last=" ".join(_names(page))))
+
+
+def converted(page: Iterable[T], convert: Callable[[T], Order | None]) -> tuple[Order, ...]:
+    """What of this is an order."""
+    return tuple(order for item in page if (order := convert(item)) is not None)
+
+
+def _ended(scan: Cursor, orders: tuple[Order, ...], until: float) -> Read:
+    return (
+        Read(orders, Cursor(scan.until), unsettled=True)
+        if scan.doubtful
+        else Read(orders, scan.closed(until))
+    )
+
+
+def _repeated() -> ServerError:
+    return ServerError("the list repeats its pages: the paging parameters have no effect")
+
+
+def _name(page: Page[T]) -> str:
+    return _short(repr([getattr(item, "id", None) or item for item in page]))
+
+
+def _names(page: Iterable[object]) -> set[str]:
+    return {_short(str(getattr(item, "id", None))) for item in page}
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
