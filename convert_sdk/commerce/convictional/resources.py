@@ -87,7 +87,10 @@ class Orders(BuyerResource[S_co]):
     def list(
         self, *, updated_min: Time | None = None, page: int | None = None, limit: int | None = None
     ) -> Listing[BuyerOrder]:
-        """All orders, or those changed since `updated_min`."""
+        """All orders, or those changed since `updated_min`.
+
+        One that changes while you read may move to a page you have had: list again from a little earlier.
+        """
         since = {} if updated_min is None else {"updatedMin": rfc3339(updated_min)}
         return _listing(call(self._paths.list_orders, page_of(BuyerOrder)), page, limit, since)
 

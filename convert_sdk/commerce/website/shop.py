@@ -153,7 +153,7 @@ class Orders(WebsiteResource[S_co]):
 
 def _sent_status(status: OrderStatus | str) -> str:
     try:
-        return OrderStatus(status.lower()).upper()
+        return OrderStatus(str(status).lower()).upper()
     except ValueError:
         allowed: builtins.list[str] = [each.value for each in OrderStatus]
         raise ValueError(f"status={status!r}: expected one of {', '.join(allowed)}") from None

@@ -158,6 +158,21 @@ class TestOrders:
         assert len(buyer.items(lambda c: c.orders.list())) == 3
         assert len(buyer.items(lambda c: c.orders.list(limit=2))) == 3
 
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_orders_that_move_while_they_are_read_come_once_and_a_second_list_has_the_rest(
+        self, convictional, buyer, newest_first
+    ):
+        for seconds in range(6):
+            convictional.now = lambda seconds=seconds: ORDERED.timestamp() + seconds
+            convictional.add_order()
+        convictional.now = lambda: ORDERED.timestamp() + 60
+        convictional.drift, convictional.newest_first = 1, newest_first
+        found = [each.id for each in buyer.items(lambda c: c.orders.list(limit=2))]
+        assert len(found) == len(set(found)) < 6
+        convictional.drift = 0
+        again = buyer.items(lambda c: c.orders.list(updated_min=ORDERED + timedelta(seconds=1)))
+        assert {*found} | {each.id for each in again} == set(convictional.orders)
+
     @pytest.mark.parametrize("shape", ["envelope", "array"])
     @pytest.mark.parametrize("no_date", [None, "", "0001-01-01T00:00:00Z"])
     def test_get_and_how_far_it_is(self, convictional, buyer, shape, no_date):

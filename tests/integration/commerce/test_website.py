@@ -296,6 +296,8 @@ class TestOrders:
     def test_update_refuses_what_cannot_work(self, website, shop):
         with pytest.raises(ValueError, match="expected one of pending"):
             shop.do(lambda c: c.orders.update(1, status="cancelled"))
+        with pytest.raises(ValueError, match="expected one of pending"):
+            shop.do(lambda c: c.orders.update(1, status=5))
         with pytest.raises(ValueError, match="nothing to update"):
             shop.do(lambda c: c.orders.update(1))
         with pytest.raises(ValueError, match="cannot clear"):
