@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from threading import Lock, get_ident
+from threading import RLock, get_ident
 from weakref import WeakSet
+
+from ._forks import begin_anew_with
+from ._locks import is_mine
 
 _databases: WeakSet[Database] = WeakSet()
 _abandoned: list[sqlite3.Connection] = []
@@ -31,7 +34,7 @@ class Database:
         self.synchronous = synchronous
         self._schema = schema
         self._wait = wait
-        self._lock = Lock()
+        self._lock = RLock()
         self._forking: int | None = None
         self._pid = os.getpid()
         self._connection: sqlite3.Connection | None = None
@@ -43,8 +46,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, and alone: the write lock is taken at the start."""
+        """All or nothing, and alone: the write lock is taken at the start. None begins in the middle of another."""
         with self.connection() as connection:
+            if connection.in_transaction:
+                raise sqlite3.OperationalError("a signal came in the middle of a transaction")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -63,7 +68,11 @@ class Database:
             self.after_fork_in_child()
         with self._lock:
             if self._connection is None:
-                self._connection = self._open()
+                opened = self._open()
+                if self._connection is None:
+                    self._connection = opened
+                else:  # a signal's handler was here meanwhile
+                    opened.close()
             yield self._connection
 
     def close(self) -> None:
@@ -74,8 +83,8 @@ class Database:
             self._close()
 
     def before_fork(self) -> None:
-        """Close the connection and keep every thread out until the fork is over."""
-        if self._lock.acquire(timeout=_FORK_PATIENCE):
+        """Close the connection and keep every thread out until the fork is over; not where this one is inside."""
+        if not is_mine(self._lock) and self._lock.acquire(timeout=_FORK_PATIENCE):
             self._forking = get_ident()
             self._close()
 
@@ -88,7 +97,7 @@ class Database:
     def after_fork_in_child(self) -> None:
         """Start anew; what was inherited is never used and never closed."""
         self._pid = os.getpid()
-        self._lock = Lock()
+        self._lock = RLock()
         self._forking = None
         if self._connection is not None:
             _abandoned.append(self._connection)
@@ -154,4 +163,5 @@ def _after_in_child() -> None:
         database.after_fork_in_child()
 
 
-os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+os.register_at_fork(before=_before, after_in_parent=_after_in_parent)
+begin_anew_with(_after_in_child)

@@ -6,26 +6,30 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
 from inspect import iscoroutinefunction
-from threading import get_ident
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, cast
+
+from convert_sdk._forks import heed
 
 from .counts import FlushReport
 from .engine import Engine
 from .farewell import attend, register
-from .line import NEEDED_BY_LOOPS, Line, resume
+from .line import NEEDED_BY_LOOPS, Line
 from .machine import Failure, Machine, Reply, Request
+from .saving import saver
 from .unforked import import_all
 
 if TYPE_CHECKING:
     import httpx
 
-    from convert_sdk._core.state import Changes, VisitorState, Winners
+    from convert_sdk._core.state import VisitorState
     from convert_sdk.options import Options
     from convert_sdk.status import Status
     from convert_sdk.stores import AsyncStore, Store
 
 _BREATHER = 0.5
+_PARTING = 0.05
 _GLANCE = 0.01
 """Seconds between two looks at an exchange that another task has under way."""
 
@@ -43,23 +47,30 @@ class AsyncWorker:
         self.shutdown_timeout = options.shutdown_timeout
         self._inherited: list[object] = []
         self.closed = False
-        self._begin()
         self.line = Line(options, key, engine, wake=self.wake)
+        engine.memory.stir = self._stir
+        self._begin()
         register(self)
 
     def _begin(self) -> None:
         self._ready_by: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ident = 0
         self._task: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
+        store, line = self._store, self.line
+        blocks = store is not None and not iscoroutinefunction(store.save)
+        self._saver = (
+            saver(line.saving, cast("Store", store), done=self.wake, trouble=line.complain)
+            if blocks
+            else None
+        )
 
     def after_fork(self) -> None:
         """The child starts anew: what it inherited is neither used nor closed."""
         self._inherited += [self._loop, self._task, self._client]
         self._engine.start_anew()
-        self._begin()
         self.line.reopen()
+        self._begin()
         if self.closed:
             self.line.outbox.close()
 
@@ -71,6 +82,7 @@ class AsyncWorker:
 
     async def start(self) -> None:
         """Start the task in the running loop, and give the document a moment to arrive, once."""
+        heed()
         if self.closed:
             return
         loop = asyncio.get_running_loop()
@@ -86,7 +98,6 @@ class AsyncWorker:
         if self._ready_by is None:
             self._ready_by = loop.time() + self._start_wait
         self._loop = loop
-        self._ident = get_ident()
         self._event = asyncio.Event()
         self._ready = asyncio.Event()
         self._opening = asyncio.Lock()
@@ -97,13 +108,15 @@ class AsyncWorker:
     def wake(self) -> None:
         """Something is due earlier than the task knows. Any thread may say so."""
         loop = self._loop
-        if loop is None or loop.is_closed():
-            return
-        if get_ident() == self._ident:
-            self._event.set()
-        else:
+        if loop is not None and not loop.is_closed():
+            # Also in its own thread, where a signal's handler may come while the loop sleeps.
             with suppress(RuntimeError):  # the loop closed meanwhile: the next one starts awake
                 loop.call_soon_threadsafe(self._event.set)
+
+    def _stir(self) -> None:
+        self.line.stir()
+        if self._saver is not None and self._engine.project is not None:
+            self._saver.stir()
 
     async def _run(self) -> None:
         try:
@@ -141,7 +154,8 @@ class AsyncWorker:
         self._ready.set()
         await self._save()
         await self._do_chores()
-        seconds = self.line.rest(seconds, monotonic())
+        now = monotonic()
+        seconds = min(self.line.rest(seconds, now), inf if self._saver else self.line.saving.due() - now)
         if seconds > 0 and not self.closed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -166,41 +180,48 @@ class AsyncWorker:
             return await cast("AsyncStore", store).load(key)
         return await asyncio.to_thread(cast("Store", store).load, key)
 
-    async def _save_one(self, changes: Changes) -> Winners:
-        store = self._store
-        if iscoroutinefunction(store.save if store is not None else None):
-            return await cast("AsyncStore", store).save(changes)
-        return await asyncio.to_thread(cast("Store", store).save, changes)
-
     async def _save(self, *, everything: bool = False) -> None:
-        if self._store is None:
-            return
-        async with self._saving if self._loop is asyncio.get_running_loop() else nullcontext():
-            saving = self.line.saving
-            for save in saving.take(monotonic(), everything=everything):
-                try:
-                    winners = await self._save_one(save.changes)
-                except Exception as error:  # noqa: BLE001  # the store may be the application's own
-                    saving.failed(error, monotonic())
-                else:
-                    saving.saved(save, winners, monotonic())
+        saving = self.line.saving
+        if self._saver is not None:
+            if saving.due() < inf:
+                self._saver.stir()
+        elif self._store is not None:
+            async with self._saving if self._loop is asyncio.get_running_loop() else nullcontext():
+                await saving.asave(cast("AsyncStore", self._store), everything=everything)
+
+    async def _save_by(self, until: float) -> bool:
+        """Have everything saved by then; whether it was. A save that is cancelled is made again."""
+        seconds = until - monotonic()
+        if self._saver is not None:
+            saved = self._saver.ask()
+            return await asyncio.to_thread(saved.wait, seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._save(everything=True)
+        except TimeoutError:
+            return False
+        return True
 
     # The end.
 
     async def flush(self, timeout: float) -> FlushReport:
         """Send what waits, in the calling task."""
+        heed()
         return await self._flush(monotonic() + timeout)
 
     async def _flush(self, until: float, *, last: bool = False) -> FlushReport:
         before = self.line.outbox.counts()
-        await self._save(everything=True)
+        # Half of the time is for the store alone: conversions may wait for it to go out.
+        saved = await self._save_by((monotonic() + until) / 2)
         if last:
-            self.line.stop_waiting_for_the_store()
+            self.line.stop_waiting_for_the_store(answers=saved)
         await self._do_chores(everything=True)
         if self.line.waits:
             async with self._usable() as client:
                 await self._deliver(client, until)
             await self._do_chores()
+        if not saved:
+            await self._save_by(until)
         return FlushReport.between(before, self.line.outbox.counts())
 
     @asynccontextmanager
@@ -213,7 +234,7 @@ class AsyncWorker:
                 yield client
 
     async def _deliver(self, client: httpx.AsyncClient, until: float) -> None:
-        from .carry import aturn
+        from .carry import aturn, resume
 
         steps = self.line.delivery(until)
         step: Machine | float | None = next(steps, None)
@@ -237,13 +258,21 @@ class AsyncWorker:
 
     async def close(self, timeout: float | None = None) -> FlushReport:
         """Flush, end the task and let go of everything; again is fine."""
+        heed()
         before = self.line.outbox.counts()
         if self.closed:
             return FlushReport.between(before, before)
-        await self._flush(monotonic() + (self.shutdown_timeout if timeout is None else timeout), last=True)
+        until = monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        try:
+            await self._flush(until, last=True)
+        except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
+            self.line.complain(error)
         self.closed = True
         await self._part()
-        await self._save(everything=True)
+        if self._engine.memory.unsaved:
+            await self._save_by(monotonic() + _PARTING)
+        if self._saver is not None:
+            self._saver.stop()
         await asyncio.to_thread(self.line.leave)
         return FlushReport.between(before, self.line.outbox.counts())
 
@@ -259,22 +288,36 @@ class AsyncWorker:
 
     def close_by(self, since: float) -> None:
         """At the end of the process no loop runs any more: deliver in this thread."""
-        if not self.closed:
+        if self.closed:
+            return
+        try:
             self.flush_by(since)
-            self.closed = True
-            self.line.leave()
+        except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
+            self.line.complain(error)
+        self.closed = True
+        if self._saver is not None:
+            self._saver.stop()
+        self.line.leave()
 
     def flush_by(self, since: float) -> None:
         """Deliver in this thread, which has no loop."""
         until = since + self.shutdown_timeout
-        if self._engine.memory.unsaved:
-            with suppress(Exception):
-                asyncio.run(asyncio.wait_for(self._save(everything=True), until - monotonic()))
-        self.line.stop_waiting_for_the_store()
+        saved = not self._engine.memory.unsaved or self._save_here((monotonic() + until) / 2)
+        self.line.stop_waiting_for_the_store(answers=saved)
         self.line.finish(until)
+
+    def _save_here(self, until: float) -> bool:
+        if self._saver is not None:
+            return self._saver.ask().wait(until - monotonic())
+        try:
+            return asyncio.run(self._save_by(until))
+        except Exception as error:  # noqa: BLE001  # as in the task
+            self.line.complain(error)
+            return False
 
     def status(self) -> Status:
         """The figures of this moment."""
+        heed()
         task, loop = self._task, self._loop
         lives = task is not None and not task.done() and loop is not None and not loop.is_closed()
         return self.line.status(alive=lives)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from math import inf
 from time import monotonic
 
@@ -111,3 +111,11 @@ def _next(machine: Machine, clock: Clock, within: float) -> Request | None:
     now = clock()
     request = machine.speak(now) if machine.due() <= now else None
     return request and request._replace(timeout=max(_LEAST, min(request.timeout, within)))
+
+
+def resume(steps: Generator[Machine | float, bool, None], moved: bool) -> Machine | float | None:
+    """The next step of a delivery; None after the last."""
+    try:
+        return steps.send(moved)
+    except StopIteration:
+        return None

@@ -11,6 +11,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
+from convert_sdk._forks import begin_anew_with, heed
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -91,6 +93,7 @@ def _flush_all() -> None:
 
 def _at_exit() -> None:
     since = monotonic()
+    heed()
     for carrier in list(_carriers):
         with suppress(Exception):
             carrier.close_by(since)
@@ -101,5 +104,5 @@ def _after_fork_in_child() -> None:
         carrier.after_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+begin_anew_with(_after_fork_in_child)
 atexit.register(_at_exit)

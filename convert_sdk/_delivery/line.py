@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from convert_sdk._config.feed import Feed, Source
 from convert_sdk._core.events import Address
+from convert_sdk._locks import is_mine
 from convert_sdk.errors import ConvertError, FetchError
 from convert_sdk.options import Options
 from convert_sdk.project import Project
@@ -67,7 +68,6 @@ class Line:
         self._inherited: list[object] = []
         self._remembered: Project | None = None
         self._scribe: Scribe | None = None
-        engine.memory.stir = self.stir
         self._open(etag=None)
 
     def reopen(self) -> None:
@@ -79,7 +79,7 @@ class Line:
 
     def _open(self, etag: str | None) -> None:
         options = self.options
-        source = self._source()
+        source = source_of(options, self.key)
         self.turned = Condition()
         """Told after each exchange."""
         self._cache = self._open_cache(source)
@@ -110,7 +110,13 @@ class Line:
             return None
         from .scribe import Scribe
 
-        return Scribe(upkeep.write, upkeep.due, done=self._wake, trouble=self.complain)
+        return Scribe(
+            "convert_sdk-spool",
+            lambda everything: upkeep.write(everything=everything),
+            upkeep.due,
+            done=self._wake,
+            trouble=self.complain,
+        )
 
     def stir(self) -> None:
         """Something is due earlier than whoever works for this line knows."""
@@ -124,9 +130,6 @@ class Line:
         from convert_sdk._config.cache import DocumentCache
 
         return DocumentCache(self.options.cache_dir, source)
-
-    def _source(self) -> Source:
-        return source_of(self.options, self.key)
 
     def _terms(self) -> Terms:
         options = self.options
@@ -207,6 +210,11 @@ class Line:
 
     # Chores and delivery, for whichever thread does them.
 
+    @property
+    def busy(self) -> bool:
+        """Whether a signal's handler asks, in the middle of what this thread decides, counts or writes."""
+        return is_mine(self.engine.lock) or self.outbox.books.busy or self.upkeep.busy
+
     def do_chores(self, *, everything: bool = False) -> None:
         """Do what is due besides exchanges, and tell who waits for an exchange."""
         self._remember()
@@ -221,7 +229,7 @@ class Line:
 
     def rest(self, seconds: float, now: float) -> float:
         """How long a worker may wait that has nothing to exchange for so many seconds."""
-        return min(seconds, self.upkeep.due() - now, self.saving.due() - now, _LONGEST_REST)
+        return min(seconds, self.upkeep.due() - now, _LONGEST_REST)
 
     def delivery(self, until: float) -> Generator[Machine | float, bool, None]:
         """The steps of sending everything that waits, until it is sent or `until` comes; monotonic seconds.
@@ -244,7 +252,7 @@ class Line:
 
     def deliver(self, client: httpx.Client, until: float) -> None:
         """Take those steps in this thread."""
-        from .carry import turn
+        from .carry import resume, turn
 
         steps = self.delivery(until)
         step: Machine | float | None = next(steps, None)
@@ -312,9 +320,9 @@ class Line:
         options = self.options
         return options.spool is not None or options.cache_dir is not None or options.observe is not None
 
-    def stop_waiting_for_the_store(self) -> None:
+    def stop_waiting_for_the_store(self, *, answers: bool) -> None:
         """At the end, what a store that is down should have claimed goes out unclaimed, or waits in the spool."""
-        if self.saving.down and self.options.spool is None:
+        if (self.saving.down or not answers) and self.options.spool is None:
             self.outbox.release(monotonic())
 
     def leave(self) -> None:
@@ -340,11 +348,3 @@ class Line:
         memory = self.engine.memory
         survived = {"worker": self.restarts, "unsaved": memory.lost, "load": memory.failed_loads}
         return {name: count for name, count in {**self.upkeep.survived(), **survived}.items() if count}
-
-
-def resume(steps: Generator[Machine | float, bool, None], moved: bool) -> Machine | float | None:
-    """The next step; None after the last."""
-    try:
-        return steps.send(moved)
-    except StopIteration:
-        return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
+from threading import RLock
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from convert_sdk._core.events import Address
+from convert_sdk._locks import is_mine
 from convert_sdk.status import Status, status_of
 
 from .counts import FlushReport
@@ -41,7 +42,7 @@ class Offline:
         self._engine = engine
         self._sink = sink
         self._store = store
-        self._sending = Lock()
+        self._sending = RLock()
         terms = Terms(max_queue=_ROOM, batch_size=_DRAIN_AT)
         self.outbox = Outbox(terms, dice=lambda: 0.0, wake=self._filled)
         address = Address(project.account_id, project.id, options.source)
@@ -80,8 +81,8 @@ class Offline:
             self._engine.after_offer = self._drain
 
     def _drain(self) -> None:
-        if self._sink is None:
-            return
+        if self._sink is None or is_mine(self._sending) or self.outbox.books.busy:
+            return  # in the middle of it, the sink or a signal's handler asks for more: that is for the next time
         with self._sending:
             self._engine.after_offer = None  # first: what fills up meanwhile says so again
             self.outbox.hurry()

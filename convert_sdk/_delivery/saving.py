@@ -1,17 +1,21 @@
-"""Visitor states on their way to the store."""
+"""Visitor states on their way to the store, which may block, be awaited, or be slow or down."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from convert_sdk._core.state import Changes, Winners
 
 from .engine import verdicts
 from .memory import Unsaved, changes
+from .scribe import Scribe
 
 if TYPE_CHECKING:
+    from convert_sdk.stores import AsyncStore, Store
+
     from .engine import Engine
     from .outbox import Outbox
 
@@ -39,6 +43,26 @@ class Saving:
         self._lapse = lapse
         self._retry_at = 0.0
         self.down = False
+
+    def save(self, store: Store, *, everything: bool) -> None:
+        """Save what is to be saved in this thread, for as long as the store takes."""
+        for save in self.take(monotonic(), everything=everything):
+            try:
+                winners = store.save(save.changes)
+            except Exception as error:  # noqa: BLE001  # the store may be the application's own
+                self.failed(error, monotonic())
+            else:
+                self.saved(save, winners, monotonic())
+
+    async def asave(self, store: AsyncStore, *, everything: bool) -> None:
+        """The same in this task; where it is cancelled, nothing is forgotten."""
+        for save in self.take(monotonic(), everything=everything):
+            try:
+                winners = await store.save(save.changes)
+            except Exception as error:  # noqa: BLE001  # the store may be the application's own
+                self.failed(error, monotonic())
+            else:
+                self.saved(save, winners, monotonic())
 
     def due(self) -> float:
         """When there is something to save; `inf` while there is not."""
@@ -74,3 +98,16 @@ class Saving:
         self.down = True
         self._retry_at = now + _RETRY_AFTER
         self._lapse("store", f"visitors are not saved: {error}")
+
+
+def saver(
+    saving: Saving, store: Store, *, done: Callable[[], None], trouble: Callable[[BaseException], None]
+) -> Scribe:
+    """The thread that waits for a store that blocks, so that nobody else does."""
+    return Scribe(
+        "convert_sdk-store",
+        lambda everything: saving.save(store, everything=everything),
+        saving.due,
+        done=done,
+        trouble=trouble,
+    )

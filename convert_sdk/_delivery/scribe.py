@@ -1,55 +1,79 @@
-"""Who writes to the spool while the worker waits for an answer."""
+"""Who writes to a disk or a store while the worker waits for an answer."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from threading import Event, Lock, Thread
+from threading import RLock, Thread, current_thread
 from time import monotonic
+
+from convert_sdk._locks import Bell, Gate, is_mine
+
+from .upkeep import drained
 
 _LONGEST_REST = 3_600.0
 _BREATHER = 0.5
 
 
 class Scribe:
-    """One daemon thread that does disk work as soon as it is due, started when it is first needed.
+    """One daemon thread that does slow work as soon as it is due, started when it is first needed.
 
-    `work` is done at `due()` (monotonic seconds), or earlier after `stir`; `done` is called after it.
+    `work` is done at `due()` (monotonic seconds), or earlier after `stir`, and is told whether to leave nothing
+    for later; `done` is called after it.
     """
 
     def __init__(
         self,
-        work: Callable[[], None],
+        name: str,
+        work: Callable[[bool], None],
         due: Callable[[], float],
         *,
         done: Callable[[], None],
         trouble: Callable[[BaseException], None],
     ) -> None:
+        self._name = name
         self._work = work
         self._due = due
         self._done = done
         self._trouble = trouble
-        self._event = Event()
-        self._starting = Lock()
+        self._bell = Bell()
+        self._asked: deque[Gate] = deque()
+        self._starting = RLock()
         self._thread: Thread | None = None
         self._stopped = False
 
     def stir(self) -> None:
         """Something may be due earlier; any thread may say so."""
-        self._event.set()
-        thread = self._thread
-        if not self._stopped and (thread is None or not thread.is_alive()):
-            self._start(thread)
+        self._bell.ring()
+        if not self._stopped and not self._lives():
+            self._start()
+
+    def ask(self) -> Gate:
+        """Have everything done, and say by the gate that it is; the caller does it where no thread can."""
+        gate = Gate()
+        if self._thread is not current_thread():
+            self._asked.append(gate)
+            self.stir()
+        if self._stopped or not self._lives():
+            self._turn()
+        return gate
 
     def stop(self) -> None:
         """Work no more."""
         self._stopped = True
-        self._event.set()
+        self._bell.ring()
 
-    def _start(self, gone: Thread | None) -> None:
+    def _lives(self) -> bool:
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    def _start(self) -> None:
+        if is_mine(self._starting):
+            return  # interrupted while it starts
         with self._starting:
-            if self._thread is not gone:
+            if self._lives():
                 return
-            thread = Thread(target=self._run, name="convert_sdk-spool", daemon=True)
+            thread = Thread(target=self._run, name=self._name, daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:  # no more threads, or the interpreter ends
@@ -59,13 +83,21 @@ class Scribe:
 
     def _run(self) -> None:
         while not self._stopped:
-            try:
-                self._work()
-                self._done()
-            except BaseException as error:  # noqa: BLE001  # the worker does the chores, too
-                self._trouble(error)
-                self._event.wait(_BREATHER)
-            seconds = min(self._due() - monotonic(), _LONGEST_REST)
-            if seconds > 0:
-                self._event.wait(seconds)
-            self._event.clear()
+            if not self._turn():
+                self._bell.wait(_BREATHER)
+            self._bell.wait(min(self._due() - monotonic(), _LONGEST_REST))
+        for gate in drained(self._asked):
+            gate.open()
+
+    def _turn(self) -> bool:
+        asked = list(drained(self._asked))
+        try:
+            self._work(bool(asked))
+            self._done()
+        except BaseException as error:  # noqa: BLE001  # the worker does the chores, too
+            self._trouble(error)
+            return False
+        finally:
+            for gate in asked:
+                gate.open()
+        return True

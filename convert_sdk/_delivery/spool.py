@@ -16,6 +16,7 @@ from weakref import WeakSet
 from convert_sdk._clock import Clock, steady_clock
 from convert_sdk._core.events import Event, to_json
 from convert_sdk._database import Database
+from convert_sdk._forks import begin_anew_with
 from convert_sdk.errors import SpoolError
 
 from .adoption import Adopted, adopt
@@ -319,4 +320,4 @@ def _after_fork_in_child() -> None:
         spool.after_fork_in_child()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+begin_anew_with(_after_fork_in_child)

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
-from threading import Lock
+from threading import RLock
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from convert_sdk._database import Database
+from convert_sdk._forks import begin_anew_with
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -37,7 +38,7 @@ _NAME_LIMIT = 120
 
 # A lock belongs to the open file, which a fork shares: the child closes its copies, or they would outlive the
 # parent. Nobody is in the middle of taking one during a fork.
-_locking = Lock()
+_locking = RLock()
 _held: set[int] = set()
 
 
@@ -143,12 +144,11 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _locking  # noqa: PLW0603  # the child needs a lock of its own
-    _locking = Lock()
+    _locking = RLock()
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+begin_anew_with(_after_fork_in_child)

@@ -7,13 +7,15 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from threading import Lock
+from threading import RLock
+
+from convert_sdk._forks import begin_anew_with
 
 # What is registered last is asked first before a fork. Modules that are imported ask logging for its lock: this must
 # be waited for before logging takes it, so logging comes first here.
 _ = logging.getLogger
 _PATIENCE = 30.0
-_undivided = Lock()
+_undivided = RLock()
 _waiting: list[bool] = []
 
 
@@ -45,10 +47,9 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _undivided  # noqa: PLW0603  # the child needs a lock of its own
-    _undivided = Lock()
+    _undivided = RLock()
     _waiting.clear()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+begin_anew_with(_after_fork_in_child)

@@ -10,6 +10,7 @@ from threading import RLock
 from time import monotonic
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from convert_sdk._locks import is_mine
 from convert_sdk.observation import Delivered, Lapse
 
 from .engine import event_ids
@@ -56,8 +57,15 @@ class Upkeep:
                 self.shelf.restock(monotonic())
             self._settle()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a signal's handler asks, in the middle of what this thread writes."""
+        return is_mine(self._disk)
+
     def commit(self) -> None:
-        """Write what was offered to the spool before this returns."""
+        """Write what was offered to the spool before this returns; in the middle of that, it is left to who began."""
+        if self.busy or self._outbox.books.busy:
+            return
         with self._disk:
             if self.shelf is not None:
                 self.shelf.commit(everything=True)

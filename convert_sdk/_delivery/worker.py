@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from threading import TIMEOUT_MAX, Event, Lock, Thread
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from math import inf
+from threading import Lock, RLock, Thread, current_thread, get_ident
 from time import monotonic
 from typing import TYPE_CHECKING
+
+from convert_sdk._forks import heed
+from convert_sdk._locks import Bell, Gate, is_mine
 
 from .counts import FlushReport
 from .engine import Engine
 from .farewell import attend, register
 from .line import NEEDED, Line
 from .machine import Failure, Reply, Request
+from .saving import saver
 from .unforked import import_all
+from .upkeep import drained
 
 if TYPE_CHECKING:
     import httpx
@@ -26,7 +36,11 @@ _PARTING = 0.05
 
 
 class Worker:
-    """Fetches, delivers and does the chores of one client, in one thread of the process that uses it."""
+    """Fetches, delivers and does the chores of one client, in one thread of the process that uses it.
+
+    A signal's handler may call everything here in the middle of everything here: what must not begin again
+    meanwhile is left to the thread.
+    """
 
     def __init__(self, options: Options, key: str, engine: Engine, store: Store | None) -> None:
         self._store = store
@@ -35,40 +49,53 @@ class Worker:
         self.shutdown_timeout = options.shutdown_timeout
         self._inherited: list[object] = []
         self.closed = False
-        self._begin()
         self.line = Line(options, key, engine, wake=self.wake)
+        engine.memory.stir = self._stir
+        self._begin()
         register(self)
 
     def _begin(self) -> None:
-        self.started = False
-        """Whether there is nothing to wait for any more; the request path asks no further."""
-        self._starting = Lock()
+        self._started_in = 0
+        self._starting = RLock()
         self._opening = Lock()
-        self._saving = Lock()
-        self._wake = Event()
-        self._ready = Event()
+        self._inside: set[int] = set()
+        """The threads that flush, close or ask."""
+        self._left: deque[Callable[[], object]] = deque()
+        """What they were asked in the middle of that."""
+        self._bell = Bell()
+        self._ready = Gate()
         self._ready_by = 0.0
         self._thread: Thread | None = None
         self._client: httpx.Client | None = None
+        store, line = self._store, self.line
+        self._saver = saver(line.saving, store, done=self.wake, trouble=line.complain) if store else None
 
     def after_fork(self) -> None:
         """The child starts anew: what it inherited is neither used nor closed."""
         self._inherited += [self._thread, self._client]
         self._engine.start_anew()
-        self._begin()
         self.line.reopen()
+        self._begin()
         if self.closed:
             self.line.outbox.close()
 
+    @property
+    def started(self) -> bool:
+        """Whether this process has nothing to wait for any more; the request path asks no further."""
+        return self._started_in == os.getpid()
+
     def start(self) -> None:
         """Start the thread, and give the document a moment to arrive, once."""
+        heed()
+        if is_mine(self._starting):
+            return
         with self._starting:
             if self._thread is None and not self.closed:
                 self._ready_by = monotonic() + self._start_wait
                 self._spawn()
-        if self._engine.project is None:
+        if self._engine.project is None and not self.closed:
             self._ready.wait(self._ready_by - monotonic())
-        self.started = True
+        self._started_in = os.getpid()
 
     def _spawn(self) -> None:
         attend()
@@ -82,14 +109,21 @@ class Worker:
 
     def wake(self) -> None:
         """Something is due earlier than the thread knows. A thread that is not there any more is replaced."""
-        self._wake.set()
-        if not self.started and not self.closed:
+        self._bell.ring()
+        if not self._started_in and not self.closed:
             self._revive()
 
     def _revive(self) -> None:
+        if is_mine(self._starting):
+            return
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
                 self._spawn()
+
+    def _stir(self) -> None:
+        self.line.stir()
+        if self._saver is not None and self._engine.project is not None:
+            self._saver.stir()
 
     def _run(self) -> None:
         try:
@@ -99,14 +133,14 @@ class Worker:
                 except BaseException as error:  # noqa: BLE001  # whatever ends the loop, the events need it
                     self.line.restarts += 1
                     self.line.complain(error)
-                    self._wake.wait(_BREATHER)
+                    self._bell.wait(_BREATHER)
         finally:
             self._succeed()
 
     def _carry(self) -> None:
         self.line.recall()
         if self._engine.project is not None:
-            self._ready.set()
+            self._ready.open()
         import_all(NEEDED)
         from .carry import carry
 
@@ -118,7 +152,7 @@ class Worker:
         if self.closed:
             self._shut()
         else:
-            self.started = False
+            self._started_in = 0
             with self._starting:
                 self._spawn()
 
@@ -134,75 +168,40 @@ class Worker:
                 self._client.close()
 
     def _rest(self, seconds: float) -> bool:
-        self._ready.set()
-        self._save()
+        self._ready.open()
+        for work in drained(self._left):
+            work()
+        if self._saver is not None and self.line.saving.due() < inf:
+            self._saver.stir()
         self.line.do_chores()
-        seconds = self.line.rest(seconds, monotonic())
-        if seconds > 0 and not self.closed:
-            self._wake.wait(seconds)
-        self._wake.clear()
+        self._bell.wait(0.0 if self.closed else self.line.rest(seconds, monotonic()))
         return not self.closed
 
-    def _save(self, *, until: float | None = None) -> None:
-        """Save what is to be saved; with `until`, everything, and what another thread is at is waited for so long."""
-        if self._store is None:
-            return
-        wait = max(0.0, until - monotonic()) if until is not None else -1
-        if not self._saving.acquire(timeout=min(wait, TIMEOUT_MAX)):
-            return
-        try:
-            saving = self.line.saving
-            for save in saving.take(monotonic(), everything=until is not None):
-                try:
-                    winners = self._store.save(save.changes)
-                except Exception as error:  # noqa: BLE001  # the store may be the application's own
-                    saving.failed(error, monotonic())
-                else:
-                    saving.saved(save, winners, monotonic())
-        finally:
-            self._saving.release()
+    # For whoever calls.
 
     def flush(self, timeout: float) -> FlushReport:
         """Send what waits, in the calling thread."""
+        heed()
+        if self._interrupted:
+            return self._leave(self.line.outbox.hurry)
         return self._flush(monotonic() + timeout)
-
-    def _flush(self, until: float, *, last: bool = False) -> FlushReport:
-        before = self.line.outbox.counts()
-        self._save(until=until)
-        if last:
-            self.line.stop_waiting_for_the_store()
-        self.line.do_chores(everything=True)
-        if self.line.waits:
-            self.line.deliver(self._opened(), until)
-            self.line.do_chores()
-        return FlushReport.between(before, self.line.outbox.counts())
 
     def ask(self, request: Request) -> Reply | Failure:
         """Make one exchange in the calling thread."""
         from .exchange import exchange
 
-        return exchange(self._opened(), request)
+        if self._interrupted:
+            return Failure("undelivered", "a signal came in the middle of another exchange")
+        with self._entered():
+            return exchange(self._opened(), request)
 
     def close(self, timeout: float | None = None) -> FlushReport:
         """Flush, end the thread and let go of everything; again is fine."""
-        return self._close(monotonic() + (self.shutdown_timeout if timeout is None else timeout))
-
-    def _close(self, until: float) -> FlushReport:
-        before = self.line.outbox.counts()
-        if self.closed:
-            return FlushReport.between(before, before)
-        with suppress(Exception):
-            self._flush(until, last=True)
-        self.closed = True
-        self._wake.set()
-        thread = self._thread
-        if thread is not None:
-            thread.join(_PARTING)
-        self._save(until=monotonic() + _PARTING)
-        self.line.leave()
-        if thread is None or not thread.is_alive():
-            self._shut()
-        return FlushReport.between(before, self.line.outbox.counts())
+        heed()
+        until = monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        if self._interrupted:
+            return self._leave(partial(self._close, until))
+        return self._close(until)
 
     def close_by(self, since: float) -> None:
         """At the end of the process."""
@@ -214,5 +213,73 @@ class Worker:
 
     def status(self) -> Status:
         """The figures of this moment."""
+        heed()
         thread = self._thread
         return self.line.status(alive=thread is not None and thread.is_alive())
+
+    @property
+    def _interrupted(self) -> bool:
+        """Whether this thread is in the middle of what must not begin again."""
+        return get_ident() in self._inside or self.line.busy
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        me = get_ident()
+        outermost = me not in self._inside
+        try:
+            self._inside.add(me)
+            yield
+        finally:
+            if outermost:
+                self._inside.discard(me)
+
+    def _leave(self, work: Callable[[], object]) -> FlushReport:
+        self._left.append(work)
+        self.wake()
+        counts = self.line.outbox.counts()
+        return FlushReport.between(counts, counts)
+
+    def _flush(self, until: float, *, last: bool = False) -> FlushReport:
+        before = self.line.outbox.counts()
+        with self._entered():
+            # Half of the time is for the store alone: conversions may wait for it to go out.
+            saved = self._save_by((monotonic() + until) / 2)
+            if last:
+                self.line.stop_waiting_for_the_store(answers=saved)
+            self.line.do_chores(everything=True)
+            if self.line.waits:
+                self.line.deliver(self._opened(), until)
+                self.line.do_chores()
+            if not saved:
+                self._save_by(until)
+        return FlushReport.between(before, self.line.outbox.counts())
+
+    def _save_by(self, until: float) -> bool:
+        """Have everything saved by then; whether it was."""
+        return self._saver is None or self._saver.ask().wait(until - monotonic())
+
+    def _close(self, until: float) -> FlushReport:
+        before = self.line.outbox.counts()
+        if self.closed:
+            return FlushReport.between(before, before)
+        with self._entered():
+            try:
+                self._flush(until, last=True)
+            except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
+                self.line.complain(error)
+            self._part()
+        return FlushReport.between(before, self.line.outbox.counts())
+
+    def _part(self) -> None:
+        self.closed = True
+        self._bell.ring()
+        thread = self._thread
+        if thread is not None and thread is not current_thread():
+            thread.join(_PARTING)
+        if self._saver is not None:
+            if self._engine.memory.unsaved:
+                self._save_by(monotonic() + _PARTING)
+            self._saver.stop()
+        self.line.leave()
+        if thread is None or not thread.is_alive():
+            self._shut()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from math import inf
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from convert_sdk._core.state import Changes, VisitorState, Winners, apply
+from convert_sdk._forks import begin_anew_with
+from convert_sdk._locks import is_mine
+from convert_sdk.errors import StoreError
 
 if TYPE_CHECKING:
     from cachetools import LRUCache
 
 # One lock for all stores, held through a fork: the child inherits no half-made change.
-_lock = Lock()
+_lock = RLock()
 
 
 class MemoryStore:
@@ -49,6 +52,8 @@ class MemoryStore:
 
     def save(self, changes: Changes) -> Winners:
         """Remember the changes and say which decisions and claims stand."""
+        if is_mine(_lock):
+            raise StoreError("a signal came in the middle of another call of this store")
         with _lock:
             state = self._states.get(changes.key)
             if state is None:
@@ -73,9 +78,8 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock  # noqa: PLW0603  # the child needs a lock of its own
-    _lock = Lock()
+    _lock = RLock()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+begin_anew_with(_after_fork_in_child)
