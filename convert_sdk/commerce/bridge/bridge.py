@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
 
+from convert_sdk import _checks as check
 from convert_sdk.commerce.bridge.departures import Departures
 from convert_sdk.commerce.bridge.effects import Effect, folded, key_of, seen
 from convert_sdk.commerce.bridge.identity import Identity, has_objected
 from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Link, forgotten
 from convert_sdk.commerce.bridge.orders import FORM_WINDOW, Clue, Order, previous_window
+from convert_sdk.commerce.bridge.reporting import loop_of, refuse_in, reporting
 from convert_sdk.commerce.bridge.sources import ConvictionalSource, Told, WebsiteSource
 from convert_sdk.errors import OptionError, StoreError
 
 if TYPE_CHECKING:
-    from convert_sdk.client import Client
+    from convert_sdk.client import AsyncClient, Client
     from convert_sdk.commerce.bridge.sync import Progress, SyncReport
     from convert_sdk.commerce.website.webhooks import Event
 
@@ -89,14 +91,15 @@ class Report(NamedTuple):
 class Bridge:
     """Turns what stores tell into conversions, exactly once per ledger; safe to share between threads.
 
-    The client must have been made with `observe=recording(ledger)`. `handle`, `link` and `tick` may also run in
-    several processes on one ledger. `on_reversed` hears of orders that were cancelled or refunded after their
-    conversion had been sent.
+    The client must have been made with `observe=recording(ledger)`. All methods wait for files, and some for
+    stores: with an `AsyncClient` make the bridge in its loop, and call it by `asyncio.to_thread`. `handle`, `link`
+    and `tick` may also run in several processes on one ledger. `on_reversed` hears of orders that were cancelled or
+    refunded after their conversion had been sent.
     """
 
     def __init__(
         self,
-        client: Client,
+        client: Client | AsyncClient,
         ledger: LedgerStore,
         *,
         goals: Goals,
@@ -111,7 +114,8 @@ class Bridge:
         self._sources = {source.scope: source for source in given}
         if len(self._sources) != len(given):
             raise OptionError("two sources have the same scope: their orders could not be told apart")
-        self._departures = Departures(client, ledger, identity, on_reversed)
+        self._loop = loop_of(client)
+        self._departures = Departures(reporting(client, self._loop), ledger, identity, on_reversed)
         if client.options.observe is None:
             raise OptionError("the client hears of no delivery: make it with observe=recording(ledger)")
 
@@ -127,6 +131,7 @@ class Bridge:
         StoreError where the ledger cannot be written, and ConnectorError where a source refetches and cannot:
         answer the webhook with 503 then.
         """
+        refuse_in(self._loop)
         if isinstance(told, Order):
             return self._take([told], allow_late=allow_late)
         heard = self._website(told.source).read(told, self.identity, self._time())
@@ -173,7 +178,7 @@ class Bridge:
 
     def link(
         self,
-        visitor_id: str,
+        visitor_id: str | int,
         *,
         source: str | None = None,
         tracking: bool | None = None,
@@ -187,7 +192,7 @@ class Bridge:
         was. False where nothing was kept: the visitor was forgotten, or the ledger could not be written, which is
         not raised, as a page is waiting.
         """
-        clues = self._clues(known, source)
+        visitor_id, clues = check.visitor_id(visitor_id), self._clues(known, source)
         if not clues:
             raise ValueError("nothing to link: give an order, reference, member, contact or e-mail address")
         try:
@@ -229,14 +234,14 @@ class Bridge:
         if visitor_id is not None:
             self._link(visitor_id, heard.clues, None)
 
-    def forget(self, visitor_id: str | None = None, *, email: str | None = None) -> None:
+    def forget(self, visitor_id: str | int | None = None, *, email: str | None = None) -> None:
         """Delete what leads to a visitor, or from an e-mail address with the visitors it leads to.
 
         Nothing is kept of them from now on, nor sent but what is on its way: their orders that wait are dropped, and
         stay so whatever is heard of them. Who comes back must get a new visitor id.
         """
         with self.ledger.transaction() as entries:
-            gone = set() if visitor_id is None else {visitor_id}
+            gone = set() if visitor_id is None else {check.visitor_id(visitor_id)}
             if email is not None:
                 clue = Clue("email", self.identity.email_key(email))
                 gone |= {link.visitor_id for link in entries.links(clue)}
@@ -258,6 +263,7 @@ class Bridge:
 
     def tick(self) -> int:
         """Do what is due: call it every second or so. The number of conversions that were handed to the client."""
+        refuse_in(self._loop)
         return self._departures.tick()
 
     # Everything else.
@@ -272,6 +278,7 @@ class Bridge:
         """
         from convert_sdk.commerce.bridge.sync import sync
 
+        refuse_in(self._loop)
         return sync(self, self._sources.values(), allow_late=allow_late, progress=progress)
 
     def report(self) -> Report:

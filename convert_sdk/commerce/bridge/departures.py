@@ -20,13 +20,14 @@ from convert_sdk.commerce.bridge.effects import (
     refund,
     refused,
     settled,
+    unusable,
 )
 from convert_sdk.commerce.bridge.exposures import credit_of
 from convert_sdk.commerce.bridge.identity import Identity, has_objected
 from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, forgotten
 
 if TYPE_CHECKING:
-    from convert_sdk.client import Client
+    from convert_sdk.commerce.bridge.reporting import Reporting
 
 _BATCH = 200
 _PURGE_EVERY = 3600.0
@@ -38,7 +39,7 @@ class Departures:
 
     def __init__(
         self,
-        client: Client,
+        client: Reporting,
         ledger: LedgerStore,
         identity: Identity,
         on_reversed: Callable[[Effect], object] | None,
@@ -133,29 +134,41 @@ class Departures:
                 _log.warning("on_reversed raised %s", type(error).__name__)
 
     def _hand_over(self, ours: Sequence[Effect]) -> int:
-        """Give claimed conversions to the client, and note which events to listen for."""
-        results = [(effect, self._track(effect)) for effect in ours]
-        now = self._ledger.clock()
-        if results:
-            with self._ledger.transaction() as entries:
-                for effect, result in results:
-                    self._note(entries, effect, result, now)
-        return sum(result.reason is ConversionReason.ACCEPTED for _, result in results)
+        """Give claimed conversions to the client, and note which events to listen for, whatever comes between."""
+        results: list[tuple[Effect, ConversionResult | None]] = []
+        try:
+            for effect in ours:
+                results.append((effect, self._track(effect)))  # noqa: PERF401 - kept if the next one fails
+        finally:
+            if results:
+                now = self._ledger.clock()
+                with self._ledger.transaction() as entries:
+                    for effect, result in results:
+                        self._note(entries, effect, result, now)
+        return sum(result is not None and result.reason is ConversionReason.ACCEPTED for _, result in results)
 
-    def _track(self, effect: Effect) -> ConversionResult:
-        return self._client.visitor(effect.visitor_id or "").track(
-            effect.goal,
-            revenue=effect.revenue,
-            products=effect.order.products,
-            transaction_id=effect.transaction_id,
-            again=True,
-            attributed_to=effect.attributed,
-        )
+    def _track(self, effect: Effect) -> ConversionResult | None:
+        """What the client says to it; None for what nobody could report, which must not hold up the others."""
+        try:
+            return self._client.visitor(effect.visitor_id or "").track(
+                effect.goal,
+                revenue=effect.revenue,
+                products=effect.order.products,
+                transaction_id=effect.transaction_id,
+                again=True,
+                attributed_to=effect.attributed,
+            )
+        except (TypeError, ValueError) as error:
+            _log.warning("a conversion cannot be reported and is dropped: %s", type(error).__name__)
+            return None
 
-    def _note(self, entries: Entries, claim: Effect, result: ConversionResult, now: float) -> None:
+    def _note(self, entries: Entries, claim: Effect, result: ConversionResult | None, now: float) -> None:
         effect = entries.effect(claim.key)
         if effect is None or effect.state != "claimed" or effect.owner != self._owner:
             return  # the lease ran out meanwhile, or the visitor was forgotten
+        if result is None:
+            entries.keep(unusable(effect, now))
+            return
         if result.reason is not ConversionReason.ACCEPTED:
             entries.keep(refused(effect, result.reason.value, now, self._ledger.policy))
             return

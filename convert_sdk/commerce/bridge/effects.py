@@ -42,6 +42,8 @@ class Policy:
     refunds: Literal["ignore", "negative"] = "ignore"
 
     def __post_init__(self) -> None:
+        if self.lease == 0:
+            raise OptionError("lease must be more than 0 seconds: a delivery takes some")
         for name in ("hold_for", "max_wait", "max_age", "lease", "window", "slack"):
             if not getattr(self, name) >= 0:
                 raise OptionError(f"{name} must be seconds, 0 or more, not {getattr(self, name)!r}")
@@ -164,6 +166,11 @@ def refused(effect: Effect, why: str, now: float, policy: Policy) -> Effect:
     """The client did not take it, so nothing is on its way: try again, but not for ever."""
     waiting = _moved(effect, "waiting", why, now, now + _AGAIN_AFTER)
     return _over(waiting, why, now) if now >= waiting.since + policy.max_wait else waiting
+
+
+def unusable(effect: Effect, now: float) -> Effect:
+    """Something in it is nothing that could be reported."""
+    return _over(effect, "unusable", now)
 
 
 def expired(effect: Effect, now: float, policy: Policy) -> Effect:

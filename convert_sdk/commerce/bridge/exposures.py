@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from convert_sdk.commerce.bridge.effects import Policy, settled
 from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Shown
 from convert_sdk.commerce.bridge.orders import Order
+from convert_sdk.errors import StoreError
 from convert_sdk.observation import Delivered, Exposed, Observation
+
+_MOST_WAITING = 100_000
 
 Observe = Callable[[Observation], None]
 
@@ -16,7 +20,8 @@ Observe = Callable[[Observation], None]
 def recording(ledger: LedgerStore, *, also: Observe | None = None) -> Observe:
     """An `observe` callback that keeps exposures and deliveries in the ledger, and hands everything on to `also`.
 
-    It writes to the ledger in the client's worker, never in a request (but for `durability="sync"`).
+    It writes to the ledger in the client's worker, never in a request (but for `durability="sync"`). What cannot be
+    written, as the file is locked or the disk full, is kept and written with the next observation.
 
     >>> from convert_sdk.commerce.bridge.memory import MemoryLedger
     >>> ledger = MemoryLedger(clock=lambda: 1000.0)
@@ -27,20 +32,35 @@ def recording(ledger: LedgerStore, *, also: Observe | None = None) -> Observe:
     {'exp-1': 'var-2'}
     """
 
+    waiting: deque[tuple[Observation, float]] = deque(maxlen=_MOST_WAITING)
+
     def observe(observation: Observation) -> None:
         try:
-            if isinstance(observation, Exposed):
-                _, visitor_id, experience_id, variation_id = observation
-                with ledger.transaction() as entries:
-                    if not entries.is_forgotten(visitor_id):
-                        entries.show(Shown(visitor_id, experience_id, variation_id, ledger.clock()))
-            elif isinstance(observation, Delivered):
-                _deliver(ledger, observation)
+            if isinstance(observation, (Exposed, Delivered)):
+                waiting.append((observation, ledger.clock()))
+            _record(ledger, waiting)
         finally:
             if also is not None:
                 also(observation)
 
     return observe
+
+
+def _record(ledger: LedgerStore, waiting: deque[tuple[Observation, float]]) -> None:
+    """Write what waits; what cannot be written now goes with the next observation."""
+    while waiting:
+        observation, at = waiting.popleft()
+        try:
+            if isinstance(observation, Exposed):
+                _, visitor_id, experience_id, variation_id = observation
+                with ledger.transaction() as entries:
+                    if not entries.is_forgotten(visitor_id):
+                        entries.show(Shown(visitor_id, experience_id, variation_id, at))
+            elif isinstance(observation, Delivered):
+                _deliver(ledger, observation)
+        except StoreError:
+            waiting.appendleft((observation, at))
+            raise
 
 
 def _deliver(ledger: LedgerStore, notice: Delivered) -> None:

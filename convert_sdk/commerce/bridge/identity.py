@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from math import inf
 
+from convert_sdk import _checks as check
 from convert_sdk.commerce.bridge.effects import DAY, Match
 from convert_sdk.commerce.bridge.ledger import Entries, Link
 from convert_sdk.commerce.bridge.orders import Clue, Order
@@ -51,8 +52,9 @@ class Identity:
     def __repr__(self) -> str:
         return "Identity(…)"
 
-    def token(self, visitor_id: str) -> str:
+    def token(self, visitor_id: str | int) -> str:
         """`v1.<visitor id>.<signature>`: put it into the order's additional field `convert_visitor_id`."""
+        visitor_id = check.visitor_id(visitor_id)
         return f"v1.{visitor_id}.{_signature(self._secrets[0], visitor_id)}"
 
     def visitor_of(self, token: str) -> str | None:

@@ -72,9 +72,9 @@ class Order:
 
     def __post_init__(self) -> None:
         if self.created.tzinfo is None:
-            raise ValueError(
-                "created: a naive datetime could mean any time zone: give it one, e.g. tzinfo=UTC"
-            )
+            raise ValueError("created: a naive datetime could mean any time zone: give it one, as tzinfo=UTC")
+        if self.amount is not None and not self.amount.is_finite():
+            raise ValueError(f"amount: expected a number of major units, or None, not {self.amount}")
 
     @property
     def scope(self) -> str:
@@ -98,8 +98,8 @@ class Order:
         return (*([own] if self.kind == "order" else []), *found, *email)
 
     def merged(self, other: Order) -> Order:
-        """This one and another moment of it: the later one counts. Where nobody knows which that is, what was
-        paid or cancelled once stays so, whatever came first.
+        """This and another moment of it: the later one counts, or, if nobody knows which, a payment or an end in
+        either.
         """
         newer = self if self.version and other.version and other.version < self.version else other
         older = other if newer is self else self
@@ -332,7 +332,9 @@ def _digest(first: str, name: str | None, values: Iterable[tuple[str | None, str
 
 
 def _rounded(amount: Decimal | None, digits: int) -> Decimal | None:
-    return None if amount is None else amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    if amount is None or not amount.is_finite():
+        return amount
+    return amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 
 def _key(address: str | None, email: Email) -> str | None:

@@ -1,0 +1,162 @@
+"""The bridge on both clients, and what it does with what no client takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from threading import Event
+
+import pytest
+
+from convert_sdk import ANYWHERE, AsyncClient, OptionError, StoreError
+from convert_sdk.commerce.bridge import (
+    Bridge,
+    ConvictionalSource,
+    Entries,
+    Goals,
+    MemoryLedger,
+    Order,
+    Policy,
+    recording,
+)
+from convert_sdk.observation import Delivered, Exposed, Observation
+from convert_sdk.server import DEMO_SDK_KEY
+
+from .world import DAY, IDENTITY, PATIENCE, STORY, World
+
+
+class TestAsyncClient:
+    def test_a_webhook_in_a_loop(self, world: World) -> None:
+        settled = Event()
+
+        def hear(observation: Observation) -> None:
+            if isinstance(observation, Delivered) and any("." in each for each in observation.uuids):
+                settled.set()
+
+        async def application() -> None:
+            async with AsyncClient(
+                DEMO_SDK_KEY,
+                config_endpoint=world.server.url,
+                track_endpoint=world.server.url,
+                observe=recording(world.ledger, also=hear),
+            ) as client:
+                bridge = Bridge(
+                    client, world.ledger, goals=Goals("purchase"), identity=IDENTITY, sources=[world.site]
+                )
+                visitor = await client.visitor("v-1", location=ANYWHERE)
+                shown = visitor.decide("home-story").variation_id
+                await client.flush()
+                while not await asyncio.to_thread(world.shown, "v-1", shown or ""):
+                    await client.flush()
+                world.now += 60
+                world.order()
+                for event in world.webhooks():
+                    for method in (bridge.handle, bridge.sync, bridge.tick):
+                        with pytest.raises(RuntimeError, match="to_thread"):
+                            method(*([event] if method == bridge.handle else []))
+                    await asyncio.to_thread(bridge.handle, event)
+                await client.flush()
+                assert await asyncio.to_thread(settled.wait, PATIENCE)
+                report = await asyncio.to_thread(bridge.report)
+                assert report.states == {"sent": 1}
+                [conversion] = world.conversions()
+                assert conversion.bucketing == {STORY: shown}
+
+        asyncio.run(application())
+
+    def test_without_a_loop_it_is_refused(self, world: World) -> None:
+        client = AsyncClient(DEMO_SDK_KEY, observe=recording(world.ledger))
+        with pytest.raises(OptionError, match="loop"):
+            Bridge(client, world.ledger, goals=Goals("purchase"), identity=IDENTITY)
+
+
+class TestWhatNoClientTakes:
+    def test_one_order_that_cannot_be_reported_holds_up_no_other(self, world: World) -> None:
+        world.expose("v-9")  # the document has arrived
+        bridge = Bridge(
+            world.client, MemoryLedger(), goals=Goals("purchase"), identity=IDENTITY, sources=[world.site]
+        )
+        at = datetime.now(UTC)
+        with bridge.ledger.transaction() as entries:
+            for number, products in ((1, 1), (2, "two"), (3, 3)):
+                order = Order("till", "berlin", str(number), at, paid=True, token=IDENTITY.token("v-1"))
+                bridge.record(entries, replace(order, products=products))  # type: ignore[arg-type]
+        assert bridge.tick() == 2
+        world.client.flush()
+        assert {each.goal_data["productsCount"] for each in world.conversions()} == {1, 3}
+        assert bridge.report().dropped == {"unusable": 1}
+
+    @pytest.mark.parametrize("amount", ["NaN", "Infinity"])
+    def test_what_is_no_amount_is_refused(self, amount: str) -> None:
+        with pytest.raises(ValueError, match="amount"):
+            Order("till", "berlin", "1", datetime(2026, 5, 1, tzinfo=UTC), amount=Decimal(amount))
+
+    def test_what_is_no_visitor_is_refused(self, world: World) -> None:
+        with pytest.raises(ValueError, match="empty"):
+            world.bridge.link("", source=world.site.scope, member=3)
+
+    def test_ids_may_be_numbers_as_for_the_client(self, world: World) -> None:
+        variation = world.client.visitor(42, location=ANYWHERE).decide("home-story").variation_id
+        world.client.flush()
+        world.until(lambda: world.shown("42", variation or ""))
+        world.now += 60
+        world.bridge.link(42, source=world.site.scope, member=3)
+        world.order(None, memberId=3)
+        world.hear_all()
+        world.deliver()
+        [conversion] = world.conversions()
+        assert conversion.bucketing == {STORY: variation}
+        world.bridge.forget(42)
+        assert not world.shown("42", variation or "")
+
+    def test_two_sources_of_one_scope_are_refused(self, world: World) -> None:
+        twice = [world.buyer, ConvictionalSource(world.buyer.client, "acme")]
+        with pytest.raises(OptionError, match="scope"):
+            Bridge(world.client, world.ledger, goals=Goals("purchase"), identity=IDENTITY, sources=twice)
+
+    def test_a_lease_of_nothing_is_refused(self) -> None:
+        with pytest.raises(OptionError, match="lease"):
+            Policy(lease=0.0)
+
+
+class Moody(MemoryLedger):
+    """A ledger whose file may be locked for a while."""
+
+    locked = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[Entries]:
+        if self.locked:
+            raise StoreError("the file is locked")
+        with super().transaction() as entries:
+            yield entries
+
+
+class TestRecording:
+    def test_what_cannot_be_written_now_is_written_later_as_of_then(self) -> None:
+        now = 1000.0
+        ledger = Moody(clock=lambda: now)
+        observe = recording(ledger)
+        ledger.locked = True
+        for observation in (Exposed("e-1", "v-1", "exp-1", "var-1"), Delivered("sent", ("u.0",))):
+            with pytest.raises(StoreError):
+                observe(observation)
+        ledger.locked = False
+        now += DAY
+        observe(Exposed("e-2", "v-1", "exp-2", "var-2"))
+        with ledger.transaction() as entries:
+            assert [each.at for each in entries.shown("v-1", 0.0, 1e12)] == [1000.0, 1000.0 + DAY]
+            assert entries.take_fate("u.0") == "sent"
+
+    def test_the_application_hears_of_everything_all_the_same(self) -> None:
+        ledger = Moody()
+        ledger.locked = True
+        heard: list[Observation] = []
+        observe = recording(ledger, also=heard.append)
+        with pytest.raises(StoreError):
+            observe(Exposed("e-1", "v-1", "exp-1", "var-1"))
+        assert len(heard) == 1

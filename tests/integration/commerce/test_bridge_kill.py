@@ -1,0 +1,158 @@
+"""Processes that are killed, and several at once, on one ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGKILL
+from threading import Event
+from typing import Any, NamedTuple
+
+import pytest
+
+from convert_sdk import Client
+from convert_sdk.commerce.bridge import Bridge, Goals, Identity, Ledger, Policy, Report, recording
+from convert_sdk.observation import Delivered, Observation
+from convert_sdk.server import (
+    DEMO_SDK_KEY,
+    Conversion,
+    Registry,
+    ServedProject,
+    demo_document,
+    running,
+)
+from tests.reliability import processes
+
+IDENTITY = Identity("secret of the tests", pepper="pepper of the tests")
+
+SHOP = """
+import os, signal, sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from convert_sdk import Client
+from convert_sdk.commerce.bridge import Bridge, Goals, Identity, Ledger, Order, Policy, recording
+from convert_sdk.observation import Delivered
+from convert_sdk.server import DEMO_SDK_KEY
+
+path, url, ambiguous, when, first, last = sys.argv[1:]
+identity = Identity("secret of the tests", pepper="pepper of the tests")
+ledger = Ledger(path, policy=Policy(on_ambiguous=ambiguous))
+record = recording(ledger)
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def observe(observation):
+    if when == "answered" and isinstance(observation, Delivered):
+        die()  # Convert has answered, and the ledger has not heard of it
+    record(observation)
+
+client = Client(DEMO_SDK_KEY, config_endpoint=url, track_endpoint=url, observe=observe, start_wait=60)
+client.visitor("somebody")
+assert client.project is not None
+if when == "claimed":
+    client.visitor = die  # the claim is in the ledger, and nothing has been tracked
+bridge = Bridge(client, ledger, goals=Goals("purchase"), identity=identity)
+if when == "together":
+    print("ready", flush=True)
+    sys.stdin.readline()
+for number in range(int(first), int(last)):
+    order = Order("till", "berlin", str(number), datetime.now(UTC), paid=True, amount=Decimal(number + 1),
+                  token=identity.token(f"v-{number}"))
+    bridge.handle(order)
+client.close(60)
+"""
+
+
+class Convert(NamedTuple):
+    """Convert on loopback, and what it has heard."""
+
+    url: str
+    shop: ServedProject
+
+    def transactions(self) -> list[tuple[object, object]]:
+        conversions = [each for each in self.shop.record.events() if isinstance(each, Conversion)]
+        return sorted(
+            (str(each.goal_data["transactionId"]), each.goal_data["amount"])
+            for each in conversions
+            if each.goal_data
+        )
+
+
+@pytest.fixture
+def convert() -> Iterator[Convert]:
+    registry = Registry()
+    shop = registry.add(demo_document(), sdk_key=DEMO_SDK_KEY)
+    with running(registry) as server:
+        yield Convert(server.url, shop)
+
+
+def later(convert: Convert, path: Path, policy: Policy, *, ahead: float) -> Report:
+    """What the next process makes of the ledger, so many seconds later."""
+    settled = Event()
+
+    def hear(observation: Observation) -> None:
+        if isinstance(observation, Delivered):
+            settled.set()
+
+    ledger = Ledger(path, policy=policy, clock=lambda: time.time() + ahead)
+    with Client(
+        DEMO_SDK_KEY,
+        config_endpoint=convert.url,
+        track_endpoint=convert.url,
+        observe=recording(ledger, also=hear),
+        start_wait=60,
+    ) as client:
+        bridge = Bridge(client, ledger, goals=Goals("purchase"), identity=IDENTITY)
+        if bridge.tick():
+            client.flush(60)
+            assert settled.wait(60)
+    report = bridge.report()
+    ledger.close()
+    return report
+
+
+@pytest.mark.parametrize(
+    ("when", "ambiguous", "arrived", "states"),
+    [
+        ("answered", "resend", 2, {"sent": 1}),
+        ("answered", "drop", 1, {"dropped": 1}),
+        ("claimed", "resend", 1, {"sent": 1}),
+        ("claimed", "drop", 0, {"dropped": 1}),
+    ],
+)
+def test_a_kill_leaves_a_claim_that_is_sent_again_or_dropped(
+    tmp_path: Path, convert: Convert, when: str, ambiguous: Any, arrived: int, states: Any
+) -> None:
+    """Nobody can tell the two deaths apart: sent again, under the same id, one may count twice."""
+    path = tmp_path / "bridge.db"
+    code, _, complaint = processes.finished(SHOP, str(path), convert.url, ambiguous, when, "0", "1")
+    assert code == -SIGKILL, complaint
+    assert len(convert.transactions()) == (1 if when == "answered" else 0)
+
+    policy = Policy(on_ambiguous=ambiguous)
+    assert later(convert, path, policy, ahead=300).states == {"claimed": 1}
+    report = later(convert, path, policy, ahead=601)
+    assert convert.transactions() == [("till:berlin:0", 1)] * arrived
+    assert report.states == states
+    assert report.resent == (1 if ambiguous == "resend" else 0)
+    assert report.dropped == ({"ambiguous": 1} if ambiguous == "drop" else {})
+
+
+def test_processes_on_one_ledger_make_one_conversion_of_each_order(tmp_path: Path, convert: Convert) -> None:
+    """All of them hear of all orders at once."""
+    arguments = (str(tmp_path / "bridge.db"), convert.url, "resend", "together", "0", "40")
+    with processes.running(SHOP, *arguments) as one, processes.running(SHOP, *arguments) as other:
+        for process in (one, other):
+            assert process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in (one, other):
+            process.stdin.write("go\n")  # type: ignore[union-attr]  # asserted above
+            process.stdin.flush()  # type: ignore[union-attr]
+        for process in (one, other):
+            _, complaint = process.communicate(timeout=120)
+            assert process.returncode == 0, complaint
+    assert convert.transactions() == sorted((f"till:berlin:{number}", number + 1) for number in range(40))
+    assert later(convert, tmp_path / "bridge.db", Policy(), ahead=601).states == {"sent": 40}
