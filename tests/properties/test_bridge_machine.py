@@ -1,4 +1,6 @@
-"""Whatever webhooks, polls, crashes, payments and cancellations do: one effect for each paid order."""
+"""Whatever webhooks, polls, crashes, payments and cancellations do: one effect for each paid order, none for who
+objects or is forgotten.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,7 @@ from hypothesis.stateful import (
 from convert_sdk import ConversionReason, ConversionResult
 from convert_sdk.commerce.bridge import (
     Bridge,
+    Effect,
     Goals,
     Identity,
     Ledger,
@@ -32,13 +35,18 @@ from convert_sdk.commerce.bridge import (
     MemoryLedger,
     Order,
     Policy,
+    WebsiteSource,
     recording,
 )
+from convert_sdk.commerce.bridge.orders import FORM_WINDOW, UNKNOWN
+from convert_sdk.commerce.website import WebsiteClient
 from convert_sdk.observation import Delivered, Exposed
 
 START = 1_777_000_000.0
 IDENTITY = Identity("secret of the tests", pepper="pepper of the tests")
-SITE = "website:shop.example.com"
+SITE = "shop.example.com"
+VISITORS = st.sampled_from(["v-1", "v-2", "v-3", "v-4"])
+KNOWN = ["token", "member", "order"]
 
 
 class Sent(NamedTuple):
@@ -47,7 +55,7 @@ class Sent(NamedTuple):
     events: tuple[str, ...]
     visitor_id: str
     transaction_id: str
-    revenue: Decimal
+    revenue: Decimal | None
     attributed: Mapping[str, str]
 
 
@@ -84,24 +92,41 @@ class Process:
 
 @dataclass
 class Truth:
-    """What really happened to an order."""
+    """What really happened to an order, a booking or a form."""
 
     now: Order
     history: list[Order]
     visitor_id: str
-    exposed: Mapping[str, str]
+    placed: float
     told: set[int] = field(default_factory=set)
     """Which moments of its history the bridge has heard of."""
+    first_sight: float | None = None
+    pulled_first: bool = False
+    bounded: bool = False
+    """Whether an earlier pull had not found it."""
     stopped: bool = False
-    """Whether the bridge heard of its cancellation before it had handed anything over."""
+    """Whether the bridge heard of its end before it had handed anything over."""
+    at_most: int | None = None
+    """How many were under way when the visitor objected or was forgotten: no more may follow."""
 
     @property
-    def told_cancelled(self) -> bool:
-        return any(self.history[number].cancelled for number in self.told)
+    def told_gone(self) -> bool:
+        return any(is_gone(self.history[number]) for number in self.told)
+
+
+def is_gone(order: Order) -> bool:
+    return order.cancelled or order.refunded
+
+
+def window(at: float) -> int:
+    return int(at) // FORM_WINDOW
 
 
 class BridgeMachine(RuleBasedStateMachine):
-    """Orders at a store, a bridge whose process may die at any time, and Convert at the other end."""
+    """Orders at two stores, a bridge whose process may die at any time, and Convert at the other end.
+
+    A visitor may object or be forgotten at any time; nothing may be sent for them from then on.
+    """
 
     make_ledger: Callable[[BridgeMachine], LedgerStore]
 
@@ -112,8 +137,11 @@ class BridgeMachine(RuleBasedStateMachine):
         self.heard: list[Sent] = []
         self.processes = 0
         self.doubtful: set[str] = set()
-        self.exposed: dict[str, dict[str, str]] = {}
+        self.exposed: dict[str, dict[str, float]] = {}
         self.reversals: list[str] = []
+        self.forgotten: set[str] = set()
+        self.objecting: set[str] = set()
+        self.scanned: float | None = None
 
     @initialize(hold=st.sampled_from([0.0, 7200.0]), ambiguous=st.sampled_from(["resend", "drop"]))
     def open(self, hold: float, ambiguous: Any) -> None:
@@ -127,68 +155,130 @@ class BridgeMachine(RuleBasedStateMachine):
         self.bridge = Bridge(
             self.client,  # type: ignore[arg-type]  # a client in miniature
             self.ledger,
-            goals=Goals("purchase"),
+            goals=Goals("purchase", bookings={"*": "booked"}, forms={"*": "lead"}),
             identity=IDENTITY,
+            sources=[WebsiteSource(WebsiteClient("shop.example.com", "key"))],
             on_reversed=lambda effect: self.reversals.append(effect.transaction_id),
         )
 
     def changed(self, truth: Truth, **flags: bool) -> None:
-        truth.now = replace(truth.now, **flags)  # type: ignore[arg-type]  # all of them are flags
+        fields: dict[str, Any] = dict(flags)
+        if truth.now.system == "convictional":
+            fields["version"] = self.time()
+        truth.now = replace(truth.now, **fields)
         truth.history.append(truth.now)
 
-    # The store, its shoppers and its webhooks.
+    def time(self) -> datetime:
+        return datetime.fromtimestamp(int(self.clock), UTC)
 
-    @rule(visitor=st.sampled_from(["v-1", "v-2", "v-3"]), cents=st.integers(100, 99_999), paid=st.booleans())
-    def place(self, visitor: str, cents: int, paid: bool) -> None:
-        created = datetime.fromtimestamp(int(self.clock), UTC)
+    def happened(self, visitor: str, order: Order) -> None:
+        self.orders.append(Truth(order, [order], visitor, self.clock))
+        if visitor in self.forgotten | self.objecting:
+            self.orders[-1].at_most = 0
+
+    def credit(self, visitor: str, at: float) -> dict[str, str]:
+        shown = self.exposed.get(visitor, {})
+        return {experience: f"{experience}-arm" for experience, when in shown.items() if when <= at}
+
+    # The stores, their shoppers and their webhooks.
+
+    @rule(
+        visitor=VISITORS, cents=st.integers(100, 99_999), paid=st.booleans(), known=st.sampled_from(KNOWN),
+        system=st.sampled_from(["website", "website", "convictional"]),
+    )  # fmt: skip
+    def place(self, visitor: str, cents: int, paid: bool, known: str, system: str) -> None:
+        number, amount = str(len(self.orders) + 1), Decimal(cents) / 100
+        token = IDENTITY.token(visitor) if known == "token" else None
+        member = f"m-{visitor}" if known == "member" else None
+        account, version = (SITE, None) if system == "website" else ("acme", self.time())
+        order = Order(
+            system, account, number, self.time(), paid=paid, amount=amount, products=1, token=token,
+            member_id=member, version=version,
+        )  # fmt: skip
+        self.happened(visitor, order)
+
+    @rule(visitor=VISITORS)
+    def book(self, visitor: str) -> None:
         number = str(len(self.orders) + 1)
-        amount = Decimal(cents) / 100
-        order = Order("website", "shop.example.com", number, created, paid=paid, amount=amount, products=1)
-        self.orders.append(Truth(order, [order], visitor, dict(self.exposed.get(visitor, {}))))
+        contact = f"c-{visitor}"
+        booking = Order(
+            "website", SITE, number, self.time(), kind="booking", topic="9", paid=True, contact_id=contact
+        )
+        self.happened(visitor, booking)
 
-    @rule(visitor=st.sampled_from(["v-1", "v-2", "v-3"]), experience=st.sampled_from(["e-1", "e-2"]))
+    @rule(visitor=VISITORS)
+    def submit(self, visitor: str) -> None:
+        number, contact = str(len(self.orders) + 1), f"c-{visitor}"
+        form = Order("website", SITE, number, self.time(), kind="form", paid=True, contact_id=contact)
+        self.happened(visitor, form)
+
+    @rule(visitor=VISITORS, experience=st.sampled_from(["e-1", "e-2"]))
     def expose(self, visitor: str, experience: str) -> None:
         if experience in self.exposed.setdefault(visitor, {}):
             return
         self.clock += 10.0  # far enough from any order, on both sides, to be told apart
-        self.exposed[visitor][experience] = f"{experience}-arm"
+        self.exposed[visitor][experience] = self.clock
         self.client.observe(Exposed(f"{visitor}{experience}", visitor, experience, f"{experience}-arm"))
         self.clock += 10.0
 
-    @precondition(lambda self: self.orders)
+    @property
+    def bought(self) -> list[Truth]:
+        return [each for each in self.orders if each.now.kind == "order"]
+
+    @precondition(lambda self: self.bought)
     @rule(data=st.data())
     def pay(self, data: st.DataObject) -> None:
-        self.changed(data.draw(st.sampled_from(self.orders)), paid=True)
+        self.changed(data.draw(st.sampled_from(self.bought)), paid=True)
 
-    @precondition(lambda self: self.orders)
+    @precondition(lambda self: self.bought)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        self.changed(data.draw(st.sampled_from(self.orders)), cancelled=True)
+        truth = data.draw(st.sampled_from(self.bought))
+        gone = "refunded" if truth.now.system == "convictional" and data.draw(st.booleans()) else "cancelled"
+        self.changed(truth, **{gone: True})
 
     @precondition(lambda self: self.orders)
     @rule(data=st.data())
     def webhook(self, data: st.DataObject) -> None:
-        """The present or any earlier state, as often and as late as it likes."""
+        """The present or any earlier state, as often and as late as it likes; a form only for a while."""
         truth = data.draw(st.sampled_from(self.orders))
+        if truth.now.kind == "form" and self.clock - (truth.first_sight or self.clock) >= FORM_WINDOW:
+            return
         self.tell(truth, data.draw(st.integers(0, len(truth.history) - 1)))
 
     @rule()
     def poll(self) -> None:
         for truth in self.orders:
-            self.tell(truth, len(truth.history) - 1)
+            if truth.now.kind != "form":
+                self.tell(truth, len(truth.history) - 1, pulled=True)
+        self.scanned = self.clock
 
-    def tell(self, truth: Truth, number: int) -> None:
-        if truth.history[number].cancelled and not self.was_handed_over(truth):
+    def tell(self, truth: Truth, number: int, *, pulled: bool = False) -> None:
+        if is_gone(truth.history[number]) and not self.was_handed_over(truth):
             truth.stopped = True
+        if truth.first_sight is None:
+            truth.first_sight, truth.pulled_first = self.clock, pulled
+            truth.bounded = self.scanned is not None
         truth.told.add(number)
-        self.bridge.handle(truth.history[number])
+        self.bridge.handle(self.sight(truth, number, pulled=pulled))
+
+    def sight(self, truth: Truth, number: int, *, pulled: bool) -> Order:
+        order = truth.history[number]
+        if order.kind == "order":
+            return order
+        seen = datetime.fromtimestamp(self.clock, UTC)
+        if order.kind == "form":
+            truth.now = replace(truth.now, id=f"{order.id}:{window(truth.first_sight or self.clock)}")
+            return replace(order, id=f"{order.id}:{window(self.clock)}", created=seen)
+        unseen = UNKNOWN if self.scanned is None else datetime.fromtimestamp(self.scanned, UTC)
+        return replace(order, created=seen, earliest=unseen if pulled else None)
 
     def was_handed_over(self, truth: Truth) -> bool:
+        return truth.now.transaction_id in self.doubtful or self.under_way(truth) > 0
+
+    def under_way(self, truth: Truth) -> int:
         on_the_way = (*self.heard, *self.client.waiting)
-        transaction_id = truth.now.transaction_id
-        return transaction_id in self.doubtful or any(
-            each.transaction_id == transaction_id for each in on_the_way
-        )
+        return sum(each.transaction_id == truth.now.transaction_id for each in on_the_way)
 
     @precondition(lambda self: self.orders)
     @rule(data=st.data())
@@ -196,10 +286,35 @@ class BridgeMachine(RuleBasedStateMachine):
         self.link_order(data.draw(st.sampled_from(self.orders)))
 
     def link_order(self, truth: Truth) -> None:
-        with self.ledger.transaction() as entries:
-            for link in IDENTITY.links(truth.visitor_id, truth.now.clues, self.clock, tracking=True):
-                entries.add_link(link)
-                entries.wake(link.clue, self.clock)
+        """As a page does that knows nothing of objections."""
+        order = truth.now
+        if order.kind == "order" and order.system == "website" and order.member_id is None:
+            self.bridge.link(truth.visitor_id, order=order.id)
+            return
+        clue = order.clues[0] if order.member_id is None else order.clues[1]
+        self.bridge._link(truth.visitor_id, [clue], None)
+
+    # Who wants to be left alone.
+
+    @rule(visitor=VISITORS)
+    def forget(self, visitor: str) -> None:
+        self.leave_alone(visitor)
+        self.forgotten.add(visitor)
+        self.bridge.forget(visitor)
+
+    @rule(visitor=VISITORS, known=st.sampled_from(["member", "contact", "order"]))
+    def object(self, visitor: str, known: Any) -> None:
+        """By something that need not be in any order."""
+        self.leave_alone(visitor)
+        self.objecting.add(visitor)
+        self.bridge.link(visitor, tracking=False, **{known: f"{known[0]}-{visitor}"})
+
+    def leave_alone(self, visitor: str) -> None:
+        if visitor in self.forgotten | self.objecting:
+            return
+        for truth in self.orders:
+            if truth.visitor_id == visitor:
+                truth.at_most = self.under_way(truth)
 
     # The process and its line to Convert.
 
@@ -241,6 +356,11 @@ class BridgeMachine(RuleBasedStateMachine):
             assert count == 1 or transaction_id in self.doubtful
             assert count == 1 or self.policy.on_ambiguous == "resend"
 
+    @invariant()
+    def never_anything_for_who_wants_to_be_left_alone(self) -> None:
+        for truth in self.orders:
+            assert truth.at_most is None or self.under_way(truth) <= truth.at_most
+
     def teardown(self) -> None:
         if not self.processes:
             return
@@ -255,36 +375,80 @@ class BridgeMachine(RuleBasedStateMachine):
             self.tick()
         self.deliver()
         self.tick()
+        self.never_more_than_allowed()
+        self.never_anything_for_who_wants_to_be_left_alone()
         heard = {each.transaction_id: each for each in self.heard}
         for truth in self.orders:
-            self.check(truth, heard.get(truth.now.transaction_id))
+            sent = heard.get(truth.now.transaction_id)
+            if truth.at_most is None:
+                self.check(truth, sent)
+            elif sent is not None:
+                self.check_content(truth, sent)
+        for visitor in self.forgotten:
+            self.check_forgotten(visitor)
+        if self.policy.on_ambiguous == "drop" or not self.doubtful:
+            self.check_revenue()
 
-    def check(self, truth: Truth, sent: Sent | None) -> None:
+    def effect(self, truth: Truth) -> Effect:
         with self.ledger.transaction() as entries:
             [effect] = entries.effects_of(truth.now.transaction_id)
         assert effect.state in ("sent", "reversed", "dropped", "waiting")
+        return effect
+
+    def check(self, truth: Truth, sent: Sent | None) -> None:
+        effect = self.effect(truth)
+        gone = is_gone(truth.now)
         if sent is None:
-            excused = truth.now.cancelled or not truth.now.paid
+            excused = gone or not truth.now.paid
             assert excused or (
                 self.policy.on_ambiguous == "drop" and truth.now.transaction_id in self.doubtful
             )
-            assert (
-                effect.state == "waiting"
-                if excused and not truth.now.cancelled
-                else effect.state == "dropped"
-            )
+            assert effect.state == ("waiting" if excused and not gone else "dropped")
             return
         assert not truth.stopped
-        assert sent.visitor_id == truth.visitor_id
-        assert sent.revenue == truth.now.amount
-        assert sent.attributed == truth.exposed
+        self.check_content(truth, sent)
         assert any(each.paid for each in truth.history)
         lost_sight = (effect.state, effect.reason) == ("dropped", "ambiguous")
         assert not lost_sight or sent.transaction_id in self.doubtful
-        assert not lost_sight or truth.told_cancelled or self.policy.on_ambiguous == "drop"
-        assert lost_sight or effect.state == ("reversed" if truth.told_cancelled else "sent")
+        assert not lost_sight or truth.told_gone or self.policy.on_ambiguous == "drop"
+        assert lost_sight or effect.state == ("reversed" if truth.told_gone else "sent")
         if effect.state == "reversed":
             assert self.reversals.count(effect.transaction_id) == 1
+
+    def check_content(self, truth: Truth, sent: Sent) -> None:
+        assert sent.visitor_id == truth.visitor_id
+        assert sent.revenue == truth.now.amount
+        assert truth.first_sight is not None
+        if truth.now.kind == "order":
+            assert sent.attributed == self.credit(truth.visitor_id, truth.placed)
+        elif not truth.pulled_first:
+            assert sent.attributed == self.credit(truth.visitor_id, truth.first_sight)
+        else:  # nobody knows when it was made: only what was surely before it counts, or what a webhook says
+            known = self.credit(truth.visitor_id, truth.placed if truth.bounded else truth.first_sight)
+            assert sent.attributed.items() <= known.items()
+
+    def check_forgotten(self, visitor: str) -> None:
+        with self.ledger.transaction() as entries:
+            assert entries.is_forgotten(visitor)
+            assert entries.links_to(visitor) == []
+            assert entries.shown(visitor, 0.0, 1e12) == []
+            for truth in self.orders:
+                if truth.visitor_id == visitor:
+                    [effect] = entries.effects_of(truth.now.transaction_id)
+                    assert effect.visitor_id is None
+                    assert effect.is_over or effect.order.token is None
+
+    def check_revenue(self) -> None:
+        """What Convert heard of those it may hear of is what they paid, but for what was lost in between."""
+        heard: dict[str, Decimal] = {each.transaction_id: each.revenue for each in self.heard if each.revenue}
+        lost = {each.now.transaction_id for each in self.orders} & self.doubtful
+        due = [
+            each for each in self.orders
+            if each.at_most is None and each.now.paid and not is_gone(each.now) and each.now.amount
+        ]  # fmt: skip
+        for truth in due:
+            transaction_id = truth.now.transaction_id
+            assert transaction_id in lost or heard[transaction_id] == truth.now.amount
 
 
 class InMemory(BridgeMachine):
