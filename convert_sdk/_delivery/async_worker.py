@@ -192,6 +192,8 @@ class AsyncWorker:
     async def _save_by(self, until: float) -> bool:
         """Have everything saved by then; whether it was. A save that is cancelled is made again."""
         seconds = until - monotonic()
+        if not self.line.saving.unsaved:
+            return True
         if self._saver is not None:
             saved = self._saver.ask()
             return await asyncio.to_thread(saved.wait, seconds)
@@ -269,8 +271,7 @@ class AsyncWorker:
             self.line.complain(error)
         self.closed = True
         await self._part()
-        if self._engine.memory.unsaved:
-            await self._save_by(monotonic() + _PARTING)
+        await self._save_by(monotonic() + _PARTING)
         if self._saver is not None:
             self._saver.stop()
         await asyncio.to_thread(self.line.leave)
@@ -302,7 +303,7 @@ class AsyncWorker:
     def flush_by(self, since: float) -> None:
         """Deliver in this thread, which has no loop."""
         until = since + self.shutdown_timeout
-        saved = not self._engine.memory.unsaved or self._save_here((monotonic() + until) / 2)
+        saved = not self.line.saving.unsaved or self._save_here((monotonic() + until) / 2)
         self.line.stop_waiting_for_the_store(answers=saved)
         self.line.finish(until)
 

@@ -329,7 +329,7 @@ class Line:
         """Close for good: what is not sent stays in the spool, or is dropped and counted."""
         if self._scribe is not None:
             self._scribe.stop()
-        self.engine.memory.lost += len(self.engine.memory.unsaved or ())
+        self.engine.memory.lost += self.saving.unsaved
         self.upkeep.close()
 
     def status(self, *, alive: bool) -> Status:

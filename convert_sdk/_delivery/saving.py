@@ -42,7 +42,13 @@ class Saving:
         self._outbox = outbox
         self._lapse = lapse
         self._retry_at = 0.0
+        self._in_hand: dict[str, Unsaved] = {}
         self.down = False
+
+    @property
+    def unsaved(self) -> int:
+        """How many visitors the store has yet to hear of, or has not answered for."""
+        return len(self._engine.memory.unsaved or ()) + len(self._in_hand)
 
     def save(self, store: Store, *, everything: bool) -> None:
         """Save what is to be saved in this thread, for as long as the store takes."""
@@ -76,6 +82,7 @@ class Saving:
         memory = self._engine.memory
         with self._engine.lock:
             waiting = memory.take_unsaved(len(memory.unsaved or ()) if everything else _AT_ONCE)
+            self._in_hand = waiting
         try:
             for visitor_id, unsaved in list(waiting.items()):
                 yield Save(visitor_id, unsaved, changes(self._engine.store_key(visitor_id), unsaved))
@@ -86,6 +93,7 @@ class Saving:
             with self._engine.lock:
                 for visitor_id, unsaved in waiting.items():
                     memory.give_back(visitor_id, unsaved)
+                self._in_hand = {}
 
     def saved(self, save: Save, winners: Winners, now: float) -> None:
         """The store has the changes: take over what it holds, and let winners go out."""

@@ -256,7 +256,9 @@ class Worker:
 
     def _save_by(self, until: float) -> bool:
         """Have everything saved by then; whether it was."""
-        return self._saver is None or self._saver.ask().wait(until - monotonic())
+        if self._saver is None or not self.line.saving.unsaved:
+            return True
+        return self._saver.ask().wait(until - monotonic())
 
     def _close(self, until: float) -> FlushReport:
         before = self.line.outbox.counts()
@@ -277,8 +279,7 @@ class Worker:
         if thread is not None and thread is not current_thread():
             thread.join(_PARTING)
         if self._saver is not None:
-            if self._engine.memory.unsaved:
-                self._save_by(monotonic() + _PARTING)
+            self._save_by(monotonic() + _PARTING)
             self._saver.stop()
         self.line.leave()
         if thread is None or not thread.is_alive():

@@ -33,7 +33,7 @@ def write():
         store.save(Changes(f"parent-{written[0]}"))
         written[0] += 1
 
-thread = threading.Thread(target=write)
+thread = threading.Thread(target=write, daemon=True)
 thread.start()
 for child in range(8):
     pid = os.fork()
