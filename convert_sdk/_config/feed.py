@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from math import inf
+from threading import Lock
 from typing import NamedTuple
 
 from convert_sdk._delivery.counts import Notice
@@ -76,7 +77,8 @@ class Feed:
     """The machine that fetches the document and keeps it fresh.
 
     `take` is given the body of each new document and raises a ConvertError for one that is no good: then
-    the last good one stays, and its ETag too. `refresh` is in seconds; None fetches once.
+    the last good one stays, and its ETag too. `refresh` is in seconds; None fetches once. Of several threads
+    that want to fetch, one does.
     """
 
     __slots__ = (
@@ -86,10 +88,10 @@ class Feed:
         "_dice",
         "_due",
         "_etag",
+        "_floor",
         "_refresh",
         "_source",
         "_take",
-        "_under_way",
         "error",
         "failures",
         "fetches",
@@ -105,7 +107,7 @@ class Feed:
         self._dice = dice
         self._refresh = refresh
         self._due = 0.0
-        self._under_way = False
+        self._floor = Lock()  # held while a fetch is under way
         self._etag: str | None = None
         self._asked: str | None = None
         self._attempt = 0
@@ -144,19 +146,22 @@ class Feed:
 
     def due(self) -> float:
         """When the next fetch may start."""
-        return inf if self._under_way else self._due
+        return inf if self._floor.locked() else self._due
 
     def speak(self, now: float) -> Request | None:
         """The next fetch, if it is due."""
-        if self.due() > now:
+        if not self._floor.acquire(blocking=False):
             return None
+        request = None
         try:
-            request = document_request(self._source, etag=self._etag)
+            if self._due <= now:
+                request = document_request(self._source, etag=self._etag)
+                self._asked = self._etag
         except Exception as error:  # noqa: BLE001  # the application's own callable
             self._failed(now, "debug_token", f"debug_token raised {type(error).__name__}")
-            return None
-        self._under_way = True
-        self._asked = self._etag
+        finally:
+            if request is None:
+                self._floor.release()
         return request
 
     def hear(self, answer: Reply | Failure, now: float) -> None:
@@ -164,7 +169,7 @@ class Feed:
         try:
             self._settle(answer, now)
         finally:
-            self._under_way = False
+            self._floor.release()
 
     def _settle(self, answer: Reply | Failure, now: float) -> None:
         if isinstance(answer, Failure):

@@ -228,3 +228,41 @@ def test_an_asyncio_client_begins_anew_in_the_child() -> None:
         assert (status, out, err) == (0, "0\n", "")
         assert len(convert.events) == 3
         assert convert.duplicates() == 0
+
+
+UNHEARD = """
+import ctypes
+fork = ctypes.PyDLL(None).fork  # as an extension in C forks: with the interpreter's lock, without Python's hooks
+client.visitor("early").track("goal-1")
+client.flush()
+client.visitor("parent").track("goal-2")
+
+def child(first):
+    first()
+    client.visitor("child").track("goal-3")
+    report = client.flush(20)
+    ours = client.status().worker_alive and (report.sent, report.pending) == (1, 0)
+    os._exit(0 if ours and client.status().events.offered == 1 else 1)
+
+statuses = []
+for first in (lambda: None, client.status, client.flush):
+    pid = fork()
+    if pid == 0:
+        child(first)
+    statuses.append(os.waitpid(pid, 0)[1])
+pid = fork()
+if pid == 0:
+    sys.exit(0)  # what the parent has queued is not the child's to deliver
+statuses.append(os.waitpid(pid, 0)[1])
+print(statuses, client.flush(20).pending)
+"""
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+def test_a_fork_that_runs_no_hooks_of_python_begins_anew_too(spooled: bool, tmp_path: Path) -> None:
+    with site() as convert:
+        folder = str(tmp_path) if spooled else ""
+        status, out, err = finished(HEAD + UNHEARD, convert.url, KEY, folder)
+        assert (status, out, err) == (0, "[0, 0, 0, 0] 0\n", "")
+        assert len(convert.events) == 2 + 3
+        assert convert.duplicates() == 2, "three children have one conversion of the same name each"

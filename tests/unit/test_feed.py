@@ -125,6 +125,22 @@ def test_a_callable_token_is_asked_before_each_fetch() -> None:
     assert seen == [("one", True), (None, False), ("three", True)]
 
 
+def test_of_two_that_want_to_fetch_one_does() -> None:
+    """The second one comes while the first one asks for its token, and knew it due before the first one fetched."""
+    seconds: list[Request | None] = []
+
+    def token() -> None:
+        seconds.append(machine.speak(1.0))
+
+    machine = feed(source=Source("k", debug_token=token))
+    ask(machine, 1.0)
+    assert seconds == [None]
+    assert machine.due() == inf
+    machine.hear(document(), 1.0)
+    assert machine.speak(1.0) is None
+    assert machine.due() > 1.0
+
+
 def test_a_token_that_cannot_be_had_is_a_failed_fetch() -> None:
     def broken() -> str:
         raise PermissionError("s3cret")
