@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from convert_sdk.stores import AsyncStore, Store
 
 _BREATHER = 0.5
-_PARTING = 0.05
 _GLANCE = 0.01
 """Seconds between two looks at an exchange that another task has under way."""
 
@@ -271,7 +270,7 @@ class AsyncWorker:
             self.line.complain(error)
         self.closed = True
         await self._part()
-        await self._save_by(monotonic() + _PARTING)
+        await self._save_by(until)
         if self._saver is not None:
             self._saver.stop()
         await asyncio.to_thread(self.line.leave)

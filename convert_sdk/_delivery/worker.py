@@ -269,17 +269,17 @@ class Worker:
                 self._flush(until, last=True)
             except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
                 self.line.complain(error)
-            self._part()
+            self._part(until)
         return FlushReport.between(before, self.line.outbox.counts())
 
-    def _part(self) -> None:
+    def _part(self, until: float) -> None:
         self.closed = True
         self._bell.ring()
         thread = self._thread
         if thread is not None and thread is not current_thread():
-            thread.join(_PARTING)
+            thread.join(max(0.0, min(_PARTING, until - monotonic())))  # one that hangs is left behind
         if self._saver is not None:
-            self._save_by(monotonic() + _PARTING)
+            self._save_by(until)
             self._saver.stop()
         self.line.leave()
         if thread is None or not thread.is_alive():

@@ -105,6 +105,39 @@ def test_a_frozen_process_resumes_though_the_server_hung_up() -> None:
         assert len(convert.events) == 3
 
 
+@pytest.mark.slow
+def test_a_process_that_is_frozen_for_half_a_minute_loses_nothing() -> None:
+    """It tracks, and is stopped with the request under way; the server gives up on it, and takes it back."""
+    asked, let_go = Event(), Event()
+
+    def answer(received: Received) -> Answer:
+        if not asked.is_set():
+            asked.set()
+            let_go.wait(60)
+        return Answer()
+
+    with site(answer) as convert, running(SLEEPER, convert.url, KEY) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        assert asked.wait(30)
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        convert.hang_up()
+        let_go.set()
+        assert not Event().wait(30), "the half minute itself is what is tested"
+        process.send_signal(signal.SIGCONT)
+        for _ in range(2):
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        process.stdin.close()
+        pending = [process.stdout.readline() for _ in range(3)]
+        assert pending[-1] == "0\n"
+        assert process.stdout.readline() == "3\n"
+        assert len({event for _, event in convert.events}) == 3
+
+
 JUMPS = """
 import os, sys, time
 from pathlib import Path
