@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -69,7 +70,8 @@ class Effect:
     """One order's conversion for one goal: `key` is the goal and the transaction id.
 
     `due` is when it needs looking at (None: when something happens), `event` the id of its last event on its
-    way to Convert, `since` when its present reason began, `resent` how often its delivery stayed unknown.
+    way to Convert, `amount` what was handed over with it, `since` when its present reason began, `resent` how
+    often its delivery stayed unknown.
     """
 
     key: str
@@ -85,6 +87,7 @@ class Effect:
     attributed: Mapping[str, str] = field(default_factory=dict)
     owner: str | None = None
     event: str | None = None
+    amount: Decimal | None = None
     resent: int = 0
     sent_at: float | None = None
     refund_of: str | None = None
@@ -112,7 +115,9 @@ def key_of(goal: str | int, order: Order) -> str:
 
 
 def seen(goal: str | int, order: Order, now: float, policy: Policy, *, allow_late: bool = False) -> Effect:
-    """An order at first sight."""
+    """An order at first sight, which it cannot be younger than, whatever the store's clock says."""
+    if order.created.timestamp() > now:
+        order = replace(order, created=datetime.fromtimestamp(now, UTC))
     effect = Effect(key_of(goal, order), goal, order, "seen", now, now, due=now)
     if not allow_late and now - order.created.timestamp() > policy.max_age:
         return _over(effect, "too old", now)
@@ -159,7 +164,10 @@ def examined(effect: Effect, match: Match | None, now: float, policy: Policy) ->
 
 def claimed(effect: Effect, attributed: Mapping[str, str], owner: str, until: float) -> Effect:
     """Ours to send until then; nobody else touches it."""
-    return replace(effect, state="claimed", attributed=attributed, owner=owner, due=until, event=None)
+    amount = effect.order.amount
+    return replace(
+        effect, state="claimed", attributed=attributed, owner=owner, due=until, event=None, amount=amount
+    )
 
 
 def refused(effect: Effect, why: str, now: float, policy: Policy) -> Effect:
@@ -184,7 +192,8 @@ def settled(effect: Effect, fate: Fate, now: float, policy: Policy) -> Effect:
     """What a delivery notice says of a claimed effect."""
     if fate == "sent":
         sent = replace(effect, state="sent", reason="", due=None, owner=None, sent_at=now)
-        sent = replace(sent, order=effect.order.anonymous())
+        # What the order has come to meanwhile is not what was reported.
+        sent = replace(sent, order=replace(effect.order.anonymous(), amount=effect.amount))
         return _reversed(sent, now) if _is_gone(effect.order) and not effect.refund_of else sent
     if fate == "dead":
         return _over(effect, "refused", now)
