@@ -1,4 +1,7 @@
-"""A total deadline for blocking exchanges: httpx has one per read, which a dripping server never breaks."""
+"""A total deadline for blocking exchanges: httpx has one per read, which a dripping server never breaks.
+
+Names are resolved within it, too, which `socket.create_connection` cannot promise.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from typing import Any
 
 import httpcore
 import httpx
+
+from .names import Names
 
 _until: ContextVar[float] = ContextVar("_until", default=inf)
 _LEAST = 0.001
@@ -51,6 +56,7 @@ def _left(timeout: float | None) -> float | None:
 class _Backend(httpcore.NetworkBackend):
     def __init__(self, inner: httpcore.NetworkBackend) -> None:
         self._inner = inner
+        self._names = Names()
 
     def connect_tcp(
         self,
@@ -60,7 +66,21 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.connect_tcp(host, port, _left(timeout), local_address, socket_options))
+        try:
+            addresses = self._names.addresses(host, port, _left(timeout) or inf)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        failed: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in addresses:
+            try:
+                inner = self._inner.connect_tcp(address, port, _left(timeout), local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failed = error
+            else:
+                return _Stream(inner)
+        raise failed
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None

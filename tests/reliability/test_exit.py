@@ -123,6 +123,50 @@ def test_a_server_that_never_accepts_does_not_keep_the_process() -> None:
         assert finished(script, proxy.url, KEY)[0] == 0
 
 
+RESOLVING = """
+import socket
+answers, resolve, hung = int(sys.argv[3]), socket.getaddrinfo, threading.Event()
+
+def getaddrinfo(host, *given, **named):
+    global answers
+    answers -= host == "localhost"
+    if host == "localhost" and answers < 0:
+        hung.wait()  # for ever
+    return resolve(host, *given, **named)
+
+socket.getaddrinfo = getaddrinfo
+client = Client(key, start_wait=1.0, shutdown_timeout=1.0, **options)
+client.visitor("v").track("goal-1")
+"""
+HANG_UP = """
+client.flush()
+client.visitor("v").track("goal-2")
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_resolver_that_hangs_does_not_keep_the_process() -> None:
+    with site() as convert:
+        url = convert.url.replace("127.0.0.1", "localhost")
+        status, _, err = finished(HEAD + RESOLVING, url, KEY, "0")
+        assert status == 0
+        assert "closed: 1 events were not delivered in time and are dropped" in err
+        assert not convert.requests
+
+
+def test_where_the_resolver_hangs_the_last_address_is_tried() -> None:
+    with site() as convert:
+        url = convert.url.replace("127.0.0.1", "localhost")
+        with running(HEAD + RESOLVING + HANG_UP, url, KEY, "1") as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            convert.hang_up()
+            _, err = process.communicate("go\n", timeout=60)
+            assert (process.returncode, err) == (0, "")
+        assert len(convert.events) == 2
+
+
 def test_children_of_multiprocessing_deliver_at_exit() -> None:
     script = """
 import multiprocessing
