@@ -12,6 +12,7 @@ from pathlib import Path
 from subprocess import run
 from threading import Event
 from time import monotonic, perf_counter_ns
+from typing import Self
 
 from convert_sdk import AsyncClient, Client, Project
 from convert_sdk.stores.breaker import Breaker
@@ -149,7 +150,7 @@ class Collections:
         self.spent = 0.0
         self._since = 0.0
 
-    def __enter__(self) -> Collections:
+    def __enter__(self) -> Self:
         gc.callbacks.append(self._note)
         return self
 
