@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 _heirs: list[Callable[[], None]] = []
 _home = os.getpid()
+_WIPE_ON_FORK = 18  # Linux's MADV_WIPEONFORK
 
 
 def begin_anew_with(work: Callable[[], None]) -> None:
@@ -14,13 +18,21 @@ def begin_anew_with(work: Callable[[], None]) -> None:
     _heirs.append(work)
 
 
-def is_home() -> bool:
-    """Whether this is the process that the module knows, and not a fork that ran none of Python's hooks.
+def mark() -> mmap.mmap | bytearray:
+    """A byte that is zero again in every forked process, however it was forked: cheaper to ask than the process id.
 
-    >>> is_home()
-    True
+    Where the system has no such memory (Linux has), it stays what it was, and `heed` alone can tell.
+
+    >>> started = mark()
+    >>> started[0]
+    0
     """
-    return os.getpid() == _home
+    if sys.platform == "linux":
+        with suppress(OSError):
+            page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            page.madvise(_WIPE_ON_FORK)
+            return page
+    return bytearray(1)
 
 
 def heed() -> None:

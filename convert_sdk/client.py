@@ -108,7 +108,7 @@ class Client:
         'bucketed'
         """
         visitor_id = id if type(id) is str and id else check.visitor_id(id)
-        if not self._delivery.started:
+        if not self._delivery.started[0]:
             self._delivery.start()
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
             try:
@@ -128,7 +128,7 @@ class Client:
 
         `timeout` is in seconds, `request_timeout` by default. Raises FetchError where no good answer comes.
         """
-        if not self._delivery.started:
+        if not self._delivery.started[0]:
             self._delivery.start()
         return self._questions.settings_of(self._delivery.ask(self._questions.settings_request(timeout)))
 

@@ -34,7 +34,7 @@ _DELIVERED = Reply(200)
 class Offline:
     """Hands bodies to a sink, and states to a store, on `flush` and whenever a thousand wait."""
 
-    started = True
+    started = b"\x01"
 
     def __init__(
         self, engine: Engine, options: Options, project: Project, sink: Sink | None, store: Store | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from threading import Lock, RLock, Thread, current_thread, get_ident
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from convert_sdk._forks import heed
+from convert_sdk._forks import heed, mark
 from convert_sdk._locks import Bell, Gate, is_mine
 
 from .counts import FlushReport
@@ -55,7 +54,8 @@ class Worker:
         register(self)
 
     def _begin(self) -> None:
-        self._started_in = 0
+        self.started = mark()
+        """Whether this process has nothing to wait for any more; the request path asks no further."""
         self._starting = RLock()
         self._opening = Lock()
         self._inside: set[int] = set()
@@ -79,11 +79,6 @@ class Worker:
         if self.closed:
             self.line.outbox.close()
 
-    @property
-    def started(self) -> bool:
-        """Whether this process has nothing to wait for any more; the request path asks no further."""
-        return self._started_in == os.getpid()
-
     def start(self) -> None:
         """Start the thread, and give the document a moment to arrive, once."""
         heed()
@@ -95,7 +90,7 @@ class Worker:
                 self._spawn()
         if self._engine.project is None and not self.closed:
             self._ready.wait(self._ready_by - monotonic())
-        self._started_in = os.getpid()
+        self.started[0] = 1
 
     def _spawn(self) -> None:
         attend()
@@ -110,7 +105,7 @@ class Worker:
     def wake(self) -> None:
         """Something is due earlier than the thread knows. A thread that is not there any more is replaced."""
         self._bell.ring()
-        if not self._started_in and not self.closed:
+        if not self.started[0] and not self.closed:
             self._revive()
 
     def _revive(self) -> None:
@@ -152,7 +147,7 @@ class Worker:
         if self.closed:
             self._shut()
         else:
-            self._started_in = 0
+            self.started[0] = 0
             with self._starting:
                 self._spawn()
 
