@@ -59,3 +59,33 @@ def test_an_order_that_was_gone_and_is_back_counts() -> None:
     assert dropped.state == "dropped"
     assert folded(dropped, ORDER, NOW + 2) == dropped  # heard late
     assert folded(dropped, later(2), NOW + 2).state == "seen"
+
+
+class TestUnpaid:
+    UNPAID = replace(ORDER, paid=False)
+
+    def waited(self, seconds: float) -> Effect:
+        waiting = examined(seen("purchase", self.UNPAID, NOW, POLICY), None, NOW, POLICY)
+        assert (waiting.state, waiting.reason, waiting.due) == ("waiting", "unpaid", NOW + POLICY.max_wait)
+        return examined(waiting, None, NOW + seconds, POLICY)
+
+    def test_waits_a_week_for_its_payment_and_is_then_let_go_of(self) -> None:
+        assert self.waited(POLICY.max_wait - 1).state == "waiting"
+        dropped = self.waited(POLICY.max_wait)
+        assert (dropped.state, dropped.reason, dropped.due) == ("dropped", "unpaid", None)
+
+    def test_a_payment_after_that_still_counts(self) -> None:
+        late = POLICY.max_wait + 60
+        dropped = self.waited(late)
+        assert folded(dropped, self.UNPAID, NOW + late) == dropped
+        paid = folded(dropped, later(late, token="t"), NOW + late)
+        assert (paid.state, paid.due, paid.order.token) == ("seen", NOW + late, "t")
+
+    @pytest.mark.parametrize("order", [later(-1), later(1, cancelled=True), later(1, refunded=True)])
+    def test_but_not_one_from_before_or_of_an_order_that_is_gone(self, order: Order) -> None:
+        assert folded(self.waited(POLICY.max_wait), order, NOW + POLICY.max_wait).state == "dropped"
+
+    def test_the_wait_for_a_visitor_begins_with_the_payment(self) -> None:
+        at = NOW + POLICY.max_wait - 1
+        paid = folded(self.waited(POLICY.max_wait - 2), later(5), at)
+        assert examined(paid, None, at, POLICY).due == at + POLICY.max_wait

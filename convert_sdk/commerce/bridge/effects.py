@@ -25,12 +25,12 @@ class Policy:
     """When and how often conversions go out; times in seconds.
 
     `hold_for` delays a conversion after its order's creation, so that an early cancellation costs nothing.
-    `max_wait` is how long an order whose visitor is unknown waits for a link. `max_age` is how old an order may
-    be at first sight, as Convert counts it when it arrives. After `lease` without news of a delivery a claim is
-    `on_ambiguous` sent again under the same transaction id, or dropped. `window` is how long an exposure is
-    credited, `slack` by how much it may seem to come after its order (clocks differ, and stores count whole
-    seconds). `refunds`: "ignore" sends nothing, "negative" sends a negative amount, which nobody has
-    verified that Convert understands.
+    `max_wait` is how long an order waits for its payment, and one whose visitor is unknown for a link. `max_age`
+    is how old an order may be at first sight, as Convert counts it when it arrives. After `lease` without news
+    of a delivery a claim is `on_ambiguous` sent again under the same transaction id, or dropped. `window` is how
+    long an exposure is credited, `slack` by how much it may seem to come after its order (clocks differ, and
+    stores count whole seconds). `refunds`: "ignore" sends nothing, "negative" sends a negative amount, which
+    nobody has verified that Convert understands.
     """
 
     hold_for: float = 0.0
@@ -127,8 +127,7 @@ def seen(goal: str | int, order: Order, now: float, policy: Policy, *, allow_lat
 def folded(effect: Effect, order: Order, now: float, *, allow_late: bool = False) -> Effect:
     """What is known after another sight of the order; the order of arrival makes no difference."""
     if effect.state == "dropped":
-        is_back = effect.reason == "cancelled" and order.is_later_than(effect.order) and not _is_gone(order)
-        revived = is_back or (allow_late and effect.reason == "too old")
+        revived = _is_back(effect, order) or (allow_late and effect.reason == "too old")
         return _moved(replace(effect, order=order), "seen", "", now, now) if revived else effect
     merged = effect.order.merged(order)
     if effect.state == "sent":
@@ -148,7 +147,7 @@ def examined(effect: Effect, match: Match | None, now: float, policy: Policy) ->
     if match is not None and not match.tracking:
         return _over(replace(effect, visitor_id=None, attributed={}), "tracking off", now)
     if not order.paid:
-        return _moved(effect, "waiting", "unpaid", now, None)
+        return _patient(effect, "unpaid", now, policy)
     release = order.created.timestamp() + policy.hold_for
     if now < release and not effect.refund_of:
         return _moved(effect, "waiting", "held", now, release)
@@ -156,9 +155,7 @@ def examined(effect: Effect, match: Match | None, now: float, policy: Policy) ->
         # Its webhook may be on its way, which knows when it was made.
         return _moved(effect, "waiting", "undated", now, effect.first_seen + _UNDATED)
     if match is None:
-        waiting = _moved(effect, "waiting", "unresolved", now, None)
-        deadline = waiting.since + policy.max_wait
-        return _over(effect, "unresolved", now) if now >= deadline else replace(waiting, due=deadline)
+        return _patient(effect, "unresolved", now, policy)
     return replace(effect, state="seen", visitor_id=match.visitor_id, rung=match.rung)
 
 
@@ -213,6 +210,21 @@ def refund(effect: Effect, now: float) -> Effect:
 
 def _is_gone(order: Order) -> bool:
     return order.cancelled or order.refunded
+
+
+def _is_back(dropped: Effect, order: Order) -> bool:
+    """Whether a cancellation was undone, or a payment came after all."""
+    if dropped.reason == "cancelled":
+        return order.is_later_than(dropped.order) and not _is_gone(order)
+    paid = order.paid and not dropped.order.is_later_than(order)
+    return dropped.reason == "unpaid" and paid and not _is_gone(order)
+
+
+def _patient(effect: Effect, reason: str, now: float, policy: Policy) -> Effect:
+    """Wait for something to happen, but not for ever."""
+    waiting = _moved(effect, "waiting", reason, now, None)
+    deadline = waiting.since + policy.max_wait
+    return _over(effect, reason, now) if now >= deadline else replace(waiting, due=deadline)
 
 
 def _reversed(effect: Effect, now: float) -> Effect:

@@ -56,9 +56,10 @@ class WebsiteSource:
     Webhooks of orders are hints: the order is read again, so that late and stale ones do no harm; with
     `refetch=False` their bodies are believed. Forms count by their `webhook`s, or by the `list`: the two
     cannot be told to be the same form. `first` is how far back the first pull looks; `overlap` and `lag` allow
-    for clocks and slow writes; orders of the last `rescan` seconds are read again once a day, as the API
-    cannot list what changed. Bookings are read whole, up to `horizon` ahead. The API does not say when one was
-    made: it counts from when it was first seen, for what had been shown before the reading that had not found it.
+    for clocks and slow writes; once a day orders are read again that were younger than `rescan` seconds at the
+    last such reading, as the API cannot list what changed. Bookings are read whole, up to `horizon` ahead. The
+    API does not say when one was made: it counts from when it was first seen, for what had been shown before the
+    reading that had not found it.
 
     >>> WebsiteSource(WebsiteClient("shop.example.com", "api-key")).scope
     'website:shop.example.com'
@@ -151,8 +152,9 @@ class WebsiteSource:
     def _orders_again(self, cursor: Cursor, now: float, identity: Identity) -> Read:
         if cursor.until is None and not cursor.is_open:
             return Read((), cursor.closed(now))  # the first pull has just read them
-        opened = cursor if cursor.is_open else cursor.opened(now - self.rescan, now - self.lag)
-        return self._window(opened, now, identity)
+        if not cursor.is_open:  # what was young at the last scan may have been paid since
+            cursor = cursor.opened((cursor.until or now) - self.rescan, now - self.lag)
+        return self._window(cursor, now, identity)
 
     def _window(self, scan: Cursor, now: float, identity: Identity) -> Read:
         pages = self.client.orders.list(

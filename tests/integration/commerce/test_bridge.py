@@ -119,6 +119,18 @@ class TestWaiting:
         world.deliver()
         assert len(world.conversions()) == 1
 
+    def test_for_payment_a_week_and_then_for_a_webhook_alone(self, world: World) -> None:
+        order = world.order(paid=False)
+        world.hear_all()
+        world.now += 7 * DAY
+        world.bridge.tick()
+        report = world.bridge.report()
+        assert (report.states, report.dropped) == ({"dropped": 1}, {"unpaid": 1})
+        world.store.change_order(int(str(order["id"])), paid=True)
+        world.hear_all()
+        world.deliver()
+        assert len(world.conversions()) == 1
+
     def test_held_back_a_cancelled_order_costs_nothing(self, world: World) -> None:
         world.client.close()
         world.open(Policy(hold_for=DAY))

@@ -124,6 +124,18 @@ class TestWebsiteOrdersThatMove:
         assert f"{site.site.scope}:{oldest}" in transaction_ids(site)
 
 
+class TestPaidLate:
+    def test_a_payment_of_the_last_hours_of_its_week_that_no_webhook_told_of(self, world: World) -> None:
+        order = world.order(paid=False)
+        for days in (0.0, 6.3):
+            world.now += days * DAY
+            sync(world)
+        world.store.change_order(int(str(order["id"])), paid=True)
+        world.now += DAY
+        sync(world)
+        assert len(world.conversions()) == 1
+
+
 class TestReinstated:
     def test_an_order_that_was_cancelled_and_is_no_longer(self, world: World) -> None:
         world.client.close()
