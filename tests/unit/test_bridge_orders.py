@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convert_sdk.commerce.bridge import Goals
 from convert_sdk.commerce.bridge.orders import (
+    UNKNOWN,
     BuyerRules,
     Order,
     WebsiteRules,
@@ -48,6 +50,12 @@ def website(rules: WebsiteRules | None = None, **fields: Any) -> Order:
 
 
 class TestWebsite:
+    @pytest.mark.parametrize(
+        "total", [Decimal("1e30"), Decimal("1e400"), Decimal("-123456789012345678901234567890.5")]
+    )
+    def test_an_amount_that_no_shop_has_is_left_as_it_is(self, total: Decimal) -> None:
+        assert website(total=total).amount == total
+
     def test_total_products_and_names(self) -> None:
         order = website()
         assert order.transaction_id == "website:shop.example.com:7"
@@ -193,7 +201,22 @@ class TestBookingsAndForms:
     def test_a_booked_service(self) -> None:
         order = from_booking(Booking.model_validate({"id": 5, "service": {"id": 3}}), SITE, hashed, seen=AT)
         assert order is not None
-        assert order.topic == "3"
+        assert (order.topic, order.service) == ("", "3")
+
+    @pytest.mark.parametrize(
+        ("table", "goal"),
+        [
+            ({"9": "event", "3": "service"}, "event"),
+            ({"3": "service", "*": "any"}, "service"),
+            ({"*": "any"}, "any"),
+        ],
+    )
+    def test_a_goal_by_event_else_by_service_else_by_any(self, table: dict[str, str], goal: str) -> None:
+        record = {"id": 5, "eventId": 9, "service": {"id": 3}}
+        order = from_booking(Booking.model_validate(record), SITE, hashed, seen=AT)
+        assert order is not None
+        assert Goals(bookings=table).of_kind(order.kind, order.topic, order.service) == (goal,)
+        assert Goals(forms={"*": "any"}).of_kind(order.kind, order.topic, order.service) == ()
 
     def test_the_same_form_is_one_within_its_window(self) -> None:
         def form(name: str = "Contact", value: str = "hi", minute: int = 1) -> Order:
@@ -214,6 +237,18 @@ class TestBookingsAndForms:
         order = from_submission(FormSubmission.model_validate(record), SITE, hashed)
         assert (order.topic, order.email_key) == ("Contact", hashed("a@b.c"))
         assert previous_window(order) is None
+
+    def test_a_listed_form_without_its_moment_is_the_same_whenever_it_is_read(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        form = FormSubmission.model_validate({"name": "Contact", "received": None, "fields": []})
+        first = from_submission(form, SITE, hashed)
+        monkeypatch.setattr(
+            "convert_sdk.commerce.bridge.orders._now", lambda: first.created + timedelta(days=1)
+        )
+        again = from_submission(form, SITE, hashed)
+        assert (again.id, again.earliest) == (first.id, UNKNOWN)
+        assert again.created != first.created
 
 
 def previous_window_of(order: Order) -> str:

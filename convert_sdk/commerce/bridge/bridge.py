@@ -37,7 +37,8 @@ _log = logging.getLogger("convert_sdk")
 class Goals:
     """Which goals (keys as text, ids as int) orders, bookings and forms count for.
 
-    `bookings` maps the id of a booking's event (or service), `forms` the name of a form; "*" is any other.
+    `bookings` maps the id of a booking's event, or else of its service, `forms` the name of a form; "*" is any
+    other.
 
     >>> Goals("purchase", forms={"Contact us": "lead"}).of_kind("form", "Contact us")
     ('lead',)
@@ -47,16 +48,15 @@ class Goals:
     bookings: Mapping[str, Goal] = field(default_factory=dict)
     forms: Mapping[str, Goal] = field(default_factory=dict)
 
-    def of_kind(self, kind: str, topic: str) -> tuple[Goal, ...]:
-        """The goals of one happening."""
+    def of_kind(self, kind: str, *topics: str) -> tuple[Goal, ...]:
+        """The goals of one happening, by the first of its topics that has one."""
         if kind == "order":
             orders = self.orders
             return (
                 tuple(orders) if isinstance(orders, Sequence) and not isinstance(orders, str) else (orders,)
             )
         table = self.bookings if kind == "booking" else self.forms
-        goal = table.get(topic, table.get("*"))
-        return () if goal is None else (goal,)
+        return tuple(table[each] for each in (*topics, "*") if each in table)[:1]
 
 
 class KnownBy(TypedDict, total=False):
@@ -150,7 +150,7 @@ class Bridge:
         """Put an order into the books, in the caller's transaction: its effects, and whether they are new."""
         now, policy = self.ledger.clock(), self.ledger.policy
         found = []
-        for goal in self.goals.of_kind(order.kind, order.topic):
+        for goal in self.goals.of_kind(order.kind, order.topic, order.service):
             known, same = self._known(entries, goal, order, now)
             if known is None:
                 effect = seen(goal, order, now, policy, allow_late=allow_late)

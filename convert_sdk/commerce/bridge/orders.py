@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TOKEN_FIELD = "convert_visitor_id"  # noqa: S105 - the name of a field
 FORM_WINDOW = 600
+_LARGEST = 20  # digits that can be rounded; more are no money
 UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 Kind: TypeAlias = Literal["order", "booking", "form"]
@@ -41,9 +42,10 @@ class Order:
     """An order, booking or submitted form at one moment.
 
     `paid` says whether it counts, `topic` what a goal map is asked with (the event of a booking, the name of
-    a form), `version` when it last changed, where the store says so. An e-mail address is here only as a
-    keyed hash. `earliest` is set where the store does not say when it was made: `created` is when it was first
-    seen then, and this the earliest moment it can have been made (`UNKNOWN` if even that is not known).
+    a form), `service` what it is asked with next (of a booking), `version` when it last changed, where the store
+    says so. An e-mail address is here only as a keyed hash. `earliest` is set where the store does not say when
+    it was made: `created` is when it was first seen then, and this the earliest moment it can have been made
+    (`UNKNOWN` if even that is not known).
 
     >>> order = Order("website", "shop.example.com", "7", datetime(2026, 5, 1, tzinfo=UTC), amount=Decimal("49.90"))
     >>> order.transaction_id
@@ -56,6 +58,7 @@ class Order:
     created: datetime
     kind: Kind = "order"
     topic: str = ""
+    service: str = ""
     paid: bool = False
     cancelled: bool = False
     refunded: bool = False
@@ -265,7 +268,8 @@ def from_booking(
         str(booking.id),
         seen,
         kind="booking",
-        topic=_text(booking.event_id) or _text(service) or "",
+        topic=_text(booking.event_id) or "",
+        service=_text(service) or "",
         paid=True,
         contact_id=_text(booking.contact_id),
         email_key=_key(booking.email, email),
@@ -304,20 +308,15 @@ def previous_window(order: Order) -> Order | None:
 def from_submission(form: FormSubmission, site: str, email: Email) -> Order:
     """A submitted form from the list, which knows when it came and not who sent it."""
     values = [(each.name, each.value) for each in form.fields]
-    received = form.received or _now()
+    moment = "" if form.received is None else str(int(form.received.timestamp()))
     address = next(
         (value for name, value in values if value and (name or "").lower() in ("email", "e-mail")), None
     )
     return Order(
-        "website",
-        site,
-        _digest(str(int(received.timestamp())), form.name, values),
-        received,
-        kind="form",
-        topic=form.name or "",
-        paid=True,
-        email_key=_key(address, email),
-    )
+        "website", site, _digest(moment, form.name, values), form.received or _now(), kind="form",
+        topic=form.name or "", paid=True, email_key=_key(address, email),
+        earliest=None if moment else UNKNOWN,
+    )  # fmt: skip
 
 
 def _earliest(one: Order, other: Order) -> datetime | None:
@@ -332,7 +331,7 @@ def _digest(first: str, name: str | None, values: Iterable[tuple[str | None, str
 
 
 def _rounded(amount: Decimal | None, digits: int) -> Decimal | None:
-    if amount is None or not amount.is_finite():
+    if amount is None or not amount.is_finite() or amount.adjusted() > _LARGEST:
         return amount
     return amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
