@@ -15,7 +15,14 @@ from convert_sdk.commerce._sender import (
     key,
     origin_url,
 )
-from convert_sdk.commerce.convertmax.records import DEFAULT_OPTIONS, ConvertmaxOptions, Products, Records
+from convert_sdk.commerce.convertmax.records import (
+    DEFAULT_OPTIONS,
+    KEY_HEADER,
+    ConvertmaxOptions,
+    Products,
+    Records,
+)
+from convert_sdk.errors import OptionError
 
 BASE_URL = "https://api.convertmax.io"
 
@@ -50,7 +57,9 @@ class ConvertmaxClient(_Convertmax[Sender], Session):
         options: ConvertmaxOptions = DEFAULT_OPTIONS,
         http: Http = DEFAULT_HTTP,
     ) -> None:
-        super().__init__(Sender(_endpoint(api_key, app, base_url, options), http), base_url, options)
+        super().__init__(
+            Sender(_endpoint(api_key, app, base_url, options), _keyless(http)), base_url, options
+        )
 
 
 class AsyncConvertmaxClient(_Convertmax[AsyncSender], AsyncSession):
@@ -69,7 +78,19 @@ class AsyncConvertmaxClient(_Convertmax[AsyncSender], AsyncSession):
         options: ConvertmaxOptions = DEFAULT_OPTIONS,
         http: Http = DEFAULT_HTTP,
     ) -> None:
-        super().__init__(AsyncSender(_endpoint(api_key, app, base_url, options), http), base_url, options)
+        super().__init__(
+            AsyncSender(_endpoint(api_key, app, base_url, options), _keyless(http)), base_url, options
+        )
+
+
+def _keyless(http: Http) -> Http:
+    """`http`, unless its headers have an idempotency key: each write has its own, and none may have two."""
+    if any(name.lower() == KEY_HEADER for name in http.headers):
+        raise OptionError(
+            f"Http.headers: {KEY_HEADER} for every request would make each write a duplicate of the first: give "
+            "idempotency_key with the write"
+        )
+    return http
 
 
 def _endpoint(api_key: str, app: str | None, base_url: str, options: ConvertmaxOptions) -> Endpoint:

@@ -15,6 +15,7 @@ from convert_sdk.commerce._call import Answer, Call, Resource, S_co, call, one, 
 from convert_sdk.commerce._wire import Id, MaybeId, Moment, Record, Text, Time, encode, required, rfc3339
 
 Entity: TypeAlias = Literal["product", "contact", "order"]
+KEY_HEADER = "x-idempotency-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class _Records(Resource[S_co]):
             )
         if key_in in ("body", "both"):
             body["idempotencyKey"] = key
-        headers = {"x-idempotency-key": key} if key_in in ("header", "both") else {}
+        headers = {KEY_HEADER: key} if key_in in ("header", "both") else {}
 
         def outcome(answer: Answer) -> WriteResult:
             return WriteResult("duplicate" if _is_duplicate(answer) else "accepted", key)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 from convert_sdk.commerce._call import Call, S_co, array, call, listing, nothing, one, operation, query
 from convert_sdk.commerce._pages import Listing
 from convert_sdk.commerce._wire import Id, Time, required
 from convert_sdk.commerce.website._resource import WebsiteResource, between, by_skip, page_of
 from convert_sdk.commerce.website.models import Booking, FormSubmission, Topic, Webhook
+
+_TOPICS: tuple[str, ...] = get_args(Topic)
 
 
 class FormSubmissions(WebsiteResource[S_co]):
@@ -71,6 +74,8 @@ class Webhooks(WebsiteResource[S_co]):
         required(target=target, secret=secret)
         if isinstance(events, str) or not events:
             raise ValueError("events: expected at least one topic, in a list")
+        if unknown := [each for each in events if each not in _TOPICS]:
+            raise ValueError(f"events: {unknown[0]!r} is no topic; known are {', '.join(_TOPICS)}")
         body = {"target": target, "secret": secret, "events": [*events]}
         return replace(call(self._paths.create_webhook, one(Webhook)), body=body, secrets=(secret,))
 

@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert_sdk.commerce.convertmax import ConvertmaxClient, ConvertmaxOptions, derived_key
-from convert_sdk.errors import AuthError, NotFoundError, ServerError
+from convert_sdk.commerce import Http
+from convert_sdk.commerce.convertmax import (
+    AsyncConvertmaxClient,
+    ConvertmaxClient,
+    ConvertmaxOptions,
+    derived_key,
+)
+from convert_sdk.errors import AuthError, NotFoundError, OptionError, ServerError
 from convert_sdk.testing.stores._local import Fault
 
 from .openapi import FIXTURES
@@ -89,6 +95,14 @@ class TestUpsert:
             body = request.json()
             assert (int("x-idempotency-key" in request.headers), int("idempotencyKey" in body)) == places
             assert {header(request), body.get("idempotencyKey")} - {None} == {"mine"}
+
+    @pytest.mark.parametrize("key_in", ["header", "body", "both"])
+    @pytest.mark.parametrize("make", [ConvertmaxClient, AsyncConvertmaxClient])
+    def test_a_key_for_every_request_is_refused(self, make, key_in):
+        http = Http(headers={"X-Idempotency-Key": "one for all"})
+        with pytest.raises(OptionError, match="give idempotency_key with the write") as caught:
+            make("private-key", options=ConvertmaxOptions(key_in=key_in), http=http)
+        assert "one for all" not in str(caught.value)
 
     @pytest.mark.parametrize("wrong", ["", " ", True, None, 1.5])
     def test_an_id_is_needed(self, convertmax, records, wrong):

@@ -361,6 +361,12 @@ class TestSite:
         with pytest.raises(ValueError, match="at least one topic"):
             shop.do(lambda c: c.webhooks.create("https://a.example.com", [], secret="s"))
 
+    @pytest.mark.parametrize("events", [["order_deleted"], ["order_created", "ORDER_UPDATED"], [None]])
+    def test_webhooks_know_their_topics(self, website, shop, events):
+        with pytest.raises(ValueError, match="is no topic; known are order_created, order_updated"):
+            shop.do(lambda c: c.webhooks.create("https://a.example.com", events, secret="s"))
+        assert website.requests == []
+
 
 class TestManners:
     def test_the_app_leads_the_user_agent(self, website):
