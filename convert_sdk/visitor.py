@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from . import _checks as check
 from ._core.bucketing import id_bytes
-from ._core.decide import decide, is_asked_where, missed
+from ._core.decide import decide, decide_each, is_asked_where, missed, newly_held
 from ._core.decision import Decision, Reason, ResolvedFeature
-from ._core.events import Event
 from ._core.explain import Explanation, GateTrace, explain
 from ._core.facts import UNSEEN, Facts, Place, deep_merge
 from ._core.features import resolve, resolve_all
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 
 _BUCKETED = Reason.BUCKETED
 _FORCED = Reason.FORCED
+_new = tuple.__new__
 
 
 class Visitor(Facts):
@@ -38,7 +37,10 @@ class Visitor(Facts):
     'classic'
     """
 
-    __slots__ = ("_engine", "_preview", "_project", "_tracking")
+    __slots__ = ("_engine", "_preview", "_tracking", "project")
+
+    project: Project | None
+    """The project that this visitor is pinned to; None where no document had arrived."""
 
     def __init__(self, engine: Engine, id: str, attributes: Mapping[str, object], location: Place) -> None:
         # One of these is made for every request: the fields of Facts are set here, without another call.
@@ -46,29 +48,21 @@ class Visitor(Facts):
         self.attributes = attributes
         self.call = None
         self.location = location
-        self.state = engine.states.get(id, UNSEEN)
+        self.state = UNSEEN  # until a verb asks
         try:
             self.hashed = id.encode()
         except UnicodeEncodeError:
             self.hashed = id_bytes(id)
         self.entered = False
         self.merged = attributes
-        self.merged_from = NOTHING if self.state is UNSEEN else None
+        self.merged_from = NOTHING
         self._engine = engine
-        self._project: Project | None = engine.project
-        self.environment = engine.environment
-        if self.environment is None and self._project is not None:
-            self.environment = self._project.default_environment
+        self.project, self.environment = engine.serving
         self._tracking = True
         self._preview: Decision | None = None
 
     def __repr__(self) -> str:
         return "Visitor(…)"
-
-    @property
-    def project(self) -> Project | None:
-        """The project that this visitor is pinned to; None where no document had arrived."""
-        return self._project
 
     def given(
         self,
@@ -85,7 +79,7 @@ class Visitor(Facts):
         """
         self._engine.enter(self)
         deeper = type(self)(self._engine, self.id, self.attributes, self.location)
-        deeper._project = self._project  # another one of us
+        deeper.project = self.project
         deeper.state = self.state
         deeper.entered = True
         deeper.merged_from = None
@@ -116,7 +110,9 @@ class Visitor(Facts):
         """
         if self._preview is not None and self._preview.key == key:
             return self._preview
-        return self._decide(key)
+        decision = self._peek(key)
+        self._settle((decision,))
+        return decision
 
     def decide_all(self, keys: Iterable[str] | None = None) -> list[Decision]:
         """`decide` for every experience, or for those of these keys, in the order of the document.
@@ -126,19 +122,15 @@ class Visitor(Facts):
         >>> [decision.variation_key for decision in visitor.decide_all()]
         ['classic', None]
         """
-        wanted = None if keys is None else dict.fromkeys(check.keys(keys))
-        if self._project is None:
-            return [Decision(key, Reason.NOT_READY) for key in wanted or ()]
-        previewed = self._preview
-        decisions = self._decide_each(
-            experience
-            for experience in self._project.experiences
-            if (wanted is None or experience.key in wanted)
-            and (previewed is None or experience.key != previewed.key)
-        )
-        if previewed is not None and (wanted is None or previewed.key in wanted):
-            decisions.append(previewed)
-        return decisions
+        return self._all(keys, settle=True)
+
+    def peek_all(self, keys: Iterable[str] | None = None) -> list[Decision]:
+        """`peek` for every experience, or for those of these keys, ordered as `decide_all`: cheaper than one by one.
+
+        >>> [decision.variation_key for decision in visitor.peek_all()]
+        ['classic', None]
+        """
+        return self._all(keys, settle=False)
 
     def force(self, key: str, variation_id: str | int) -> Decision:
         """`decide`, but the variation of this id wins over the remembered and the hashed one, and is kept.
@@ -177,11 +169,9 @@ class Visitor(Facts):
           ...
         """
         decision = self.peek(key)
-        if self._project is None or decision is self._preview:
-            return Explanation(
-                decision, self.id, (GateTrace(decision.reason.value, decision.variation is not None),)
-            )
-        return explain(self._project, self, key, None if variation_id is None else str(variation_id))
+        if self.project is None or decision is self._preview:
+            return Explanation(decision, self.id, (GateTrace(decision.reason.value, bool(decision)),))
+        return explain(self.project, self, key, None if variation_id is None else str(variation_id))
 
     def preview(self, experience_id: str | int, variation_id: str | int) -> bool:
         """From now on, for this object only, show this variation: no gates, nothing stored, nothing sent.
@@ -194,7 +184,7 @@ class Visitor(Facts):
         'one-page'
         """
         self._engine.enter(self)
-        experience = self._engine.experience_of(str(experience_id), self._project)
+        experience = self._engine.experience_of(str(experience_id), self.project)
         variation = experience.variations.get(str(variation_id)) if experience is not None else None
         if experience is None or variation is None:
             self._preview = None
@@ -203,43 +193,55 @@ class Visitor(Facts):
         return True
 
     def _peek(self, key: str, forced: str | None = None) -> Decision:
-        if self._project is None:
+        if self.project is None:
             return missed(key, Reason.NOT_READY)
         if self.state is UNSEEN:
             self.state = self._engine.states.get(self.id, UNSEEN)
-        return decide(self._project, self, key, forced)
+        return decide(self.project, self, key, forced)
 
     def _decide(self, key: str, forced: str | None = None) -> Decision:
         decision = self._peek(key, forced)
-        event = self._settle(decision)
-        if event is not None:
-            self._engine.report((event,))
+        self._settle((decision,))
         return decision
 
-    def _decide_each(self, experiences: Iterable[Experience]) -> list[Decision]:
-        """Each sees what those before it decided; their exposures are reported together."""
-        decisions, events = [], []
-        for experience in experiences:
-            decision = self._peek(experience.key)
-            decisions.append(decision)
-            if (event := self._settle(decision)) is not None:
-                events.append(event)
-        if events:
-            self._engine.report(events)
+    def _all(self, keys: Iterable[str] | None, *, settle: bool) -> list[Decision]:
+        wanted = None if keys is None else dict.fromkeys(check.keys(keys))
+        project, previewed = self.project, self._preview
+        if project is None:
+            return [Decision(key, Reason.NOT_READY) for key in wanted or ()]
+        asked: Iterable[Experience] = project.experiences
+        if wanted is not None or previewed is not None:
+            apart = previewed.key if previewed is not None else None
+            asked = [each for each in asked if each.key != apart and (wanted is None or each.key in wanted)]
+        decisions = self._each(project, asked, settle=settle)
+        if previewed is not None and (wanted is None or previewed.key in wanted):
+            decisions.append(previewed)
         return decisions
 
-    def _settle(self, decision: Decision) -> Event | None:
-        """Remember what follows from a decision; the exposure, where there is one to report."""
+    def _each(self, project: Project, asked: Iterable[Experience], *, settle: bool) -> list[Decision]:
+        if self.state is UNSEEN:
+            self.state = self._engine.states.get(self.id, UNSEEN)
+        decisions: list[Decision] = []
+        for run in decide_each(project, self, asked):
+            decisions += run
+            if settle:
+                self._settle(run)
+        return decisions
+
+    def _settle(self, decisions: Sequence[Decision]) -> None:
+        """Remember what follows from decisions, and report what is new."""
         if self._preview is not None:
-            return None
-        _, reason, experience, _, _ = decision
-        if experience is not None and experience.locations and is_asked_where(reason):
-            self._engine.relocate(self, experience)
-        if reason is _BUCKETED or reason is _FORCED:
-            return self._engine.remember(self, decision, tracking=self._tracking)
-        if not self.entered:
+            return
+        new = False
+        for _, reason, experience, _, _ in decisions:
+            if experience is not None and experience.locations and is_asked_where(reason):
+                self._engine.relocate(self, experience)
+            if reason is _BUCKETED or reason is _FORCED:
+                new = True
+        if new:
+            self._engine.remember(self, decisions, tracking=self._tracking)
+        elif not self.entered:
             self._engine.enter(self)
-        return None
 
     # Features
 
@@ -269,12 +271,12 @@ class Visitor(Facts):
         >>> visitor.features()
         [ResolvedFeature(key='pricing', enabled=True)]
         """
-        if self._project is None:
+        if self.project is None:
             return []
-        return resolve_all(self._project, self._decide_each(self._project.experiences))
+        return resolve_all(self.project, self._each(self.project, self.project.experiences, settle=True))
 
     def _feature(self, key: str, ask: Callable[[str], Decision]) -> ResolvedFeature:
-        project = self._project
+        project = self.project
         feature = project.features.get(key) if project is not None else None
         if project is None or feature is None:
             return ResolvedFeature.disabled(key, None)
@@ -308,7 +310,8 @@ class Visitor(Facts):
         if type(goal) is not str:
             check.goal(goal)
         data = goal_data(revenue, products, transaction_id, dimensions)
-        wish = Wish(data, rule_data, again, attribution(attributed_to))
+        attributed = attribution(attributed_to) if attributed_to is not None else None
+        wish = _new(Wish, (data, rule_data, again, attributed))
         if self._preview is not None:
             return ConversionResult(ConversionReason.PREVIEW)
         return self._engine.convert(self, goal, wish, tracking=self._tracking)
@@ -337,14 +340,12 @@ class Visitor(Facts):
         """
         wanted = set(check.keys(keys))
         given = check.attributes(rule_data, "rule_data")
-        if self._project is None:
+        if self.project is None:
             return []
         custom = self.segments.get("customSegments")
         known = custom if isinstance(custom, (list, tuple)) else ()
-        data = deep_merge(self.data(), given)
-        asked = [segment for segment in self._project.segments if segment.key in wanted]
-        held = dropwhile(lambda segment: not segment.matches(data), asked)
-        added = [segment for segment in held if segment.id not in known]
+        asked = (segment for segment in self.project.segments if segment.key in wanted)
+        added = newly_held(asked, deep_merge(self.data(), given), known)
         if added and self._preview is None:
             self._engine.set_segments(self, {"customSegments": [*known, *(segment.id for segment in added)]})
         return added

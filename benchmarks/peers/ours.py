@@ -77,6 +77,17 @@ def w2(arguments: argparse.Namespace) -> Json:
     return timed(loop, visitor_ids(arguments.n), operations=arguments.n * len(keys))
 
 
+def w2_all(arguments: argparse.Namespace) -> Json:
+    """The same by `peek_all`."""
+    client, keys = opened(arguments)
+
+    def loop(ids: list[str]) -> None:
+        for visitor_id in ids:
+            client.visitor(visitor_id, {"country": "DE", "visits": 7}).peek_all()
+
+    return timed(loop, visitor_ids(arguments.n), operations=arguments.n * len(keys))
+
+
 def w2s(arguments: argparse.Namespace) -> Json:
     """`decide_all`, remembered and reported to a sink that discards, per decision."""
     client, keys = opened(arguments)
@@ -230,6 +241,7 @@ if __name__ == "__main__":
             "w1": w1,
             "w1s": w1s,
             "w2": w2,
+            "w2_all": w2_all,
             "w2s": w2s,
             "w3": w3,
             "w5": w5,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from convert_sdk._core.bucketing import DEFAULT, Bucketing, id_bytes
+from convert_sdk._core.bucketing import DEFAULT, Bucketing
 from convert_sdk._core.index import Entry, Index
 from convert_sdk._core.javascript import truthy
 from convert_sdk._core.model import (
@@ -181,7 +181,7 @@ class _Links:
             variations=variations(item, path, self.features, report),
             anchored=is_anchored(item),
             split=split(item, path, report),
-            hashed=b"" if self.bucketing.exclude_experience_id else id_bytes(entry.id),
+            bucketing=self.bucketing,
         )
 
     def audience(self, entry: Entry) -> Audience:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from math import ceil
 from typing import NamedTuple
 
 from mmh3 import mmh3_32_uintdigest
@@ -12,6 +13,8 @@ SCALE = 10_000
 _WORD = 1 << 32
 _EXACT = 1 << 21
 """Times a 32-bit hash this still fits a double's 53 bits."""
+_FAR = 1e18
+"""Beyond every bucket value."""
 _LARGEST_INDEX = 4_294_967_294
 
 
@@ -73,10 +76,12 @@ def scale(hashed: int, max_traffic: float) -> int:
     return int(hashed / _WORD * max_traffic)
 
 
-def exact_traffic(max_traffic: float) -> int:
-    """`max_traffic` where integers give the very value that doubles give (`hash * it >> 32`); 0 elsewhere."""
+def threshold(edge: float, max_traffic: float) -> int:
+    """The first hash whose bucket value is not below an edge; beyond every hash where there is none."""
     whole = int(max_traffic)
-    return whole if whole == max_traffic and 0 < whole <= _EXACT else 0
+    if whole == max_traffic and 0 < whole <= _EXACT:  # a double is the very integer `hash * whole >> 32`
+        return -(-ceil(max(-_FAR, min(edge, _FAR))) * _WORD // whole)
+    return bisect_left(range(_WORD), edge, key=lambda hashed: scale(hashed, max_traffic))
 
 
 def bucket_value(experience_id: str, visitor_id: str, bucketing: Bucketing = DEFAULT) -> int:

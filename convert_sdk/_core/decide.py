@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import dropwhile
 
 from mmh3 import mmh3_32_uintdigest
 
-from .bucketing import id_bytes, scale
+from .bucketing import id_bytes
 from .decision import Decision, Reason
 from .facts import ANYWHERE, Facts
 from .javascript import MISSING
-from .model import Audience, CompiledProject, Experience, Variation
+from .model import Audience, CompiledProject, Experience, Segment, Variation
 from .rules import matches
 
 
@@ -30,24 +32,56 @@ def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None 
         get = (facts.merged if facts.merged_from is state.segments else facts.data()).get
         for name, test in conditions if sticky is None else experience.lasting_conditions:
             if not test(get(name, MISSING)):
-                return _new(Decision, (key, _AUDIENCE, experience, None, None))
+                return refused_by(experience) if experience.refused is None else experience.refused
     else:
         closed = closed_gate(experience, facts, sticky)
         if closed is not None:
             return _new(Decision, (key, closed, experience, None, None))
     wanted = experience.variations.get(forced) if forced is not None else None
     if sticky is not None and (wanted is None or wanted is sticky):
-        return _new(Decision, (key, _STICKY, experience, sticky, None))
-    text = experience.hashed + facts.hashed if not experience.ragged else joined(experience, facts)
-    hashed = mmh3_32_uintdigest(text, project.seed)
-    traffic = project.whole_traffic
-    value = hashed * traffic >> 32 if traffic else scale(hashed, project.bucketing.max_traffic)
-    selected = experience.owners[bisect_right(experience.edges, value)]
+        return stuck_to(experience, sticky) if sticky.sticky is None else sticky.sticky
+    whole = conditions is not None or not experience.ragged
+    text = experience.hashed + facts.hashed if whole else joined(experience, facts)
+    hashed = mmh3_32_uintdigest(text, experience.seed)
+    selected = experience.owners[bisect_right(experience.thresholds, hashed)]
     if wanted is not None:
-        return _new(Decision, (key, _FORCED, experience, wanted, None if selected is None else value))
+        return _new(Decision, (key, _FORCED, experience, wanted, None if selected is None else hashed))
     if selected is None:
         return _new(Decision, (key, _NOT_ALLOCATED, experience, None, None))
-    return _new(Decision, (key, _BUCKETED, experience, selected, value))
+    return _new(Decision, (key, _BUCKETED, experience, selected, hashed))
+
+
+def decide_each(
+    project: CompiledProject, facts: Facts, experiences: Iterable[Experience]
+) -> Iterator[list[Decision]]:
+    """`decide` for each experience, in runs: one run is to be remembered before the next is asked for.
+
+    What is the same for all of a run is looked at once.
+    """
+    singly = facts.location is None or not project.experiences.distinct
+    run: list[Decision] = []
+    hashed_id, bucketing, get = facts.hashed, facts.state.bucketing, facts.data().get
+    for experience in experiences:
+        conditions = experience.conditions
+        if conditions is None or singly or experience.id in bucketing:
+            if run and (experience.looks_back or singly):
+                yield run
+                run = []
+                bucketing, get = facts.state.bucketing, facts.data().get
+            run.append(decide(project, facts, experience.key))
+            continue
+        for name, test in conditions:
+            if not test(get(name, MISSING)):
+                run.append(refused_by(experience) if experience.refused is None else experience.refused)
+                break
+        else:
+            hashed = mmh3_32_uintdigest(experience.hashed + hashed_id, experience.seed)
+            selected = experience.owners[bisect_right(experience.thresholds, hashed)]
+            if selected is None:
+                run.append(_new(Decision, (experience.key, _NOT_ALLOCATED, experience, None, None)))
+            else:
+                run.append(_new(Decision, (experience.key, _BUCKETED, experience, selected, hashed)))
+    yield run
 
 
 # Members of an enumeration and calls of a NamedTuple are slow to reach; a decision must not be.
@@ -65,6 +99,18 @@ def missed(key: str, reason: Reason) -> Decision:
     if not isinstance(key, str):
         raise TypeError(f"an experience's key must be a str, not {type(key).__name__}")
     return Decision(key, reason)
+
+
+def refused_by(experience: Experience) -> Decision:
+    """The decision for whoever the audiences turn away: made once, as it names nobody."""
+    experience.refused = Decision(experience.key, _AUDIENCE, experience)
+    return experience.refused
+
+
+def stuck_to(experience: Experience, sticky: Variation) -> Decision:
+    """The decision for whoever has the variation already: made once, as it names nobody."""
+    sticky.sticky = Decision(experience.key, _STICKY, experience, sticky)
+    return sticky.sticky
 
 
 def joined(experience: Experience, facts: Facts) -> bytes:
@@ -119,6 +165,14 @@ def is_in_segments(segments: frozenset[str], facts: Facts) -> bool:
     """Whether the visitor was put into any of these custom segments."""
     custom = facts.state.segments.get("customSegments")
     return isinstance(custom, (list, tuple)) and any(isinstance(x, str) and x in segments for x in custom)
+
+
+def newly_held(
+    asked: Iterable[Segment], data: Mapping[str, object], known: Collection[object]
+) -> list[Segment]:
+    """The custom segments to add: the first one that holds and all after it, without those that are known."""
+    held = dropwhile(lambda segment: not segment.matches(data), asked)
+    return [segment for segment in held if segment.id not in known]
 
 
 def relocated(experience: Experience, facts: Facts) -> tuple[str, ...] | None:

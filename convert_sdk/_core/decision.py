@@ -7,6 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar, overload
 
+from .bucketing import scale
 from .model import Change, Experience, Feature, Variation
 from .own import own
 
@@ -60,11 +61,21 @@ class Decision(NamedTuple):
     reason: Reason
     experience: Experience | None = None
     variation: Variation | None = None
-    bucket_value: int | None = None
-    """The visitor's bucket value where the hash found a variation just now."""
+    hashed: int | None = None
+    """The hash, 32 bits, where it found a variation just now."""
 
     def __bool__(self) -> bool:
         return self.variation is not None
+
+    def __repr__(self) -> str:
+        return f"Decision({self.key!r}, {self.reason.value!r}, {self.variation!r})"
+
+    @property
+    def bucket_value(self) -> int | None:
+        """The visitor's bucket value where the hash found a variation just now."""
+        if self.hashed is None or self.experience is None:
+            return None
+        return scale(self.hashed, self.experience.bucketing.max_traffic)
 
     @property
     def variation_key(self) -> str | None:

@@ -59,25 +59,32 @@ def exposure_wire(experience_id: str, variation_id: str) -> str:
 
 
 def conversion_wires(
-    goal_id: str, bucketing: Mapping[str, str], goal_data: Iterable[tuple[str, object]] | None, *, first: bool
+    goal_id: str, bucketing: Mapping[str, str], goal_data: str | None, *, first: bool
 ) -> tuple[str, ...]:
     """The JSON of the events of one conversion.
 
-    The first conversion of a goal is reported bare, and once more with its data; a repeated one only with its data.
+    The first conversion of a goal is reported bare, and once more with its data; a repeated one only with its data,
+    which are `goal_datum` after `goal_datum`, with commas between.
     """
     head = f'{{"eventType":"conversion","data":{{"goalId":{json_text(goal_id)}'
     tail = "}}"
     if bucketing:
-        decided = ",".join([f"{json_text(key)}:{json_text(value)}" for key, value in bucketing.items()])
-        tail = f',"bucketingData":{{{decided}}}}}}}'
-    bare = (head + tail,) if first else ()
+        decided = []
+        for key, value in bucketing.items():
+            decided.append(f"{json_text(key)}:{json_text(value)}")  # a comprehension would be one more call
+        tail = f',"bucketingData":{{{",".join(decided)}}}}}}}'
     if goal_data is None:
-        return bare
-    items = ",".join([f'{{"key":{json_text(key)},"value":{_scalar(value)}}}' for key, value in goal_data])
-    return (*bare, f'{head},"goalData":[{items}]{tail}')
+        return (head + tail,) if first else ()
+    full = f'{head},"goalData":[{goal_data}]{tail}'
+    return (head + tail, full) if first else (full,)
 
 
-def _scalar(value: object) -> str:
+def goal_datum(key: str, value: str) -> str:
+    """The JSON of one thing that is reported with a conversion; both are JSON already, the key without its quotes."""
+    return f'{{"key":"{key}","value":{value}}}'
+
+
+def scalar(value: object) -> str:
     """As `to_json`, faster for texts and the usual numbers."""
     kind = value.__class__
     if kind is str:
@@ -103,19 +110,22 @@ def known_segments(segments: Mapping[str, object]) -> dict[str, object]:
 def tracking_body(address: Address, events: Iterable[Event], *, enrich_data: bool) -> bytes:
     """The body of one tracking request: one entry per visitor, in the order of their first events."""
     visitors: dict[str, list[str]] = {}
-    segments: list[Mapping[str, object] | None] = []
+    tails: list[str] = []
+    known: dict[int, str] = {id(None): ""}  # most visitors share their segments with others
+    last = wires = None
     for _, visitor_id, wire, reported, _, _ in events:
-        wires = visitors.get(visitor_id)
-        if wires is None:
-            visitors[visitor_id] = [wire]
-            segments.append(reported)
-        else:
-            wires.append(wire)
+        if wires is None or visitor_id != last:
+            last, wires = visitor_id, visitors.get(visitor_id)
+            if wires is None:
+                wires = visitors[visitor_id] = []
+                if id(reported) not in known:
+                    known[id(reported)] = f",{_SEGMENTS}{_object(reported or {})}"
+                tails.append(known[id(reported)])
+        wires.append(wire)
     entries = ",".join(
         [
-            f'{{"visitorId":{json_text(visitor_id)},"events":[{",".join(wires)}]'
-            f"{'' if reported is None else f',{_SEGMENTS}{_object(reported)}'}}}"
-            for (visitor_id, wires), reported in zip(visitors.items(), segments, strict=True)
+            f'{{"visitorId":{json_text(visitor_id)},"events":[{",".join(wires)}]{tail}}}'
+            for (visitor_id, wires), tail in zip(visitors.items(), tails, strict=True)
         ]
     )
     head = (
@@ -131,7 +141,7 @@ _SEGMENTS = '"segments":'
 def _object(fields: Mapping[str, object]) -> str:
     """As `to_json`, faster for an object of texts."""
     pairs = [
-        f"{json_text(key if key.__class__ is str else str(key))}:{_scalar(value)}"
+        f"{json_text(key if key.__class__ is str else str(key))}:{scalar(value)}"
         for key, value in fields.items()
     ]
     return f"{{{','.join(pairs)}}}"

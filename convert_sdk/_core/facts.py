@@ -104,6 +104,9 @@ def deep_merge(under: Mapping[str, object], over: Mapping[str, object]) -> Mappi
     while unmerged:  # a stack, as attributes may nest deeper than calls can
         target, source = unmerged.pop()
         for key, value in source.items():
+            if value.__class__ is str:
+                target[key] = value
+                continue
             below = target.get(key)
             if isinstance(value, list) and isinstance(below, list):
                 target[key] = _united(value, below)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
+from json.encoder import encode_basestring_ascii as json_text
 from math import isfinite
 from typing import NamedTuple
 
+from .events import goal_datum, scalar
 from .javascript import double
 from .model import Goal
 
-GoalData = Sequence[tuple[str, object]]
 DIMENSIONS = range(1, 6)
 
 
@@ -61,7 +62,8 @@ class ConversionResult(NamedTuple):
 class Wish(NamedTuple):
     """What the application says of one conversion."""
 
-    data: GoalData | None = None
+    data: str | None = None
+    """As JSON."""
     rule_data: object = None
     again: bool = False
     attributed_to: Mapping[str, str] | None = None
@@ -75,28 +77,28 @@ def goal_data(
     products: int | None = None,
     transaction_id: str | None = None,
     dimensions: Mapping[int, str] | None = None,
-) -> GoalData | None:
-    """What is reported with a conversion; None where nothing was given.
+) -> str | None:
+    """What is reported with a conversion, as JSON; None where nothing was given.
 
     Raises TypeError or ValueError for what could not be counted: text or NaN as money, a bool as a number.
     """
-    data: list[tuple[str, object]] = []
+    data = []
     if revenue is not None:
-        data.append(("amount", _money(revenue)))
+        data.append(goal_datum("amount", _money(revenue)))
     if products is not None:
-        if isinstance(products, bool) or not isinstance(products, int):
-            raise TypeError(f"products must be an int, not {type(products).__name__}")
-        data.append(("productsCount", products))
+        data.append(
+            goal_datum("productsCount", scalar(products if products.__class__ is int else _count(products)))
+        )
     if transaction_id is not None:
         if not isinstance(transaction_id, str):
             raise TypeError(f"transaction_id must be a str, not {type(transaction_id).__name__}")
-        data.append(("transactionId", transaction_id))
+        data.append(goal_datum("transactionId", json_text(transaction_id)))
     if dimensions is not None:
         data += _dimensions(dimensions)
-    return data or None
+    return ",".join(data) if data else None
 
 
-def _dimensions(dimensions: Mapping[int, str]) -> Iterator[tuple[str, object]]:
+def _dimensions(dimensions: Mapping[int, str]) -> Iterator[str]:
     if not isinstance(dimensions, Mapping):
         raise TypeError(
             f'dimensions must be a mapping such as {{1: "gold"}}, not {type(dimensions).__name__}'
@@ -106,7 +108,7 @@ def _dimensions(dimensions: Mapping[int, str]) -> Iterator[tuple[str, object]]:
             raise ValueError(f"dimensions are numbered 1 to 5, not {number!r}")
         if not isinstance(text, str):
             raise TypeError(f"dimension {number} must be a str, not {type(text).__name__}")
-        yield f"customDimension{number}", text
+        yield goal_datum(f"customDimension{number}", json_text(text))
 
 
 def attribution(decisions: Mapping[str, str] | None) -> Mapping[str, str] | None:
@@ -120,14 +122,21 @@ def attribution(decisions: Mapping[str, str] | None) -> Mapping[str, str] | None
     return dict(decisions)
 
 
-def _money(revenue: Decimal | float) -> float:
-    if isinstance(revenue, bool) or not isinstance(revenue, (int, float, Decimal)):
+def _count(products: object) -> int:
+    if isinstance(products, bool) or not isinstance(products, int):
+        raise TypeError(f"products must be an int, not {type(products).__name__}")
+    return products
+
+
+def _money(revenue: Decimal | float) -> str:
+    kind = revenue.__class__
+    if kind is not Decimal and (isinstance(revenue, bool) or not isinstance(revenue, (int, float, Decimal))):
         raise TypeError(f"revenue must be a Decimal or a number, not {type(revenue).__name__}")
     if not isfinite(double(revenue)):
         raise ValueError("revenue must be finite; a NaN or an infinity cannot be counted")
-    if isinstance(revenue, Decimal) and revenue == revenue.to_integral_value():
-        return int(revenue)
-    return revenue if isinstance(revenue, int) else float(revenue)
+    if kind is Decimal:
+        return str(revenue)  # JSON too, once it is finite
+    return scalar(double(revenue) if isinstance(revenue, Decimal) else revenue)
 
 
 def refusal(goal: Goal, rule_data: object) -> ConversionReason | None:

@@ -24,7 +24,7 @@ _NOTHING_LEFT: Mapping[str, object] = MappingProxyType({})
 class Index(Generic[Named]):
     """Entities in the order of the document, each compiled when it is first wanted; the first of a name wins."""
 
-    __slots__ = ("_entries", "_ids", "_keys", "_listed", "_made", "_make", "found")
+    __slots__ = ("_entries", "_ids", "_keys", "_listed", "_made", "_make", "distinct", "found")
 
     def __init__(self, entries: Iterable[Entry], make: Callable[[Entry], Named]) -> None:
         self._entries = list(entries)
@@ -38,6 +38,8 @@ class Index(Generic[Named]):
         for place, entry in enumerate(self._entries):
             self._keys.setdefault(entry.key, place)
             self._ids.setdefault(entry.id, []).append(place)
+        self.distinct = len(self._keys) == len(self._ids) == len(self._entries)
+        """Whether no two entities share a name."""
 
     def __iter__(self) -> Iterator[Named]:
         if self._listed is None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import ceil
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from .bucketing import DEFAULT, Bucketing, Split, exact_traffic
+from .bucketing import DEFAULT, Bucketing, Split, id_bytes, threshold
 from .index import Index
 from .operators import Test
 from .rules import Rules, as_data, conjunction, matches
+
+if TYPE_CHECKING:
+    from .decision import Decision
 
 
 class RuleSet:
@@ -116,7 +118,7 @@ class Change(NamedTuple):
 class Variation:
     """One arm of an experience. `exposure` is the JSON of its exposure."""
 
-    __slots__ = ("changes", "exposure", "id", "key", "name", "percent", "status")
+    __slots__ = ("changes", "exposure", "id", "key", "name", "percent", "status", "sticky")
 
     def __init__(
         self,
@@ -136,22 +138,21 @@ class Variation:
         self.percent = percent
         self.changes = changes
         self.exposure = exposure
+        self.sticky: Decision | None = None
+        """What everybody gets who has it already, once somebody did."""
 
     def __repr__(self) -> str:
         return f"Variation(id={self.id!r}, key={self.key!r})"
-
-
-_FAR = 1e18
-"""Beyond every bucket value."""
 
 
 class Experience:
     """A test, with everything that deciding it needs."""
 
     __slots__ = (
-        "anchored", "archived", "audiences", "conditions", "edges", "environment", "hashed", "id", "key",
-        "lasting_conditions", "locations", "match_all", "name", "owners", "ragged", "segments", "site_area",
-        "split", "status", "transient", "type", "unrestricted", "variations",
+        "anchored", "archived", "audiences", "bucketing", "conditions", "environment", "hashed", "id", "key",
+        "lasting_conditions", "locations", "looks_back", "match_all", "name", "owners", "ragged", "refused",
+        "seed", "segments", "site_area", "split", "status", "thresholds", "transient", "type", "unrestricted",
+        "variations",
     )  # fmt: skip
 
     def __init__(
@@ -172,7 +173,7 @@ class Experience:
         variations: dict[str, Variation],
         anchored: bool,
         split: Split,
-        hashed: bytes,
+        bucketing: Bucketing,
     ) -> None:
         self.id = id
         self.key = key
@@ -187,29 +188,36 @@ class Experience:
         self.unrestricted = locations is None and site_area is None
         self.audiences = audiences
         self.transient = tuple(audience for audience in audiences if not audience.permanent)
+        self.looks_back = bool(segments) or any(each.exclusion is not None for each in audiences)
+        """Whether it depends on what is remembered beside its own decision."""
         self.match_all = match_all
         self.segments = segments
         self.variations = MappingProxyType(variations)
         self.anchored = anchored
         self.split = split
-        self.hashed = hashed
+        self.bucketing = bucketing
+        self.seed = bucketing.seed
+        self.hashed = b"" if bucketing.exclude_experience_id else id_bytes(id)
         """What is hashed before the visitor id."""
+        self.refused: Decision | None = None
+        """What everybody gets whom its audiences turn away, once they did."""
         self._prepare()
 
     def _prepare(self) -> None:
         """Lay out what a decision looks at."""
+        traffic = self.bucketing.max_traffic
+        self.ragged = "\ud800" <= self.id[-1:] <= "\udbff"
+        """Whether the id ends in half a character, to which a visitor id may have the other half."""
         self.owners = tuple(
             self.variations.get(owner) if owner is not None else None for owner in self.split.owners
         )
         """As `split.owners`, linked."""
-        self.edges = tuple(ceil(max(-_FAR, min(edge, _FAR))) for edge in self.split.edges)
-        """As `split.edges`, for values that are whole."""
+        self.thresholds = tuple(threshold(edge, traffic) for edge in self.split.edges)
+        """As `split.edges`, for hashes that are not scaled yet."""
         self.conditions = self._only_conditions()
         """What the one audience asks, where nothing else turns a visitor away; None where more is to be asked."""
         self.lasting_conditions = self.conditions or () if self.transient else ()
         """The same of a visitor who was decided earlier."""
-        self.ragged = "\ud800" <= self.id[-1:] <= "\udbff"
-        """Whether the id ends in half a character, to which a visitor id may have the other half."""
 
     def __repr__(self) -> str:
         return f"Experience(id={self.id!r}, key={self.key!r})"
@@ -223,7 +231,7 @@ class Experience:
     def _only_conditions(self) -> tuple[tuple[str, Test], ...] | None:
         if self.archived or self.environment is not None or self.segments or not self.variations:
             return None
-        if not self.unrestricted or len(self.audiences) > 1:
+        if self.ragged or not self.unrestricted or len(self.audiences) > 1:
             return None
         for audience in self.audiences:
             return conjunction(audience.rules) if audience.exclusion is None and audience.rules else None
@@ -242,8 +250,7 @@ class CompiledProject:
 
     __slots__ = (
         "_candidates", "_carriers", "account_id", "audiences", "bucketing", "default_environment",
-        "experiences", "features", "goals", "id", "is_debug", "locations", "name", "seed", "segments",
-        "source", "whole_traffic",
+        "experiences", "features", "goals", "id", "is_debug", "locations", "name", "segments", "source",
     )  # fmt: skip
 
     def __init__(
@@ -276,8 +283,6 @@ class CompiledProject:
         self.default_environment = default_environment
         self.is_debug = is_debug
         self.bucketing = bucketing
-        self.seed = bucketing.seed
-        self.whole_traffic = exact_traffic(bucketing.max_traffic)
         self.source = source
         """The bytes it was compiled from."""
         self._candidates = carriers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from math import ceil, floor
 from operator import le, lt
 from typing import Any, Final
 
@@ -83,12 +84,16 @@ def _ordered(comparand: object, negated: bool, order: Callable[[Any, Any], bool]
             return order(_units(own), _units(limit)) is not negated
         return order(js_number(own), js_number(limit)) is not negated
 
-    def number_test(value: object) -> bool:
-        if type(value) is float or (type(value) is int and -SAFE_INTEGER < value < SAFE_INTEGER):
-            return order(value, limit) is not negated
-        return test(value)
+    if not isinstance(limit, float) or kind != "number" or not -SAFE_INTEGER < limit < SAFE_INTEGER:
+        return test
+    highest = floor(limit) if order is le else ceil(limit) - 1
 
-    return number_test if kind == "number" else test
+    def number_test(value: object) -> bool:
+        if type(value) is int:  # the whole numbers that a double cannot hold are all beyond the limit
+            return (value <= highest) is not negated
+        return order(value, limit) is not negated if type(value) is float else test(value)
+
+    return number_test
 
 
 def _ordinal(value: object) -> tuple[str, float | str]:

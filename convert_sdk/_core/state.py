@@ -12,6 +12,7 @@ from .javascript import js_string, truthy
 
 VERSION = 1
 NOTHING: Mapping[str, object] = MappingProxyType({})
+NO_GOALS: Mapping[str, str] = MappingProxyType({})
 _decode = JSONDecoder().decode
 
 
@@ -19,7 +20,7 @@ class VisitorState:
     """Decisions, goals, segments and locations of one visitor; never attributes.
 
     `bucketing` maps experience ids to variation ids, `goals` maps goal keys to the id of the
-    conversion that counted ("" where unknown). `segments` and `locations` are replaced, never changed.
+    conversion that counted ("" where unknown). All but `bucketing` are replaced, never changed.
 
     >>> VisitorState({"100": "11"}).to_json()
     '{"version":1,"bucketing":{"100":"11"},"goals":{},"segments":{},"locations":[]}'
@@ -30,12 +31,12 @@ class VisitorState:
     def __init__(
         self,
         bucketing: Mapping[str, str] | None = None,
-        goals: Mapping[str, str] | None = None,
+        goals: Mapping[str, str] = NO_GOALS,
         segments: Mapping[str, object] = NOTHING,
         locations: tuple[str, ...] = (),
     ) -> None:
         self.bucketing: dict[str, str] = dict(bucketing) if bucketing else {}
-        self.goals: dict[str, str] = dict(goals) if goals else {}
+        self.goals: Mapping[str, str] = dict(goals) if goals else NO_GOALS
         self.segments = segments
         self.locations = locations
 
@@ -94,6 +95,19 @@ class VisitorState:
         )
 
 
+_new = object.__new__
+
+
+def begun(bucketing: dict[str, str], segments: Mapping[str, object]) -> VisitorState:
+    """The state of a new visitor: one is made for each, and the constructor costs twice as much."""
+    state = _new(VisitorState)
+    state.bucketing = bucketing
+    state.goals = NO_GOALS
+    state.segments = segments
+    state.locations = ()
+    return state
+
+
 class Changes(NamedTuple):
     """What one process wants remembered about one visitor. `key` is the visitor's key in the store."""
 
@@ -134,8 +148,9 @@ def apply(state: VisitorState, changes: Changes) -> Winners:
         stands = state.bucketing.setdefault(experience_id, variation_id)
         if stands == changes.overruled.get(experience_id):
             state.bucketing[experience_id] = variation_id
-    for goal_key, claim in changes.goals.items():
-        state.goals.setdefault(goal_key, claim)
+    if changes.goals:
+        new = {key: claim for key, claim in changes.goals.items() if key not in state.goals}
+        state.goals = {**state.goals, **new}
     if changes.segments:
         state.segments = {**state.segments, **changes.segments}
     if changes.locations is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable
-from itertools import chain
+from itertools import chain, islice
 from math import inf
 
 from cachetools import FIFOCache
@@ -49,9 +49,10 @@ class Backlog:
         """Line events up, or hold those whose claims must be decided first; gives back those that lost already."""
         lost: list[Event] = []
         for event in events:
-            won = True if event.claim is None else self._decided.pop(event.uuid, None)
+            uuid, _, _, _, claim, attributed = event
+            won = True if claim is None else self._decided.pop(uuid, None)
             if won:
-                (self._apart if event.attributed else self._plain).append(event)
+                (self._apart if attributed else self._plain).append(event)
             elif won is None:
                 self._held.append((hold_until, event))
             else:
@@ -94,12 +95,13 @@ class Backlog:
             return self._parts.popleft()
         lane = self._apart if self._apart and (self._turn or not self._plain) else self._plain
         self._turn = lane is self._plain
-        part: list[Event] = []
-        while lane and len(part) < most and size > 0:
-            event = lane.popleft()
-            size -= len(event.wire) + len(event.visitor_id)
-            part.append(event)
-        return part
+        count = 0
+        for _, visitor_id, wire, _, _, _ in islice(lane, most):
+            count += 1
+            size -= len(wire) + len(visitor_id)
+            if size <= 0:
+                break
+        return [lane.popleft() for _ in range(count)]
 
     def clear(self) -> list[Event]:
         """Take everything out."""

@@ -17,7 +17,7 @@ from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.goals import ConversionReason, ConversionResult, Wish, refusal
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.own import own
-from convert_sdk._core.state import VisitorState, Winners
+from convert_sdk._core.state import NOTHING, VisitorState, Winners
 
 from .kept import Kept
 from .memory import Memory
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from .watch import Watch
 
 _MOST_KEPT = 1_000
+_SHARES = 64
+_LAST = _SHARES - 1
+"""Locks for the visitors of a process: threads that serve different ones hardly ever meet."""
 _BUCKETED = Reason.BUCKETED
+_ACCEPTED = ConversionReason.ACCEPTED
 _CLOSED = ConversionReason.CLOSED
 _QUEUE_FULL = ConversionReason.QUEUE_FULL
 _new = tuple.__new__  # a call of a NamedTuple costs more than all else that an exposure costs
@@ -56,8 +60,9 @@ class Engine:
         self.states = memory.states
         self.outbox = outbox
         self.project: Project | None = None
-        self.environment = environment
-        """The configured one; without it, each project's own default counts."""
+        self.serving: tuple[Project | None, str | None] = (None, environment)
+        """The project, and the environment of its visitors."""
+        self._environment = environment
         self.previews: dict[str, Experience] = {}
         self.kept: dict[str, Kept]
         """Conversions from before the first document, by the ids they will have."""
@@ -72,6 +77,8 @@ class Engine:
     def start_anew(self) -> None:
         """In a forked process: a lock that nobody holds, ids that no other process has, nothing of the parent's."""
         self.lock = RLock()  # a signal's own handler may track while the interrupted thread does
+        shared = self.memory.unsaved is not None  # what a store has yet to hear of is one for all visitors
+        self._shares = [self.lock if shared else RLock() for _ in range(_SHARES)]
         self.kept = {}
         self.void = deque()
         self._prefix = urandom(10).hex()
@@ -82,6 +89,8 @@ class Engine:
 
     def install(self, project: Project) -> None:
         """Serve this project to the visitors made from now on, and count what was kept for it."""
+        environment = self._environment
+        self.serving = project, project.default_environment if environment is None else environment
         self.project = project
         with self.lock:
             kept, self.kept = self.kept, {}
@@ -130,54 +139,60 @@ class Engine:
             visitor.state = self.states.get(visitor.id, UNSEEN)
         if not visitor.entered:
             if known_segments(visitor.attributes):
-                with self.lock:
+                with self._share_of(visitor.id):
                     self.memory.writable(visitor)
             visitor.entered = True
 
-    def remember(self, visitor: Facts, decision: Decision, *, tracking: bool) -> Event | None:
-        """Keep a new decision; its exposure, to be reported. Of two threads with the same one, the first has it."""
+    def remember(self, visitor: Facts, decisions: Sequence[Decision], *, tracking: bool) -> None:
+        """Keep those decisions that are new and queue their exposures. Of two threads, the first reports."""
+        memory, seen = self.memory, self.seen
+        if visitor.state is not UNSEEN or memory.unsaved is not None or not memory.begin(visitor, decisions):
+            with self._shares[hash(visitor.id) & _LAST]:
+                state = memory.writable(visitor)
+                decisions = [each for each in decisions if self._is_new(visitor.id, state, each)]
+        if not decisions or not tracking or self.outbox is None:
+            return
+        visitor_id, segments = visitor.id, visitor.state.segments
+        reported = None if segments is NOTHING else segments or None
+        prefix, numbers = self._prefix, self._numbers
+        exposures = []
+        for _, _, _, variation, _ in decisions:
+            if variation is not None:
+                uuid = f"{prefix}-{next(numbers)}"
+                exposures.append(_new(Event, (uuid, visitor_id, variation.exposure, reported, None, False)))
+        if seen is not None:  # first, so that whoever delivers the events tells of this too, and in time
+            seen.expose(exposures, decisions)
+        self._report(exposures, self.outbox)
+
+    def _is_new(self, visitor_id: str, state: VisitorState, decision: Decision) -> bool:
+        """Keep a decision, unless there is one that counts already."""
         _, reason, experience, variation, _ = decision
         if experience is None or variation is None:
-            return None
-        memory = self.memory
-        with self.lock:
-            state = memory.writable(visitor)
-            before = state.bucketing.get(experience.id)
-            if before is not None:
-                if before == variation.id or (reason is _BUCKETED and before in experience.variations):
-                    return None
-                if memory.unsaved is not None:
-                    memory.overrule(visitor.id, experience.id, before)
-            state.bucketing[experience.id] = variation.id
-            if memory.unsaved is not None:
-                memory.changed(visitor.id).bucketing[experience.id] = variation.id
-        if not tracking or self.outbox is None:
-            return None
-        uuid = f"{self._prefix}-{next(self._numbers)}"
-        if self.seen is not None:
-            from convert_sdk.observation import Exposed
+            return False
+        before = state.bucketing.get(experience.id)
+        if before is not None and (
+            before == variation.id or (reason is _BUCKETED and before in experience.variations)
+        ):
+            return False
+        state.bucketing[experience.id] = variation.id
+        if self.memory.unsaved is not None:
+            self.memory.decided(visitor_id, experience.id, variation.id, before)
+        return True
 
-            # First, so that whoever delivers the event tells of this too, and in time.
-            self.seen.append(Exposed(uuid, visitor.id, experience.id, variation.id))
-        return _new(Event, (uuid, visitor.id, variation.exposure, state.segments or None, None, False))
-
-    def report(self, exposures: Sequence[Event]) -> None:
+    def _report(self, exposures: list[Event], outbox: Outbox) -> None:
         """Queue exposures: all of them, or the first ones that fit."""
-        outbox = self.outbox
-        if outbox is None:
-            return
         if len(exposures) == 1 or len(exposures) <= outbox.room:
-            outbox.offer(*exposures, now=monotonic())
+            outbox.offer(exposures, monotonic())
         else:
             for exposure in exposures:
-                outbox.offer(exposure, now=monotonic())
+                outbox.offer((exposure,), monotonic())
         after_offer = self.after_offer
         if after_offer is not None:
             after_offer()
 
     def relocate(self, visitor: Facts, experience: Experience) -> None:
         """Remember which of the experience's locations the visitor is in."""
-        with self.lock:
+        with self._share_of(visitor.id):
             locations = relocated(experience, visitor)
             if locations is None:
                 return
@@ -187,14 +202,15 @@ class Engine:
 
     def set_segments(self, visitor: Facts, segments: Mapping[str, object]) -> None:
         """Remember segments over the present ones."""
-        with self.lock:
+        with self._share_of(visitor.id):
             self.memory.set_segments(visitor, self.memory.writable(visitor), own({**segments}))
 
     def convert(
         self, visitor: Visitor, name: str | int, wish: Wish, *, tracking: bool, uuid: str | None = None
     ) -> ConversionResult:
         """Count a conversion, under this id or a new one: once for each goal, unless it is wished again."""
-        result = self._convert(_new(Kept, (uuid or self._new_id(), visitor, name, wish, tracking)))
+        wanted = _new(Kept, (uuid or f"{self._prefix}-{next(self._numbers)}", visitor, name, wish, tracking))
+        result = self._convert(wanted)
         after_offer = self.after_offer
         if after_offer is not None:
             after_offer()
@@ -205,20 +221,26 @@ class Engine:
         return result
 
     def _convert(self, wanted: Kept) -> ConversionResult:
-        visitor, name, wish = wanted.visitor, wanted.goal, wanted.wish
-        self.enter(visitor)
+        _, visitor, name, wish, _ = wanted
         project = visitor.project or self.project or self._keep(wanted)
         if isinstance(project, ConversionResult):
-            return project
+            return self._refused(visitor, project)
         goals = project.goals
-        goal = goals.get(name) if isinstance(name, str) else goals.of_id(str(name))
+        if isinstance(name, str):
+            goal = goals.found.get(name) or goals.get(name)
+        else:
+            goal = goals.of_id(str(name))
         if goal is None or not goal.id:
-            return ConversionResult(ConversionReason.UNKNOWN_GOAL)
+            return self._refused(visitor, ConversionResult(ConversionReason.UNKNOWN_GOAL))
         refused = refusal(goal, wish.rule_data) if wish.rule_data is not None else None
         if refused is not None:
-            return ConversionResult(refused)
-        with self.lock:
+            return self._refused(visitor, ConversionResult(refused))
+        with self._shares[hash(visitor.id) & _LAST]:
             return self._count(goal, wanted)
+
+    def _refused(self, visitor: Facts, result: ConversionResult) -> ConversionResult:
+        self.enter(visitor)
+        return result
 
     def _keep(self, conversion: Kept) -> ConversionResult | Project:
         """Keep a conversion for the first document; the project, if that has come meanwhile."""
@@ -236,33 +258,60 @@ class Engine:
         return ConversionResult(_CLOSED if closed else _QUEUE_FULL)
 
     def _count(self, goal: Goal, wanted: Kept) -> ConversionResult:
-        uuid, visitor, _, wish, tracking = wanted
+        uuid, visitor, _, (data, _, again, attributed_to), tracking = wanted
         state = self.memory.writable(visitor)
         first = goal.key not in state.goals
-        if not first and not wish.again:
+        if not first and not again:
             return ConversionResult(ConversionReason.DUPLICATE)
         if first:
-            state.goals[goal.key] = uuid  # at once: for a signal's handler it is a duplicate from here on
-        bucketing = state.bucketing if wish.attributed_to is None else wish.attributed_to
-        wires = conversion_wires(goal.id, bucketing, wish.data, first=first)
+            state.goals = {
+                **state.goals,
+                goal.key: uuid,
+            }  # at once: for a signal's handler it is a duplicate now
+        bucketing = state.bucketing if attributed_to is None else attributed_to
+        wires = conversion_wires(goal.id, bucketing, data, first=first)
         if not wires:
             return ConversionResult(ConversionReason.NOTHING_TO_SEND)
         outbox = self.outbox if tracking else None
         if outbox is not None:
-            claim = goal.key if first and self._claiming else None
-            events = _events(uuid, visitor.id, wires, state, claim, attributed=wish.attributed_to is not None)
-            if not outbox.offer(*events, now=monotonic()):
+            about = visitor.id, _reported(state), goal.key if first and self._claiming else None
+            events = _events(uuid, wires, about, attributed=attributed_to is not None)
+            if not outbox.offer(events, monotonic()):
                 if first:
-                    del state.goals[goal.key]
+                    state.goals = {key: claim for key, claim in state.goals.items() if key != goal.key}
                 return ConversionResult(_CLOSED if outbox.closed else _QUEUE_FULL)
         if first and self.memory.unsaved is not None:
             self.memory.changed(visitor.id).goals[goal.key] = uuid
         if outbox is None:
             return ConversionResult(ConversionReason.TRACKING_OFF, uuid)
-        return ConversionResult(ConversionReason.ACCEPTED, uuid, len(wires))
+        return _new(ConversionResult, (_ACCEPTED, uuid, len(wires)))
 
-    def _new_id(self) -> str:
-        return f"{self._prefix}-{next(self._numbers)}"
+    def _share_of(self, visitor_id: str) -> RLock:
+        return self._shares[hash(visitor_id) & _LAST]
+
+
+def _reported(state: VisitorState) -> Mapping[str, object] | None:
+    """The segments that go with a conversion: the very object of the state where it may be."""
+    segments = state.segments
+    if segments is NOTHING:
+        return None
+    known = known_segments(segments)
+    return segments if known and len(known) == len(segments) else known or None
+
+
+def _events(
+    uuid: str,
+    wires: tuple[str, ...],
+    about: tuple[str, Mapping[str, object] | None, str | None],
+    *,
+    attributed: bool,
+) -> list[Event]:
+    visitor_id, reported, claim = about
+    first, second = event_ids(uuid)
+    events = [_new(Event, (first, visitor_id, wires[0], reported, claim, attributed))]
+    if len(wires) == 2:  # one bare, one with the data
+        events.append(_new(Event, (second, visitor_id, wires[1], reported, claim, attributed)))
+    return events
 
 
 def event_ids(uuid: str) -> tuple[str, str]:
@@ -286,19 +335,3 @@ def verdicts(claims: Mapping[str, str], winners: Winners) -> tuple[set[str], set
     for goal_key, uuid in claims.items():
         (won if winners.goals.get(goal_key) == uuid else lost).update(event_ids(uuid))
     return won, lost
-
-
-def _events(
-    uuid: str,
-    visitor_id: str,
-    wires: tuple[str, ...],
-    state: VisitorState,
-    claim: str | None,
-    *,
-    attributed: bool,
-) -> list[Event]:
-    segments = known_segments(state.segments) or None
-    ids = event_ids(uuid)
-    return [
-        Event(ids[part], visitor_id, wire, segments, claim, attributed) for part, wire in enumerate(wires)
-    ]

@@ -51,7 +51,7 @@ def from_record(engine: Engine, uuid: str, record: Mapping[str, object]) -> Kept
     visitor = Visitor(engine, visitor_id, {}, ANYWHERE)
     visitor.set_segments(segments if isinstance(segments, Mapping) else {})
     wish = Wish(
-        [(str(key), value) for key, value in data] if isinstance(data, list) else None,
+        data if isinstance(data, str) else None,
         record.get("rule_data"),
         record.get("again") is True,
         cast("Mapping[str, str]", attributed) if isinstance(attributed, Mapping) else None,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import known_segments
 from convert_sdk._core.facts import UNSEEN, Facts, deep_merge
-from convert_sdk._core.state import NOTHING, Changes, VisitorState, Winners
+from convert_sdk._core.state import NOTHING, Changes, VisitorState, Winners, begun
+
+_MOST_SHARED = 1_000
 
 
 class Unsaved:
@@ -30,7 +33,7 @@ class Memory:
     is down for so long that twice the bound waits, the oldest goes after all, and is counted in `lost`.
     """
 
-    __slots__ = ("bound", "failed_loads", "lost", "states", "stir", "unsaved")
+    __slots__ = ("_segments", "bound", "failed_loads", "lost", "states", "stir", "unsaved")
 
     def __init__(self, bound: int, *, stored: bool, stir: Callable[[], None] = lambda: None) -> None:
         self.bound = bound
@@ -39,11 +42,33 @@ class Memory:
         """Called when there is something to save where there was nothing."""
         self.states: OrderedDict[str, VisitorState] = OrderedDict()
         self.unsaved: dict[str, Unsaved] | None = {} if stored else None
+        self._segments: dict[tuple[tuple[str, object], ...], Mapping[str, object]] = {}
 
     def start_anew(self) -> None:
         """In a forked process: the parent saves what it has not saved."""
         if self.unsaved is not None:
             self.unsaved = {}
+
+    def begin(self, facts: Facts, decisions: Iterable[Decision]) -> bool:
+        """Remember a new visitor's first decisions; False where another thread has begun the same visitor.
+
+        Without a lock: the state is whole before anybody else can see it.
+        """
+        segments = NOTHING if facts.entered else self._shared(known_segments(facts.attributes))
+        bucketing: dict[str, str] = {}
+        for _, _, experience, variation, _ in decisions:
+            if experience is not None and variation is not None:
+                bucketing[experience.id] = variation.id
+        state = begun(bucketing, segments)
+        if self.states.setdefault(facts.id, state) is not state:
+            return False
+        facts.state = state
+        facts.entered = True
+        if segments and facts.merged_from is NOTHING:  # the attributes are what was merged, and stay so
+            facts.merged_from = segments
+        if len(self.states) > self.bound:
+            self.states.popitem(False)
+        return True
 
     def writable(self, facts: Facts) -> VisitorState:
         """The one state of this visitor id, made on the first write; one that was forgotten comes back.
@@ -52,21 +77,19 @@ class Memory:
         """
         state = self.states.get(facts.id)
         if state is None:
-            new = VisitorState() if facts.state is UNSEEN else facts.state
-            if facts.id not in self.states:  # a signal's handler may have been here
-                self.states[facts.id] = new
-                if len(self.states) > self.bound:
-                    self._forget_oldest(facts.id)
-            state = self.states[facts.id]
+            mine = begun({}, NOTHING) if facts.state is UNSEEN else facts.state
+            state = self.states.setdefault(facts.id, mine)  # `begin` may have been quicker
+            if len(self.states) > self.bound:
+                self._forget_oldest(facts.id)
         facts.state = state
         if not facts.entered:
             facts.entered = True
-            segments = known_segments(facts.attributes)
+            segments = self._shared(known_segments(facts.attributes))
             if segments and not state.segments and self.unsaved is None:
                 state.segments = segments
                 if facts.merged_from is NOTHING:  # the attributes are what was merged, and stay so
                     facts.merged_from = segments
-            elif segments:
+            elif segments and segments is not state.segments:
                 self.set_segments(facts, state, segments)
         return state
 
@@ -77,6 +100,23 @@ class Memory:
             changed = self.changed(facts.id)
             changed.segments = {**changed.segments, **{key: after[key] for key in segments}}
         state.segments = after
+
+    def _shared(self, segments: dict[str, object]) -> Mapping[str, object]:
+        """One object for all visitors who report the same: it is kept, written and checked once."""
+        if not segments:
+            return NOTHING
+        try:
+            known = self._segments.get(tuple(segments.items()))
+        except TypeError:  # a list of custom segments, or whatever the application has
+            return segments
+        return self._share(segments) if known is None else known
+
+    def _share(self, segments: dict[str, object]) -> Mapping[str, object]:
+        if all(value.__class__ is str for value in segments.values()):  # 1 and True would count as the same
+            if len(self._segments) >= _MOST_SHARED:
+                self._segments.clear()
+            self._segments[tuple(segments.items())] = segments
+        return segments
 
     def put(self, visitor_id: str, loaded: VisitorState) -> None:
         """Take in what a store holds; what this process has yet to save wins over it."""
@@ -102,11 +142,12 @@ class Memory:
             self.stir()
         return unsaved.get(visitor_id) or unsaved.setdefault(visitor_id, Unsaved())
 
-    def overrule(self, visitor_id: str, experience_id: str, variation_id: str) -> None:
-        """A decision that the store may hold no longer counts."""
+    def decided(self, visitor_id: str, experience_id: str, variation_id: str, before: str | None) -> None:
+        """A decision for the store; one from `before`, which the store may hold, no longer counts."""
         changed = self.changed(visitor_id)
-        if experience_id not in changed.bucketing:
-            changed.overruled[experience_id] = variation_id
+        if before is not None and experience_id not in changed.bucketing:
+            changed.overruled[experience_id] = before
+        changed.bucketing[experience_id] = variation_id
 
     def take_unsaved(self, most: int) -> dict[str, Unsaved]:
         """Take out what the store has yet to hear of, the oldest first."""
@@ -138,7 +179,8 @@ class Memory:
         for experience_id, variation_id in winners.bucketing.items():
             if own is None or experience_id not in own.bucketing:
                 state.bucketing[experience_id] = variation_id
-        state.goals.update(winners.goals)
+        if winners.goals:
+            state.goals = {**state.goals, **winners.goals}
 
     def _forget_oldest(self, newest: str) -> None:
         oldest, state = self.states.popitem(last=False)

@@ -32,8 +32,8 @@ class Outbox:
     """
 
     __slots__ = (
-        "_attempt", "_backlog", "_closing", "_dice", "_flight", "_fresh", "_gate", "_hurry", "_ready_at",
-        "_refusals", "_room", "_saving", "_since", "_target", "_terms", "_wake", "books", "ledger",
+        "_attempt", "_backlog", "_closing", "_dice", "_flight", "_fresh", "_gate", "_hurry", "_ready_at", "_refusals",
+        "_room", "_rouse_at", "_saving", "_since", "_target", "_terms", "_wake", "books", "ledger",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,7 @@ class Outbox:
         self._backlog = Backlog()
         self._flight: list[Event] = []
         self._room = terms.max_queue
+        self._rouse_at: float = 1
         self._since = self._ready_at = self._gate = 0.0
         self._attempt = self._refusals = self._hurry = 0
         self._closing: Container[str] | None = None
@@ -60,20 +61,25 @@ class Outbox:
 
     # The request path.
 
-    def offer(self, *events: Event, now: float) -> bool:
+    def offer(self, events: Sequence[Event], now: float) -> bool:
         """Take all of the events or, where they do not fit, none: the newest are dropped and counted."""
         fresh = self._fresh
-        before = len(fresh)
-        after = before + len(events)
-        if after > self._room:
+        if len(fresh) + len(events) > self._room:
             self.ledger.refuse(len(events), now, "closed" if self.closed else "full")
             return False
-        if not before:
-            self._since = now
         fresh.extend(events)
-        if not before or before < self._terms.batch_size <= after:
-            self._wake()
+        if len(fresh) >= self._rouse_at:
+            self._rouse(now)
         return True
+
+    def _rouse(self, now: float) -> None:
+        """Wake for the first event, and for a full batch."""
+        if self._rouse_at == 1:
+            self._since = now
+        self._rouse_at = self._terms.batch_size if len(self._fresh) < self._terms.batch_size else inf
+        if not self._fresh:
+            self._rouse_at = 1  # drained meanwhile: the next one is a first one
+        self._wake()  # last: who is woken sees all that came without waking
 
     # The machine.
 
@@ -223,9 +229,11 @@ class Outbox:
         return self.ledger.counts(in_flight=len(self._flight), queued=waiting, fresh=fresh)
 
     def _collect(self, most: int) -> None:
-        while self._fresh and len(self._saving) < most:
-            self._saving.append(self._fresh.popleft())
-            self.ledger.accepted += 1
+        take = self._fresh.popleft
+        taken = [take() for _ in range(min(len(self._fresh), most - len(self._saving)))]
+        self._saving += taken
+        self.ledger.accepted += len(taken)
+        self._rouse_at = 1
 
     def _give_up(self, on_disk: Container[str]) -> int:
         self._collect(len(self._fresh) + len(self._saving))
@@ -319,7 +327,7 @@ class Outbox:
         else:
             self._keep(part)
         least = retry_after(answer) if isinstance(answer, Reply) else 0.0
-        self._gate = now + max(least, self._back_off(self._attempt))
+        self._gate = now + max(least, full_jitter(self._attempt, self._dice))
         self._attempt += 1
         if self.ledger.standing == "ok":
             self.ledger.stand("retrying", "warning", "the tracking endpoint fails: events are kept")
@@ -342,7 +350,4 @@ class Outbox:
             self._hurry += len(part) if self._hurry else 0
         if self._refusals > MANY_REFUSALS:
             self._hurry = 0
-            self._gate = now + self._back_off(self._refusals - MANY_REFUSALS - 1)
-
-    def _back_off(self, attempt: int) -> float:
-        return full_jitter(attempt, self._dice, base=0.5, cap=30.0)
+            self._gate = now + full_jitter(self._refusals - MANY_REFUSALS - 1, self._dice)

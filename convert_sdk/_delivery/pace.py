@@ -13,10 +13,10 @@ PATIENCE = 300.0
 """The longest wait a server may ask for, and the cadence towards one that refuses us."""
 
 
-def full_jitter(attempt: int, dice: Dice, *, base: float, cap: float) -> float:
+def full_jitter(attempt: int, dice: Dice, *, base: float = 0.5, cap: float = 30.0) -> float:
     """Seconds to wait after failure number `attempt`, counted from 0.
 
-    >>> full_jitter(3, lambda: 0.5, base=0.5, cap=30.0)
+    >>> full_jitter(3, lambda: 0.5)
     2.0
     """
     return dice() * min(cap, base * 2.0 ** min(attempt, 60))

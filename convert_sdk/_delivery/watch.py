@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 
 from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import Event
-from convert_sdk.observation import Decided, Observation
+from convert_sdk.observation import Decided, Exposed, Observation
 from convert_sdk.visitor import Visitor
 
 _MOST_WAITING = 100_000
@@ -42,6 +42,12 @@ class Watch:
             self.lost += 1
         self._waiting.append(observation)
 
+    def expose(self, exposures: Iterable[Event], decisions: Iterable[Decision]) -> None:
+        """Take the exposures of these new decisions."""
+        for event, (_, _, experience, variation, _) in zip(exposures, decisions, strict=True):
+            if experience is not None and variation is not None:
+                self.append(Exposed(event.uuid, event.visitor_id, experience.id, variation.id))
+
     def tell(self) -> None:
         """Call back with everything that waits; nothing where another thread is at it, or this one already."""
         if not self._telling.acquire(blocking=False):
@@ -64,6 +70,7 @@ class WatchedVisitor(Visitor):
 
     __slots__ = ()
 
-    def _settle(self, decision: Decision) -> Event | None:
-        self._engine.note(Decided(self.id, decision))
-        return super()._settle(decision)
+    def _settle(self, decisions: Sequence[Decision]) -> None:
+        for decision in decisions:
+            self._engine.note(Decided(self.id, decision))
+        super()._settle(decisions)

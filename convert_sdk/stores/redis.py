@@ -252,18 +252,19 @@ def _state(fields: Mapping[object, object]) -> VisitorState | None:
     if not fields:
         return None
     state = VisitorState()
+    goals: dict[str, str] = {}
     segments: dict[str, object] = {}
     for name, value in fields.items():
         kind, _, key = _ascii(name).partition(":")
         if kind == "b":
             state.bucketing[_unquote(key)] = _unquote(_ascii(value))
         elif kind == "g":
-            state.goals[_unquote(key)] = _unquote(_ascii(value))
+            goals[_unquote(key)] = _unquote(_ascii(value))
         elif kind == "s":
             segments[_unquote(key)] = json.loads(_ascii(value))
         elif kind == "l":
             state.locations = tuple(map(str, json.loads(_ascii(value))))
-    state.segments = segments
+    state.goals, state.segments = goals, segments
     return state
 
 

@@ -49,6 +49,21 @@ def test_peeking_tells_what_deciding_will_do(raw: Json, guest: Guest) -> None:
         assert brief(visitor.peek(each["key"])) == brief(visitor.decide(each["key"]))
 
 
+@given(draw.documents(), draw.guests, st.sampled_from(["", "key", "id"]))
+def test_all_at_once_is_one_by_one(raw: Json, guest: Guest, shared: str) -> None:
+    listed: list[Json] = raw["experiences"]  # type: ignore[assignment]  # a list, as drawn
+    if shared and listed:
+        other = "id" if shared == "key" else "key"
+        raw = {**raw, "experiences": [*listed, {**listed[0], other: "900"}]}
+        listed = [*listed, {**listed[0], other: "900"}]
+    together, alone = guest.visit(parsed(raw)), guest.visit(parsed(raw))
+    keys = [str(each["key"]) for each in listed]
+    assert [brief(each) for each in together.peek_all()] == [brief(alone.peek(key)) for key in keys]
+    assert all_decisions(together) == [brief(alone.decide(key)) for key in keys]
+    assert [brief(each) for each in together.peek_all()] == [brief(alone.peek(key)) for key in keys]
+    assert together.state == alone.state
+
+
 @given(draw.documents(), draw.guests, st.integers(0, 3), draw.experiences(0))
 def test_an_unrelated_experience_changes_nothing(raw: Json, guest: Guest, place: int, other: Json) -> None:
     more = deepcopy(raw)

@@ -71,7 +71,7 @@ class OutboxLife(RuleBasedStateMachine):
             self.offered += 1
         held = self.outbox.counts()
         fits = not self.closed and held.queued + held.in_flight + count <= self.terms.max_queue
-        taken = self.outbox.offer(*events, now=self.now)
+        taken = self.outbox.offer(events, now=self.now)
         assert taken == fits
         if taken:
             self.accepted.update({event.uuid: event for event in events})

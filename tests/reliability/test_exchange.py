@@ -344,7 +344,7 @@ def outbox(url: str, **terms: object) -> Outbox:
 def offer(machine: Outbox, count: int) -> None:
     for number in range(count):
         event = Event(f"u{number}", f"v{number}", exposure_wire("1", str(number)))
-        assert machine.offer(event, now=0.0)
+        assert machine.offer([event], now=0.0)
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])

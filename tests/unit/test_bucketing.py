@@ -3,6 +3,8 @@ from __future__ import annotations
 from math import inf, nan
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from convert_sdk import bucket_value
 from convert_sdk._core.bucketing import (
@@ -13,6 +15,8 @@ from convert_sdk._core.bucketing import (
     hash_value,
     packed,
     property_order,
+    scale,
+    threshold,
 )
 
 
@@ -134,3 +138,12 @@ class TestAnchored:
 )
 def test_keys_are_walked_as_javascript_walks_them(ids: list[str], order: list[str]) -> None:
     assert property_order(ids) == order
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.floats(-5, 25_000) | st.integers(0, 20_000),
+    st.sampled_from([10_000, 1, 9_999.5, 0.3, 2**21, 2**21 + 1, 1e9]),
+)
+def test_a_threshold_is_an_edge_for_hashes(hashed: int, edge: float, traffic: float) -> None:
+    assert (hashed >= threshold(edge, traffic)) is (scale(hashed, traffic) >= edge)

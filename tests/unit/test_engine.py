@@ -109,6 +109,17 @@ class Meanwhile:
         self._lock.release()
 
 
+def test_of_two_who_begin_the_same_visitor_one_reports() -> None:
+    running = engine()
+    running.install(SHOP)
+    first, second = visitor(running), visitor(running)
+    decision = second.peek("checkout")
+    first.decide("checkout")
+    running.remember(second, (decision,), tracking=True)
+    assert offered(running) == 1
+    assert second.state is first.state
+
+
 class TestRefresh:
     def test_a_visitor_is_pinned_to_its_project(self) -> None:
         running = engine()

@@ -13,7 +13,9 @@ from convert_sdk._core.events import (
     Event,
     conversion_wires,
     exposure_wire,
+    goal_datum,
     known_segments,
+    scalar,
     to_json,
     tracking_body,
 )
@@ -44,7 +46,8 @@ class TestConversion:
     AMOUNT = (("amount", 5), ("transactionId", "T"))
 
     def told(self, data: Iterable[tuple[str, object]] | None, *, first: bool) -> list[object]:
-        return [json.loads(wire) for wire in conversion_wires("91", {}, data, first=first)]
+        said = None if data is None else ",".join(goal_datum(key, scalar(value)) for key, value in data)
+        return [json.loads(wire) for wire in conversion_wires("91", {}, said, first=first)]
 
     def test_the_first_is_bare(self) -> None:
         assert self.told(None, first=True) == [conversion("91")]
@@ -65,7 +68,7 @@ class TestConversion:
         assert self.told([], first=False) == [conversion("91", goalData=[])]
 
     def test_decisions_go_with_every_event(self) -> None:
-        wires = conversion_wires("91", {"100": "1", "200": "\ud800"}, [], first=True)
+        wires = conversion_wires("91", {"100": "1", "200": "\ud800"}, "", first=True)
         decided = {"100": "1", "200": "\ud800"}
         assert [json.loads(wire) for wire in wires] == [
             conversion("91", bucketingData=decided),

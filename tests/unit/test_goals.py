@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from enum import IntEnum
 from math import inf, nan
 from typing import Any
 
@@ -11,13 +13,28 @@ from convert_sdk._core.goals import attribution, goal_data, refusal
 from tests.documents import every, leaf, project
 
 
+class Pack(IntEnum):
+    OF_SIX = 6
+
+
+class Euro(Decimal):
+    """An application's own kind of number."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} euros"
+
+
+def pairs(data: str | None) -> list[tuple[str, object]]:
+    return [(item["key"], item["value"]) for item in json.loads(f"[{data}]")]
+
+
 class TestGoalData:
     def test_nothing_given_is_no_data(self) -> None:
         assert goal_data() is None
         assert goal_data(dimensions={}) is None
 
     def test_everything_has_its_name(self) -> None:
-        assert goal_data(9.5, 2, "T-1", {1: "gold", 5: "web"}) == [
+        assert pairs(goal_data(9.5, 2, "T-1", {1: "gold", 5: "web"})) == [
             ("amount", 9.5),
             ("productsCount", 2),
             ("transactionId", "T-1"),
@@ -25,22 +42,26 @@ class TestGoalData:
             ("customDimension5", "web"),
         ]
 
+    def test_an_int_of_another_kind_is_a_number(self) -> None:
+        assert pairs(goal_data(Pack.OF_SIX, Pack.OF_SIX)) == [("amount", 6), ("productsCount", 6)]
+
     def test_zero_is_data(self) -> None:
-        assert goal_data(0, 0) == [("amount", 0), ("productsCount", 0)]
+        assert pairs(goal_data(0, 0)) == [("amount", 0), ("productsCount", 0)]
 
     @pytest.mark.parametrize(
         ("revenue", "amount"),
         [
             (Decimal("49.90"), 49.9),
-            (Decimal("49.00"), 49),
+            (Decimal("49.00"), 49.0),
             (Decimal(-5), -5),
             (49, 49),
             (49.0, 49.0),
-            (Decimal("1E+3"), 1000),
+            (Decimal("1E+3"), 1000.0),
+            (Euro("49.90"), 49.9),
         ],
     )
     def test_money_becomes_a_number(self, revenue: Decimal | float, amount: float) -> None:
-        ((_, found),) = goal_data(revenue) or ()
+        ((_, found),) = pairs(goal_data(revenue))
         assert (found, type(found)) == (amount, type(amount))
 
     @pytest.mark.parametrize(

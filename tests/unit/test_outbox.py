@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import deque
+from collections.abc import Iterable
 from email.utils import formatdate
 from math import inf
 from threading import Thread
@@ -33,7 +35,7 @@ def outbox(terms: Terms | None = None, dice: float = 0.5) -> Outbox:
 
 def offer(machine: Outbox, count: int, *, now: float = 0.0) -> None:
     for number in range(count):
-        assert machine.offer(event(f"e{number}"), now=now)
+        assert machine.offer([event(f"e{number}")], now=now)
 
 
 def names(request: Request | None) -> list[str]:
@@ -66,7 +68,7 @@ def test_a_few_events_wait_for_the_interval_and_many_do_not() -> None:
     offer(machine, 2, now=10.0)
     assert machine.due() == 11.0
     assert machine.speak(10.9) is None
-    assert machine.offer(event("third"), now=10.9)
+    assert machine.offer([event("third")], now=10.9)
     assert machine.due() == 0.0
 
 
@@ -96,7 +98,7 @@ def test_one_request_is_no_larger_than_half_a_mebibyte() -> None:
     machine = outbox()
     heavy = {"country": "x" * 10_000}
     for number in range(200):
-        machine.offer(Event(f"u{number}", f"v{number}", exposure_wire("1", "2"), heavy), now=0.0)
+        machine.offer([Event(f"u{number}", f"v{number}", exposure_wire("1", "2"), heavy)], now=0.0)
     sizes = []
     while request := machine.speak(5.0):
         sizes.append(len(request.body or b""))
@@ -109,7 +111,7 @@ def test_one_request_is_no_larger_than_half_a_mebibyte() -> None:
 def test_an_event_larger_than_a_request_travels_alone() -> None:
     machine = outbox()
     giant = Event("giant", "v", f'{{"eventType":"bucketing","data":{{"x":"{"y" * MOST_BYTES}"}}}}')
-    machine.offer(event("a"), giant, event("b"), now=0.0)
+    machine.offer([event("a"), giant, event("b")], now=0.0)
     counts = []
     while machine.speak(5.0):
         counts.append(machine.counts().in_flight)
@@ -121,7 +123,7 @@ def test_an_event_larger_than_a_request_travels_alone() -> None:
 def test_attributed_events_travel_apart_and_in_turn() -> None:
     machine = outbox()
     offer(machine, 2_000)
-    machine.offer(event("apart", attributed=True), now=0.0)
+    machine.offer([event("apart", attributed=True)], now=0.0)
     kinds = []
     while request := machine.speak(1.0):
         kinds.append(enriched(request))
@@ -133,7 +135,7 @@ def test_events_offered_during_a_flight_stay() -> None:
     machine = outbox()
     offer(machine, 1)
     machine.speak(1.0)
-    machine.offer(event("late"), now=1.0)
+    machine.offer([event("late")], now=1.0)
     assert machine.counts() == Counts(offered=2, in_flight=1, queued=1)
     machine.hear(OK, 1.2)
     assert names(machine.speak(2.0)) == ["late"]
@@ -143,7 +145,7 @@ def test_waking_happens_when_something_is_due_earlier() -> None:
     woken: list[None] = []
     machine = Outbox(Terms(batch_size=3), dice=lambda: 0.5, wake=lambda: woken.append(None))
     for number in range(5):
-        machine.offer(event(f"{number}"), now=0.0)
+        machine.offer([event(f"{number}")], now=0.0)
     assert len(woken) == 2
     machine.hurry()
     assert len(woken) == 3
@@ -155,10 +157,10 @@ def test_waking_happens_when_something_is_due_earlier() -> None:
 def test_a_full_outbox_drops_the_newest_and_says_so_once_a_minute() -> None:
     machine = outbox(Terms(max_queue=5))
     offer(machine, 4)
-    assert not machine.offer(event("x"), event("y"), now=0.0)
-    assert machine.offer(event("z"), now=1.0)
+    assert not machine.offer([event("x"), event("y")], now=0.0)
+    assert machine.offer([event("z")], now=1.0)
     for now in (2.0, 59.0, 61.0):
-        assert not machine.offer(event("x"), now=now)
+        assert not machine.offer([event("x")], now=now)
     assert machine.ledger.losses() == {"full": 5}
     assert len(machine.ledger.notices) == 2
     assert machine.counts() == Counts(offered=10, queued=5, dropped=5)
@@ -170,9 +172,9 @@ def test_what_is_in_flight_or_waits_again_counts_towards_the_bound() -> None:
     offer(machine, 5)
     machine.speak(1.0)
     assert machine.room == 0
-    assert not machine.offer(event("x"), now=1.0)
+    assert not machine.offer([event("x")], now=1.0)
     machine.hear(LOST, 1.0)
-    assert not machine.offer(event("x"), now=1.0)
+    assert not machine.offer([event("x")], now=1.0)
     machine.speak(9.0)
     machine.hear(OK, 9.0)
     assert machine.room == 5
@@ -184,7 +186,7 @@ def test_many_threads_lose_no_count() -> None:
     accepted: list[int] = []
 
     def visit(thread: int) -> None:
-        accepted.append(sum(machine.offer(event(f"{thread}-{n}"), now=0.0) for n in range(4_000)))
+        accepted.append(sum(machine.offer([event(f"{thread}-{n}")], now=0.0) for n in range(4_000)))
 
     threads = [Thread(target=visit, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -198,6 +200,37 @@ def test_many_threads_lose_no_count() -> None:
     assert counts.offered == 16_000
     assert counts.sent == sum(accepted)
     assert counts.dropped == 16_000 - sum(accepted)
+
+
+class Drained(deque[Event]):
+    """A queue that is emptied just before the next events come in."""
+
+    def extend(self, events: Iterable[Event]) -> None:
+        self.clear()
+        super().extend(events)
+
+
+def test_an_event_that_finds_the_queue_just_drained_wakes_too() -> None:
+    woken: list[int] = []
+    machine = Outbox(Terms(), dice=lambda: 0.5, wake=lambda: woken.append(1))
+    machine.address(TARGET)
+    assert machine.offer([event("first")], now=0.0)
+    assert machine.speak(5.0)
+    machine.hear(OK, 5.0)
+    machine._fresh = Drained([event("seen, and gone")])
+    assert machine.offer([event("second")], now=6.0)
+    assert len(woken) == 2
+    assert machine.due() == 7.0
+
+
+def test_what_is_drained_before_the_waking_leaves_the_next_one_a_first_one() -> None:
+    woken: list[int] = []
+    machine = Outbox(Terms(), dice=lambda: 0.5, wake=lambda: woken.append(1))
+    machine.address(TARGET)
+    machine._rouse(0.0)
+    assert machine.offer([event("next")], now=6.0)
+    assert len(woken) == 2
+    assert machine.due() == 7.0
 
 
 # What an answer means.
@@ -237,7 +270,7 @@ def test_back_off_doubles_with_full_jitter_up_to_thirty_seconds(answer: Reply | 
     assert machine.counts() == Counts(offered=1, queued=1)
     machine.speak(now)
     machine.hear(OK, now)
-    machine.offer(event("next"), now=now)
+    machine.offer([event("next")], now=now)
     machine.speak(now + 1.0)
     machine.hear(answer, now + 1.0)
     assert machine.due() == now + 1.5
@@ -357,7 +390,7 @@ def test_an_endpoint_that_refuses_everything_is_not_stormed() -> None:
 def test_dead_events_are_bounded_and_do_not_name_the_visitor() -> None:
     machine = outbox()
     for number in range(150):
-        machine.offer(event(f"e{number}"), now=0.0)
+        machine.offer([event(f"e{number}")], now=0.0)
         machine.speak(1_000.0 * number + 1.0)
         machine.hear(Reply(400), 1_000.0 * number + 1.0)
     assert len(machine.ledger.dead_events) == 100
@@ -375,7 +408,7 @@ class Unprintable:
 def test_an_event_that_cannot_be_written_does_not_hold_up_the_others() -> None:
     machine = outbox()
     offer(machine, 10)
-    machine.offer(Event("bad", "v", exposure_wire("1", "2"), {"segment": Unprintable()}), now=0.0)
+    machine.offer([Event("bad", "v", exposure_wire("1", "2"), {"segment": Unprintable()})], now=0.0)
     offer(machine, 10)
     while machine.due() <= 1.0:
         if machine.speak(1.0):
@@ -399,7 +432,7 @@ def test_an_ambiguous_batch_is_sent_again_unless_at_most_once_was_asked_for(answ
     assert strict.counts() == Counts(offered=2, dropped=2)
     assert strict.ledger.dropped == {"ambiguous": 2}
     assert strict.ledger.endings[0].fate == "dropped"
-    strict.offer(event("next"), now=1.0)
+    strict.offer([event("next")], now=1.0)
     assert strict.due() > 1.0
 
 
@@ -434,7 +467,7 @@ def test_hurry_ends_with_what_was_there() -> None:
     offer(machine, 2)
     machine.hurry()
     machine.speak(0.0)
-    machine.offer(event("late"), now=0.5)
+    machine.offer([event("late")], now=0.5)
     machine.hear(OK, 0.5)
     assert machine.due() == 1.5
 
@@ -541,7 +574,7 @@ def test_a_closed_outbox_turns_events_away_and_gives_up_a_flight_that_fails() ->
     offer(machine, 2)
     machine.speak(1.0)
     machine.close()
-    assert not machine.offer(event("late"), now=1.0)
+    assert not machine.offer([event("late")], now=1.0)
     assert machine.ledger.losses() == {"closed": 1}
     assert machine.counts() == Counts(offered=3, in_flight=2, dropped=1)
     machine.hear(LOST, 2.0)
@@ -553,7 +586,7 @@ def test_a_closed_outbox_turns_events_away_and_gives_up_a_flight_that_fails() ->
 
 def test_a_claim_is_decided_before_its_event_is_sent() -> None:
     machine = outbox(Terms(watched=True))
-    machine.offer(event("a", claim="g"), event("b", claim="g"), event("free"), now=0.0)
+    machine.offer([event("a", claim="g"), event("b", claim="g"), event("free")], now=0.0)
     assert names(machine.speak(1.0)) == ["free"]
     machine.hear(OK, 1.0)
     assert [event.uuid for event in machine.claims()] == ["a", "b"]
@@ -567,7 +600,7 @@ def test_a_claim_is_decided_before_its_event_is_sent() -> None:
 
 def test_a_store_that_does_not_answer_is_waited_for_five_seconds() -> None:
     machine = outbox()
-    machine.offer(event("a", claim="g"), now=0.0)
+    machine.offer([event("a", claim="g")], now=0.0)
     assert machine.speak(1.0) is None
     assert machine.due() == 6.0
     assert machine.speak(5.9) is None
@@ -576,9 +609,9 @@ def test_a_store_that_does_not_answer_is_waited_for_five_seconds() -> None:
 
 def test_release_stops_waiting_for_the_store() -> None:
     machine = outbox()
-    machine.offer(event("a", claim="g"), now=0.0)
+    machine.offer([event("a", claim="g")], now=0.0)
     machine.speak(1.0)
-    machine.offer(event("b", claim="g"), now=1.0)
+    machine.offer([event("b", claim="g")], now=1.0)
     machine.release(1.0)
     machine.hurry()
     assert names(machine.speak(1.0)) == ["a", "b"]

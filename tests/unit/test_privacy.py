@@ -30,7 +30,7 @@ VISITOR = offline(
         DeadEvent(EVENT, Trouble(400, None, "no")),
         CHANGES,
         Save("s3cret", Unsaved(), CHANGES),
-        Wish((("transactionId", "s3cret"),), {"plan": "s3cret"}),
+        Wish("s3cret", {"plan": "s3cret"}),
         Kept("id-1", VISITOR, "buy", Wish(rule_data={"plan": "s3cret"}), tracking=True),
         Target("https://example.com", {"Authorization": "Bearer s3cret"}, Address("1", "2")),
         VISITOR,

@@ -42,7 +42,7 @@ PUBLIC = [
 ]
 VERBS = [
     *("decide", "decide_all", "explain", "feature", "features", "force", "given", "match_segments"),
-    *("peek", "peek_feature", "preview", "project", "segments", "set_segments", "track"),
+    *("peek", "peek_all", "peek_feature", "preview", "project", "segments", "set_segments", "track"),
 ]
 WORDLESS = {"__version__"}
 

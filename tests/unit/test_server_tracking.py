@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convert_sdk._core.events import Address, Event, conversion_wires, exposure_wire, tracking_body
+from convert_sdk._core.goals import goal_data
 from convert_sdk.errors import DocumentError
 
 pytest.importorskip("starlette", reason="needs the extra server")
@@ -50,7 +51,7 @@ def test_what_the_library_sends_is_read() -> None:
         Event(
             "2",
             "v\ud800",
-            conversion_wires("7", {"1": "2"}, [("amount", 4.5), ("transactionId", "T")], first=False)[0],
+            conversion_wires("7", {"1": "2"}, goal_data(4.5, transaction_id="T"), first=False)[0],
         ),
         Event("3", "w", conversion_wires("7", {}, None, first=True)[0]),
     ]

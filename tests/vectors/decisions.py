@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 
 from convert_sdk import ANYWHERE, Decision, Reason, ResolvedFeature, Visitor
-from convert_sdk._core.events import REPORT_KEYS
+from convert_sdk._core.events import REPORT_KEYS, goal_datum, scalar
 from convert_sdk._core.features import resolve_all
 from convert_sdk._core.goals import Wish
 from convert_sdk._core.javascript import js_string, truthy
@@ -221,7 +222,8 @@ class Run:
         if keywords is not None:
             self.visitor.track(step["goal_key"], rule_data=rule_data, again=again, **keywords)
         elif isinstance(data, list) and not self.previewing:
-            wish = Wish([(item["key"], item["value"]) for item in data], rule_data, again)
+            said = ",".join(goal_datum(json.dumps(item["key"])[1:-1], scalar(item["value"])) for item in data)
+            wish = Wish(said, rule_data, again)
             visitor = self.visitor
             visitor._engine.convert(visitor, step["goal_key"], wish, tracking=visitor._tracking)
         return {"conversion": None}

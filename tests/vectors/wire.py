@@ -16,6 +16,7 @@ from convert_sdk._core.facts import UNSEEN, deep_merge
 from convert_sdk._core.state import Changes, VisitorState
 from convert_sdk._delivery.exchange import exchange
 from convert_sdk._delivery.machine import Reply
+from convert_sdk._delivery.questions import source_of
 from convert_sdk._delivery.worker import Worker
 
 from .differences import Json, OneOf
@@ -37,7 +38,9 @@ class Session:
         """Fetch the document of a preview and put its experience where `visitor.preview` looks."""
         delivery = self.client._delivery
         assert isinstance(delivery, Worker)
-        request = document_request(delivery.line._source(), experience_id=experience_id)
+        request = document_request(
+            source_of(delivery.line.options, delivery.line.key), experience_id=experience_id
+        )
         with httpx.Client(transport=self.client.options.transport) as opened:
             reply = exchange(opened, request)
         if isinstance(reply, Reply) and reply.status == 200:
@@ -86,7 +89,7 @@ class StoreWins:
         self._note(state)
         if state is not UNSEEN:
             state.bucketing.update(held.bucketing)
-            state.goals.update(held.goals)
+            state.goals = {**state.goals, **held.goals}
             state.segments = deep_merge(state.segments, held.segments)
 
     def remembered(self) -> Json:
