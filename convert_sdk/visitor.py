@@ -243,8 +243,6 @@ class Visitor(Facts):
         elif not self.entered:
             self._engine.enter(self)
 
-    # Features
-
     def feature(self, key: str) -> ResolvedFeature:
         """The feature as the visitor's variations set it.
 

@@ -188,8 +188,6 @@ class Outbox:
             self.ledger.settle("deduplicated", self._backlog.decide(won, lost))
             self._measure()
 
-    # The books.
-
     @property
     def closed(self) -> bool:
         """Whether nothing more is taken."""
@@ -229,8 +227,7 @@ class Outbox:
         return self.ledger.counts(in_flight=len(self._flight), queued=waiting, fresh=fresh)
 
     def _collect(self, most: int) -> None:
-        take = self._fresh.popleft
-        taken = [take() for _ in range(min(len(self._fresh), most - len(self._saving)))]
+        taken = [self._fresh.popleft() for _ in range(min(len(self._fresh), most - len(self._saving)))]
         self._saving += taken
         self.ledger.accepted += len(taken)
         self._rouse_at = 1
