@@ -98,9 +98,17 @@ class Ledger:
                 connection.execute(
                     "PRAGMA secure_delete=ON"
                 )  # what is deleted is overwritten, not just freed
-                yield _Rows(connection)
+                rows = _Rows(connection)
+                yield rows
+            if rows.has_forgotten:
+                self._empty_log()
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"the bridge's ledger {self._database.path} cannot be used: {error}") from error
+
+    def _empty_log(self) -> None:
+        """The log beside the file still holds what was deleted; where somebody reads it, the next one empties it."""
+        with self._database.connection() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
         """Close the file; using the ledger again opens it again."""
@@ -113,6 +121,7 @@ class _Rows:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._run = connection.execute
         self._run_many = connection.executemany
+        self.has_forgotten = False
 
     def effect(self, key: str) -> Effect | None:
         return next(self._effects("key = ?", key), None)
@@ -238,6 +247,7 @@ class _Rows:
         return mark_of(self._run("SELECT value FROM salt").fetchone()[0], visitor_id)
 
     def forget(self, visitor_id: str) -> None:
+        self.has_forgotten = True
         self._run("INSERT OR IGNORE INTO forgotten VALUES (?)", (self._mark(visitor_id),))
         for effect in [*self._effects("visitor = ?", visitor_id)]:
             self.keep(forgotten(effect))
@@ -245,6 +255,7 @@ class _Rows:
         self._run("DELETE FROM exposures WHERE visitor = ?", (visitor_id,))
 
     def unlink(self, clue: Clue) -> None:
+        self.has_forgotten = True
         self._run("DELETE FROM links WHERE kind = ? AND value = ?", clue)
 
     def purge(self, *, links: float, exposures: float, fates: float) -> None:
