@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Self, TypeAlias, TypeVar
 
 from pydantic import (
@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
+    PlainValidator,
     PrivateAttr,
     model_validator,
 )
@@ -23,6 +24,8 @@ T = TypeVar("T")
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Id: TypeAlias = int | str
 Time: TypeAlias = int | datetime
+
+_MOST_DIGITS = 18
 
 
 class Record(BaseModel):
@@ -82,6 +85,19 @@ def _text(value: object) -> str | None:
     return str(value) if isinstance(value, Decimal) else json.dumps(value, default=str)
 
 
+def _quantity(value: object) -> int | Decimal | None:
+    """A whole number as int, however it is spelt; what is sold by weight or length has a fraction."""
+    if value in (None, ""):
+        return None
+    try:
+        number = Decimal("NaN" if isinstance(value, bool) else str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number.adjusted() > _MOST_DIGITS:
+        raise ValueError("expected a number of pieces")
+    return int(number) if number == number.to_integral_value() else number
+
+
 def _items(value: object) -> object:
     """An array without its holes; back ends that cannot tell them apart spell an empty one as an object."""
     if isinstance(value, list):
@@ -94,6 +110,8 @@ Text = Annotated[str | None, BeforeValidator(_text)]
 Personal = Annotated[str | None, BeforeValidator(_text), Field(repr=False)]
 Flag = Annotated[bool | None, BeforeValidator(lambda value: None if value == "" else value)]
 Money = Annotated[Decimal | None, BeforeValidator(lambda value: None if value == "" else value)]
+Count = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
+Quantity = Annotated[int | Decimal | None, PlainValidator(_quantity)]
 MaybeId = Annotated[int | str | None, BeforeValidator(lambda value: value or None)]
 Many = Annotated[tuple[T, ...], BeforeValidator(_items)]
 

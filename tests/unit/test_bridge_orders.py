@@ -51,6 +51,13 @@ def website(rules: WebsiteRules | None = None, **fields: Any) -> Order:
 
 class TestWebsite:
     @pytest.mark.parametrize(
+        ("quantity", "pieces"),
+        [(2, 2), ("2", 2), (Decimal("2.0"), 2), (Decimal("1.25"), 1), ("", 0), (None, 0)],
+    )
+    def test_pieces_however_they_are_spelt(self, quantity: Any, pieces: int) -> None:
+        assert website(items=[{"id": 1, "quantity": quantity, "total": 5}]).products == pieces
+
+    @pytest.mark.parametrize(
         "total", [Decimal("1e30"), Decimal("1e400"), Decimal("-123456789012345678901234567890.5")]
     )
     def test_an_amount_that_no_shop_has_is_left_as_it_is(self, total: Decimal) -> None:

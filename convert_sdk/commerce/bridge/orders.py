@@ -7,8 +7,10 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from convert_sdk.commerce.bridge.worth import pieces, rounded
 
 if TYPE_CHECKING:
     from convert_sdk.commerce.convictional import BuyerOrder, OrderItem
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 TOKEN_FIELD = "convert_visitor_id"  # noqa: S105 - the name of a field
 FORM_WINDOW = 600
-_LARGEST = 20  # digits that can be rounded; more are no money
 UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 Kind: TypeAlias = Literal["order", "booking", "form"]
@@ -190,9 +191,9 @@ def from_website(
         earliest=None if order.created else UNKNOWN,
         paid=counts[rules.counts_when],
         cancelled=status == "canceled",
-        amount=_rounded(_website_amount(order, rules.amount), rules.digits),
+        amount=rounded(_website_amount(order, rules.amount), rules.digits),
         currency=rules.currency,
-        products=sum(item.quantity or 0 for item in order.items),
+        products=pieces(item.quantity for item in order.items),
         token=order.field(TOKEN_FIELD),
         member_id=_text(order.member_id),
         contact_id=_text(order.contact_id),
@@ -229,9 +230,9 @@ def from_convictional(
         paid=order.posted.all or not rules.when_posted,
         cancelled=bool(order.items) and not lines,
         refunded=order.refunded.all,
-        amount=_rounded(rules.amount(order) if rules.amount else prices or None, rules.digits),
+        amount=rounded(rules.amount(order) if rules.amount else prices or None, rules.digits),
         currency=rules.currency,
-        products=sum(quantity for _, quantity in lines),
+        products=pieces(quantity for _, quantity in lines),
         token=token if isinstance(token, str) else None,
         reference=order.buyer_reference,
         email_key=_key(order.customer_email, email),
@@ -328,12 +329,6 @@ def _earliest(one: Order, other: Order) -> datetime | None:
 def _digest(first: str, name: str | None, values: Iterable[tuple[str | None, str | None]]) -> str:
     content = json.dumps([first, name, sorted((key or "", value or "") for key, value in values)])
     return hashlib.sha256(content.encode()).hexdigest()[:32]
-
-
-def _rounded(amount: Decimal | None, digits: int) -> Decimal | None:
-    if amount is None or not amount.is_finite() or amount.adjusted() > _LARGEST:
-        return amount
-    return amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 
 def _key(address: str | None, email: Email) -> str | None:

@@ -9,9 +9,9 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
-from convert_sdk.commerce._wire import Flag, Many, MaybeId, Moment, Money, Personal, Record, Text
+from convert_sdk.commerce._wire import Flag, Many, MaybeId, Moment, Money, Personal, Quantity, Record, Text
 
-_Flag = Annotated[bool, BeforeValidator(lambda value: False if value is None else value)]
+_Flag = Annotated[bool, BeforeValidator(lambda value: False if value in (None, "") else value)]
 _OwnId = Annotated[MaybeId, Field(validation_alias=AliasChoices("id", "_id"))]
 _Free = Annotated[
     dict[str, object], BeforeValidator(lambda value: {} if value is None else value), Field(repr=False)
@@ -52,7 +52,7 @@ class Variant(Record):
     id: _OwnId = None
     sku: Text = None
     title: Text = None
-    inventory_amount: int | None = None
+    inventory_amount: Quantity = None
     retail_price: Money = None
     retail_currency: Text = None
     base_price: Money = None
@@ -112,7 +112,7 @@ class OrderItem(Record):
     buyer_reference: Text = None
     seller_order_id: MaybeId = None
     seller_order_item_id: MaybeId = None
-    quantity: int | None = None
+    quantity: Quantity = None
     retail_price: Money = None
     buyer_variant_code: Text = None
 
@@ -125,7 +125,7 @@ class SellerOrderItem(Record):
     buyer_reference: Text = None
     seller_order_id: MaybeId = None
     seller_order_item_id: MaybeId = None
-    quantity: int | None = None
+    quantity: Quantity = None
     base_price: Money = None
     retail_price: Money = None
     cancelled: _Flag = False

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from convert_sdk.commerce._wire import Flag, Id, Many, MaybeId, Moment, Money, Personal, Record, Text
+from convert_sdk.commerce._wire import Count, Flag, Id, Many, MaybeId, Moment, Money, Personal, Record, Text
 from convert_sdk.commerce.website.parts import (
     Address,
     Category,
@@ -233,7 +233,7 @@ class SubscriberList(Record):
     id: MaybeId = None
     name: Text = None
     created: Moment = None
-    subscribers: int | None = None
+    subscribers: Count = None
     opens: Money = None
     clicks: Money = None
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from convert_sdk.commerce._wire import Flag, Id, Many, MaybeId, Moment, Money, Personal, Record, Text
+from convert_sdk.commerce._wire import (
+    Count,
+    Flag,
+    Id,
+    Many,
+    MaybeId,
+    Moment,
+    Money,
+    Personal,
+    Quantity,
+    Record,
+    Text,
+)
 
 
 class NameValue(Record):
@@ -61,7 +73,7 @@ class ProductVariant(Record):
     on_sale: Flag = None
     regular_price: Money = None
     sale_price: Money = None
-    quantity: int | None = None
+    quantity: Quantity = None
     sku: Text = None
     weight: Money = None
 
@@ -69,8 +81,8 @@ class ProductVariant(Record):
 class Subscription(Record):
     """How a subscription product renews."""
 
-    cycles: int | None = None
-    period: int | None = None
+    cycles: Count = None
+    period: Count = None
     period_unit: Text = None
 
 
@@ -94,7 +106,7 @@ class OrderItem(Record):
     product_id: MaybeId = None
     type: Text = None
     sku: Text = None
-    quantity: int | None = None
+    quantity: Quantity = None
     total: Money = None
     weight: Money = None
     width: Money = None

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from convert_sdk.commerce import website
+from convert_sdk.commerce import convictional, website
 from convert_sdk.commerce._wire import Record, encode
 from convert_sdk.commerce.website.webhooks import SubmittedForm
 
@@ -126,6 +126,37 @@ def test_a_spelling_of_nothing_is_nothing(empty):
     assert order.billing_address in (None, website.Address())
     assert website.Order.model_validate({"paid": None if empty is None else ""}).paid is None
     assert website.Order.model_validate({"tags": ["a", None]}).tags == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "quantity"),
+    [
+        (2, 2),
+        ("2", 2),
+        (Decimal("2.0"), 2),
+        (Decimal("1.25"), Decimal("1.25")),
+        (0.5, Decimal("0.5")),
+        ("", None),
+    ],
+)
+def test_every_spelling_of_a_quantity(spelling, quantity):
+    read = [
+        website.ProductVariant.model_validate({"quantity": spelling}).quantity,
+        convictional.OrderItem.model_validate({"quantity": spelling}).quantity,
+    ]
+    assert read == [quantity, quantity]
+    assert {type(each) for each in read} == {type(quantity)}
+
+
+@pytest.mark.parametrize("wrong", ["two", True, [1], "NaN", Decimal("1e999999999")])
+def test_what_is_no_quantity_is_an_error(wrong):
+    with pytest.raises(ValueError, match="expected a number of pieces"):
+        website.ProductVariant.model_validate({"quantity": wrong})
+
+
+def test_a_count_that_is_not_given():
+    assert website.Subscription.model_validate({"cycles": "", "period": 3}).cycles is None
+    assert convictional.SellerOrder.model_validate({"posted": ""}).posted is False
 
 
 @pytest.mark.parametrize("wrong", ["soon", True, [1], 10**20])
