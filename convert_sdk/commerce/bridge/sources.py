@@ -200,7 +200,8 @@ class WebsiteSource:
 class ConvictionalSource:
     """A buyer's orders under the name `account`, which makes their transaction ids: keep it the same.
 
-    `first` is how far back the first pull looks (by change), `overlap` allows for clocks.
+    `first` is how far back the first pull looks (by change), `overlap` allows for clocks. `first_page` is the
+    number of a list's first page: 0 by the documentation, though a sample of the vendor's begins with 1.
 
     >>> ConvictionalSource(BuyerClient("api-key"), "acme").scope
     'convictional:acme'
@@ -211,6 +212,7 @@ class ConvictionalSource:
     rules: BuyerRules = DEFAULT_BUYER
     first: float = 7 * DAY
     overlap: float = 300.0
+    first_page: int = 0
 
     @property
     def scope(self) -> str:
@@ -230,7 +232,8 @@ class ConvictionalSource:
         since = datetime.fromtimestamp(scan.start or 0.0, UTC)
 
         def page_of(number: int) -> Page[BuyerOrder]:
-            return next(self.client.orders.list(updated_min=since, page=number or None).pages())
+            page = number + self.first_page if number else None
+            return next(self.client.orders.list(updated_min=since, page=page).pages())
 
         page = page_of(scan.place)
         before = page_of(scan.place - 1) if scan.place else None

@@ -29,9 +29,10 @@ class ConvictionalStore(LocalStore):
 
     Switches: `shape` of lists (`envelope` or `array`), `order_answer` (`text`, `json`, `order` or
     `envelope`), `id_name` (`id` or `_id`), `no_date` (how an unset date is spelt), `foreign_next` (a next
-    link that leads elsewhere), `inclusive` (of `updatedMin`), `rate` (requests a second; 0 for no limit),
-    `now` (its clock), `newest_first` (orders are sorted by their last change), `drift` (after every page of
-    orders so many of those least recently changed change, and move to the other end of the list).
+    link that leads elsewhere), `first_page` (its number), `inclusive` (of `updatedMin`), `rate` (requests a
+    second; 0 for no limit), `now` (its clock), `newest_first` (orders are sorted by their last change), `drift`
+    (after every page of orders so many of those least recently changed change, and move to the other end of the
+    list).
 
     >>> with ConvictionalStore() as store:
     ...     store.add_order()["buyerReference"]
@@ -48,6 +49,7 @@ class ConvictionalStore(LocalStore):
         self.id_name: Literal["id", "_id"] = "id"
         self.no_date: str | None = None
         self.foreign_next = ""
+        self.first_page = 0
         self.inclusive = True
         self.rate = 5
         self.newest_first = False
@@ -150,12 +152,12 @@ class ConvictionalStore(LocalStore):
         return at > least or (self.inclusive and at == least)
 
     def _page(self, ask: Ask, name: str, rows: list[JsonObject]) -> Reply:
-        page, limit = ask.number("page", 0), ask.number("limit", _PAGE)
-        if page < 0 or not 1 <= limit <= _LARGEST_PAGE:
-            raise Refusal(400, "limit must be 1 to 250")
+        page, limit = ask.number("page", self.first_page), ask.number("limit", _PAGE)
+        if page < self.first_page or not 1 <= limit <= _LARGEST_PAGE:
+            raise Refusal(400, f"page must be {self.first_page} or more, limit 1 to 250")
         if self.shape == "array":
             return Reply(rows)
-        start = page * limit
+        start = (page - self.first_page) * limit
         more = len(rows) > start + limit
         following = f"{self.foreign_next or self.url}/buyer/{name}?" + urlencode(
             {**ask.query, "page": page + 1, "limit": limit}

@@ -9,6 +9,7 @@ import pytest
 
 from convert_sdk.commerce.bridge import Policy, Progress, SyncReport
 from convert_sdk.commerce.bridge.cursors import CURSOR, Cursor
+from convert_sdk.errors import ServerError
 
 from .world import DAY, STORY, World
 
@@ -56,6 +57,15 @@ class TestBuyersOrdersThatMove:
             buyers
         )  # what moved to where had been read already, changed meanwhile: that is for the next pull
         assert len(buyers.conversions()) == len(transaction_ids(buyers)) == 130
+
+    def test_pages_that_count_from_1(self, buyers: World) -> None:
+        buyers.buyers.first_page = 1
+        with pytest.raises(ServerError, match="repeats its pages"):
+            sync(buyers)
+        buyers.client.close()
+        buyers.open(Policy(), sources=[replace(buyers.buyer, first_page=1)])
+        assert sync(buyers).unsettled == 0
+        assert len(transaction_ids(buyers)) == 130
 
     def test_a_list_that_never_stands_still_stays_to_be_read(self, buyers: World) -> None:
         buyers.buyers.drift = 60  # more than a page at a time
