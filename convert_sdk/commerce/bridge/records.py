@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from convert_sdk.commerce._wire import Id
 from convert_sdk.commerce.bridge.identity import has_objected
 from convert_sdk.commerce.bridge.ledger import Entries
-from convert_sdk.commerce.bridge.orders import Clue, Order
+from convert_sdk.commerce.bridge.orders import UNKNOWN, Clue, Order
 from convert_sdk.commerce.convictional import Product as BuyerProduct
 from convert_sdk.commerce.website import Contact, Product, ProductVariant
 from convert_sdk.project import Project
@@ -101,7 +101,7 @@ def order_record(order: Order, books: Books) -> Upsert:
         "paid": order.paid,
         "cancelled": order.cancelled,
         "refunded": order.refunded,
-        "created": order.created,
+        "created": None if order.earliest == UNKNOWN else order.created,
         **_seen_at(order, books),
     }
     return Upsert("order", order.transaction_id, _said(data))

@@ -219,3 +219,14 @@ class TestBuyer:
         assert "20" not in str(data)
         assert product["title"] == data["name"]
         assert [*carrier.store.records["order"]] == [f"convictional:acme:{order['id']}"]
+
+    def test_an_order_that_says_no_date_is_not_written_twice(
+        self, carrier: Carrier, convictional: ConvictionalStore
+    ) -> None:
+        convictional.add_order(orderedDate=None, created=None)
+        with BuyerClient(convictional.key, base_url=convictional.url) as client:
+            source = ConvictionalSource(client, "acme")
+            assert carrier.into.sync(source, IDENTITY) == Written(accepted=1)
+            assert carrier.into.sync(source, IDENTITY) == Written(unchanged=1)
+        [record] = carrier.store.records["order"].values()
+        assert "created" not in record["data"]
