@@ -12,6 +12,7 @@ from pathlib import Path
 from measure import (
     KINDS,
     Json,
+    calls,
     chunked,
     growth,
     loading,
@@ -207,7 +208,7 @@ def track(arguments: argparse.Namespace) -> Json:
                 "purchase", revenue=Decimal("49.90"), products=2, transaction_id=visitor_id
             )
 
-    return timed(loop, visitor_ids(arguments.n))
+    return calls(loop, visitor_ids(arguments.n), lambda: client.flush(DRAIN))
 
 
 def explain(arguments: argparse.Namespace) -> Json:

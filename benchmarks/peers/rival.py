@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 from convert_sdk.adapters.transport.httpx_transport import HttpxTransport
-from measure import KINDS, Json, chunked, growth, loading, main, threaded, timed, versions, visitor_ids
+from measure import KINDS, Json, calls, chunked, growth, loading, main, threaded, timed, versions, visitor_ids
 
 from convert_sdk import Context, Core, SDKConfig, TransportConfig
 
@@ -88,6 +88,17 @@ def w2(arguments: argparse.Namespace) -> Json:
             run = made.create_context(visitor_id, {"country": "DE", "visits": 7}).run_experience
             for key in keys:
                 run(key, enable_tracking=False, enable_storage=False)
+
+    return timed(loop, visitor_ids(arguments.n), operations=arguments.n * len(keys))
+
+
+def w2_all(arguments: argparse.Namespace) -> Json:
+    """The same by `run_experiences`."""
+    made, keys = opened(arguments)
+
+    def loop(ids: list[str]) -> None:
+        for visitor_id in ids:
+            made.create_context(visitor_id, {"country": "DE", "visits": 7}).run_experiences(**QUIET)
 
     return timed(loop, visitor_ids(arguments.n), operations=arguments.n * len(keys))
 
@@ -184,7 +195,7 @@ def track(arguments: argparse.Namespace) -> Json:
                 "purchase", revenue=49.9, conversion_data={"productsCount": 2, "transactionId": visitor_id}
             )
 
-    return timed(loop, visitor_ids(arguments.n))
+    return calls(loop, visitor_ids(arguments.n), made.flush)
 
 
 def explain(arguments: argparse.Namespace) -> Json:
@@ -223,6 +234,7 @@ if __name__ == "__main__":
             "w1": w1,
             "w1s": w1s,
             "w2": w2,
+            "w2_all": w2_all,
             "w2s": w2s,
             "w3": w3,
             "w5": w5,

@@ -60,10 +60,11 @@ def decide_each(
     """
     singly = facts.location is None or not project.experiences.distinct
     run: list[Decision] = []
-    hashed_id, bucketing, get = facts.hashed, facts.state.bucketing, facts.data().get
+    hashed_id, seed = facts.hashed, project.bucketing.seed
+    bucketing, get = facts.state.bucketing, facts.data().get
     for experience in experiences:
         conditions = experience.conditions
-        if conditions is None or singly or experience.id in bucketing:
+        if conditions is None or singly or (bucketing and experience.id in bucketing):
             if run and (experience.looks_back or singly):
                 yield run
                 run = []
@@ -75,7 +76,7 @@ def decide_each(
                 run.append(refused_by(experience) if experience.refused is None else experience.refused)
                 break
         else:
-            hashed = mmh3_32_uintdigest(experience.hashed + hashed_id, experience.seed)
+            hashed = mmh3_32_uintdigest(experience.hashed + hashed_id, seed)
             selected = experience.owners[bisect_right(experience.thresholds, hashed)]
             if selected is None:
                 run.append(_new(Decision, (experience.key, _NOT_ALLOCATED, experience, None, None)))

@@ -41,8 +41,8 @@ def _equals(comparand: object, negated: bool) -> Test:
     wanted = text.lower()
 
     def test(value: object) -> bool:
-        if type(value) is str:
-            return (value.lower() == wanted) is not negated
+        if type(value) is str:  # most are written as the rule is
+            return not negated if value == text else (value.lower() == wanted) is not negated
         if value is MISSING:
             return False
         if isinstance(value, LISTS):
