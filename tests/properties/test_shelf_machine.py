@@ -70,7 +70,7 @@ class ShelfLife(RuleBasedStateMachine):
         for _ in range(count):
             name = f"e{self.names}"
             self.names += 1
-            if self.process.outbox.offer(Event(name, "visitor", exposure_wire(name, "v")), now=0.0):
+            if self.process.outbox.offer([Event(name, "visitor", exposure_wire(name, "v"))], now=0.0):
                 self.fresh.add(name)
 
     @rule()

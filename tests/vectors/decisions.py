@@ -113,8 +113,9 @@ class Run:
     def step(self, step: Json) -> Json:
         """What one operation gives, in the reference's shape."""
         operation: Callable[[Json, Json], Json] = getattr(self, f"_{step['op']}")
-        self._read()
-        return operation(step, step.get("attributes") or {})
+        with self.visitor._engine.lock:  # what is being saved meanwhile is taken over before or after
+            self._read()
+            return operation(step, step.get("attributes") or {})
 
     def _given(self, attributes: Json) -> Visitor:
         """The visitor with the facts of one call."""
