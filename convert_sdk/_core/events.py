@@ -70,7 +70,7 @@ def conversion_wires(
     tail = "}}"
     if bucketing:
         decided = []
-        for key, value in bucketing.items():
+        for key, value in [*bucketing.items()]:  # a signal's handler may decide between two of them
             decided.append(f"{json_text(key)}:{json_text(value)}")  # a comprehension would be one more call
         tail = f',"bucketingData":{{{",".join(decided)}}}}}}}'
     if goal_data is None:

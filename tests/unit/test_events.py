@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import pytest
 
+from convert_sdk._core import events
 from convert_sdk._core.events import (
     Address,
     Event,
@@ -74,6 +75,17 @@ class TestConversion:
             conversion("91", bucketingData=decided),
             conversion("91", goalData=[], bucketingData=decided),
         ]
+
+    def test_a_signals_handler_may_decide_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        bucketing = {"100": "1", "200": "2"}
+
+        def interrupted(text: str) -> str:
+            bucketing[f"9{len(bucketing)}"] = "3"
+            return json.dumps(text)
+
+        monkeypatch.setattr(events, "json_text", interrupted)
+        (wire,) = conversion_wires("91", bucketing, None, first=True)
+        assert json.loads(wire)["data"]["bucketingData"].items() >= {"100": "1", "200": "2"}.items()
 
 
 class TestBody:
