@@ -43,8 +43,9 @@ class Watch:
         self._waiting.append(observation)
 
     def expose(self, exposures: Iterable[Event], decisions: Iterable[Decision]) -> None:
-        """Take the exposures of these new decisions."""
-        for event, (_, _, experience, variation, _) in zip(exposures, decisions, strict=True):
+        """Take the exposures of these new decisions, which those without a variation have none of."""
+        shown = (each for each in decisions if each.variation is not None)
+        for event, (_, _, experience, variation, _) in zip(exposures, shown, strict=True):
             if experience is not None and variation is not None:
                 self.append(Exposed(event.uuid, event.visitor_id, experience.id, variation.id))
 

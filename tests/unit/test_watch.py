@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
+from convert_sdk import Client
 from convert_sdk._delivery.watch import Watch
-from convert_sdk.observation import Lapse, Observation
+from convert_sdk.observation import Exposed, Lapse, Observation
+from tests.documents import LOW, Sink, experience, project, variation
 
 LAPSE = Lapse("warning", "the store is down")
 
@@ -33,3 +37,16 @@ def test_a_callback_that_raises_is_counted_and_the_rest_is_told() -> None:
     watch.append(LAPSE)
     watch.tell()
     assert (len(heard), watch.failures) == (2, 2)
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_only_decisions_with_a_variation_expose(inline: bool) -> None:
+    heard: list[Observation] = []
+    nobodys = experience("99", "nobodys", variations=[variation("9", 0)])
+    served = project(nobodys, experience(), experience("101", "banner", variations=[variation("7", 100)]))
+    client = Client.offline(served, Sink(), observe=heard.append, observe_inline=inline)
+    decisions = client.visitor(LOW).decide_all()
+    client.flush()
+    exposed = [(each.experience_id, each.variation_id) for each in heard if isinstance(each, Exposed)]
+    assert [each.variation_key is None for each in decisions] == [True, False, False]
+    assert exposed == [("100", "1"), ("101", "7")]
