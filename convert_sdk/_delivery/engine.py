@@ -146,13 +146,19 @@ class Engine:
     def remember(self, visitor: Facts, decisions: Sequence[Decision], *, tracking: bool) -> None:
         """Keep those decisions that are new and queue their exposures. Of two threads, the first reports."""
         memory, seen = self.memory, self.seen
-        if visitor.state is not UNSEEN or memory.unsaved is not None or not memory.begin(visitor, decisions):
+        state = None
+        if visitor.state is UNSEEN and memory.unsaved is None:
+            state = memory.begin(visitor, decisions)
+        if state is None:
             with self._shares[hash(visitor.id) & _LAST]:
                 state = memory.writable(visitor)
                 decisions = [each for each in decisions if self._is_new(visitor.id, state, each)]
         if not decisions or not tracking or self.outbox is None:
             return
-        visitor_id, segments = visitor.id, visitor.state.segments
+        visitor_id, segments = (
+            visitor.id,
+            state.segments,
+        )  # the visitor's own may be another thread's just now
         reported = None if segments is NOTHING else segments or None
         prefix, numbers = self._prefix, self._numbers
         exposures = []
@@ -277,8 +283,10 @@ class Engine:
             about = visitor.id, _reported(state), goal.key if first and self._claiming else None
             events = _events(uuid, wires, about, attributed=attributed_to is not None)
             if not outbox.offer(events, monotonic()):
-                if first:
-                    state.goals = {key: claim for key, claim in state.goals.items() if key != goal.key}
+                if first:  # without a call, in which a signal's handler might count another goal
+                    goals = {**state.goals}
+                    del goals[goal.key]
+                    state.goals = goals
                 return ConversionResult(_CLOSED if outbox.closed else _QUEUE_FULL)
         if first and self.memory.unsaved is not None:
             self.memory.changed(visitor.id).goals[goal.key] = uuid

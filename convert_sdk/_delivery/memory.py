@@ -49,8 +49,8 @@ class Memory:
         if self.unsaved is not None:
             self.unsaved = {}
 
-    def begin(self, facts: Facts, decisions: Iterable[Decision]) -> bool:
-        """Remember a new visitor's first decisions; False where another thread has begun the same visitor.
+    def begin(self, facts: Facts, decisions: Iterable[Decision]) -> VisitorState | None:
+        """Remember a new visitor's first decisions; None where another thread has begun the same visitor.
 
         Without a lock: the state is whole before anybody else can see it.
         """
@@ -61,14 +61,14 @@ class Memory:
                 bucketing[experience.id] = variation.id
         state = begun(bucketing, segments)
         if self.states.setdefault(facts.id, state) is not state:
-            return False
+            return None
         facts.state = state
         facts.entered = True
         if segments and facts.merged_from is NOTHING:  # the attributes are what was merged, and stay so
             facts.merged_from = segments
         if len(self.states) > self.bound:
             self.states.popitem(False)
-        return True
+        return state
 
     def writable(self, facts: Facts) -> VisitorState:
         """The one state of this visitor id, made on the first write; one that was forgotten comes back.

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Lock
 
 import pytest
 
 from convert_sdk import ConversionReason, Project, Reason, Visitor
+from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import Address
-from convert_sdk._core.state import NOTHING
+from convert_sdk._core.facts import UNSEEN, Facts
+from convert_sdk._core.state import NOTHING, VisitorState
 from convert_sdk._delivery.engine import Engine, event_ids, verdicts
 from convert_sdk._delivery.memory import Memory
 from convert_sdk._delivery.outbox import Outbox
@@ -211,3 +213,25 @@ def test_a_visitors_key_in_a_store(known: bool, key: str) -> None:
     if known:
         keyed.install(SHOP)
     assert keyed.store_key("v") == key
+
+
+class Peeked(Memory):
+    """Another thread peeks by the same visitor: it had looked before the visitor was begun, and is done after."""
+
+    __slots__ = ()
+
+    def begin(self, facts: Facts, decisions: Iterable[Decision]) -> VisitorState | None:
+        state = super().begin(facts, decisions)
+        facts.state = UNSEEN
+        return state
+
+
+def test_an_exposure_has_its_segments_whatever_other_threads_look_at() -> None:
+    outbox = Outbox(Terms(batch_size=1), dice=lambda: 0.0)
+    outbox.address(Target("", {}, Address("1", "2")))
+    peeked = Engine(Peeked(100, stored=False), outbox)
+    peeked.install(SHOP)
+    assert Visitor(peeked, LOW, {"country": "DE"}, NOTHING).decide("checkout")
+    request = outbox.speak(0.0)
+    assert request is not None
+    assert b'"segments":{"country":"DE"}' in (request.body or b"")
