@@ -6,8 +6,10 @@ from collections.abc import Callable
 from threading import RLock
 from time import monotonic
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from convert_sdk._core.events import Address
+from convert_sdk._forks import begin_anew_with, heed
 from convert_sdk._locks import is_mine
 from convert_sdk.status import Status, status_of
 
@@ -29,6 +31,7 @@ Sink = Callable[[bytes], object]
 _DRAIN_AT = 1_000
 _ROOM = 100_000
 _DELIVERED = Reply(200)
+_clients: WeakSet[Offline] = WeakSet()
 
 
 class Offline:
@@ -42,20 +45,32 @@ class Offline:
         self._engine = engine
         self._sink = sink
         self._store = store
+        self._tracking = sink is not None and options.tracking
+        address = Address(project.account_id, project.id, options.source)
+        self._target = Target("", {}, address, options.enriches)
+        self._begin()
+        engine.install(project.with_bucketing(options.bucketing))
+        _clients.add(self)
+
+    def _begin(self) -> None:
         self._sending = RLock()
         terms = Terms(max_queue=_ROOM, batch_size=_DRAIN_AT)
         self.outbox = Outbox(terms, dice=lambda: 0.0, wake=self._filled)
-        address = Address(project.account_id, project.id, options.source)
-        self.outbox.address(Target("", {}, address, options.enriches))
-        if sink is not None and options.tracking:
-            engine.outbox = self.outbox
-        engine.install(project.with_bucketing(options.bucketing))
+        self.outbox.address(self._target)
+        self._engine.after_offer = None
+        self._engine.outbox = self.outbox if self._tracking else None
+
+    def after_fork(self) -> None:
+        """The child starts anew: what waited is the parent's."""
+        self._engine.start_anew()
+        self._begin()
 
     def start(self) -> None:
         """There is nothing to start."""
 
     def flush(self, timeout: float) -> FlushReport:  # noqa: ARG002 # as every delivery
         """Hand over everything that waits; an error of the sink is the caller's, and loses nothing."""
+        heed()
         before = self.outbox.counts()
         self._save()
         self._drain()
@@ -73,6 +88,7 @@ class Offline:
 
     def status(self) -> Status:
         """The figures of this moment."""
+        heed()
         return status_of(self._engine, self.outbox)
 
     def _filled(self) -> None:
@@ -110,3 +126,11 @@ class Offline:
                 with engine.lock:
                     engine.memory.adopt(visitor_id, winners)
                 self.outbox.claimed(*verdicts(unsaved.goals, winners), monotonic())
+
+
+def _after_fork_in_child() -> None:
+    for client in list(_clients):
+        client.after_fork()
+
+
+begin_anew_with(_after_fork_in_child)

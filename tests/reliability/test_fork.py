@@ -265,3 +265,29 @@ def test_a_fork_that_runs_none_of_our_hooks_begins_anew_too(spooled: bool, tmp_p
         status, out, err = finished(DEAF + HEAD + UNHEARD, convert.url, KEY, folder)
         assert (status, out, err) == (0, "[0, 0, 0, 0] 0\n", "")
         assert Counter(visitor for visitor, _ in convert.events) == {"early": 1, "parent": 1, "child": 3}
+
+
+OFFLINE = """
+import os, sys
+from convert_sdk import Client, Project
+from tests.reliability.site import BODY
+
+client = Client.offline(Project.parse(BODY), lambda body: sys.stdout.write(body.decode() + "\\n"))
+client.visitor("parent").track("goal-1")
+child = os.fork()
+if child == 0:
+    client.visitor("child").track("goal-1")
+    client.visitor("parent").track("goal-1")
+events = client.status().events
+client.flush()
+sys.stdout.flush()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+assert events.offered == events.queued == 1, events
+"""
+
+
+def test_a_client_without_a_network_leaves_to_the_parent_what_is_its_own() -> None:
+    status, out, err = finished(OFFLINE)
+    assert (status, err) == (0, "")
+    assert Counter(out.count(f'"visitorId":"{name}"') for name in ("parent", "child")) == {1: 2}
