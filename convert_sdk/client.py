@@ -144,7 +144,7 @@ class Client:
         )
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
-        """Send what waits, for up to `timeout` seconds; what is still pending stays queued."""
+        """Send what waits now, for up to `timeout` seconds; what is still pending stays queued."""
         return self._delivery.flush(timeout)
 
     def close(self, timeout: float | None = None) -> FlushReport:
@@ -239,7 +239,7 @@ class AsyncClient:
         return await to_thread(self._questions.take_preview, str(experience_id), answer)
 
     async def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
-        """Send what waits, for up to `timeout` seconds; what is still pending stays queued."""
+        """Send what waits now, for up to `timeout` seconds; what is still pending stays queued."""
         return await self._delivery.flush(timeout)
 
     async def close(self, timeout: float | None = None) -> FlushReport:

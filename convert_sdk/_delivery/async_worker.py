@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from inspect import iscoroutinefunction
 from math import inf
 from time import monotonic
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from convert_sdk._forks import heed
 
 from .counts import FlushReport
+from .delivery import delivery
 from .engine import Engine
 from .farewell import attend, register
 from .line import NEEDED_BY_LOOPS, Line
@@ -219,7 +220,7 @@ class AsyncWorker:
         await self._do_chores(everything=True)
         if self.line.waits:
             async with self._usable() as client:
-                await self._deliver(client, until)
+                await self._deliver(client, until, everything=last)
             await self._do_chores()
         if not saved:
             await self._save_by(until)
@@ -234,20 +235,20 @@ class AsyncWorker:
             async with await asyncio.to_thread(self.line.open_async_client) as client:
                 yield client
 
-    async def _deliver(self, client: httpx.AsyncClient, until: float) -> None:
+    async def _deliver(self, client: httpx.AsyncClient, until: float, *, everything: bool) -> None:
         from .carry import aturn, resume
 
-        steps = self.line.delivery(until)
-        step: Machine | float | None = next(steps, None)
-        while step is not None:
-            moved = False
-            if isinstance(step, (int, float)):
-                await asyncio.sleep(min(step, _GLANCE))
-                if self.line.upkeep.due() <= monotonic():
-                    await asyncio.to_thread(self.line.catch_up)
-            elif moved := await aturn(step, client, within=until - monotonic()):
-                await self._do_chores(everything=True)
-            step = resume(steps, moved)
+        with closing(delivery(self.line, until, everything=everything)) as steps:
+            step: Machine | float | None = next(steps, None)
+            while step is not None:
+                moved = False
+                if isinstance(step, (int, float)):
+                    await asyncio.sleep(min(step, _GLANCE))
+                    if self.line.upkeep.due() <= monotonic():
+                        await asyncio.to_thread(self.line.catch_up)
+                elif moved := await aturn(step, client, within=until - monotonic()):
+                    await self._do_chores(everything=True)
+                step = resume(steps, moved)
 
     async def ask(self, request: Request) -> Reply | Failure:
         """Make one exchange in the calling task."""

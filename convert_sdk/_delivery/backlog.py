@@ -103,9 +103,13 @@ class Backlog:
                 break
         return [lane.popleft() for _ in range(count)]
 
+    def everything(self) -> list[Event]:
+        """All that wait here."""
+        return [*chain.from_iterable(self._parts), *self._plain, *self._apart, *self.held()]
+
     def clear(self) -> list[Event]:
         """Take everything out."""
-        everything = [*chain.from_iterable(self._parts), *self._plain, *self._apart, *self.held()]
+        everything = self.everything()
         for events in (self._parts, self._plain, self._apart, self._held):
             events.clear()
         return everything

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from math import inf
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from random import random
 from threading import Condition, Lock
 from time import monotonic
@@ -17,6 +17,7 @@ from convert_sdk.options import Options
 from convert_sdk.project import Project
 from convert_sdk.status import Status, status_of
 
+from .delivery import delivery
 from .engine import Engine
 from .machine import Machine, request_headers
 from .outbox import Outbox
@@ -64,7 +65,8 @@ class Line:
         self.key = key
         self.engine = engine
         self.restarts = 0
-        self._wake = wake
+        self.wake = wake
+        """Something is due earlier than the worker knows."""
         self._inherited: list[object] = []
         self._remembered: Project | None = None
         self._scribe: Scribe | None = None
@@ -114,7 +116,7 @@ class Line:
             "convert_sdk-spool",
             lambda everything: upkeep.write(everything=everything),
             upkeep.due,
-            done=self._wake,
+            done=self.wake,
             trouble=self.complain,
         )
 
@@ -122,7 +124,7 @@ class Line:
         """Something is due earlier than whoever works for this line knows."""
         if self._scribe is not None:
             self._scribe.stir()
-        self._wake()
+        self.wake()
 
     def _open_cache(self, source: Source) -> DocumentCache | None:
         if self.options.cache_dir is None:
@@ -231,44 +233,21 @@ class Line:
         """How long a worker may wait that has nothing to exchange for so many seconds."""
         return min(seconds, self.upkeep.due() - now, _LONGEST_REST)
 
-    def delivery(self, until: float) -> Generator[Machine | float, bool, None]:
-        """The steps of sending everything that waits, until it is sent or `until` comes; monotonic seconds.
-
-        Yields a machine to take a turn with, and is sent whether there was one; or seconds to wait for `turned`.
-        """
-        self.outbox.hurry()
-        while (now := monotonic()) < until:
-            if self.engine.project is None and (yield self.feed):
-                continue
-            if (yield self.outbox):
-                continue
-            if not self.outbox.counts().pending and not self.engine.kept:
-                return
-            fetch = self.feed.due() if self.engine.project is None else inf
-            due = min(self.outbox.due(), fetch, self.upkeep.due())
-            if due > until and not self._elsewhere():
-                return
-            yield max(0.0, min(due, until) - now)
-
-    def deliver(self, client: httpx.Client, until: float) -> None:
-        """Take those steps in this thread."""
+    def deliver(self, client: httpx.Client, until: float, *, everything: bool) -> None:
+        """Send in this thread what waits, until `until` comes; `everything`: what is offered meanwhile too."""
         from .carry import resume, turn
 
-        steps = self.delivery(until)
-        step: Machine | float | None = next(steps, None)
-        while step is not None:
-            moved = False
-            if isinstance(step, (int, float)):
-                with self.turned:
-                    self.turned.wait(step)
-                self.catch_up()
-            elif moved := turn(step, client, within=until - monotonic()):
-                self.do_chores(everything=True)
-            step = resume(steps, moved)
-
-    def _elsewhere(self) -> bool:
-        """Whether another thread has an exchange under way, whose answer may change what is due."""
-        return self.outbox.counts().in_flight > 0 or self.feed.due() == inf
+        with closing(delivery(self, until, everything=everything)) as steps:
+            step: Machine | float | None = next(steps, None)
+            while step is not None:
+                moved = False
+                if isinstance(step, (int, float)):
+                    with self.turned:
+                        self.turned.wait(step)
+                    self.catch_up()
+                elif moved := turn(step, client, within=until - monotonic()):
+                    self.do_chores(everything=True)
+                step = resume(steps, moved)
 
     def complain(self, error: BaseException) -> None:
         """Note an exception that should not have been."""
@@ -303,7 +282,7 @@ class Line:
         if self.waits and not self._wants_a_loop():
             self.do_chores(everything=True)
             with self.open_client() as client:
-                self.deliver(client, until)
+                self.deliver(client, until, everything=True)
 
     def _wants_a_loop(self) -> bool:
         transport = self.options.transport

@@ -36,13 +36,7 @@ class Outbox:
         "_room", "_rouse_at", "_saving", "_since", "_target", "_terms", "_wake", "books", "ledger",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        terms: Terms = Terms(),  # noqa: B008  # immutable
-        *,
-        dice: Dice,
-        wake: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, terms: Terms, *, dice: Dice, wake: Callable[[], None] = lambda: None) -> None:
         self._terms = terms
         self._dice = dice
         self._wake = wake
@@ -100,8 +94,7 @@ class Outbox:
                 return None
             self._pull(now)
             self._backlog.release(now)
-            part = self._backlog.next_part(MOST_EVENTS, MOST_BYTES)
-            self._flight = part
+            part = self._flight = self._backlog.next_part(MOST_EVENTS, MOST_BYTES)
             self._measure()
             return self._request(self._target, now) if part else None
 
@@ -202,6 +195,12 @@ class Outbox:
         """The law, at one moment."""
         return self.books.read()
 
+    def waiting(self) -> set[str]:
+        """The ids of the events in memory, those in flight too."""
+        with self.books.lock:
+            events = [*self._flight, *self._backlog.everything(), *self._saving, *self._fresh.copy()]
+        return {event.uuid for event in events}
+
     def close(self, on_disk: Container[str] = ()) -> int:
         """Take nothing more and give up what waits, in flight too if it fails; how many events were dropped.
 
@@ -233,6 +232,7 @@ class Outbox:
         self._rouse_at = 1
 
     def _give_up(self, on_disk: Container[str]) -> int:
+        self._room = -1  # first: what is offered from here on is turned away
         self._collect(len(self._fresh) + len(self._saving))
         events, self._saving = [*self._backlog.clear(), *self._saving], []
         lost = [event for event in events if event.uuid not in on_disk]

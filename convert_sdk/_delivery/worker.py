@@ -243,7 +243,7 @@ class Worker:
                 self.line.stop_waiting_for_the_store(answers=saved)
             self.line.do_chores(everything=True)
             if self.line.waits:
-                self.line.deliver(self._opened(), until)
+                self.line.deliver(self._opened(), until, everything=last)
                 self.line.do_chores()
             if not saved:
                 self._save_by(until)

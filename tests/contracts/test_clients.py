@@ -21,7 +21,7 @@ from convert_sdk import (
     Status,
     Visitor,
 )
-from tests.reliability.collector import Answer, Collector
+from tests.reliability.collector import Answer, Collector, Received
 from tests.reliability.site import KEY, dead, serving, site
 
 
@@ -141,6 +141,24 @@ class TestEveryClient:
             assert client.flush().pending == 0
             assert client.status().retries == 3
             assert len(convert.events) == 1
+
+    def test_a_flush_waits_for_what_was_offered_before_it(self, make: Make) -> None:
+        """Each request brings about another event, as busy threads do; that one is for the next time."""
+        with site() as convert:
+            client = make(convert, flush_interval=0.2)
+            more = iter([client.visitor(f"v{n}") for n in range(40)])
+
+            def track(_: Received) -> Answer:
+                next(more).track("goal-1")
+                return Answer()
+
+            convert.answer = serving(track)
+            next(more).track("goal-1")
+            report = client.flush()
+            assert 1 <= report.sent < 20
+            assert report.pending == 1
+            convert.answer = serving()
+            assert client.flush().pending == 0
 
     def test_what_cannot_be_delivered_is_dropped_and_counted_at_the_end(self, make: Make) -> None:
         with site(dead) as convert:

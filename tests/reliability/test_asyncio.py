@@ -12,7 +12,7 @@ import pytest
 from convert_sdk import AsyncClient
 from tests.reliability.fault_proxy import Fault, FaultProxy
 from tests.reliability.processes import finished
-from tests.reliability.site import BODY, KEY, dead, site
+from tests.reliability.site import BODY, KEY, dead, serving, site
 
 
 def client_of(url: str, **options: object) -> AsyncClient:
@@ -225,3 +225,24 @@ def test_closing_in_the_middle_of_an_outage_keeps_to_its_time() -> None:
 
     with site(dead) as convert:
         asyncio.run(use(convert.url))
+
+
+def test_what_a_flush_could_not_deliver_is_tried_again() -> None:
+    """Also where the flush is cancelled in the middle of its exchange."""
+
+    async def work(url: str) -> None:
+        client = client_of(url, flush_interval=0.01)
+        for cancelled in (False, True):
+            convert.answer = serving(dead)
+            (await client.visitor(f"v{cancelled}")).track("goal-1")
+            if cancelled:
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(client.flush(20), 0.2)
+            else:
+                assert (await client.flush(0.2)).pending == 1
+            convert.answer = serving()
+            assert await asyncio.to_thread(convert.wait_for, 1 + cancelled)
+        await client.close()
+
+    with site() as convert:
+        asyncio.run(work(convert.url))

@@ -13,7 +13,7 @@ import pytest
 from convert_sdk import Client
 from tests.reliability.collector import Answer, Received
 from tests.reliability.processes import finished, running
-from tests.reliability.site import KEY, dead, site
+from tests.reliability.site import KEY, dead, serving, site
 
 
 class Explosion(BaseException):
@@ -282,3 +282,13 @@ def test_a_refused_key_is_said_once_and_loses_nothing(refusal: int, caplog: pyte
         status[0] = 200
         assert client.flush(20).sent == 5
         assert len(convert.events) == 5
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+def test_what_a_flush_could_not_deliver_is_tried_again(spooled: bool, tmp_path: Path) -> None:
+    """The worker looked while the exchange was the flush's own, and nobody offers anything else."""
+    with site(dead) as convert, client_of(convert.url, spool=str(tmp_path) if spooled else None) as client:
+        client.visitor("v").track("goal-1")
+        assert client.flush(0.2).pending == 1
+        convert.answer = serving()
+        assert convert.wait_for(1)

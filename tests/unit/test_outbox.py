@@ -54,7 +54,7 @@ def enriched(request: Request | None) -> object:
 
 
 def test_nothing_is_due_before_an_event_and_an_address() -> None:
-    machine = Outbox(dice=lambda: 0.5)
+    machine = Outbox(Terms(), dice=lambda: 0.5)
     offer(machine, 200)
     assert machine.due() == inf
     assert machine.speak(1e9) is None
