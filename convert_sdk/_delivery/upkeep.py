@@ -92,8 +92,9 @@ class Upkeep:
             if free and self.shelf is not None:
                 self.shelf.commit(everything=True)
             lost = self._drop_kept() + self._outbox.close(self._on_disk())
-            if lost:
-                self.lapse("closed", f"{lost} events were not delivered in time and are dropped")
+            unheard = sum(uuid not in self._on_disk() for uuid in self._outbox.waiting())
+            if lost or unheard:
+                self.lapse("closed", _farewell(lost, unheard))
             if free:
                 self._settle()
                 if self.shelf is not None:
@@ -131,6 +132,14 @@ class Upkeep:
         seen = self._engine.seen
         observed = {"observe": seen.failures, "unobserved": seen.lost} if seen is not None else {}
         return {**self._survived, **{kind: count for kind, count in observed.items() if count}}
+
+
+def _farewell(lost: int, unheard: int) -> str:
+    """What becomes of events that are neither delivered nor on disk."""
+    said = [f"{lost} events were not delivered in time and are dropped"] if lost else []
+    if unheard:
+        said.append(f"{unheard} events were sent and had no answer in time")
+    return ", ".join(said)
 
 
 def drained(queue: deque[T]) -> Iterator[T]:

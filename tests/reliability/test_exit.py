@@ -241,3 +241,26 @@ def test_closing_twice_and_closing_unused_clients_is_fine() -> None:
         late = used.visitor("v").track("goal-2")
         assert not late
         assert used.status().dropped == {"closed": 1}
+
+
+def test_events_in_a_request_without_an_answer_are_told_of() -> None:
+    """The worker has them, and hangs: they are neither delivered nor dropped."""
+    arrived, silent = Event(), Event()
+
+    def swallow(_: Received) -> Answer:
+        arrived.set()
+        silent.wait(60)
+        return Answer(503)
+
+    script = """
+options["flush_interval"] = 0.01
+client = Client(key, shutdown_timeout=0.2, **options)
+client.visitor("v").track("goal-1")
+sys.stdin.readline()
+"""
+    with site(swallow) as convert, running(HEAD + script, convert.url, KEY) as process:
+        assert arrived.wait(20)
+        _, err = process.communicate("go\n", timeout=60)
+        silent.set()
+    assert process.returncode == 0
+    assert "closed: 1 events were sent and had no answer in time" in err
