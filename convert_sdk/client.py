@@ -281,6 +281,7 @@ def engine_of(options: Options) -> Engine:
         None,
         environment=options.environment,
         claiming=store is not None and store.shared,
+        naming=options.spool is not None or options.observe is not None,
         watch=watch,
     )
 

@@ -30,6 +30,7 @@ class Event(NamedTuple):
     """One event on its way out."""
 
     uuid: str
+    """Empty for an exposure that nobody asks for by name."""
     visitor_id: str
     wire: str
     """The event's own JSON."""

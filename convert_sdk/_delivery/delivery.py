@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .machine import Machine
 
 if TYPE_CHECKING:
+    from convert_sdk._core.events import Event
+
     from .line import Line
 
 
@@ -40,15 +42,28 @@ def delivery(line: Line, until: float, *, everything: bool) -> Generator[Machine
         line.wake()
 
 
-def _awaited(line: Line) -> set[str] | None:
-    """The ids of what waits now; None where some of it has no event in memory yet."""
-    return None if line.engine.kept or line.outbox.ledger.spooled else line.outbox.waiting()
+class Awaited(NamedTuple):
+    """What waited when a flush began, and how many events had settled once all of it had."""
+
+    events: Mapping[int, Event]
+    settled: int
 
 
-def _is_done(line: Line, awaited: set[str] | None) -> bool:
-    if awaited is not None:
-        return awaited.isdisjoint(line.outbox.waiting())
-    return not line.outbox.counts().pending and not line.engine.kept
+def _awaited(line: Line) -> Awaited | None:
+    """What waits now; None where some of it has no event in memory yet."""
+    if line.engine.kept or line.outbox.ledger.spooled:
+        return None
+    counts, events = line.outbox.counts(), line.outbox.waiting()
+    return Awaited(events, counts.offered - counts.pending + len(events))
+
+
+def _is_done(line: Line, awaited: Awaited | None) -> bool:
+    counts = line.outbox.counts()
+    if awaited is None:
+        return not counts.pending and not line.engine.kept
+    if counts.offered - counts.pending < awaited.settled:  # looking at every event is for the end
+        return False
+    return awaited.events.keys().isdisjoint(line.outbox.waiting())
 
 
 def _elsewhere(line: Line) -> bool:

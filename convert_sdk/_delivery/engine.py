@@ -44,7 +44,8 @@ _new = tuple.__new__  # a call of a NamedTuple costs more than all else that an 
 class Engine:
     """One client's project, memory and outbox, and the one lock of the request path, never held across I/O.
 
-    `claiming`: several processes share the store, and a conversion counts in one of them.
+    `claiming`: several processes share the store, and a conversion counts in one of them. `naming`: somebody will
+    ask for exposures by id, as a spool does and whoever observes; a name costs a tenth of an exposure.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Engine:
         *,
         environment: str | None = None,
         claiming: bool = False,
+        naming: bool = True,
         watch: Watch | None = None,
     ) -> None:
         self.memory = memory
@@ -72,6 +74,7 @@ class Engine:
         self.after_offer: Callable[[], None] | None = None
         """What empties the outbox where no worker does."""
         self._claiming = claiming
+        self._naming = naming
         self.start_anew()
 
     def start_anew(self) -> None:
@@ -160,11 +163,11 @@ class Engine:
             state.segments,
         )  # the visitor's own may be another thread's just now
         reported = None if segments is NOTHING else segments or None
-        prefix, numbers = self._prefix, self._numbers
+        prefix, numbers, naming = self._prefix, self._numbers, self._naming
         exposures = []
         for _, _, _, variation, _ in decisions:
             if variation is not None:
-                uuid = f"{prefix}-{next(numbers)}"
+                uuid = f"{prefix}-{next(numbers)}" if naming else ""
                 exposures.append(_new(Event, (uuid, visitor_id, variation.exposure, reported, None, False)))
         if seen is not None:  # first, so that whoever delivers the events tells of this too, and in time
             seen.expose(exposures, decisions)

@@ -195,11 +195,11 @@ class Outbox:
         """The law, at one moment."""
         return self.books.read()
 
-    def waiting(self) -> set[str]:
-        """The ids of the events in memory, those in flight too."""
+    def waiting(self) -> dict[int, Event]:
+        """The events in memory, those in flight too, by their identity."""
         with self.books.lock:
             events = [*self._flight, *self._backlog.everything(), *self._saving, *self._fresh.copy()]
-        return {event.uuid for event in events}
+        return {id(event): event for event in events}
 
     def close(self, on_disk: Container[str] = ()) -> int:
         """Take nothing more and give up what waits, in flight too if it fails; how many events were dropped.
