@@ -92,7 +92,8 @@ class Upkeep:
             if free and self.shelf is not None:
                 self.shelf.commit(everything=True)
             lost = self._drop_kept() + self._outbox.close(self._on_disk())
-            unheard = sum(uuid not in self._on_disk() for uuid in self._outbox.waiting())
+            waiting = self._outbox.waiting().values()
+            unheard = sum(event.uuid not in self._on_disk() for event in waiting)
             if lost or unheard:
                 self.lapse("closed", _farewell(lost, unheard))
             if free:
