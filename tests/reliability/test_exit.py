@@ -243,8 +243,9 @@ def test_closing_twice_and_closing_unused_clients_is_fine() -> None:
         assert used.status().dropped == {"closed": 1}
 
 
-def test_events_in_a_request_without_an_answer_are_told_of() -> None:
-    """The worker has them, and hangs: they are neither delivered nor dropped."""
+@pytest.mark.parametrize("spooled", [False, True])
+def test_events_in_a_request_without_an_answer_are_told_of(spooled: bool, tmp_path: Path) -> None:
+    """The worker has them, and hangs: they are neither delivered nor dropped, nor on disk where there is no spool."""
     arrived, silent = Event(), Event()
 
     def swallow(_: Received) -> Answer:
@@ -254,13 +255,14 @@ def test_events_in_a_request_without_an_answer_are_told_of() -> None:
 
     script = """
 options["flush_interval"] = 0.01
-client = Client(key, shutdown_timeout=0.2, **options)
+client = Client(key, shutdown_timeout=0.2, spool=sys.argv[3] or None, **options)
 client.visitor("v").track("goal-1")
 sys.stdin.readline()
 """
-    with site(swallow) as convert, running(HEAD + script, convert.url, KEY) as process:
+    spool = str(tmp_path) if spooled else ""
+    with site(swallow) as convert, running(HEAD + script, convert.url, KEY, spool) as process:
         assert arrived.wait(20)
         _, err = process.communicate("go\n", timeout=60)
         silent.set()
     assert process.returncode == 0
-    assert "closed: 1 events were sent and had no answer in time" in err
+    assert ("closed: 1 events were sent and had no answer in time" in err) is not spooled
