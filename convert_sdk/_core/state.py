@@ -36,7 +36,7 @@ class VisitorState:
         locations: tuple[str, ...] = (),
     ) -> None:
         self.bucketing: dict[str, str] = dict(bucketing) if bucketing else {}
-        self.goals: Mapping[str, str] = dict(goals) if goals else NO_GOALS
+        self.goals: Mapping[str, str] = dict(goals)
         self.segments = segments
         self.locations = locations
 

@@ -29,7 +29,7 @@ def test_a_worker_that_dies_is_replaced_and_loses_nothing(
     error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It dies in the middle of a chore, while it complains, and once more in its last words."""
-    died = Event()
+    died, survived = Event(), Event()
     with site() as convert, client_of(convert.url) as client:
         visitor = client.visitor("v")
         line = client._delivery.line  # type: ignore[union-attr]
@@ -40,6 +40,7 @@ def test_a_worker_that_dies_is_replaced_and_loses_nothing(
             if next(deaths, False):
                 raise error
             chores(**given)
+            survived.set()
 
         def speechless(_: BaseException) -> None:
             monkeypatch.setattr(line, "complain", complain)
@@ -52,6 +53,7 @@ def test_a_worker_that_dies_is_replaced_and_loses_nothing(
         for n in range(20):
             assert visitor.track(f"goal-{n}")
         assert died.wait(10)
+        assert survived.wait(10)
         assert convert.wait_for(20)
         assert convert.duplicates() == 0
         status = client.status()
