@@ -137,7 +137,7 @@ class Line:
         options = self.options
         return Terms(
             max_queue=options.max_queue,
-            batch_size=options.batch_size,
+            batch_size=min(options.batch_size, max(1, options.max_queue // 2)),  # before the queue is full
             flush_interval=options.flush_interval,
             delivery=options.delivery,
             timeout=options.request_timeout,

@@ -294,3 +294,15 @@ def test_what_a_flush_could_not_deliver_is_tried_again(spooled: bool, tmp_path: 
         assert client.flush(0.2).pending == 1
         convert.answer = serving()
         assert convert.wait_for(1)
+
+
+def test_half_a_small_queue_is_a_full_batch() -> None:
+    with site() as convert:
+        client = Client(
+            KEY, config_endpoint=convert.url, track_endpoint=convert.url, max_queue=10, flush_interval=600
+        )
+        with client:
+            visitor = client.visitor("v")
+            for n in range(5):
+                assert visitor.track(f"goal-{n}")
+            assert convert.wait_for(5)
