@@ -142,7 +142,7 @@ _SEGMENTS = '"segments":'
 def _object(fields: Mapping[str, object]) -> str:
     """As `to_json`, faster for an object of texts."""
     pairs = [
-        f"{json_text(key if key.__class__ is str else str(key))}:{scalar(value)}"
+        f"{json_text(key if isinstance(key, str) else str(key))}:{scalar(value)}"
         for key, value in fields.items()
     ]
     return f"{{{','.join(pairs)}}}"
@@ -166,7 +166,9 @@ def _plain(value: object, depth: int) -> object:
     if depth == 0:
         return None
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, depth - 1) for key, item in value.items()}
+        return {
+            key if isinstance(key, str) else str(key): _plain(item, depth - 1) for key, item in value.items()
+        }
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item, depth - 1) for item in value]
     return str(value)

@@ -17,11 +17,15 @@ def own(value: T) -> T:
     """
     top = {"": value}
     copies: list[dict[object, object] | list[object]] = [top]  # type: ignore[list-item]  # one of them
+    made: dict[int, dict[object, object] | list[object]] = {}  # what an application has may hold itself
     while copies:  # a stack, as JSON may nest deeper than calls can
         container = copies.pop()
         places = container.items() if isinstance(container, dict) else enumerate(container)
         for place, item in places:
             if isinstance(item, (dict, list)):
-                copy = container[place] = item.copy()  # type: ignore[call-overload]  # its own place
-                copies.append(copy)
+                copy = made.get(id(item))
+                if copy is None:
+                    copy = made[id(item)] = item.copy()
+                    copies.append(copy)
+                container[place] = copy  # type: ignore[call-overload]  # its own place
     return top[""]

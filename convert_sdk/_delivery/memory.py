@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import known_segments
 from convert_sdk._core.facts import UNSEEN, Facts, deep_merge
+from convert_sdk._core.own import own
 from convert_sdk._core.state import NOTHING, Changes, VisitorState, Winners, begun
 
 _MOST_SHARED = 1_000
@@ -107,12 +108,12 @@ class Memory:
             return NOTHING
         try:
             known = self._segments.get(tuple(segments.items()))
-        except TypeError:  # a list of custom segments, or whatever the application has
-            return segments
+        except TypeError:  # a list of custom segments, or whatever the application has and may change
+            return own(segments)
         return self._share(segments) if known is None else known
 
     def _share(self, segments: dict[str, object]) -> Mapping[str, object]:
-        if all(value.__class__ is str for value in segments.values()):  # 1 and True would count as the same
+        if all(part.__class__ is str for item in segments.items() for part in item):  # 1 and True are equal
             if len(self._segments) >= _MOST_SHARED:
                 self._segments.clear()
             self._segments[tuple(segments.items())] = segments
@@ -125,15 +126,15 @@ class Memory:
             if len(self.states) > self.bound:
                 self._forget_oldest(visitor_id)
             return
-        own = self.unsaved.get(visitor_id) if self.unsaved else None
+        waiting = self.unsaved.get(visitor_id) if self.unsaved else None
         state.bucketing.update(loaded.bucketing)
         state.goals = {**state.goals, **loaded.goals}
         state.segments = {**state.segments, **loaded.segments}
-        if own is None or own.locations is None:
+        if waiting is None or waiting.locations is None:
             state.locations = loaded.locations
-        if own is not None:
-            state.bucketing.update(own.bucketing)
-            state.segments = {**state.segments, **own.segments}
+        if waiting is not None:
+            state.bucketing.update(waiting.bucketing)
+            state.segments = {**state.segments, **waiting.segments}
 
     def changed(self, visitor_id: str) -> Unsaved:
         """Where to note a change for the store, which there is."""
@@ -162,22 +163,22 @@ class Memory:
 
     def give_back(self, visitor_id: str, older: Unsaved) -> None:
         """A save failed: what changed since then wins over what it would have saved."""
-        own = self.changed(visitor_id)
-        own.bucketing = {**older.bucketing, **own.bucketing}
-        own.overruled = {**own.overruled, **older.overruled}
-        own.goals = {**own.goals, **older.goals}
-        own.segments = {**older.segments, **own.segments}
-        if own.locations is None:
-            own.locations = older.locations
+        waiting = self.changed(visitor_id)
+        waiting.bucketing = {**older.bucketing, **waiting.bucketing}
+        waiting.overruled = {**waiting.overruled, **older.overruled}
+        waiting.goals = {**waiting.goals, **older.goals}
+        waiting.segments = {**older.segments, **waiting.segments}
+        if waiting.locations is None:
+            waiting.locations = older.locations
 
     def adopt(self, visitor_id: str, winners: Winners) -> None:
         """What the store holds is what counts, unless this process has decided anew since."""
         state = self.states.get(visitor_id)
         if state is None:
             return
-        own = self.unsaved.get(visitor_id) if self.unsaved else None
+        waiting = self.unsaved.get(visitor_id) if self.unsaved else None
         for experience_id, variation_id in winners.bucketing.items():
-            if own is None or experience_id not in own.bucketing:
+            if waiting is None or experience_id not in waiting.bucketing:
                 state.bucketing[experience_id] = variation_id
         if winners.goals:
             state.goals = {**state.goals, **winners.goals}

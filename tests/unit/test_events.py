@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from enum import Enum
 from functools import reduce
 from math import inf, nan
 from types import MappingProxyType
@@ -124,6 +125,15 @@ class TestBody:
             "visitors"
         ]
         assert entry["segments"] == {"1": "one", "list": ["a"], "set": ["b"], "é": None}
+
+    def test_a_key_that_is_a_member_of_an_enumeration_is_its_text(self) -> None:
+        class Name(str, Enum):  # noqa: UP042  # its `str` is no text of its own
+            COUNTRY = "country"
+
+        for odd in ("DE", float("nan"), {Name.COUNTRY: float("nan")}):
+            told = body(event("a", segments={Name.COUNTRY: odd}))
+            assert "Name" not in json.dumps(told)
+            assert '"country"' in json.dumps(told)
 
     def test_is_ascii(self) -> None:
         assert tracking_body(ADDRESS, [event("é\ud800")], enrich_data=True).isascii()

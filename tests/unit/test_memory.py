@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from enum import Enum
+
 import pytest
 
 from convert_sdk import Client, ConversionReason, MemoryStore, Reason, StoreError, VisitorState
@@ -197,3 +199,28 @@ def test_reported_attributes_are_remembered_with_the_first_write(stored: bool) -
     memory = Memory(9, stored=stored)
     state = memory.writable(Facts("a", {"country": "DE", "plan": "pro"}))
     assert state.segments == {"country": "DE"}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_list_among_the_attributes_stays_the_applications(stored: bool) -> None:
+    custom = ["71"]
+    store = MemoryStore() if stored else None
+    with offline(experience(), sink=(sink := Sink()), store=store) as client:
+        visitor = client.visitor(LOW, {"customSegments": custom})
+        visitor.decide("checkout")
+        custom.append("72")
+        assert visitor.segments == {"customSegments": ["71"]}
+    assert [entry["segments"] for entry in sink.visitors] == [{"customSegments": ["71"]}]
+
+
+def test_whoever_reports_the_same_shares_one_object_and_equals_of_other_types_do_not() -> None:
+    class Name(str, Enum):  # noqa: UP042  # its `str` is no text of its own
+        COUNTRY = "country"
+
+    memory = Memory(99, stored=False)
+    reports = [{"source": 1}, {"source": True}, {"source": 1.0}, {Name.COUNTRY: "DE"}, {"country": "DE"}]
+    kept = [memory.writable(Facts(str(place), each)).segments for place, each in enumerate(reports)]
+    assert [[(type(key), type(value)) for key, value in each.items()] for each in kept] == [
+        [(type(key), type(value)) for key, value in each.items()] for each in reports
+    ]
+    assert memory.writable(Facts("another", {"country": "DE"})).segments is kept[-1]

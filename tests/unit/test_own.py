@@ -23,3 +23,12 @@ def test_nesting_that_calls_could_not_follow() -> None:
     while copy:
         assert copy is not deep
         copy, deep = copy[0], deep[0]
+
+
+def test_what_holds_itself_ends() -> None:
+    endless: list[object] = ["x"]
+    endless.append({"again": endless})
+    copy = own(endless)
+    assert copy is not endless
+    assert copy[1] is not endless[1]
+    assert copy[1]["again"] is copy  # type: ignore[index]  # it is the dict above
