@@ -84,9 +84,9 @@ def test_every_explanation_can_be_read(raw: Json, guest: Guest) -> None:
 @given(draw.documents(), draw.guests)
 def test_a_rule_set_is_shown_with_the_verdict_that_it_has(raw: Json, guest: Guest) -> None:
     visitor = guest.visit(parsed(raw))
-    data = visitor.data()
     for key in draw.KEYS:
         explanation = visitor.explain(key)
+        data = visitor.data()
         experience = explanation.decision.experience
         for gate in explanation.gates:
             for trace in gate.rules if experience is not None else ():
