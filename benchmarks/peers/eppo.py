@@ -71,7 +71,6 @@ def w2s(arguments: argparse.Namespace) -> Json:
 
 
 def w3(arguments: argparse.Namespace) -> Json:
-    raw = Path(arguments.document).read_bytes()
     attributes = {
         "country": "DE",
         "visits": 7,
@@ -85,7 +84,7 @@ def w3(arguments: argparse.Namespace) -> Json:
         for key in made.get_flag_keys():
             made.get_json_assignment(key, "visitor", attributes, None)
 
-    return loading(lambda: client(raw), use)
+    return loading(arguments.document, client, use)
 
 
 def w6(arguments: argparse.Namespace) -> Json:

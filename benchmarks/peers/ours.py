@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 
 from measure import (
     KINDS,
@@ -102,13 +101,12 @@ def w2s(arguments: argparse.Namespace) -> Json:
 
 
 def w3(arguments: argparse.Namespace) -> Json:
-    raw = Path(arguments.document).read_bytes()
     given = {"country": "DE", "visits": 7, "plan": "pro", "device": "phone", "spent": 12.5, "member": "yes"}
 
     def use(project: Project) -> None:
         Client.offline(project, tracking=False).visitor("visitor", given).decide_all()
 
-    return loading(lambda: Project.parse(raw), use)
+    return loading(arguments.document, Project.parse, use)
 
 
 def w5(arguments: argparse.Namespace) -> Json:

@@ -116,13 +116,12 @@ def w2s(arguments: argparse.Namespace) -> Json:
 
 
 def w3(arguments: argparse.Namespace) -> Json:
-    raw = Path(arguments.document).read_bytes()
     given = {"country": "DE", "visits": 7, "plan": "pro", "device": "phone", "spent": 12.5, "member": "yes"}
 
     def use(made: Core) -> None:
         made.create_context("visitor", given).run_experiences(**QUIET)
 
-    return loading(lambda: core(raw), use)
+    return loading(arguments.document, core, use)
 
 
 def w5(arguments: argparse.Namespace) -> Json:

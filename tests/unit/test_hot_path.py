@@ -131,3 +131,19 @@ def test_a_decision_costs_the_same_in_a_large_project() -> None:
         return calls(lambda: someone.peek("layout-1"))
 
     assert peeking_in(200) == peeking_in(2)
+
+
+def test_a_hundred_at_once_cost_less_than_one_by_one() -> None:
+    def calls_in(count: int, work: Callable[[Visitor], object]) -> int:
+        experiences = [
+            {**DOCUMENT["experiences"][0], "id": str(n), "key": f"layout-{n}"} for n in range(count)
+        ]
+        used = Client.offline(
+            Project.parse(json.dumps({**DOCUMENT, "experiences": experiences})), lambda body: None
+        )
+        work(visitor(used, "v-0"))  # it compiles what the next one only asks
+        someone = visitor(used)
+        return calls(lambda: work(someone))
+
+    assert calls_in(110, Visitor.peek_all) - calls_in(10, Visitor.peek_all) <= 800
+    assert calls_in(110, Visitor.decide_all) - calls_in(10, Visitor.decide_all) <= 1100
