@@ -53,11 +53,18 @@ def location(location: Place) -> Place:
     raise TypeError(f'location must be a mapping such as {{"url": "/cart"}}, not {type(location).__name__}')
 
 
-def keys(keys: Iterable[str]) -> Iterable[str]:
-    """Several keys. Raises TypeError for a single one, whose letters would be taken for keys."""
+def keys(keys: Iterable[str]) -> list[str]:
+    """Several keys. Raises TypeError for a single one, whose letters would be taken for keys, and for what is none."""
     if isinstance(keys, (str, bytes)):
         raise TypeError(f"keys must be several, as in [{keys!r}], not one {type(keys).__name__}")
-    return keys
+    return [key(each) for each in keys]
+
+
+def key(key: str) -> str:
+    """A key. Raises TypeError for what is no text."""
+    if not isinstance(key, str):
+        raise TypeError(f"a key must be a str, not {type(key).__name__}")
+    return key
 
 
 def goal(goal: str | int) -> str | int:

@@ -208,7 +208,7 @@ class Visitor(Facts):
         wanted = None if keys is None else dict.fromkeys(check.keys(keys))
         project, previewed = self.project, self._preview
         if project is None:
-            return [Decision(key, Reason.NOT_READY) for key in wanted or ()]
+            return [self.decide(key) if settle else self.peek(key) for key in wanted or ()]
         asked: Iterable[Experience] = project.experiences
         if wanted is not None or previewed is not None:
             apart = previewed.key if previewed is not None else None
@@ -277,7 +277,7 @@ class Visitor(Facts):
         project = self.project
         feature = project.features.get(key) if project is not None else None
         if project is None or feature is None:
-            return ResolvedFeature.disabled(key, None)
+            return ResolvedFeature.disabled(check.key(key), None)
         return resolve(project, key, [ask(each.key) for each in project.carriers(feature.id)])
 
     # Conversions and segments

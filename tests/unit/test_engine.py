@@ -49,6 +49,12 @@ class TestBeforeTheFirstDocument:
         assert not early.preview("100", "1")
         assert early.project is None
 
+    @pytest.mark.parametrize("ask", [lambda early: early.decide("a"), lambda early: early.decide_all(["a"])])
+    def test_the_reported_attributes_are_remembered_already(self, ask: Callable[[Visitor], object]) -> None:
+        waiting = engine()
+        ask(Visitor(waiting, LOW, {"country": "DE"}, NOTHING))
+        assert visitor(waiting).segments == {"country": "DE"}
+
     def test_that_is_explained_too(self) -> None:
         explanation = visitor(engine()).explain("checkout")
         assert str(explanation) == "checkout for visitor 'v-1': not ready\n  NO  not ready"
