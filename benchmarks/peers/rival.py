@@ -129,15 +129,22 @@ def w5(arguments: argparse.Namespace) -> Json:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     config = TransportConfig(track_base_url=f"https://127.0.0.1:{arguments.port}")
     travels = HttpxTransport(config, client=httpx.Client(transport=Plain(), trust_env=False))
-    made = core(Path(arguments.document).read_bytes(), travels)
+    raw = Path(arguments.document).read_bytes()
+    spent(core(raw), visitor_ids(arguments.n))  # ours is warmed up by as many visitors
+    made = core(raw, travels)
     began = time.perf_counter()
-    for visitor_id in visitor_ids(arguments.n):
+    caller = spent(made, visitor_ids(arguments.n))
+    made.flush()
+    return {"caller": caller, "whole": time.perf_counter() - began, "offered": 2 * arguments.n, "dropped": 0}
+
+
+def spent(made: Core, ids: list[str]) -> float:
+    began = time.perf_counter()
+    for visitor_id in ids:
         context = made.create_context(visitor_id, {"country": "DE", "visits": 7})
         context.run_experience(ONE)
         context.track_conversion("purchase")
-    caller = time.perf_counter() - began
-    made.flush()
-    return {"caller": caller, "whole": time.perf_counter() - began, "offered": 2 * arguments.n, "dropped": 0}
+    return time.perf_counter() - began
 
 
 def w6(arguments: argparse.Namespace) -> Json:
