@@ -199,8 +199,6 @@ class Experience:
         self.seed = bucketing.seed
         self.hashed = b"" if bucketing.exclude_experience_id else id_bytes(id)
         """What is hashed before the visitor id."""
-        self.refused: Decision | None = None
-        """What everybody gets whom its audiences turn away, once they did."""
         self._prepare()
 
     def _prepare(self) -> None:
@@ -218,6 +216,8 @@ class Experience:
         """What the one audience asks, where nothing else turns a visitor away; None where more is to be asked."""
         self.lasting_conditions = self.conditions or () if self.transient else ()
         """The same of a visitor who was decided earlier."""
+        self.refused: Decision | None = None
+        """What everybody gets whom its audiences turn away, once they did."""
 
     def __repr__(self) -> str:
         return f"Experience(id={self.id!r}, key={self.key!r})"
