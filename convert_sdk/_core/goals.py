@@ -86,9 +86,7 @@ def goal_data(
     if revenue is not None:
         data.append(goal_datum("amount", _money(revenue)))
     if products is not None:
-        data.append(
-            goal_datum("productsCount", scalar(products if products.__class__ is int else _count(products)))
-        )
+        data.append(goal_datum("productsCount", scalar(_whole(products))))
     if transaction_id is not None:
         if not isinstance(transaction_id, str):
             raise TypeError(f"transaction_id must be a str, not {type(transaction_id).__name__}")
@@ -122,7 +120,7 @@ def attribution(decisions: Mapping[str, str] | None) -> Mapping[str, str] | None
     return dict(decisions)
 
 
-def _count(products: object) -> int:
+def _whole(products: object) -> int:
     if isinstance(products, bool) or not isinstance(products, int):
         raise TypeError(f"products must be an int, not {type(products).__name__}")
     return products

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _MOST_KEPT = 1_000
 _SHARES = 64
-_LAST = _SHARES - 1
 """Locks for the visitors of a process: threads that serve different ones hardly ever meet."""
 _BUCKETED = Reason.BUCKETED
 _ACCEPTED = ConversionReason.ACCEPTED
@@ -153,15 +152,13 @@ class Engine:
         if visitor.state is UNSEEN and memory.unsaved is None:
             state = memory.begin(visitor, decisions)
         if state is None:
-            with self._shares[hash(visitor.id) & _LAST]:
+            with self._share_of(visitor.id):
                 state = memory.writable(visitor)
                 decisions = [each for each in decisions if self._is_new(visitor.id, state, each)]
         if not decisions or not tracking or self.outbox is None:
             return
-        visitor_id, segments = (
-            visitor.id,
-            state.segments,
-        )  # the visitor's own may be another thread's just now
+        # Not of the visitor's own state, which may be another thread's just now.
+        visitor_id, segments = visitor.id, state.segments
         reported = None if segments is NOTHING else segments or None
         prefix, numbers, naming = self._prefix, self._numbers, self._naming
         exposures = []
@@ -244,7 +241,7 @@ class Engine:
         refused = refusal(goal, wish.rule_data) if wish.rule_data is not None else None
         if refused is not None:
             return self._refused(visitor, ConversionResult(refused))
-        with self._shares[hash(visitor.id) & _LAST]:
+        with self._share_of(visitor.id):
             return self._count(goal, wanted)
 
     def _refused(self, visitor: Facts, result: ConversionResult) -> ConversionResult:
@@ -272,11 +269,8 @@ class Engine:
         first = goal.key not in state.goals
         if not first and not again:
             return ConversionResult(ConversionReason.DUPLICATE)
-        if first:
-            state.goals = {
-                **state.goals,
-                goal.key: uuid,
-            }  # at once: for a signal's handler it is a duplicate now
+        if first:  # at once: for a signal's handler it is a duplicate now
+            state.goals = {**state.goals, goal.key: uuid}
         bucketing = state.bucketing if attributed_to is None else attributed_to
         wires = conversion_wires(goal.id, bucketing, data, first=first)
         if not wires:
@@ -298,7 +292,7 @@ class Engine:
         return _new(ConversionResult, (_ACCEPTED, uuid, len(wires)))
 
     def _share_of(self, visitor_id: str) -> RLock:
-        return self._shares[hash(visitor_id) & _LAST]
+        return self._shares[hash(visitor_id) % _SHARES]
 
 
 def _reported(state: VisitorState) -> Mapping[str, object] | None:

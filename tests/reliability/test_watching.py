@@ -29,18 +29,16 @@ class Ear:
         return [each for each in self.heard if isinstance(each, kind)]
 
 
+def client_of(url: str, **options: object) -> Client:
+    return Client(KEY, config_endpoint=url, track_endpoint=url, **options)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("spooled", [False, True])
 def test_everything_is_told_exactly_once_and_elsewhere(spooled: bool, tmp_path: object) -> None:
     ear, here = Ear(), get_ident()
     with site() as convert:
-        client = Client(
-            KEY,
-            config_endpoint=convert.url,
-            track_endpoint=convert.url,
-            observe=ear,
-            flush_interval=0.01,
-            spool=str(tmp_path) if spooled else None,
-        )
+        spool = str(tmp_path) if spooled else None
+        client = client_of(convert.url, observe=ear, flush_interval=0.01, spool=spool)
         uuids = []
         for n in range(50):
             visitor = client.visitor(f"v{n}")
@@ -70,9 +68,7 @@ def test_inline_hears_at_once_in_the_callers_thread() -> None:
     ear = Ear()
     with (
         site() as convert,
-        Client(
-            KEY, config_endpoint=convert.url, track_endpoint=convert.url, observe=ear, observe_inline=True
-        ) as client,
+        client_of(convert.url, observe=ear, observe_inline=True) as client,
     ):
         visitor = client.visitor("v")
         decision = visitor.decide("button-10")
@@ -87,13 +83,7 @@ def test_a_callback_that_raises_is_counted_and_stops_nothing(inline: bool) -> No
         raise RuntimeError("of the application")
 
     with site() as convert:
-        client = Client(
-            KEY,
-            config_endpoint=convert.url,
-            track_endpoint=convert.url,
-            observe=broken,
-            observe_inline=inline,
-        )
+        client = client_of(convert.url, observe=broken, observe_inline=inline)
         visitor = client.visitor("v")
         assert visitor.decide("button-10").variation is not None
         assert visitor.track("goal-1")
@@ -111,7 +101,7 @@ def test_a_callback_that_uses_the_client_does_not_deadlock() -> None:
             client.status()
 
     with site() as convert:
-        client = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, observe=nosy)
+        client = client_of(convert.url, observe=nosy)
         client.visitor("v").track("goal-1")
         assert convert.wait_for(2)
         client.close()
@@ -126,7 +116,7 @@ def test_a_callback_that_hangs_holds_up_no_request_and_no_end() -> None:
         let_go.wait(60)
 
     with site() as convert:
-        client = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, observe=hang)
+        client = client_of(convert.url, observe=hang)
         client.visitor("v").track("goal-1")
         assert stuck.wait(20)
         assert client.visitor("w").track("goal-1")
@@ -138,9 +128,7 @@ def test_a_callback_that_hangs_holds_up_no_request_and_no_end() -> None:
 def test_lapses_are_heard_of() -> None:
     ear = Ear()
     with site(dead) as convert:
-        client = Client(
-            KEY, config_endpoint=convert.url, track_endpoint=convert.url, observe=ear, spool="/proc/nowhere"
-        )
+        client = client_of(convert.url, observe=ear, spool="/proc/nowhere")
         client.visitor("v").track("goal-1")
         client.close(0.1)
     texts = " ".join(each.text for each in ear.heard if isinstance(each, Lapse))
@@ -176,7 +164,7 @@ def test_conversions_attributed_elsewhere_travel_apart() -> None:
 
     with (
         site(note) as convert,
-        Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url) as client,
+        client_of(convert.url) as client,
     ):
         visitor = client.visitor("v")
         visitor.track("goal-1", attributed_to={"10": "102"})

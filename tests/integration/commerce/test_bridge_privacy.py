@@ -47,6 +47,16 @@ def know(world: World) -> None:
     world.bridge.link("v-1", source=world.site.scope, member=3, contact=4, email="ann@example.com")
 
 
+def sold(world: World) -> dict[str, object]:
+    """An order that is counted, where refunds are counted too."""
+    world.client.close()
+    world.open(Policy(refunds="negative"))
+    order = world.order()
+    world.hear_all()
+    world.deliver()
+    return order
+
+
 class TestForgetting:
     @pytest.mark.parametrize("fields", KNOWN_BY)
     def test_an_order_that_waits_for_its_payment_never_counts(self, world: World, fields: Any) -> None:
@@ -113,11 +123,7 @@ class TestForgetting:
         assert world.bridge.report().dropped == {"forgotten": 1}
 
     def test_nor_a_refund(self, world: World) -> None:
-        world.client.close()
-        world.open(Policy(refunds="negative"))
-        order = world.order()
-        world.hear_all()
-        world.deliver()
+        order = sold(world)
         world.bridge.forget("v-1")
         change(world, order, status="canceled")
         world.hear_all()
@@ -342,11 +348,7 @@ class TestObjecting:
         assert world.bridge.report().dropped == {"tracking off": 1}
 
     def test_no_refund_is_sent_either(self, world: World) -> None:
-        world.client.close()
-        world.open(Policy(refunds="negative"))
-        order = world.order()
-        world.hear_all()
-        world.deliver()
+        order = sold(world)
         world.bridge.link("v-1", source=world.site.scope, member=3, tracking=False)
         change(world, order, status="canceled")
         world.hear_all()
