@@ -9,12 +9,14 @@ import threading
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import convert_sdk
 from convert_sdk.commerce import Http, Retries, TokenBucket
 from convert_sdk.commerce._call import Answer
 from convert_sdk.commerce._exchange import retry_after
@@ -32,6 +34,7 @@ from convert_sdk.errors import (
 )
 from convert_sdk.testing.stores._local import Fault
 
+PACKAGE = Path(convert_sdk.__file__).parent
 HOME = Address(address_one="671 Lincoln Avenue", city="Winnetka", country="US")
 LINE = OrderLine(variant_id="v-1", quantity=1)
 
@@ -328,7 +331,7 @@ class TestSecrets:
         ):
             with pytest.raises((ServerError, ValueError)) as caught:
                 ask()
-            ours = [frame.frame for frame in caught.traceback if "convert_sdk" in str(frame.path)]
+            ours = [each.frame for each in caught.traceback if PACKAGE in Path(str(each.path)).parents]
             shown += [repr(value) for frame in ours for value in frame.f_locals.values()]
             assert ours
         shown += [repr(each) for each in requests]
