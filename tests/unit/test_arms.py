@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.documents import HIGH, Json, change, experience, feature, offline, problems, project, variation
 
 
-def ranges(*variations: Json, **more: object) -> list[tuple[str, float, float]]:
+def ranges(*variations: Json, **more: Any) -> list[tuple[str, float, float]]:
     (one,) = project(experience(variations=[*variations], **more)).experiences
     return [(item.variation_id, item.start, item.end) for item in one.split.ranges]
 
@@ -51,7 +53,7 @@ class TestLayout:
 class TestProblems:
     PATH = "$.experiences[0].variations"
 
-    def found(self, *variations: Json, **more: object) -> dict[str, str]:
+    def found(self, *variations: Json, **more: Any) -> dict[str, str]:
         return problems(experience(variations=[*variations], **more))
 
     @pytest.mark.parametrize("percent", [100.5, -1, 10_000])

@@ -102,7 +102,8 @@ class TestContact:
         assert Allowed(properties={name}).properties == {name}
 
     def test_names_come_in_a_collection_that_may_be_used_up(self) -> None:
-        allowed = Allowed((each for each in ["tags"]), properties=iter(["x"]), numbers=iter(["x"]))
+        once: Any = iter  # not what the hints ask for, and yet what somebody passes
+        allowed = Allowed(once(["tags"]), properties=once(["x"]), numbers=once(["x"]))
         assert facts_from_contact(contact(tags=["a"]), now=NOW, allowed=allowed) == {
             "tags": ["a"],
             "tag_a": True,

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_what_does_not_change_the_document_does_not_change_its_name() -> None:
 
 
 @pytest.mark.parametrize("token", ["token", lambda: None])
-def test_debug_documents_stay_out(tmp_path: Path, token: object) -> None:
+def test_debug_documents_stay_out(tmp_path: Path, token: str | Callable[[], None]) -> None:
     debug = DocumentCache(tmp_path, SOURCE._replace(debug_token=token))
     debug.save(DOCUMENT)
     assert not list(tmp_path.iterdir())

@@ -79,8 +79,12 @@ json_values = st.recursive(
 
 @given(json_values, st.sampled_from(["boolean", "integer", "float", "string", "json", "else"]))
 def test_no_value_makes_casting_raise(value: object, type_name: str) -> None:
-    expected = {"boolean": bool, "integer": (int, float), "float": float, "string": str}.get(
-        type_name, object
-    )
+    types: dict[str, type | tuple[type, ...]] = {
+        "boolean": bool,
+        "integer": (int, float),
+        "float": float,
+        "string": str,
+    }
+    expected = types.get(type_name, object)
     result = cast(value, type_name)
     assert result is UNCASTABLE or isinstance(result, expected)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from math import comb
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,11 @@ RUN = CliRunner()
 DOCUMENT = str(Path(__file__).parents[2] / "convert_sdk" / "server" / "demo.json")
 
 
-def figures(*options: str) -> dict[str, object]:
+def figures(*options: str) -> dict[str, Any]:
     done = RUN.invoke(app, ["demo", "--json", "--visitors", "300", *options])
     assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 class TestDemo:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from convert_sdk import ANYWHERE, Decision, Reason, bucket_value
@@ -26,7 +28,7 @@ CART = entity("61", "cart", every(leaf("url", "/cart", "startsWith")))
 SHOP = entity("62", "shop", every(leaf("url", "/shop", "startsWith")))
 
 
-def peek(*experiences: Json, visitor: str = LOW, **more: object) -> Decision:
+def peek(*experiences: Json, visitor: str = LOW, **more: Any) -> Decision:
     """The decision on the first experience for a visitor of whom nothing is known."""
     return offline(*experiences, **more).visitor(visitor).peek("checkout")
 
@@ -249,7 +251,7 @@ class TestPrecedence:
 
 
 class TestRememberedLocations:
-    def locations(self, *urls: str, **more: object) -> tuple[str, ...]:
+    def locations(self, *urls: str, **more: Any) -> tuple[str, ...]:
         """What is remembered after a look from each of these places."""
         store = remembering(LOW, locations=("old",))
         here = experience(locations=["61", "62", "63"], **more)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def detail(explanation: Explanation, name: str) -> str:
     return found
 
 
-def visitor_of(*experiences: Json, attributes: Json | None = None, **more: object) -> Visitor:
+def visitor_of(*experiences: Json, attributes: Json | None = None, **more: Any) -> Visitor:
     return offline(*experiences, **more).visitor(LOW, attributes)
 
 
@@ -109,7 +110,8 @@ class TestAudience:
         assert age == ("age", "less", True, 18, 30, True, True)
 
     def test_what_the_visitor_lacks_is_told_from_none(self) -> None:
-        for attributes, known in (({"plan": None}, True), ({}, False)):
+        cases: list[tuple[Json, bool]] = [({"plan": None}, True), ({}, False)]
+        for attributes, known in cases:
             visitor = visitor_of(experience(audiences=["51"]), audiences=[PRO], attributes=attributes)
             (found,) = [
                 gate.rules[0] for gate in visitor.explain("checkout").gates if gate.name == "audience"
@@ -234,7 +236,7 @@ class TestText:
             ({"experiences": [experience()], "archived_experiences": ["100"]}, Reason.ARCHIVED),
         ],
     )
-    def test_a_miss_is_its_reason(self, more: Json, reason: Reason) -> None:
+    def test_a_miss_is_its_reason(self, more: dict[str, Any], reason: Reason) -> None:
         experiences: object = more.get("experiences", [])
         assert isinstance(experiences, list)
         rest = {name: value for name, value in more.items() if name != "experiences"}

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from functools import reduce
-
 import pytest
 
 from convert_sdk._core.facts import Facts, deep_merge
@@ -84,8 +82,10 @@ class TestDeepMerge:
         assert (under, over) == ({"a": {"x": {"y": 1}}}, {"a": {"x": {"z": 1}}})
 
     def test_depth_is_no_limit(self) -> None:
-        deep = reduce(lambda inner, _: {"a": inner}, range(10_000), {"bottom": 1})
-        deeper = reduce(lambda inner, _: {"a": inner}, range(10_000), {"top": 2})
+        deep: dict[str, object] = {"bottom": 1}
+        deeper: dict[str, object] = {"top": 2}
+        for _ in range(10_000):
+            deep, deeper = {"a": deep}, {"a": deeper}
         merged: object = deep_merge(deep, deeper)
         for _ in range(10_000):
             assert isinstance(merged, dict)

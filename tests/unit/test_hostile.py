@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from functools import reduce
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from convert_sdk import (
 )
 from tests.documents import (
     LOW,
+    Json,
     Sink,
     document,
     entity,
@@ -136,8 +136,11 @@ class TestVisitorIds:
 
 
 class TestAttributes:
-    def deep(self) -> Any:
-        return reduce(lambda inner, _: {"plan": inner}, range(DEPTH), {})  # type: ignore[arg-type]
+    def deep(self) -> Json:
+        inner: Json = {}
+        for _ in range(DEPTH):
+            inner = {"plan": inner}
+        return inner
 
     def test_great_depth_is_a_value_like_any_other(self) -> None:
         rules = some(*(leaf("plan", 1, each) for each in ("equals", "less", "contains", "isIn", "exists")))
@@ -158,7 +161,9 @@ class TestAttributes:
         client.close()
 
     def test_a_list_of_great_depth_has_a_text(self) -> None:
-        deep: list[object] = reduce(lambda inner, _: [inner], range(DEPTH), ["x"])  # type: ignore[arg-type,return-value]
+        deep: list[object] = ["x"]
+        for _ in range(DEPTH):
+            deep = [deep]
         assert matches(every(leaf("plan", "x", "contains")), {"plan": deep})
 
     def test_what_holds_itself_has_a_text(self) -> None:

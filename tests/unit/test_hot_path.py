@@ -18,6 +18,25 @@ def leaf(key: str, value: str) -> dict[str, object]:
     return {"key": key, "value": value, "matching": {"match_type": "equals", "negated": False}}
 
 
+EXPERIENCE = {
+    "id": "100",
+    "key": "layout",
+    "audiences": ["5"],
+    "variations": [
+        {
+            "id": str(10 + arm),
+            "key": f"arm-{arm}",
+            "traffic_allocation": 50,
+            "changes": [
+                {
+                    "type": "fullStackFeature",
+                    "data": {"feature_id": "8", "variables_data": {"text": "hi"}},
+                }
+            ],
+        }
+        for arm in range(2)
+    ],
+}
 DOCUMENT = {
     "account_id": "1",
     "project": {"id": "2"},
@@ -31,27 +50,7 @@ DOCUMENT = {
         }
     ],
     "features": [{"id": "8", "key": "banner", "variables": [{"key": "text", "type": "string"}]}],
-    "experiences": [
-        {
-            "id": "100",
-            "key": "layout",
-            "audiences": ["5"],
-            "variations": [
-                {
-                    "id": str(10 + arm),
-                    "key": f"arm-{arm}",
-                    "traffic_allocation": 50,
-                    "changes": [
-                        {
-                            "type": "fullStackFeature",
-                            "data": {"feature_id": "8", "variables_data": {"text": "hi"}},
-                        }
-                    ],
-                }
-                for arm in range(2)
-            ],
-        }
-    ],
+    "experiences": [EXPERIENCE],
     "goals": [{"id": "7", "key": "buy"}],
 }
 
@@ -122,9 +121,7 @@ def test_tracking(client: Client) -> None:
 
 def test_a_decision_costs_the_same_in_a_large_project() -> None:
     def peeking_in(count: int) -> int:
-        experiences = [
-            {**DOCUMENT["experiences"][0], "id": str(n), "key": f"layout-{n}"} for n in range(count)
-        ]
+        experiences = [{**EXPERIENCE, "id": str(n), "key": f"layout-{n}"} for n in range(count)]
         project = Project.parse(json.dumps({**DOCUMENT, "experiences": experiences}))
         someone = visitor(Client.offline(project))
         someone.peek("layout-1")
@@ -135,9 +132,7 @@ def test_a_decision_costs_the_same_in_a_large_project() -> None:
 
 def test_a_hundred_at_once_cost_less_than_one_by_one() -> None:
     def calls_in(count: int, work: Callable[[Visitor], object]) -> int:
-        experiences = [
-            {**DOCUMENT["experiences"][0], "id": str(n), "key": f"layout-{n}"} for n in range(count)
-        ]
+        experiences = [{**EXPERIENCE, "id": str(n), "key": f"layout-{n}"} for n in range(count)]
         used = Client.offline(
             Project.parse(json.dumps({**DOCUMENT, "experiences": experiences})), lambda body: None
         )

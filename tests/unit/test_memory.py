@@ -218,7 +218,13 @@ def test_whoever_reports_the_same_shares_one_object_and_equals_of_other_types_do
         COUNTRY = "country"
 
     memory = Memory(99, stored=False)
-    reports = [{"source": 1}, {"source": True}, {"source": 1.0}, {Name.COUNTRY: "DE"}, {"country": "DE"}]
+    reports: list[dict[str, object]] = [
+        {"source": 1},
+        {"source": True},
+        {"source": 1.0},
+        {Name.COUNTRY: "DE"},
+        {"country": "DE"},
+    ]
     kept = [memory.writable(Facts(str(place), each)).segments for place, each in enumerate(reports)]
     assert [[(type(key), type(value)) for key, value in each.items()] for each in kept] == [
         [(type(key), type(value)) for key, value in each.items()] for each in reports

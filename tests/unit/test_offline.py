@@ -9,6 +9,7 @@ import pytest
 from convert_sdk import Client, FlushReport, MemoryStore, Reason, StoreError, VisitorState
 from convert_sdk.stores import Changes, Winners
 from tests.documents import HIGH, LOW, Sink, conversion, entity, experience, exposure, offline, project
+from tests.shapes import of
 
 BUY = entity("91", "buy")
 
@@ -195,7 +196,7 @@ class TestThreads:
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(work, range(8))) == 1
         client.close()
-        sent = [event["data"].get("experienceId", "conversion") for event in sink.events]
+        sent = [of(dict, event["data"]).get("experienceId", "conversion") for event in sink.events]
         assert sorted(sent) == sorted([*map(str, range(300)), "conversion"])
 
     def test_a_full_outbox_is_emptied_by_whoever_meets_it(self) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from convert_sdk._core.own import own
+from tests.documents import Json
+from tests.shapes import of
 
 
 def test_scalars_are_themselves() -> None:
@@ -8,9 +10,10 @@ def test_scalars_are_themselves() -> None:
 
 
 def test_a_copy_shares_no_container() -> None:
-    value = {"sizes": [{"cm": 1}], "name": "shirt"}
+    sizes = [{"cm": 1}]
+    value: Json = {"sizes": sizes, "name": "shirt"}
     copy = own(value)
-    copy["sizes"][0]["cm"] = 2
+    of(list, copy["sizes"])[0]["cm"] = 2
     copy["more"] = True
     assert value == {"sizes": [{"cm": 1}], "name": "shirt"}
 
@@ -22,7 +25,7 @@ def test_nesting_that_calls_could_not_follow() -> None:
     copy = own(deep)
     while copy:
         assert copy is not deep
-        copy, deep = copy[0], deep[0]
+        copy, deep = of(list, copy[0]), of(list, deep[0])
 
 
 def test_what_holds_itself_ends() -> None:

@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from math import inf, isnan
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -87,7 +88,7 @@ def test_the_last_of_duplicate_keys_counts() -> None:
 
 def test_numbers_that_are_not_finite_are_reported() -> None:
     problems: list[str] = []
-    value = read_json(
+    value: Any = read_json(
         b'{"a": [1, NaN, {"b c": 1e999}], "d": -Infinity}', lambda path, _: problems.append(path)
     )
     assert problems == ["$.a[1]", '$.a[2]["b c"]', "$.d"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -197,27 +198,28 @@ def test_a_catastrophe_is_given_up_and_counted(pattern: str, text: str) -> None:
     assert compiled.timeouts == 1
 
 
-def test_a_thread_that_others_held_up_searches_again() -> None:
+def test_a_thread_that_others_held_up_searches_again(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = compile_pattern("android.+mobile|iphone")
-    searched, held_up = compiled._search, iter([True, True, False])
+    searched: Callable[..., regex.Match[str] | None] = compiled._search
+    held_up = iter([True, True, False])
 
-    def search(subject: str, **options: object) -> object:
+    def search(subject: str, **options: object) -> regex.Match[str] | None:
         if next(held_up):
             raise TimeoutError
         return searched(subject, **options)
 
-    compiled._search = search
+    monkeypatch.setattr(compiled, "_search", search)
     assert compiled.search("x" * 1_000 + "iphone") is True
     assert compiled.timeouts == 0
 
 
-def test_a_thread_that_is_never_let_on_gives_up() -> None:
+def test_a_thread_that_is_never_let_on_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = compile_pattern("android.+mobile|iphone")
 
-    def search(subject: str, **options: object) -> object:
+    def search(subject: str, **options: object) -> regex.Match[str] | None:
         raise TimeoutError
 
-    compiled._search = search
+    monkeypatch.setattr(compiled, "_search", search)
     assert compiled.search("x" * 1_000) is False
     assert compiled.timeouts == 1
 

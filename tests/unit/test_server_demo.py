@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk._config.wire import Document, read_document
 from convert_sdk.server import DEMO_SDK_KEY, demo_document
+from tests.shapes import present
 
 
 @pytest.fixture(scope="module")
@@ -16,19 +17,21 @@ def shop() -> Document:
 
 
 def test_its_key_names_it(shop: Document) -> None:
-    assert f"{shop.account_id}/{shop.project.id}" == DEMO_SDK_KEY
+    assert f"{shop.account_id}/{present(shop.project).id}" == DEMO_SDK_KEY
 
 
 def test_every_id_points_somewhere(shop: Document) -> None:
     known = {
         name: {entity.id for entity in getattr(shop, name)} for name in ("audiences", "locations", "goals")
     }
-    for experience in shop.experiences:
+    features = {feature.id for feature in present(shop.features)}
+    experiences = present(shop.experiences)
+    for experience in experiences:
         for name, ids in known.items():
             assert set(getattr(experience, name)) <= ids
-        for variation in experience.variations:
-            assert {change.data.feature_id for change in variation.changes} <= {f.id for f in shop.features}
-    assert set(shop.archived_experiences) <= {experience.id for experience in shop.experiences}
+        for variation in present(experience.variations):
+            assert {present(change.data).feature_id for change in present(variation.changes)} <= features
+    assert set(present(shop.archived_experiences)) <= {experience.id for experience in experiences}
 
 
 def test_keys_and_ids_are_unique(shop: Document) -> None:
@@ -36,20 +39,24 @@ def test_keys_and_ids_are_unique(shop: Document) -> None:
         entities = getattr(shop, name)
         assert len({entity.id for entity in entities}) == len({entity.key for entity in entities})
         assert len({entity.key for entity in entities}) == len(entities)
-    variations = [variation.id for experience in shop.experiences for variation in experience.variations]
+    variations = [
+        each.id for experience in present(shop.experiences) for each in present(experience.variations)
+    ]
     assert len(set(variations)) == len(variations)
 
 
 def test_it_has_a_bit_of_everything(shop: Document) -> None:
-    assert {experience.version > 11 for experience in shop.experiences} == {True, False}
-    assert {"active", "draft", "completed"} == {experience.status for experience in shop.experiences}
-    assert {audience.type for audience in shop.audiences} == {"permanent", "transient"}
-    assert {e.settings.matching_options.audiences for e in shop.experiences} == {"any", "all"}
-    assert {"production", "staging", None} == {experience.environment for experience in shop.experiences}
-    assert [name for name, env in shop.project.environments.items() if env.is_default] == ["production"]
-    types = {variable.type for feature in shop.features for variable in feature.variables}
+    experiences = present(shop.experiences)
+    assert {present(experience.version) > 11 for experience in experiences} == {True, False}
+    assert {"active", "draft", "completed"} == {experience.status for experience in experiences}
+    assert {audience.type for audience in present(shop.audiences)} == {"permanent", "transient"}
+    assert {present(present(e.settings).matching_options).audiences for e in experiences} == {"any", "all"}
+    assert {"production", "staging", None} == {experience.environment for experience in experiences}
+    environments = present(present(shop.project).environments)
+    assert [name for name, env in environments.items() if env.is_default] == ["production"]
+    types = {variable.type for feature in present(shop.features) for variable in present(feature.variables)}
     assert types == {"boolean", "integer", "float", "string", "json"}
-    shares = {e.key: sum(v.traffic_allocation for v in e.variations) for e in shop.experiences}
+    shares = {e.key: sum(present(v.traffic_allocation) for v in present(e.variations)) for e in experiences}
     assert shares["recommendations"] < 100
     assert shares["checkout-layout"] == 100
-    assert "revenue" in {goal.type for goal in shop.goals}
+    assert "revenue" in {goal.type for goal in present(shop.goals)}

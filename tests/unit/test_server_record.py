@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk.server import Conversion, Exposure, GoalTotal, Record, VariationTotal
 from convert_sdk.server.tracking import read_tracking
+from tests.shapes import of
 
 
 def exposure(experience_id: str, variation_id: str) -> dict[str, object]:
@@ -68,7 +69,7 @@ def test_given_bucketing_and_segments_win_over_the_stored(book: Book) -> None:
     book.send("v", exposure("1", "10"), exposure("2", "20"), segments={"country": "DE"})
     book.send("v", conversion("7", bucketingData={"1": "11"}), segments={"country": "FR"})
     book.send("v", conversion("8"))
-    first, second = book.record.events()[-2:]
+    first, second = (of(Conversion, event) for event in book.record.events()[-2:])
     assert (first.bucketing, first.segments) == ({"1": "11", "2": "20"}, {"country": "FR"})
     assert (second.bucketing, second.segments) == ({"1": "11", "2": "20"}, {"country": "FR"})
 

@@ -95,10 +95,11 @@ class TestApply:
 
     def test_locations_are_replaced_where_they_changed(self) -> None:
         state = VisitorState(locations=("a",))
-        apply(state, Changes("k"))
-        assert state.locations == ("a",)
-        apply(state, Changes("k", locations=()))
-        assert state.locations == ()
+        remembered = []
+        for changes in (Changes("k"), Changes("k", locations=())):
+            apply(state, changes)
+            remembered.append(state.locations)
+        assert remembered == [("a",), ()]
 
 
 def test_equal_states_hold_the_same() -> None:

@@ -24,6 +24,7 @@ from tests.documents import (
     remembering,
     variation,
 )
+from tests.shapes import of
 
 BUY = entity("91", "buy")
 PAY = entity("92", "pay", every(leaf("total", 10, "less", negated=True)))
@@ -469,7 +470,7 @@ class TestNothingOfOursIsChanged:
         mine: Json = {"customSegments": ["7"]}
         visitor.set_segments(mine)
         for segments in (mine, visitor.segments):
-            segments["customSegments"].append("8")  # type: ignore[attr-defined, index]
+            of(list, segments["customSegments"]).append("8")
         assert visitor.segments == {"customSegments": ["7"]}
 
     def test_by_an_experiences_variations(self) -> None:

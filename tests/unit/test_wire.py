@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from convert_sdk._config.wire import Document, ProjectSettings, read_document, read_project_settings
 from convert_sdk.errors import DocumentError
+from tests.shapes import of, present
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 EXAMPLE: dict[str, object] = json.loads((FIXTURES / "serving_document.json").read_text())
@@ -40,15 +42,16 @@ def reach(model: object, steps: Steps) -> object:
             model = model[step]
         else:
             name = ATTRIBUTE.get(str(step), str(step))
-            assert name in type(model).model_fields, f"{step} of {steps} is no declared attribute"
+            declared = type(of(BaseModel, model)).model_fields
+            assert name in declared, f"{step} of {steps} is no declared attribute"
             model = getattr(model, name)
     return model
 
 
 def with_value(steps: Steps, value: object) -> dict[str, object]:
     """The example with another value in one place."""
-    raw = json.loads(json.dumps(EXAMPLE))
-    parent = raw
+    raw: dict[str, object] = json.loads(json.dumps(EXAMPLE))
+    parent: Any = raw
     for step in steps[:-1]:
         parent = parent[step]
     parent[steps[-1]] = value
@@ -109,7 +112,7 @@ def test_every_path_of_project_settings_is_a_typed_attribute() -> None:
 def test_unknown_keys_are_attributes() -> None:
     document, problems = read({"colour": "red", "experiences": [{"id": "5", "new thing": [1]}]})
     assert document.model_extra == {"colour": "red"}
-    assert document.experiences[0].model_extra == {"new thing": [1]}
+    assert present(document.experiences)[0].model_extra == {"new thing": [1]}
     assert problems == []
 
 
@@ -125,13 +128,13 @@ def test_unknown_enum_values_are_kept() -> None:
         }
     )
     assert problems == []
-    assert document.project.type == "mobile"
-    assert document.project.settings.do_not_track == "Mars"
-    assert document.goals[0].type == "brain_wave"
-    assert document.locations[0].trigger.events == ("wink",)
-    assert document.experiences[0].status == "dreaming"
-    assert document.experiences[0].variations[0].status == "x"
-    assert document.experiences[0].variations[0].changes[0].type == "y"
+    assert present(document.project).type == "mobile"
+    assert present(present(document.project).settings).do_not_track == "Mars"
+    assert present(document.goals)[0].type == "brain_wave"
+    assert present(present(document.locations)[0].trigger).events == ("wink",)
+    assert present(document.experiences)[0].status == "dreaming"
+    assert present(present(document.experiences)[0].variations)[0].status == "x"
+    assert present(present(present(document.experiences)[0].variations)[0].changes)[0].type == "y"
 
 
 def test_ids_are_text_and_numeric_texts_are_numbers() -> None:
@@ -145,11 +148,11 @@ def test_ids_are_text_and_numeric_texts_are_numbers() -> None:
     )
     assert problems == []
     assert document.account_id == "10035569"
-    assert (document.project.id, document.project.utc_offset) == ("10034190", -3600)
-    assert document.project.settings.max_order_value == 99.5
+    assert (present(document.project).id, present(document.project).utc_offset) == ("10034190", -3600)
+    assert present(present(document.project).settings).max_order_value == 99.5
     assert document.archived_experiences == ("7", "8")
-    assert (document.experiences[0].id, document.experiences[0].version) == ("5", 12)
-    assert document.experiences[0].audiences == ("51",)
+    assert (present(document.experiences)[0].id, present(document.experiences)[0].version) == ("5", 12)
+    assert present(document.experiences)[0].audiences == ("51",)
 
 
 def test_empty_objects_may_be_empty_lists() -> None:
@@ -161,8 +164,8 @@ def test_empty_objects_may_be_empty_lists() -> None:
         }
     )
     assert problems == []
-    assert document.project.environments == {}
-    assert document.goals[0].rules.or_ is None
+    assert present(document.project).environments == {}
+    assert present(present(document.goals)[0].rules).or_ is None
 
 
 def test_null_is_accepted_anywhere() -> None:
@@ -182,7 +185,7 @@ def test_a_wrong_part_costs_only_itself(wrong: object) -> None:
         for other in {"account_id", "is_debug"} - {steps[0]}:
             assert getattr(document, other) == EXAMPLE[other]
         if steps[0] != "experiences":
-            assert document.experiences[0].variations[0].traffic_allocation == 10000
+            assert present(present(document.experiences)[0].variations)[0].traffic_allocation == 10000
 
 
 def test_a_problem_names_its_place() -> None:
@@ -192,8 +195,8 @@ def test_a_problem_names_its_place() -> None:
             "experiences": [{"id": "4"}, None, "five", {"id": "6", "version": {}, "key": "k"}],
         }
     )
-    assert [experience.id for experience in document.experiences] == ["4", None, None, "6"]
-    assert document.experiences[3].key == "k"
+    assert [experience.id for experience in present(document.experiences)] == ["4", None, None, "6"]
+    assert present(document.experiences)[3].key == "k"
     assert problems == [
         ("$.experiences[2]", "expected an object, found text; it reads as None"),
         ("$.experiences[3].version", "expected a number, found an object; it reads as None"),
@@ -202,7 +205,7 @@ def test_a_problem_names_its_place() -> None:
 
 def test_what_is_no_object_is_refused() -> None:
     with pytest.raises(DocumentError, match=r"\$: expected an object, found a list"):
-        read_document([])
+        read_document(cast("dict[str, object]", []))
 
 
 def test_models_are_read_only(example: Document) -> None:
