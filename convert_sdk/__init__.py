@@ -16,7 +16,7 @@ from ._core.problem import Problem
 from ._core.rules import matches_rule_set as matches
 from ._core.state import VisitorState
 from ._delivery.counts import Counts, FlushReport
-from ._delivery.farewell import flush_on_sigterm
+from ._process.exit import flush_on_sigterm
 from ._version import __version__
 from .client import AsyncClient, Client
 from .errors import ConvertError, DocumentError, FetchError, OptionError, SpoolError, StoreError

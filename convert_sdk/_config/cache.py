@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import NamedTuple
 
-from convert_sdk._delivery.machine import SIZE_CAP
+from convert_sdk._http.messages import SIZE_CAP
 
 from .feed import Source
 

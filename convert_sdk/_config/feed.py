@@ -9,8 +9,8 @@ from threading import Lock
 from typing import NamedTuple
 
 from convert_sdk._delivery.counts import Notice
-from convert_sdk._delivery.machine import TIMEOUT, Failure, Reply, Request, request_headers
-from convert_sdk._delivery.pace import PATIENCE, Dice, full_jitter, retry_after, slow_cadence
+from convert_sdk._http.backoff import PATIENCE, Dice, full_jitter, retry_after, slow_cadence
+from convert_sdk._http.messages import TIMEOUT, Failure, Reply, Request, request_headers
 from convert_sdk.errors import ConvertError
 
 ENDPOINT = "https://cdn-4.convertexperiments.com/api/v1"

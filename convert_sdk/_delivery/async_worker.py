@@ -10,16 +10,15 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from convert_sdk._forks import heed
+from convert_sdk._http.messages import Failure, Machine, Reply, Request
+from convert_sdk._process.exit import attend, register
+from convert_sdk._process.fork import heed, import_all
 
 from .counts import FlushReport
 from .delivery import delivery
 from .engine import Engine
-from .farewell import attend, register
 from .line import NEEDED_BY_LOOPS, Line
-from .machine import Failure, Machine, Reply, Request
 from .saving import saver
-from .unforked import import_all
 
 if TYPE_CHECKING:
     import httpx
@@ -252,7 +251,7 @@ class AsyncWorker:
 
     async def ask(self, request: Request) -> Reply | Failure:
         """Make one exchange in the calling task."""
-        from .exchange import aexchange
+        from convert_sdk._http.client import aexchange
 
         await self.start()
         async with self._usable() as client:

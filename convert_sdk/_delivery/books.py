@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import RLock
 
-from convert_sdk._locks import is_mine
+from convert_sdk._process.locks import is_mine
 
 from .counts import Counts
 

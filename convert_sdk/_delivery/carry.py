@@ -8,8 +8,8 @@ from time import monotonic
 
 import httpx
 
-from .exchange import aexchange, beside_the_loop, exchange
-from .machine import Failure, Machine, Reply, Request
+from convert_sdk._http.client import aexchange, beside_the_loop, exchange
+from convert_sdk._http.messages import Failure, Machine, Reply, Request
 
 _INTERRUPTED = Failure("ambiguous", "interrupted")
 _WORTH_A_THREAD = 32 * 1024

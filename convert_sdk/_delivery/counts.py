@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from convert_sdk._core.events import Event
-
-from .machine import Failure, Reply
+from convert_sdk._http.messages import Failure, Reply
 
 Fate = Literal["sent", "dropped", "dead", "deduplicated"]
 Standing = Literal["ok", "retrying", "denied"]

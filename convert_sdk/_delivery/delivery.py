@@ -7,7 +7,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from .machine import Machine
+from convert_sdk._http.messages import Machine
 
 if TYPE_CHECKING:
     from convert_sdk._core.events import Event

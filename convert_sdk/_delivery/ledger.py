@@ -8,9 +8,9 @@ from threading import RLock
 from typing import Literal
 
 from convert_sdk._core.events import Event
+from convert_sdk._http.messages import Failure, Reply
 
 from .counts import Counts, DeadEvent, Ending, Fate, Notice, Standing, Trouble
-from .machine import Failure, Reply
 from .segments import Unknown
 
 _QUIET = 60.0

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from convert_sdk._config.feed import Feed, Source
 from convert_sdk._core.events import Address
-from convert_sdk._locks import is_mine
+from convert_sdk._http.messages import Machine, request_headers
+from convert_sdk._process.fork import import_all, unforked
+from convert_sdk._process.locks import is_mine
 from convert_sdk.errors import ConvertError, FetchError
 from convert_sdk.options import Options
 from convert_sdk.project import Project
@@ -19,12 +21,10 @@ from convert_sdk.status import Status, status_of
 
 from .delivery import delivery
 from .engine import Engine
-from .machine import Machine, request_headers
 from .outbox import Outbox
 from .questions import source_of
 from .saving import Saving
 from .terms import Target, Terms
-from .unforked import import_all, unforked
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _LONGEST_REST = 3_600.0
 _NEEDED_FIRST = ("pydantic_core", "convert_sdk._config.compile", "convert_sdk._config.read")
 NEEDED = (
     *_NEEDED_FIRST,
-    "convert_sdk._delivery.exchange",
+    "convert_sdk._http.client",
     "convert_sdk._delivery.carry",
     "convert_sdk.observation",
     "email.utils",
@@ -257,7 +257,7 @@ class Line:
         """A client for exchanges in a thread."""
         from httpx import BaseTransport
 
-        from .exchange import open_client
+        from convert_sdk._http.client import open_client
 
         transport = self.options.transport
         own = transport if isinstance(transport, BaseTransport) else None
@@ -268,7 +268,7 @@ class Line:
         """A client for exchanges in a task."""
         from httpx import AsyncBaseTransport
 
-        from .exchange import open_async_client
+        from convert_sdk._http.client import open_async_client
 
         transport = self.options.transport
         own = transport if isinstance(transport, AsyncBaseTransport) else None

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from convert_sdk._core.events import Address
-from convert_sdk._forks import begin_anew_with, heed
-from convert_sdk._locks import is_mine
+from convert_sdk._http.messages import Failure, Reply, Request
+from convert_sdk._process.fork import begin_anew_with, heed
+from convert_sdk._process.locks import is_mine
 from convert_sdk.status import Status, status_of
 
 from .counts import FlushReport
 from .engine import Engine, verdicts
-from .machine import Failure, Reply, Request
 from .memory import changes
 from .outbox import Outbox
 from .terms import Target, Terms

@@ -14,13 +14,13 @@ from collections.abc import Callable, Collection, Container, Sequence
 from math import inf
 
 from convert_sdk._core.events import Event, tracking_body
+from convert_sdk._http.backoff import Dice, full_jitter, retry_after, slow_cadence
+from convert_sdk._http.messages import Failure, Reply, Request
 
 from .backlog import Backlog
 from .books import Books
 from .counts import Counts, Trouble, trouble_of, verdict
 from .ledger import Ledger
-from .machine import Failure, Reply, Request
-from .pace import Dice, full_jitter, retry_after, slow_cadence
 from .terms import CLAIM_PATIENCE, MANY_REFUSALS, MOST_BYTES, MOST_EVENTS, Target, Terms
 
 

@@ -7,10 +7,10 @@ from re import ASCII, fullmatch
 from typing import TYPE_CHECKING, cast
 
 from convert_sdk._config.feed import Source, document_request
+from convert_sdk._http.messages import Failure, Reply, Request, request_headers
 from convert_sdk.errors import ConvertError, FetchError
 
 from .counts import trouble_of
-from .machine import Failure, Reply, Request, request_headers
 
 if TYPE_CHECKING:
     from convert_sdk._config.wire import ProjectSettings

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from threading import RLock, Thread, current_thread
 from time import monotonic
 
-from convert_sdk._locks import Bell, Gate, is_mine
+from convert_sdk._process.locks import Bell, Gate, is_mine
 
 from .upkeep import drained
 

@@ -16,10 +16,11 @@ from .engine import conversion_of, event_ids
 from .kept import from_record, to_record
 
 if TYPE_CHECKING:
+    from convert_sdk._spool.spool import Spool
+
     from .counts import Ending
     from .engine import Engine
     from .outbox import Outbox
-    from .spool import Spool
 
 _LOOK_EVERY = 30.0
 _RETRY_AFTER = 1.0
@@ -193,7 +194,7 @@ class Shelf:
 
 def open_spool(path: str, key: str, options: Options) -> Spool:
     """The spool that these options ask for; the disk is not touched yet."""
-    from .spool import Spool
+    from convert_sdk._spool.spool import Spool
 
     return Spool(path, spool_owner(key, options), sync=options.durability == "sync")
 

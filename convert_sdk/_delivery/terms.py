@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from convert_sdk._core.events import Address
-
-from .machine import TIMEOUT
+from convert_sdk._http.messages import TIMEOUT
 
 MOST_EVENTS = 1_000
 MOST_BYTES = 512 * 1024

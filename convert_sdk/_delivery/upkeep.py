@@ -10,7 +10,7 @@ from threading import RLock
 from time import monotonic
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from convert_sdk._locks import is_mine
+from convert_sdk._process.locks import is_mine
 from convert_sdk.observation import Delivered, Lapse
 
 from .engine import event_ids

@@ -11,16 +11,15 @@ from threading import Lock, RLock, Thread, current_thread, get_ident
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from convert_sdk._forks import heed, mark
-from convert_sdk._locks import Bell, Gate, is_mine
+from convert_sdk._http.messages import Failure, Reply, Request
+from convert_sdk._process.exit import attend, register
+from convert_sdk._process.fork import heed, import_all, mark
+from convert_sdk._process.locks import Bell, Gate, is_mine
 
 from .counts import FlushReport
 from .engine import Engine
-from .farewell import attend, register
 from .line import NEEDED, Line
-from .machine import Failure, Reply, Request
 from .saving import saver
-from .unforked import import_all
 from .upkeep import drained
 
 if TYPE_CHECKING:
@@ -183,7 +182,7 @@ class Worker:
 
     def ask(self, request: Request) -> Reply | Failure:
         """Make one exchange in the calling thread."""
-        from .exchange import exchange
+        from convert_sdk._http.client import exchange
 
         if self._interrupted:
             return Failure("undelivered", "a signal came in the middle of another exchange")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from convert_sdk._delivery.spooled import Outcome, SpoolReport, drop, inspect, replay
+from convert_sdk._spool.admin import Outcome, SpoolReport, drop, inspect, replay
 from convert_sdk.errors import SpoolError
 
 spool_app = typer.Typer(

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from convert_sdk._delivery.deadline import bounded, deadline
+from convert_sdk._http.client import bounded, deadline
 from convert_sdk._version import __version__
 from convert_sdk.commerce._call import Answer, Call
 from convert_sdk.commerce._exchange import Broken, Endpoint, Heard, Http, Pause, Send, exchange

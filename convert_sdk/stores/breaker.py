@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from convert_sdk._clock import Clock
+from convert_sdk._process.clock import Clock
 from convert_sdk.errors import StoreError
 
 

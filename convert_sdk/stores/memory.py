@@ -8,8 +8,8 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from convert_sdk._core.state import Changes, VisitorState, Winners, apply
-from convert_sdk._forks import begin_anew_with
-from convert_sdk._locks import is_mine
+from convert_sdk._process.fork import begin_anew_with
+from convert_sdk._process.locks import is_mine
 from convert_sdk.errors import StoreError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from json.encoder import encode_basestring_ascii as ascii_text
 from pathlib import Path
 
-from convert_sdk._clock import Clock, steady_clock
 from convert_sdk._core.state import Changes, VisitorState, Winners, apply
-from convert_sdk._database import Database
+from convert_sdk._process.clock import Clock, steady_clock
+from convert_sdk._process.sqlite import Database
 from convert_sdk.errors import StoreError
 
 _SCHEMA = """

@@ -16,7 +16,7 @@ from threading import Event
 import pytest
 
 from convert_sdk import Client
-from convert_sdk._delivery.spooled import inspect
+from convert_sdk._spool.admin import inspect
 from tests.reliability.collector import Answer, Received
 from tests.reliability.processes import running
 from tests.reliability.site import KEY, dead, serving, site

@@ -22,10 +22,10 @@ import trustme
 
 from convert_sdk._core.events import Address, Event, exposure_wire
 from convert_sdk._delivery.carry import acarry, aturn, carry, turn
-from convert_sdk._delivery.exchange import aexchange, exchange, open_async_client, open_client
-from convert_sdk._delivery.machine import SIZE_CAP, Failure, Reply, Request, request_headers
 from convert_sdk._delivery.outbox import Outbox
 from convert_sdk._delivery.terms import Target, Terms
+from convert_sdk._http.client import aexchange, exchange, open_async_client, open_client
+from convert_sdk._http.messages import SIZE_CAP, Failure, Reply, Request, request_headers
 
 from .collector import Answer, Collector
 from .fault_proxy import Fault, FaultProxy, canned
@@ -250,8 +250,8 @@ def test_a_bomb_does_not_go_off(ask: Ask, collector: Collector, bomb: bytes) -> 
 
 GROWTH = """
 import resource, sys
-from convert_sdk._delivery.exchange import exchange, open_client
-from convert_sdk._delivery.machine import Request, request_headers
+from convert_sdk._http.client import exchange, open_client
+from convert_sdk._http.messages import Request, request_headers
 with open_client() as client:
     def fetch(path):
         return exchange(client, Request("GET", sys.argv[1] + path, request_headers()))

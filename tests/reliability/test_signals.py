@@ -82,10 +82,11 @@ def test_handlers_that_track_while_the_main_thread_tracks(
 INTERRUPTED = """
 import faulthandler, signal, sys, threading
 from convert_sdk import Client, ConversionReason
-from convert_sdk._delivery import adoption, backlog, engine, ledger, line, outbox, scribe, shelf, spool, upkeep, worker
-from convert_sdk._database import Database
+from convert_sdk._delivery import backlog, engine, ledger, line, outbox, scribe, shelf, upkeep, worker
+from convert_sdk._spool import files, spool
+from convert_sdk._process.sqlite import Database
 from convert_sdk._delivery.books import Books
-from convert_sdk._locks import Bell, Gate
+from convert_sdk._process.locks import Bell, Gate
 from convert_sdk.stores import MemoryStore, memory
 from convert_sdk.stores.sqlite import SqliteStore
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from convert_sdk._core.events import Event
-from convert_sdk._delivery.spool import Counts, Spool
+from convert_sdk._spool.spool import Counts, Spool
 from convert_sdk.errors import SpoolError
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def running(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 WRITES = """
 import random, sys
 from convert_sdk._core.events import Event
-from convert_sdk._delivery.spool import Spool
+from convert_sdk._spool.spool import Spool
 
 spool, life, dice = Spool(sys.argv[1], sys.argv[2]), sys.argv[3], random.Random(sys.argv[3])
 spool.adopt()
@@ -93,7 +93,7 @@ def note(line: str, acknowledged: set[str], maybe_deleted: set[str]) -> None:
 
 ADOPTS = """
 import sys
-from convert_sdk._delivery.spool import Spool
+from convert_sdk._spool.spool import Spool
 
 spool = Spool(sys.argv[1], sys.argv[2])
 spool.append([])
@@ -169,7 +169,7 @@ def test_an_adopter_killed_on_the_way_loses_nothing(tmp_path: Path) -> None:
 FILLS = """
 import resource, sys
 from convert_sdk._core.events import Event
-from convert_sdk._delivery.spool import Spool
+from convert_sdk._spool.spool import Spool
 from convert_sdk.errors import SpoolError
 
 spool = Spool(sys.argv[1], sys.argv[2])
@@ -221,7 +221,7 @@ def test_a_read_only_folder_is_a_spool_error() -> None:
 NO_DISK = """
 import sys
 from convert_sdk._core.events import Event
-from convert_sdk._delivery.spool import Spool
+from convert_sdk._spool.spool import Spool
 from convert_sdk.errors import SpoolError
 
 spool = Spool(sys.argv[1], sys.argv[2])
@@ -251,7 +251,7 @@ def without_root(folder: str) -> Iterator[None]:
 FORKS = """
 import os, sys, threading
 from convert_sdk._core.events import Event
-from convert_sdk._delivery.spool import Spool
+from convert_sdk._spool.spool import Spool
 
 spool = Spool(sys.argv[1], sys.argv[2])
 stop = threading.Event()

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from convert_sdk._core.events import Event
-from convert_sdk._delivery.spool import Spool
-from convert_sdk._delivery.spooled import inspect, replay
+from convert_sdk._spool.admin import inspect, replay
+from convert_sdk._spool.spool import Spool
 from convert_sdk.cli.spool import spool_app
 from convert_sdk.errors import SpoolError
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convert_sdk._config.feed import ENDPOINT, Feed, Source, document_request, preview_url, request_url
-from convert_sdk._delivery.machine import Failure, Reply, Request
+from convert_sdk._http.messages import Failure, Reply, Request
 from convert_sdk.errors import FetchError
 
 LOST = Failure("undelivered", "ConnectError: refused")

@@ -21,10 +21,10 @@ from convert_sdk._delivery.counts import (
     trouble_of,
     verdict,
 )
-from convert_sdk._delivery.machine import Failure, Reply, Request, request_headers
 from convert_sdk._delivery.outbox import Outbox
-from convert_sdk._delivery.pace import full_jitter, retry_after, slow_cadence
 from convert_sdk._delivery.terms import MOST_BYTES, Target, Terms
+from convert_sdk._http.backoff import full_jitter, retry_after, slow_cadence
+from convert_sdk._http.messages import Failure, Reply, Request, request_headers
 
 TARGET = Target("https://collector.invalid/track/key", request_headers("s3cret"), Address("1", "2"))
 OK = Reply(200)

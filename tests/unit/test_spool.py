@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert_sdk._core.events import Event
-from convert_sdk._delivery.spool import Counts, Dead, Limits, Spool
+from convert_sdk._spool.spool import Counts, Dead, Limits, Spool
 from convert_sdk.errors import SpoolError
 
 OWNER = "10035569/10034190"

@@ -14,10 +14,10 @@ from convert_sdk._config.feed import document_request
 from convert_sdk._core.events import SOURCE
 from convert_sdk._core.facts import UNSEEN, deep_merge
 from convert_sdk._core.state import Changes, VisitorState
-from convert_sdk._delivery.exchange import exchange
-from convert_sdk._delivery.machine import Reply
 from convert_sdk._delivery.questions import source_of
 from convert_sdk._delivery.worker import Worker
+from convert_sdk._http.client import exchange
+from convert_sdk._http.messages import Reply
 
 from .differences import Json, OneOf
 from .hashes import bucketing_of

@@ -13,7 +13,7 @@ from typing import cast
 
 from pydantic import TypeAdapter
 
-from convert_sdk._database import Database
+from convert_sdk._process.sqlite import Database
 from convert_sdk.commerce.bridge.effects import Effect, Fate, Policy
 from convert_sdk.commerce.bridge.ledger import Entries, Link, Shown, Version, forgotten, mark_of
 from convert_sdk.commerce.bridge.orders import Clue

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from convert_sdk import _database
-from convert_sdk._database import Database
+from convert_sdk._process import sqlite
+from convert_sdk._process.sqlite import Database
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS things (name TEXT NOT NULL)"
 
@@ -75,7 +75,7 @@ def test_a_fork_without_hooks_abandons_the_connection(
     add(database, "before")
     inherited = database._connection
     abandoned: list[sqlite3.Connection] = []
-    monkeypatch.setattr(_database, "_abandoned", abandoned)
+    monkeypatch.setattr(sqlite, "_abandoned", abandoned)
     monkeypatch.setattr(os, "getpid", lambda: -1)
     assert names(database) == ["before"]
     assert database._connection is not inherited
@@ -97,7 +97,7 @@ def test_one_that_is_forgotten_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_fork_does_not_wait_for_ever(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_database, "_FORK_PATIENCE", 0.01)
+    monkeypatch.setattr(sqlite, "_FORK_PATIENCE", 0.01)
     with database.connection() as connection:
         database.before_fork()
         assert connection.execute("SELECT 1").fetchone() == (1,)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from convert_sdk._clock import steady_clock
+from convert_sdk._process.clock import steady_clock
 
 
 def test_a_clock_that_is_set_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

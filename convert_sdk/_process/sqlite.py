@@ -11,8 +11,8 @@ from secrets import token_hex
 from threading import RLock, get_ident
 from weakref import WeakSet
 
-from ._forks import begin_anew_with
-from ._locks import is_mine
+from .fork import begin_anew_with
+from .locks import is_mine
 
 _databases: WeakSet[Database] = WeakSet()
 _abandoned: list[sqlite3.Connection] = []

@@ -13,14 +13,13 @@ from threading import Lock
 from typing import NamedTuple, TypeVar
 from weakref import WeakSet
 
-from convert_sdk._clock import Clock, steady_clock
 from convert_sdk._core.events import Event, to_json
-from convert_sdk._database import Database
-from convert_sdk._forks import begin_anew_with
+from convert_sdk._process.clock import Clock, steady_clock
+from convert_sdk._process.fork import begin_anew_with
+from convert_sdk._process.sqlite import Database
 from convert_sdk.errors import SpoolError
 
-from .adoption import Adopted, adopt
-from .spool_files import SpoolFile, files, new_file, owner_folder, private_folder, release
+from .files import Adopted, SpoolFile, adopt, files, new_file, owner_folder, private_folder, release
 
 _T = TypeVar("_T")
 _decode = JSONDecoder().decode

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
-from convert_sdk._forks import begin_anew_with, heed
+from .fork import begin_anew_with, heed
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -6,7 +6,7 @@ import socket
 from threading import Thread
 from time import monotonic
 
-from convert_sdk._locks import Gate
+from convert_sdk._process.locks import Gate
 
 
 class Lookup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .machine import Reply
+from .messages import Reply
 
 Dice = Callable[[], float]
 """A number in [0, 1)."""

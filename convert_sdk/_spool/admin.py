@@ -8,11 +8,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from convert_sdk._clock import Clock, steady_clock
+from convert_sdk._process.clock import Clock, steady_clock
 from convert_sdk.errors import SpoolError
 
+from .files import SpoolFile, files, release
 from .spool import Dead
-from .spool_files import SpoolFile, files, release
 
 _PUT_BACK = "UPDATE rows SET kind = 'event', stored = ?, status = NULL, message = NULL WHERE kind = 'dead'"
 
