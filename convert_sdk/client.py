@@ -18,7 +18,7 @@ from .project import Project
 from .visitor import Visitor
 
 if TYPE_CHECKING:
-    from ._config.wire import ProjectSettings
+    from ._config.schema.document import ProjectSettings
     from ._delivery.offline import Offline, Sink
     from ._delivery.worker import Worker
     from .status import Status

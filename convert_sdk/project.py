@@ -19,7 +19,7 @@ from ._core.model import (
 from ._core.problem import Problem
 
 if TYPE_CHECKING:
-    from ._config.wire import Document
+    from ._config.schema.document import Document
 
 
 class Project(CompiledProject):
@@ -63,14 +63,14 @@ class Project(CompiledProject):
     @property
     def document(self) -> dict[str, object]:
         """The document as it came, parsed anew each time: change the copy as you like."""
-        from ._config.read import read_json
+        from ._config.json import read_json
 
         return cast("dict[str, object]", read_json(self.source))
 
     @cached_property
     def config(self) -> Document:
         """The whole document as typed, read-only models: settings, integrations, changes, everything."""
-        from ._config.wire import read_document
+        from ._config.schema.document import read_document
 
         return read_document(self.document)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import _checks as check
 from ._core.bucketing import id_bytes
+from ._core.copy_json import own
 from ._core.decide import decide, decide_each, is_asked_where, missed, newly_held
 from ._core.decision import Decision, Reason, ResolvedFeature
 from ._core.explain import Explanation, GateTrace, explain
@@ -15,7 +16,6 @@ from ._core.facts import UNSEEN, Facts, Place, deep_merge
 from ._core.features import resolve, resolve_all
 from ._core.goals import ConversionReason, ConversionResult, Wish, attribution, goal_data
 from ._core.model import Experience, Segment
-from ._core.own import own
 from ._core.state import NOTHING
 from .project import Project
 

@@ -22,9 +22,9 @@ from convert_sdk._core.rules import Rules, compile_rules, excludes, first_exclus
 from convert_sdk.errors import DocumentError
 from convert_sdk.project import Project
 
-from .arms import changed_features, is_anchored, split, variations
-from .loose import Json, as_id, as_object, as_text, ids, kind, objects
-from .read import read_json
+from .coerce import Json, as_id, as_object, as_text, ids, kind, objects
+from .json import read_json
+from .variations import changed_features, is_anchored, split, variations
 
 
 def compile_document(source: bytes, bucketing: Bucketing = DEFAULT) -> Project:

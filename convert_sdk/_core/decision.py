@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar, overload
 
 from .bucketing import scale
+from .copy_json import own
 from .model import Change, Experience, Feature, Variation
-from .own import own
 
 T = TypeVar("T")
 _CONTAINERS = (dict, list)

@@ -173,7 +173,7 @@ def _is_in(comparand: object, negated: bool) -> Test:
 
 
 def _regex_matches(comparand: object, negated: bool) -> Test:
-    from .regex import compile_pattern  # the dialect is only for documents that have patterns
+    from .js_regex.pattern import compile_pattern  # the dialect is only for documents that have patterns
 
     search = compile_pattern(js_string(comparand)).search
 

@@ -10,13 +10,13 @@ from threading import RLock
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from convert_sdk._core.copy_json import own
 from convert_sdk._core.decide import relocated
 from convert_sdk._core.decision import Decision, Reason
 from convert_sdk._core.events import Event, conversion_wires, known_segments
 from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.goals import ConversionReason, ConversionResult, Wish, refusal
 from convert_sdk._core.model import Experience, Goal
-from convert_sdk._core.own import own
 from convert_sdk._core.state import NOTHING, VisitorState, Winners
 
 from .kept import Kept

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_REST = 3_600.0
-_NEEDED_FIRST = ("pydantic_core", "convert_sdk._config.compile", "convert_sdk._config.read")
+_NEEDED_FIRST = ("pydantic_core", "convert_sdk._config.compile", "convert_sdk._config.json")
 NEEDED = (
     *_NEEDED_FIRST,
     "convert_sdk._http.client",

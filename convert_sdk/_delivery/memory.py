@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
+from convert_sdk._core.copy_json import own
 from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import known_segments
 from convert_sdk._core.facts import UNSEEN, Facts, deep_merge
-from convert_sdk._core.own import own
 from convert_sdk._core.state import NOTHING, Changes, VisitorState, Winners, begun
 
 _MOST_SHARED = 1_000

@@ -13,7 +13,7 @@ from convert_sdk.errors import ConvertError, FetchError
 from .counts import trouble_of
 
 if TYPE_CHECKING:
-    from convert_sdk._config.wire import ProjectSettings
+    from convert_sdk._config.schema.document import ProjectSettings
     from convert_sdk.options import Options
 
     from .engine import Engine
@@ -47,8 +47,8 @@ class Questions:
     @staticmethod
     def settings_of(answer: Reply | Failure) -> ProjectSettings:
         """The settings in an answer. Raises FetchError where it has none."""
-        from convert_sdk._config.read import read_json
-        from convert_sdk._config.wire import read_project_settings
+        from convert_sdk._config.json import read_json
+        from convert_sdk._config.schema.document import read_project_settings
 
         body = body_of(answer)
         try:

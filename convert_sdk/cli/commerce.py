@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
 
 from convert_sdk import Client, ConvertError
 
-from ._commerce_tables import show_outcome, show_report
-
 if TYPE_CHECKING:
-    from convert_sdk.commerce.bridge import Bridge, SyncReport
+    from convert_sdk.commerce.bridge import Bridge, Report, SyncReport
     from convert_sdk.commerce.bridge import Progress as Pulled
     from convert_sdk.commerce.bridge.bridge import Source
 
@@ -40,7 +39,8 @@ def demo(
     The Serving API, the stores and the shop's process are real and talk over loopback; only the clock is put
     ahead. The exit code is 1 if an order is lost, doubled or credited wrongly.
     """
-    from ._commerce_play import staged
+    from convert_sdk.demo.commerce.scenario import staged
+    from convert_sdk.demo.commerce.tables import show_outcome
 
     console = Console(stderr=as_json)
     with staged(shoppers, seed, lambda text: console.print(f"[dim]•[/] {text}", highlight=False)) as play:
@@ -127,7 +127,22 @@ def _say(console: Console, bridge: Bridge, found: SyncReport, *, as_json: bool) 
     )
     if found.unsettled:
         console.print(f"{found.unsettled} lists moved while they were read: the next run reads them again")
-    show_report(console, report)
+    _show_report(console, report)
+
+
+def _show_report(console: Console, report: Report) -> None:
+    """How the books stand."""
+    table = Table("state", "reason", title="The ledger", title_justify="left", box=None)
+    table.add_column("effects", justify="right")
+    for state, count in sorted(report.states.items()):
+        reasons = {"waiting": report.waiting, "dropped": report.dropped}.get(state) or {"": count}
+        for reason, number in sorted(reasons.items()):
+            table.add_row(state, reason, f"{number:,}")
+    console.print(table)
+    if report.unresolved:
+        console.print(f"Orders whose visitor nothing leads to: {len(report.unresolved):,}", highlight=False)
+        for name in report.unresolved[:20]:
+            console.print(f"  {name}", markup=False, highlight=False)
 
 
 @contextmanager

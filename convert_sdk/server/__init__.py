@@ -4,7 +4,7 @@ Needs the extra `server` (`pip install "convert-sdk[server]"`).
 """
 
 from .app import create_app
-from .demo import DEMO_SDK_KEY, demo_document
+from .demo_document import DEMO_SDK_KEY, demo_document
 from .record import Conversion, Exposure, GoalTotal, Record, Summary, VariationTotal
 from .registry import DebugToken, Registry, ServedProject
 from .run import LocalServer, running, serve

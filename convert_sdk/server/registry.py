@@ -12,9 +12,9 @@ from hmac import compare_digest
 from threading import Lock
 from typing import NamedTuple
 
-from convert_sdk._config.wire import Document, read_document
-from convert_sdk._config.wire_experience import Experience
-from convert_sdk._config.wire_project import ScriptSettings
+from convert_sdk._config.schema.document import Document, read_document
+from convert_sdk._config.schema.experience import Experience
+from convert_sdk._config.schema.project import ScriptSettings
 from convert_sdk.errors import DocumentError
 
 from .record import Record

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from convert_sdk._config.read import json_path, read_json
-from convert_sdk._config.wire_values import kind
+from convert_sdk._config.json import json_path, read_json
+from convert_sdk._config.schema.values import kind
 from convert_sdk.errors import DocumentError
 
 

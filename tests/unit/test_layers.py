@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "convert_sdk"
-CORE = sorted((PACKAGE / "_core").glob("*.py"))
+CORE = sorted((PACKAGE / "_core").rglob("*.py"))
 PURE = {
     *("__future__", "bisect", "collections", "collections.abc", "decimal", "enum", "functools", "itertools"),
     *("json", "json.encoder", "math", "operator", "re", "types", "typing"),
     *("mmh3", "regex"),
 }
 """What the core may import: nothing with a clock, a socket, a thread, chance or the process in it."""
-BOUNDED = {"regex.py": {"time"}}
+BOUNDED = {"pattern.py": {"time"}}
 """A search is given up by the time that its own thread spent on it; nothing else reads a clock."""
 FRAMEWORKS = {
     "django",
@@ -28,7 +28,7 @@ FRAMEWORKS = {
     "starlette",
     "uvicorn",
 }
-EXTRAS = {"integrations", "server", "cli", "testing"}
+EXTRAS = {"integrations", "server", "cli", "testing", "demo"}
 """Folders that need an extra, and may import its framework."""
 
 

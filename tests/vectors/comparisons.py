@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from convert_sdk import matches
 from convert_sdk._core.casting import UNCASTABLE, cast
+from convert_sdk._core.js_regex.pattern import UnusablePattern
 from convert_sdk._core.operators import compile_test
-from convert_sdk._core.regex import UnusablePattern
 
 from .differences import Json
 

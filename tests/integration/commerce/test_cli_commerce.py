@@ -15,10 +15,10 @@ from markdown_it import MarkdownIt
 pytest.importorskip("typer", reason="needs the extra cli")
 from typer.testing import CliRunner
 
-from convert_sdk.cli._commerce_outcome import Outcome
-from convert_sdk.cli._commerce_play import Play, staged
 from convert_sdk.cli.app import app
 from convert_sdk.commerce.bridge import Identity, Ledger
+from convert_sdk.demo.commerce.result import Outcome
+from convert_sdk.demo.commerce.scenario import Play, staged
 from convert_sdk.server import DEMO_SDK_KEY, Conversion, Registry, ServedProject, demo_document, running
 from convert_sdk.testing.stores import ConvictionalStore, WebsiteStore
 

@@ -10,11 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from convert_sdk._config.wire import Document, ProjectSettings, read_document, read_project_settings
+from convert_sdk._config.schema.document import (
+    Document,
+    ProjectSettings,
+    read_document,
+    read_project_settings,
+)
 from convert_sdk.errors import DocumentError
 from tests.shapes import of, present
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 EXAMPLE: dict[str, object] = json.loads((FIXTURES / "serving_document.json").read_text())
 SETTINGS: dict[str, object] = json.loads((FIXTURES / "serving_project_settings.json").read_text())
 ATTRIBUTE = {"OR": "or_", "AND": "and_", "OR_WHEN": "or_when", "property_UA": "property_ua"}

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ._outcome import SUSPICIOUS, Outcome
+from .result import SUSPICIOUS, Outcome
 
 
 def show(console: Console, outcome: Outcome) -> None:

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from convert_sdk.cli._ratio import chi_square, p_value
 from convert_sdk.cli.app import app
+from convert_sdk.demo.experiments.sample_ratio import chi_square, p_value
 
 RUN = CliRunner()
-DOCUMENT = str(Path(__file__).parents[2] / "convert_sdk" / "server" / "demo.json")
+DOCUMENT = str(Path(__file__).parents[3] / "convert_sdk" / "server" / "demo_document.json")
 
 
 def figures(*options: str) -> dict[str, Any]:

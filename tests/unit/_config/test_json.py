@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert_sdk._config.read import MAX_DEPTH, json_path, read_json
+from convert_sdk._config.json import MAX_DEPTH, json_path, read_json
 from convert_sdk.errors import DocumentError
 
-EXAMPLE = (Path(__file__).parents[1] / "fixtures" / "serving_document.json").read_bytes()
+EXAMPLE = (Path(__file__).parents[2] / "fixtures" / "serving_document.json").read_bytes()
 
 
 def refusal(body: bytes) -> DocumentError:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from convert_sdk._config.loose import as_id, as_list, as_object, as_text, ids, kind, objects
+from convert_sdk._config.coerce import as_id, as_list, as_object, as_text, ids, kind, objects
 from convert_sdk._core.problem import Report
 
 

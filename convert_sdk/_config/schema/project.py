@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .wire_values import Flag, Number, Text, Texts, Wire, maybe_list
+from .values import Flag, Number, Text, Texts, Wire, maybe_list
 
 
 class CustomDomain(Wire):

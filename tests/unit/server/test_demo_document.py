@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("starlette", reason="needs the extra server")
-from convert_sdk._config.wire import Document, read_document
+from convert_sdk._config.schema.document import Document, read_document
 from convert_sdk.server import DEMO_SDK_KEY, demo_document
 from tests.shapes import present
 

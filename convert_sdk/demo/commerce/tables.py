@@ -1,4 +1,4 @@
-"""What `convert-sdk commerce` found, for people."""
+"""The demonstration's figures as tables."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from convert_sdk.commerce.bridge import Report
-
-    from ._commerce_outcome import Outcome
+    from .result import Outcome
 
 _FIGURES = (
     ("orders", "placed in the two stores"),
@@ -58,18 +56,3 @@ def _revenue(outcome: Outcome) -> Table:
     figures = outcome.figures()
     table.add_row("unresolved", "", f"{figures['unresolved']:,}", f"{outcome.unresolved_revenue:,.2f}", "")
     return table
-
-
-def show_report(console: Console, report: Report) -> None:
-    """How the books stand."""
-    table = Table("state", "reason", title="The ledger", title_justify="left", box=None)
-    table.add_column("effects", justify="right")
-    for state, count in sorted(report.states.items()):
-        reasons = {"waiting": report.waiting, "dropped": report.dropped}.get(state) or {"": count}
-        for reason, number in sorted(reasons.items()):
-            table.add_row(state, reason, f"{number:,}")
-    console.print(table)
-    if report.unresolved:
-        console.print(f"Orders whose visitor nothing leads to: {len(report.unresolved):,}", highlight=False)
-        for name in report.unresolved[:20]:
-            console.print(f"  {name}", markup=False, highlight=False)

@@ -16,6 +16,6 @@ def demo_document() -> dict[str, object]:
     '10035569'
     """
     document: dict[str, object] = json.loads(
-        files("convert_sdk.server").joinpath("demo.json").read_text("utf-8")
+        files("convert_sdk.server").joinpath("demo_document.json").read_text("utf-8")
     )
     return document

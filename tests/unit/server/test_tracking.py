@@ -16,7 +16,7 @@ pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk.server.tracking import ExposureData, read_tracking
 from tests.shapes import of, present
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 EXAMPLE = (TESTS / "fixtures" / "serving_tracking.json").read_bytes()
 
 METRICS = (

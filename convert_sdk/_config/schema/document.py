@@ -11,14 +11,14 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from convert_sdk._config.json import json_path
 from convert_sdk._core.problem import Report, ignore
 from convert_sdk.errors import DocumentError
 
-from .read import json_path
-from .wire_experience import Experience
-from .wire_project import ProjectInfo, ProjectSettings
-from .wire_targeting import Audience, Feature, Goal, Location, Segment
-from .wire_values import Flag, Text, Texts, Wire, kind
+from .experience import Experience
+from .project import ProjectInfo, ProjectSettings
+from .targeting import Audience, Feature, Goal, Location, Segment
+from .values import Flag, Text, Texts, Wire, kind
 
 __all__ = ["Document", "ProjectSettings", "read_document", "read_project_settings"]
 

@@ -25,8 +25,8 @@ from convert_sdk.server import (
 )
 from convert_sdk.testing.stores import ConvertmaxStore, ConvictionalStore, Delivery, WebsiteStore
 
-from ._commerce_outcome import EXPERIENCE, Outcome, Purchase, as_dict
-from ._shop_process import ACCOUNT, HOLD, HOOK_SECRET, IDENTITY, LEASE, Where
+from .result import EXPERIENCE, Outcome, Purchase, as_dict
+from .shop_process import ACCOUNT, HOLD, HOOK_SECRET, IDENTITY, LEASE, Where
 
 LATER = "checkout-layout"
 _TOPICS = ["order_created", "order_updated"]
@@ -37,7 +37,7 @@ class Process:
 
     def __init__(self, where: Where) -> None:
         self._popen = subprocess.Popen(  # our own module, our own interpreter
-            [sys.executable, "-m", "convert_sdk.cli._shop_process"],
+            [sys.executable, "-m", "convert_sdk.demo.commerce.shop_process"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._write(where._asdict())

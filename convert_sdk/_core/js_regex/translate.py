@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from .captures import Around, Capture, Reference, can_be_set
 from .characters import LAST, SETS, Span, fold_code, fold_range, merge_ranges
-from .effort import Effort
+from .cost import Effort
 
 MAX_LENGTH: Final = 8192
 """Characters of a pattern."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from convert_sdk._core.own import own
+from convert_sdk._core.copy_json import own
 from tests.documents import Json
 from tests.shapes import of
 

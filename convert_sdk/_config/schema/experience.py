@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from .wire_project import Outliers
-from .wire_values import Flag, Keyed, Number, Rules, Text, Texts, Wire
+from .project import Outliers
+from .values import Flag, Keyed, Number, Rules, Text, Texts, Wire
 
 
 class ChangeData(Wire):

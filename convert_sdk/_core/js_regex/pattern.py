@@ -6,7 +6,7 @@ from time import thread_time
 from typing import Final
 
 from .characters import fold
-from .dialect import SUBJECT_LIMIT, DangerousPattern, InvalidPattern, UnusablePattern, translate
+from .translate import SUBJECT_LIMIT, DangerousPattern, InvalidPattern, UnusablePattern, translate
 
 __all__ = ["DangerousPattern", "InvalidPattern", "JsRegex", "UnusablePattern", "compile_pattern"]
 

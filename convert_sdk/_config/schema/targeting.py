@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .wire_values import Flag, Number, Rules, Text, Texts, Wire
+from .values import Flag, Number, Rules, Text, Texts, Wire
 
 
 class TrackedItem(Wire):

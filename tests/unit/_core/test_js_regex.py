@@ -8,9 +8,14 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert_sdk._core.characters import fold, fold_range, merge_ranges
-from convert_sdk._core.dialect import MAX_DEPTH, MAX_LENGTH, SUBJECT_LIMIT, translate
-from convert_sdk._core.regex import DangerousPattern, InvalidPattern, UnusablePattern, compile_pattern
+from convert_sdk._core.js_regex.characters import fold, fold_range, merge_ranges
+from convert_sdk._core.js_regex.pattern import (
+    DangerousPattern,
+    InvalidPattern,
+    UnusablePattern,
+    compile_pattern,
+)
+from convert_sdk._core.js_regex.translate import MAX_DEPTH, MAX_LENGTH, SUBJECT_LIMIT, translate
 
 
 def found(pattern: str, text: str) -> bool:

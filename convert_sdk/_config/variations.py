@@ -14,7 +14,7 @@ from convert_sdk._core.javascript import js_number, truthy
 from convert_sdk._core.model import Change, Feature, Variation
 from convert_sdk._core.problem import Report, ignore
 
-from .loose import Json, as_id, as_object, as_text, kind, objects
+from .coerce import Json, as_id, as_object, as_text, kind, objects
 
 FEATURE_CHANGE = "fullStackFeature"
 _ANCHORED_SINCE = 11

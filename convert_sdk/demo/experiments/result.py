@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from convert_sdk import Explanation, Project, Status
 
-from ._ratio import chi_square, p_value
-from ._walk import Tally
+from .sample_ratio import chi_square, p_value
+from .shoppers import Tally
 
 if TYPE_CHECKING:
     from convert_sdk._core.model import Experience

@@ -1,0 +1,1 @@
+"""The document of the Serving API as typed, read-only models."""

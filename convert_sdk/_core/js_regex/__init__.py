@@ -1,0 +1,1 @@
+"""The regular-expression dialect of JavaScript: translated, bounded, searched."""

@@ -1,0 +1,125 @@
+"""The run: the whole way, from the SDK key to what the server recorded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from threading import Timer
+from time import perf_counter
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from convert_sdk import Client
+from convert_sdk.options import build
+from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, demo_document, running
+
+from .result import Outcome
+from .shoppers import CHECKOUT, Tally, shopper, walk
+
+_EVENTS_EACH = 20
+"""More than any visitor makes."""
+_KNOCK = 0.1
+_PATIENCE = 90.0
+_SECRET = "demonstration"  # noqa: S105 # it guards a made-up shop
+
+
+def run(visitors: int, seed: int, console: Console, *, kill_server: bool, fail_for: float) -> Outcome:
+    registry = Registry()
+    shop = registry.add(demo_document(), sdk_key=DEMO_SDK_KEY, secret=_SECRET)
+    tally = Tally()
+    with (
+        running(registry) as server,
+        ExitStack() as trouble,
+        _client(DEMO_SDK_KEY, server.url, visitors) as client,
+    ):
+        plan = (
+            _stopped(visitors, client, server)
+            if kill_server
+            else _failing(visitors, server, trouble, fail_for)
+        )
+        start = perf_counter()
+        with _progress(console) as progress:
+            for number in progress.track(range(visitors), description="visitors"):
+                plan.get(number, _nothing)()
+                walk(client, shopper(number, seed), tally)
+        seconds = perf_counter() - start
+        project = client.project
+        if project is None:
+            raise RuntimeError(f"no document arrived: {client.status().fetch_error}")
+        first = shopper(0, seed)
+        explanation = client.visitor(first.id, first.attributes, location=CHECKOUT).explain("checkout-layout")
+        with console.status("delivering the rest"):
+            client.flush(timeout=fail_for + _PATIENCE)
+        return Outcome(project, tally, client.status(), shop.record.summary(), explanation, seconds)
+
+
+def _client(key: str, url: str, visitors: int) -> Client:
+    """A client that heeds no variables of the shell: they belong to another project."""
+    given = {
+        "sdk_key": key,
+        "sdk_secret": _SECRET,
+        "config_endpoint": url,
+        "track_endpoint": url,
+        "max_queue": visitors * _EVENTS_EACH,  # a shop's day in seconds, and the server may be down
+    }
+    client = Client.__new__(Client)
+    client._set_up(build(given, {}))
+    return client
+
+
+def _stopped(visitors: int, client: Client, server: LocalServer) -> Mapping[int, Callable[[], object]]:
+    """The server goes before the visitor in the middle, and comes back three quarters through."""
+
+    def come_back() -> None:
+        client.flush(timeout=_KNOCK)  # so that a few visitors meet a closed door too
+        server.start()
+
+    half = visitors // 2
+    return {half: server.stop, half + (visitors - half) // 2: come_back}
+
+
+def _failing(
+    visitors: int, server: LocalServer, trouble: ExitStack, seconds: float
+) -> Mapping[int, Callable[[], object]]:
+    """The server fails from the visitor in the middle on."""
+
+    def fail() -> None:
+        trouble.enter_context(server.failing(503))
+        Timer(seconds, trouble.close).start()
+
+    return {visitors // 2: fail} if seconds else {}
+
+
+def _nothing() -> None:
+    """Most visitors come undisturbed."""
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+@contextmanager
+def _heard(console: Console) -> Iterator[None]:
+    """Show what the SDK has to say, above the progress bar."""
+    from rich.logging import RichHandler
+
+    logger = logging.getLogger("convert_sdk")
+    handler = RichHandler(console=console, show_path=False)
+    level, propagates = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagates
