@@ -111,7 +111,7 @@ def time_to_exit(convert: Collector) -> float:
 
 def cold_start() -> float:
     """Seconds to the first decision from a document on disk, imports done, while the network is down."""
-    from convert_sdk._delivery.line import NEEDED
+    from convert_sdk._delivery.runtime import NEEDED
     from convert_sdk._process.fork import import_all
 
     import_all(NEEDED)

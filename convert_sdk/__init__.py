@@ -15,14 +15,13 @@ from ._core.preview import parse_preview
 from ._core.problem import Problem
 from ._core.rules import matches_rule_set as matches
 from ._core.state import VisitorState
-from ._delivery.counts import Counts, FlushReport
 from ._process.exit import flush_on_sigterm
 from ._version import __version__
 from .client import AsyncClient, Client
 from .errors import ConvertError, DocumentError, FetchError, OptionError, SpoolError, StoreError
 from .options import Options
 from .project import Project
-from .status import Status
+from .status import Counts, FlushReport, Status
 from .stores import MemoryStore, Store
 from .visitor import Visitor
 

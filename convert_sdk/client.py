@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Self, Unpack, cast
 from . import _checks as check
 from ._core.facts import Place
 from ._core.state import NOTHING, VisitorState
-from ._delivery.counts import FlushReport
 from ._delivery.engine import Engine
-from ._delivery.memory import Memory
+from ._delivery.visitors import Memory
 from .errors import OptionError
 from .options import OptionArguments, Options, build
 from .project import Project
+from .status import FlushReport
 from .visitor import Visitor
 
 if TYPE_CHECKING:
     from ._config.schema.document import ProjectSettings
     from ._delivery.offline import Offline, Sink
-    from ._delivery.worker import Worker
+    from ._delivery.thread import Worker
     from .status import Status
     from .stores import AsyncStore, Store
 
@@ -43,8 +43,8 @@ class Client:
         self._set_up(build({"sdk_key": sdk_key, **options}))
 
     def _set_up(self, options: Options, key: str | None = None) -> None:
-        from ._delivery.questions import Questions
-        from ._delivery.worker import Worker
+        from ._delivery.previews import Questions
+        from ._delivery.thread import Worker
 
         self.options = options
         self._store = sync_store(options)
@@ -80,7 +80,7 @@ class Client:
         'unknown'
         """
         from ._delivery.offline import Offline
-        from ._delivery.questions import Questions
+        from ._delivery.previews import Questions
 
         if not isinstance(project, Project):
             found = type(project).__name__
@@ -186,8 +186,8 @@ class AsyncClient:
         self._set_up(build({"sdk_key": sdk_key, **options}))
 
     def _set_up(self, options: Options, key: str | None = None) -> None:
-        from ._delivery.async_worker import AsyncWorker
-        from ._delivery.questions import Questions
+        from ._delivery.previews import Questions
+        from ._delivery.task import AsyncWorker
 
         self.options = options
         self._store = options.store
@@ -273,7 +273,7 @@ def engine_of(options: Options) -> Engine:
     store = options.store
     watch = None
     if options.observe is not None:
-        from ._delivery.watch import Watch
+        from ._delivery.observer import Watch
 
         watch = Watch(options.observe, inline=options.observe_inline)
     return Engine(
@@ -290,7 +290,7 @@ def kind_of_visitor(options: Options) -> type[Visitor]:
     """Visitors that tell of their decisions, where somebody listens."""
     if options.observe is None:
         return Visitor
-    from ._delivery.watch import WatchedVisitor
+    from ._delivery.observer import WatchedVisitor
 
     return WatchedVisitor
 

@@ -4,13 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from ._delivery.counts import Counts, DeadEvent, Trouble
+from ._core.events import Event
 
-if TYPE_CHECKING:
-    from ._delivery.engine import Engine
-    from ._delivery.outbox import Outbox
+
+class Counts(NamedTuple):
+    """Where every event is: `offered` is always the sum of the other seven.
+
+    Events that an earlier process left on disk count as offered when this one takes them over.
+
+    >>> client.status().events.pending
+    0
+    """
+
+    offered: int = 0
+    sent: int = 0
+    in_flight: int = 0
+    queued: int = 0
+    """In memory, waiting."""
+    spooled: int = 0
+    """On disk only."""
+    dropped: int = 0
+    dead: int = 0
+    """Refused by the endpoint as malformed and set aside."""
+    deduplicated: int = 0
+    """Another process had claimed the conversion."""
+
+    @property
+    def pending(self) -> int:
+        """What still waits to be sent."""
+        return self.in_flight + self.queued + self.spooled
+
+
+class FlushReport(NamedTuple):
+    """What a flush did: events `sent` and `dropped` during it, and those `pending` after it.
+
+    >>> FlushReport.between(Counts(offered=3, queued=3), Counts(offered=3, sent=2, queued=1))
+    FlushReport(sent=2, pending=1, dropped=0)
+    """
+
+    sent: int = 0
+    pending: int = 0
+    dropped: int = 0
+
+    @classmethod
+    def between(cls, before: Counts, after: Counts) -> FlushReport:
+        """Fold two snapshots; what the endpoint refused as malformed counts as dropped."""
+        gone = after.dropped + after.dead - before.dropped - before.dead
+        return cls(after.sent - before.sent, after.pending, gone)
+
+
+class Trouble(NamedTuple):
+    """The last thing that went wrong; `code` and `message` are the endpoint's own words."""
+
+    status: int | None
+    code: int | None
+    message: str
+
+
+class DeadEvent(NamedTuple):
+    """An event that the endpoint refused as malformed, and what it said."""
+
+    event: Event
+    trouble: Trouble
+
+    def __repr__(self) -> str:
+        return f"DeadEvent({self.event.uuid}, {self.trouble.status}, {self.trouble.message!r})"
 
 
 class Status(NamedTuple):
@@ -89,21 +149,3 @@ def _fates(events: Counts) -> str:
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
-
-
-def status_of(engine: Engine, outbox: Outbox) -> Status:
-    """The figures that every delivery has."""
-    ledger = outbox.ledger
-    project = engine.project
-    return Status(
-        revision=project.revision if project is not None else None,
-        problems=len(project.problems) if project is not None else 0,
-        events=outbox.counts(),
-        dropped=dict(ledger.losses()),
-        retries=ledger.retries,
-        doubted=ledger.doubted,
-        last_error=ledger.trouble,
-        dead=tuple(ledger.dead_events),
-        visitors=len(engine.states),
-        kept=len(engine.kept),
-    )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from convert_sdk._http.messages import SIZE_CAP
 
-from .feed import Source
+from .source import Source
 
 _MAGIC = b"convert-document-1"
 _LONGEST_HEADER = 4_096

@@ -19,16 +19,16 @@ from convert_sdk._core.goals import ConversionReason, ConversionResult, Wish, re
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.state import NOTHING, VisitorState, Winners
 
-from .kept import Kept
-from .memory import Memory
+from .pending import Kept
+from .visitors import Memory
 
 if TYPE_CHECKING:
     from convert_sdk.observation import Observation
     from convert_sdk.project import Project
     from convert_sdk.visitor import Visitor
 
-    from .outbox import Outbox
-    from .watch import Watch
+    from .observer import Watch
+    from .queue import Outbox
 
 _MOST_KEPT = 1_000
 _SHARES = 64

@@ -12,13 +12,12 @@ from convert_sdk._core.events import Address
 from convert_sdk._http.messages import Failure, Reply, Request
 from convert_sdk._process.fork import begin_anew_with, heed
 from convert_sdk._process.locks import is_mine
-from convert_sdk.status import Status, status_of
+from convert_sdk.status import FlushReport, Status
 
-from .counts import FlushReport
 from .engine import Engine, verdicts
-from .memory import changes
-from .outbox import Outbox
-from .terms import Target, Terms
+from .queue import Outbox, Target, Terms
+from .runtime import status_of
+from .visitors import changes
 
 if TYPE_CHECKING:
     from convert_sdk.options import Options

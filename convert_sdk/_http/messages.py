@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 AGENT = "ConvertAgent/1.0"
 """The collector's bot filter answers 200 to other agents and drops what they sent."""
@@ -45,22 +45,6 @@ class Failure(NamedTuple):
 
     kind: Literal["undelivered", "ambiguous"]
     detail: str
-
-
-class Machine(Protocol):
-    """A conversation without a socket, a clock or a thread; the times are monotonic seconds."""
-
-    def due(self) -> float:
-        """When `speak` has something to say; `inf` while there is nothing or an answer is awaited."""
-        ...
-
-    def speak(self, now: float) -> Request | None:
-        """The next request. Whoever takes one must `hear` its answer."""
-        ...
-
-    def hear(self, answer: Reply | Failure, now: float) -> None:
-        """Take the answer to the last request."""
-        ...
 
 
 def request_headers(secret: str | None = None) -> dict[str, str]:

@@ -12,8 +12,8 @@ import pytest
 
 from convert_sdk import Client, Options, Project
 from convert_sdk._delivery.engine import Engine
-from convert_sdk._delivery.line import Line
-from convert_sdk._delivery.memory import Memory
+from convert_sdk._delivery.runtime import Line
+from convert_sdk._delivery.visitors import Memory
 from convert_sdk._http.messages import Failure, Reply
 from tests.reliability.collector import Answer
 from tests.reliability.processes import finished
@@ -170,7 +170,7 @@ url, key, folder = sys.argv[1:4]
 client = Client(key, config_endpoint=url, track_endpoint=url, cache_dir=folder, tracking=False)
 assert client.visitor("v").decide("button-10").variation is not None
 from convert_sdk._process.fork import import_all
-from convert_sdk._delivery.line import NEEDED
+from convert_sdk._delivery.runtime import NEEDED
 import_all(NEEDED)
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])

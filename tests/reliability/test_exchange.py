@@ -21,9 +21,8 @@ import pytest
 import trustme
 
 from convert_sdk._core.events import Address, Event, exposure_wire
-from convert_sdk._delivery.carry import acarry, aturn, carry, turn
-from convert_sdk._delivery.outbox import Outbox
-from convert_sdk._delivery.terms import Target, Terms
+from convert_sdk._delivery.loop import acarry, aturn, carry, turn
+from convert_sdk._delivery.queue import Outbox, Target, Terms
 from convert_sdk._http.client import aexchange, exchange, open_async_client, open_client
 from convert_sdk._http.messages import SIZE_CAP, Failure, Reply, Request, request_headers
 

@@ -82,10 +82,10 @@ def test_handlers_that_track_while_the_main_thread_tracks(
 INTERRUPTED = """
 import faulthandler, signal, sys, threading
 from convert_sdk import Client, ConversionReason
-from convert_sdk._delivery import backlog, engine, ledger, line, outbox, scribe, shelf, upkeep, worker
+from convert_sdk._delivery import background, engine, queue, runtime, spool_sync, stats, thread
 from convert_sdk._spool import files, spool
 from convert_sdk._process.sqlite import Database
-from convert_sdk._delivery.books import Books
+from convert_sdk._delivery.queue import Books
 from convert_sdk._process.locks import Bell, Gate
 from convert_sdk.stores import MemoryStore, memory
 from convert_sdk.stores.sqlite import SqliteStore
@@ -140,33 +140,33 @@ print(events.offered == sum(events[1:]), events.pending - events.spooled)
 
 PLACES = [
     ("threading.Thread", "start"),
-    ("worker.Worker", "_spawn"),
-    ("worker", "attend"),
-    ("worker.Worker", "_opened"),
-    ("scribe.Scribe", "_start"),
+    ("thread.Worker", "_spawn"),
+    ("thread", "attend"),
+    ("thread.Worker", "_opened"),
+    ("background.Scribe", "_start"),
     ("Bell", "ring"),
     ("Gate", "wait"),
     ("engine", "conversion_wires"),
     ("engine.Engine", "_count"),
     ("Books", "read"),
-    ("outbox.Outbox", "_counted"),
-    ("outbox.Outbox", "_measure"),
-    ("backlog.Backlog", "next_part"),
-    ("line.Line", "deliver"),
-    ("line.Line", "do_chores"),
-    ("upkeep.Upkeep", "close"),
-    ("upkeep.Upkeep", "_tell"),
-    ("ledger.Ledger", "refuse"),
+    ("queue.Outbox", "_counted"),
+    ("queue.Outbox", "_measure"),
+    ("queue.Backlog", "next_part"),
+    ("runtime.Line", "deliver"),
+    ("runtime.Line", "do_chores"),
+    ("runtime.Upkeep", "close"),
+    ("runtime.Upkeep", "_tell"),
+    ("stats.Ledger", "refuse"),
     ("memory", "_copy"),
 ]
 ON_DISK = [
-    ("scribe.Scribe", "_start"),
+    ("background.Scribe", "_start"),
     ("engine.Engine", "_count"),
-    ("outbox.Outbox", "_measure"),
-    ("line.Line", "deliver"),
+    ("queue.Outbox", "_measure"),
+    ("runtime.Line", "deliver"),
     ("Database", "_open"),
-    ("upkeep.Upkeep", "commit"),
-    ("shelf.Shelf", "commit"),
+    ("runtime.Upkeep", "commit"),
+    ("spool_sync.Shelf", "commit"),
     ("spool.Spool", "append"),
     ("spool.Spool", "delete"),
     ("spool", "_size"),

@@ -138,7 +138,7 @@ def test_a_store_that_hangs_does_not_keep_the_process(kind: Kind) -> None:
 UNOPENED = """
 import asyncio, sys
 from convert_sdk import AsyncClient
-from convert_sdk._delivery.line import Line
+from convert_sdk._delivery.runtime import Line
 
 url, key, closes = sys.argv[1:4]
 client = AsyncClient(key, config_endpoint=url, track_endpoint=url, shutdown_timeout=0.5)

@@ -18,7 +18,7 @@ def test_every_option_is_in_the_table() -> None:
 
 
 def test_every_segment_value_is_in_the_table() -> None:
-    from convert_sdk._delivery.segments import KNOWN
+    from convert_sdk._core.segments import KNOWN
 
     page = (DOCS / "segments.md").read_text()
     for name, values in KNOWN.items():

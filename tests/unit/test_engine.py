@@ -11,10 +11,9 @@ from convert_sdk._core.events import Address
 from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.state import NOTHING, VisitorState
 from convert_sdk._delivery.engine import Engine, event_ids, verdicts
-from convert_sdk._delivery.memory import Memory
-from convert_sdk._delivery.outbox import Outbox
-from convert_sdk._delivery.terms import Target, Terms
-from convert_sdk._delivery.watch import Watch
+from convert_sdk._delivery.observer import Watch
+from convert_sdk._delivery.queue import Outbox, Target, Terms
+from convert_sdk._delivery.visitors import Memory
 from convert_sdk.observation import Converted, Exposed, Observation
 from convert_sdk.stores import Winners
 from tests.documents import LOW, entity, experience, project

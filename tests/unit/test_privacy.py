@@ -7,11 +7,12 @@ import pytest
 from convert_sdk import Client, MemoryStore
 from convert_sdk._core.events import Address, Event
 from convert_sdk._core.goals import Wish
-from convert_sdk._delivery.counts import DeadEvent, Ending, Trouble
-from convert_sdk._delivery.kept import Kept
-from convert_sdk._delivery.memory import Unsaved
-from convert_sdk._delivery.saving import Save
-from convert_sdk._delivery.terms import Target
+from convert_sdk._delivery.pending import Kept
+from convert_sdk._delivery.queue import Target
+from convert_sdk._delivery.stats import Ending
+from convert_sdk._delivery.store_writer import Save
+from convert_sdk._delivery.visitors import Unsaved
+from convert_sdk.status import DeadEvent, Trouble
 from convert_sdk.stores import Changes
 from tests.documents import entity, every, experience, leaf, offline
 

@@ -10,12 +10,12 @@ from functools import lru_cache
 import httpx
 
 from convert_sdk import Client, MemoryStore, Project, Visitor
-from convert_sdk._config.feed import document_request
+from convert_sdk._config.source import document_request
 from convert_sdk._core.events import SOURCE
 from convert_sdk._core.facts import UNSEEN, deep_merge
 from convert_sdk._core.state import Changes, VisitorState
-from convert_sdk._delivery.questions import source_of
-from convert_sdk._delivery.worker import Worker
+from convert_sdk._delivery.previews import source_of
+from convert_sdk._delivery.thread import Worker
 from convert_sdk._http.client import exchange
 from convert_sdk._http.messages import Reply
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convert_sdk._config.cache import CachedDocument, DocumentCache, document_name
-from convert_sdk._config.feed import Source
+from convert_sdk._config.source import Source
 
 SOURCE = Source("1002/1003", "https://cdn.example.com/v1", "production", secret="s3cret")
 DOCUMENT = CachedDocument(b'{"account_id": "1002"}\n{}', '"v\n7"')
@@ -115,7 +115,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 from convert_sdk._config.cache import *
-from convert_sdk._config.feed import Source
+from convert_sdk._config.source import Source
 cache = DocumentCache(sys.argv[1], Source("key"))
 cache.save(CachedDocument(b"good"))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import RLock, Thread, current_thread
 from time import monotonic
+from typing import TypeVar
 
 from convert_sdk._process.locks import Bell, Gate, is_mine
 
-from .upkeep import drained
-
+T = TypeVar("T")
 _LONGEST_REST = 3_600.0
 _BREATHER = 0.5
 
@@ -101,3 +101,12 @@ class Scribe:
             for gate in asked:
                 gate.open()
         return True
+
+
+def drained(queue: deque[T]) -> Iterator[T]:
+    """Take everything out, beside other threads that may."""
+    while queue:
+        try:
+            yield queue.popleft()
+        except IndexError:
+            return

@@ -6,11 +6,11 @@ from collections.abc import MutableMapping
 from re import ASCII, fullmatch
 from typing import TYPE_CHECKING, cast
 
-from convert_sdk._config.feed import Source, document_request
+from convert_sdk._config.source import Source, document_request
 from convert_sdk._http.messages import Failure, Reply, Request, request_headers
 from convert_sdk.errors import ConvertError, FetchError
 
-from .counts import trouble_of
+from .stats import trouble_of
 
 if TYPE_CHECKING:
     from convert_sdk._config.schema.document import ProjectSettings

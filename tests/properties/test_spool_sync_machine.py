@@ -13,11 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from convert_sdk import Project
 from convert_sdk._core.events import Address, Event, exposure_wire
 from convert_sdk._delivery.engine import Engine
-from convert_sdk._delivery.memory import Memory
-from convert_sdk._delivery.outbox import Outbox
-from convert_sdk._delivery.shelf import Shelf
-from convert_sdk._delivery.terms import Target, Terms
-from convert_sdk._delivery.upkeep import Upkeep
+from convert_sdk._delivery.queue import Outbox, Target, Terms
+from convert_sdk._delivery.runtime import Upkeep
+from convert_sdk._delivery.spool_sync import Shelf
+from convert_sdk._delivery.visitors import Memory
 from convert_sdk._http.messages import Failure, Reply
 from convert_sdk._spool.files import release
 from convert_sdk._spool.spool import Spool

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from threading import RLock
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from convert_sdk._core.events import Event
+from convert_sdk._core.segments import Unknown
 from convert_sdk._http.messages import Failure, Reply
-
-from .counts import Counts, DeadEvent, Ending, Fate, Notice, Standing, Trouble
-from .segments import Unknown
+from convert_sdk.status import Counts, DeadEvent, Trouble
 
 _QUIET = 60.0
 
@@ -125,3 +124,64 @@ class Ledger:
 
 
 _NO_TROUBLE = Trouble(None, None, "")
+
+
+Fate = Literal["sent", "dropped", "dead", "deduplicated"]
+Standing = Literal["ok", "retrying", "denied"]
+Verdict = Literal["delivered", "malformed", "again", "doubtful", "denied"]
+_MALFORMED = frozenset({400, 413, 422})
+_GATEWAY = frozenset({502, 504})
+_BUSY = frozenset({408, 425, 429})
+_LONGEST_MESSAGE = 200
+_LONGEST_BODY = 8_192
+
+
+class Ending(NamedTuple):
+    """Events that have met their fate: they may leave the spool."""
+
+    fate: Fate
+    events: tuple[Event, ...]
+
+
+class Notice(NamedTuple):
+    """A change of state that is worth one line in the log."""
+
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+def verdict(answer: Reply | Failure) -> Verdict:
+    """What an answer means for the events that were sent; redirects are not followed.
+
+    `doubtful`: they may have arrived, as no answer came, or only a gateway's. `denied`: this key or
+    this endpoint is wrong.
+    """
+    if isinstance(answer, Failure):
+        return "again" if answer.kind == "undelivered" else "doubtful"
+    if 200 <= answer.status < 300:
+        return "delivered"
+    if answer.status in _MALFORMED:
+        return "malformed"
+    if answer.status in _GATEWAY:
+        return "doubtful"
+    return "again" if answer.status in _BUSY or answer.status >= 500 else "denied"
+
+
+def trouble_of(answer: Reply | Failure) -> Trouble:
+    """What an answer says went wrong."""
+    if isinstance(answer, Failure):
+        return Trouble(None, None, f"{answer.kind}: {answer.detail}"[:_LONGEST_MESSAGE])
+    from json import loads
+
+    try:
+        words = loads(answer.body[:_LONGEST_BODY])
+    except (ValueError, RecursionError):
+        words = None
+    if not isinstance(words, dict):
+        return Trouble(answer.status, None, "")
+    code, message = words.get("code"), words.get("message")
+    return Trouble(
+        answer.status,
+        code if type(code) is int else None,
+        message[:_LONGEST_MESSAGE] if isinstance(message, str) else "",
+    )

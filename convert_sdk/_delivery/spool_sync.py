@@ -13,14 +13,14 @@ from convert_sdk.errors import SpoolError
 from convert_sdk.options import TRACK_ENDPOINT, Options
 
 from .engine import conversion_of, event_ids
-from .kept import from_record, to_record
+from .pending import from_record, to_record
 
 if TYPE_CHECKING:
     from convert_sdk._spool.spool import Spool
 
-    from .counts import Ending
     from .engine import Engine
-    from .outbox import Outbox
+    from .queue import Outbox
+    from .stats import Ending
 
 _LOOK_EVERY = 30.0
 _RETRY_AFTER = 1.0

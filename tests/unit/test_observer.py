@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from convert_sdk import Client
-from convert_sdk._delivery.watch import Watch
+from convert_sdk._delivery.observer import Watch
 from convert_sdk.observation import Exposed, Lapse, Observation
 from tests.documents import LOW, Sink, experience, project, variation
 

@@ -5,16 +5,35 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from math import inf
 from time import monotonic
+from typing import Protocol
 
 import httpx
 
 from convert_sdk._http.client import aexchange, beside_the_loop, exchange
-from convert_sdk._http.messages import Failure, Machine, Reply, Request
+from convert_sdk._http.messages import Failure, Reply, Request
 
 _INTERRUPTED = Failure("ambiguous", "interrupted")
 _WORTH_A_THREAD = 32 * 1024
 _BREATHER = 1.0
 _LEAST = 0.001
+
+
+class Machine(Protocol):
+    """A conversation without a socket, a clock or a thread; the times are monotonic seconds."""
+
+    def due(self) -> float:
+        """When `speak` has something to say; `inf` while there is nothing or an answer is awaited."""
+        ...
+
+    def speak(self, now: float) -> Request | None:
+        """The next request. Whoever takes one must `hear` its answer."""
+        ...
+
+    def hear(self, answer: Reply | Failure, now: float) -> None:
+        """Take the answer to the last request."""
+        ...
+
+
 Clock = Callable[[], float]
 Trouble = Callable[[Exception], None]
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert_sdk._config.feed import ENDPOINT, Feed, Source, document_request, preview_url, request_url
+from convert_sdk._config.source import ENDPOINT, Source, document_request, preview_url, request_url
+from convert_sdk._delivery.poller import Feed
 from convert_sdk._http.messages import Failure, Reply, Request
 from convert_sdk.errors import FetchError
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from convert_sdk._core.events import Address, Event, exposure_wire
-from convert_sdk._delivery.outbox import Outbox
-from convert_sdk._delivery.terms import Target, Terms
+from convert_sdk._delivery.queue import Outbox, Target, Terms
 from convert_sdk._http.messages import Failure, Reply
 
 TARGET = Target("https://collector.invalid/track/key", {}, Address("1", "2"))

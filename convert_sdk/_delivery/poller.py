@@ -6,71 +6,20 @@ from collections import Counter, deque
 from collections.abc import Callable
 from math import inf
 from threading import Lock
-from typing import NamedTuple
 
-from convert_sdk._delivery.counts import Notice
+from convert_sdk._config.source import Source, document_request
 from convert_sdk._http.backoff import PATIENCE, Dice, full_jitter, retry_after, slow_cadence
-from convert_sdk._http.messages import TIMEOUT, Failure, Reply, Request, request_headers
+from convert_sdk._http.messages import Failure, Reply, Request
 from convert_sdk.errors import ConvertError
 
-ENDPOINT = "https://cdn-4.convertexperiments.com/api/v1"
+from .stats import Notice
+
 _BUSY = frozenset({408, 425, 429})
 _ADVICE = {
     401: ": check the SDK key and its secret",
     403: ": the project may want an SDK key, or another secret",
     404: ": check the SDK key and config_endpoint",
 }
-_SAFE = "!'()*~"
-"""What `encodeURIComponent` leaves alone besides letters, digits, `-`, `.` and `_`."""
-
-
-class Source(NamedTuple):
-    """Where a document comes from. `key` goes into the path as it is: an SDK key, or `account/project`."""
-
-    key: str
-    endpoint: str = ENDPOINT
-    environment: str | None = None
-    """Sent only when set."""
-    low_cache: bool = False
-    secret: str | None = None
-    debug_token: str | Callable[[], str | None] | None = None
-    """Drafts and paused experiences are served too; a callable is asked before each fetch."""
-    timeout: float = TIMEOUT
-    """Seconds for one whole answer."""
-
-    def __repr__(self) -> str:
-        return f"Source({self.endpoint}, environment={self.environment!r})"
-
-
-def request_url(source: Source, *, debug: bool = False) -> str:
-    """The address of a document.
-
-    >>> request_url(Source("1002/1003", "https://cdn.example.com/v1/", environment="eu west"))
-    'https://cdn.example.com/v1/config/1002/1003?environment=eu%20west'
-    """
-    return _url(source, None, low_cache=source.low_cache or debug)
-
-
-def preview_url(source: Source, experience_id: str) -> str:
-    """The address of a document with one experience that is not live.
-
-    >>> preview_url(Source("1002/1003", "https://cdn.example.com/v1"), "77")
-    'https://cdn.example.com/v1/config/1002/1003?exp=77&_conv_low_cache=1'
-    """
-    return _url(source, experience_id, low_cache=True)
-
-
-def document_request(source: Source, *, experience_id: str | None = None, etag: str | None = None) -> Request:
-    """One fetch; with `experience_id` that of a preview. Raises what a callable debug token raises."""
-    token = source.debug_token() if callable(source.debug_token) else source.debug_token
-    headers = request_headers(source.secret)
-    if token:
-        headers["convert-debug-token"] = token
-    if etag:
-        headers["If-None-Match"] = etag
-    if experience_id is None:
-        return Request("GET", request_url(source, debug=bool(token)), headers, timeout=source.timeout)
-    return Request("GET", preview_url(source, experience_id), headers, timeout=source.timeout)
 
 
 class Feed:
@@ -222,15 +171,3 @@ class Feed:
         if self.error is None:
             self.notices.append(Notice("warning", f"no new document: {text}"))
         self.error = text
-
-
-def _url(source: Source, experience_id: str | None, *, low_cache: bool) -> str:
-    from urllib.parse import quote
-
-    query = [f"environment={quote(source.environment, safe=_SAFE)}"] if source.environment else []
-    if experience_id is not None:
-        query.append(f"exp={quote(experience_id, safe=_SAFE)}")
-    if low_cache:
-        query.append("_conv_low_cache=1")
-    address = f"{source.endpoint.removesuffix('/')}/config/{source.key}"
-    return f"{address}?{'&'.join(query)}" if query else address

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from convert_sdk._core.state import Changes, Winners
 
+from .background import Scribe
 from .engine import verdicts
-from .memory import Unsaved, changes
-from .scribe import Scribe
+from .visitors import Unsaved, changes
 
 if TYPE_CHECKING:
     from convert_sdk.stores import AsyncStore, Store
 
     from .engine import Engine
-    from .outbox import Outbox
+    from .queue import Outbox
 
 _AT_ONCE = 500
 _RETRY_AFTER = 1.0

@@ -6,7 +6,7 @@ import pytest
 
 from convert_sdk import Client, ConversionReason, MemoryStore, Reason, StoreError, VisitorState
 from convert_sdk._core.facts import Facts
-from convert_sdk._delivery.memory import Memory, changes
+from convert_sdk._delivery.visitors import Memory, changes
 from convert_sdk.stores import Changes, Winners
 from tests.documents import LOW, Sink, entity, experience, offline, project, remembering
 

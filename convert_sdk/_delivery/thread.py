@@ -15,12 +15,12 @@ from convert_sdk._http.messages import Failure, Reply, Request
 from convert_sdk._process.exit import attend, register
 from convert_sdk._process.fork import heed, import_all, mark
 from convert_sdk._process.locks import Bell, Gate, is_mine
+from convert_sdk.status import FlushReport
 
-from .counts import FlushReport
+from .background import drained
 from .engine import Engine
-from .line import NEEDED, Line
-from .saving import saver
-from .upkeep import drained
+from .runtime import NEEDED, Line
+from .store_writer import saver
 
 if TYPE_CHECKING:
     import httpx
@@ -136,7 +136,7 @@ class Worker:
         if self._engine.project is not None:
             self._ready.open()
         import_all(NEEDED)
-        from .carry import carry
+        from .loop import carry
 
         machines = self.line.feed, self.line.outbox
         carry(machines, self._opened(), rest=self._rest, trouble=self.line.complain)

@@ -10,18 +10,22 @@ The bracketed steps happen with `Terms(durable=True)` only; otherwise `speak` em
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
 from math import inf
+from threading import RLock
+from typing import Literal, NamedTuple
 
-from convert_sdk._core.events import Event, tracking_body
+from cachetools import FIFOCache
+
+from convert_sdk._core.events import Address, Event, tracking_body
 from convert_sdk._http.backoff import Dice, full_jitter, retry_after, slow_cadence
-from convert_sdk._http.messages import Failure, Reply, Request
+from convert_sdk._http.messages import TIMEOUT, Failure, Reply, Request
+from convert_sdk._process.locks import is_mine
+from convert_sdk.status import Counts, Trouble
 
-from .backlog import Backlog
-from .books import Books
-from .counts import Counts, Trouble, trouble_of, verdict
-from .ledger import Ledger
-from .terms import CLAIM_PATIENCE, MANY_REFUSALS, MOST_BYTES, MOST_EVENTS, Target, Terms
+from .stats import Ledger, trouble_of, verdict
 
 
 class Outbox:
@@ -348,3 +352,179 @@ class Outbox:
         if self._refusals > MANY_REFUSALS:
             self._hurry = 0
             self._gate = now + full_jitter(self._refusals - MANY_REFUSALS - 1, self._dice)
+
+
+_MOST_DECIDED = 10_000
+
+
+class Backlog:
+    """Parts to try again, then two lanes: attributed events travel apart. Claims are held."""
+
+    __slots__ = ("_apart", "_decided", "_held", "_parts", "_plain", "_turn")
+
+    def __init__(self) -> None:
+        self._parts: deque[list[Event]] = deque()
+        self._plain: deque[Event] = deque()
+        self._apart: deque[Event] = deque()
+        self._held: deque[tuple[float, Event]] = deque()
+        self._turn = False
+        self._decided: FIFOCache[str, bool] = FIFOCache(_MOST_DECIDED)
+
+    def __len__(self) -> int:
+        return self.sendable + len(self._held)
+
+    @property
+    def sendable(self) -> int:
+        """Events that nothing holds back."""
+        return len(self._plain) + len(self._apart) + sum(map(len, self._parts))
+
+    @property
+    def again(self) -> bool:
+        """Whether a part waits to be tried again."""
+        return bool(self._parts)
+
+    @property
+    def expiry(self) -> float:
+        """When the first held event goes out unclaimed."""
+        return self._held[0][0] if self._held else inf
+
+    def admit(self, events: Iterable[Event], hold_until: float) -> list[Event]:
+        """Line events up, or hold those whose claims must be decided first; gives back those that lost already."""
+        lost: list[Event] = []
+        for event in events:
+            uuid, _, _, _, claim, attributed = event
+            won = True if claim is None else self._decided.pop(uuid, None)
+            if won:
+                (self._apart if attributed else self._plain).append(event)
+            elif won is None:
+                self._held.append((hold_until, event))
+            else:
+                lost.append(event)
+        return lost
+
+    def put_back(self, part: list[Event]) -> None:
+        """The next part to try."""
+        self._parts.appendleft(part)
+
+    def held(self) -> list[Event]:
+        """The events whose claim is not decided."""
+        return [event for _, event in self._held]
+
+    def decide(self, won: Collection[str], lost: Collection[str]) -> list[Event]:
+        """Line up the winners and give back the losers, by uuid; verdicts may come before their events."""
+        verdicts = {**dict.fromkeys(won, True), **dict.fromkeys(lost, False)}
+        losers: list[Event] = []
+        undecided: deque[tuple[float, Event]] = deque()
+        for until, event in self._held:
+            verdict = verdicts.pop(event.uuid, None)
+            if verdict is None:
+                undecided.append((until, event))
+            elif verdict:
+                self._line_up(event)
+            else:
+                losers.append(event)
+        self._held = undecided
+        self._decided.update(verdicts)
+        return losers
+
+    def release(self, now: float = inf) -> None:
+        """Line up unclaimed what was held for long enough."""
+        while self._held and self._held[0][0] <= now:
+            self._line_up(self._held.popleft()[1])
+
+    def next_part(self, most: int, size: int) -> list[Event]:
+        """Up to `most` events of one lane and about `size` characters; empty where none can go."""
+        if self._parts:
+            return self._parts.popleft()
+        lane = self._apart if self._apart and (self._turn or not self._plain) else self._plain
+        self._turn = lane is self._plain
+        count = 0
+        for _, visitor_id, wire, _, _, _ in islice(lane, most):
+            count += 1
+            size -= len(wire) + len(visitor_id)
+            if size <= 0:
+                break
+        return [lane.popleft() for _ in range(count)]
+
+    def everything(self) -> list[Event]:
+        """All that wait here."""
+        return [*chain.from_iterable(self._parts), *self._plain, *self._apart, *self.held()]
+
+    def clear(self) -> list[Event]:
+        """Take everything out."""
+        everything = self.everything()
+        for events in (self._parts, self._plain, self._apart, self._held):
+            events.clear()
+        return everything
+
+    def _line_up(self, event: Event) -> None:
+        (self._apart if event.attributed else self._plain).append(event)
+
+
+class Books:
+    """One thread at a time changes what is counted; who interrupts it reads what was true before."""
+
+    __slots__ = ("_before", "_count", "lock")
+
+    def __init__(self, count: Callable[[], Counts]) -> None:
+        self.lock = RLock()
+        self._count = count
+        self._before: Counts | None = None
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the lock for a change."""
+        with self.lock:
+            try:
+                self._before = self._count()
+                yield
+            finally:
+                self._before = None
+
+    def read(self) -> Counts:
+        """The law, at one moment."""
+        with self.lock:
+            return self._before or self._count()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a signal's handler asks, in the middle of what this thread is at: it must change nothing."""
+        return is_mine(self.lock)
+
+
+MOST_EVENTS = 1_000
+MOST_BYTES = 512 * 1024
+"""Of one request."""
+CLAIM_PATIENCE = 5.0
+"""Seconds that a conversion waits for the store before it goes out unclaimed."""
+MANY_REFUSALS = 32
+"""More refusals in a row than this are not one bad event but a bad endpoint: bisecting slows down."""
+
+
+class Terms(NamedTuple):
+    """How events are delivered."""
+
+    max_queue: int = 10_000
+    batch_size: int = 100
+    """As many events start a request at once."""
+    flush_interval: float = 1.0
+    """Seconds after which fewer do."""
+    delivery: Literal["at_least_once", "at_most_once"] = "at_least_once"
+    durable: bool = False
+    """Events pass through `unsaved` and `saved` before they are sent."""
+    timeout: float = TIMEOUT
+    """Seconds for one whole answer."""
+    watched: bool = False
+    """Somebody drains `ledger.endings`."""
+
+
+class Target(NamedTuple):
+    """Where events go, and whose they are."""
+
+    url: str
+    headers: Mapping[str, str]
+    address: Address
+    enrich_data: bool = True
+
+    def __repr__(self) -> str:
+        return f"Target({self.url!r})"

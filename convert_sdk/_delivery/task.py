@@ -10,15 +10,14 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from convert_sdk._http.messages import Failure, Machine, Reply, Request
+from convert_sdk._http.messages import Failure, Reply, Request
 from convert_sdk._process.exit import attend, register
 from convert_sdk._process.fork import heed, import_all
+from convert_sdk.status import FlushReport
 
-from .counts import FlushReport
-from .delivery import delivery
 from .engine import Engine
-from .line import NEEDED_BY_LOOPS, Line
-from .saving import saver
+from .runtime import NEEDED_BY_LOOPS, Line, delivery
+from .store_writer import saver
 
 if TYPE_CHECKING:
     import httpx
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
     from convert_sdk.options import Options
     from convert_sdk.status import Status
     from convert_sdk.stores import AsyncStore, Store
+
+    from .loop import Machine
+
 
 _BREATHER = 0.5
 _GLANCE = 0.01
@@ -138,7 +140,7 @@ class AsyncWorker:
         if self._engine.project is not None:
             self._ready.set()
         await asyncio.to_thread(import_all, NEEDED_BY_LOOPS)
-        from .carry import acarry
+        from .loop import acarry
 
         machines = self.line.feed, self.line.outbox
         await acarry(machines, await self._opened(), rest=self._rest, trouble=self.line.complain)
@@ -235,7 +237,7 @@ class AsyncWorker:
                 yield client
 
     async def _deliver(self, client: httpx.AsyncClient, until: float, *, everything: bool) -> None:
-        from .carry import aturn, resume
+        from .loop import aturn, resume
 
         with closing(delivery(self.line, until, everything=everything)) as steps:
             step: Machine | float | None = next(steps, None)

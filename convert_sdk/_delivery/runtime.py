@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Container, Generator, Mapping
 from contextlib import closing
+from math import inf
 from random import random
-from threading import Condition, Lock
+from threading import Condition, Lock, RLock
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from convert_sdk._config.feed import Feed, Source
+from convert_sdk._config.source import Source
 from convert_sdk._core.events import Address
-from convert_sdk._http.messages import Machine, request_headers
+from convert_sdk._delivery.poller import Feed
+from convert_sdk._http.messages import request_headers
 from convert_sdk._process.fork import import_all, unforked
 from convert_sdk._process.locks import is_mine
 from convert_sdk.errors import ConvertError, FetchError
+from convert_sdk.observation import Delivered, Lapse
 from convert_sdk.options import Options
 from convert_sdk.project import Project
-from convert_sdk.status import Status, status_of
+from convert_sdk.status import Status
 
-from .delivery import delivery
-from .engine import Engine
-from .outbox import Outbox
-from .questions import source_of
-from .saving import Saving
-from .terms import Target, Terms
-from .upkeep import Upkeep
+from .background import drained
+from .engine import Engine, event_ids
+from .previews import source_of
+from .queue import Outbox, Target, Terms
+from .store_writer import Saving
 
 if TYPE_CHECKING:
     import httpx
 
     from convert_sdk._config.cache import DocumentCache
+    from convert_sdk._core.events import Event
 
-    from .scribe import Scribe
-    from .shelf import Shelf
+    from .background import Scribe
+    from .loop import Machine
+    from .spool_sync import Shelf
+    from .stats import Ending, Notice
 
 
 _LONGEST_REST = 3_600.0
@@ -41,7 +47,7 @@ _NEEDED_FIRST = ("pydantic_core", "convert_sdk._config.compile", "convert_sdk._c
 NEEDED = (
     *_NEEDED_FIRST,
     "convert_sdk._http.client",
-    "convert_sdk._delivery.carry",
+    "convert_sdk._delivery.loop",
     "convert_sdk.observation",
     "email.utils",
     "encodings.idna",
@@ -100,7 +106,7 @@ class Line:
         options = self.options
         if options.spool is None:
             return None
-        from .shelf import Shelf, open_spool
+        from .spool_sync import Shelf, open_spool
 
         spool = open_spool(options.spool, self.key, options)
         lapse = self.upkeep.lapse
@@ -110,7 +116,7 @@ class Line:
         upkeep = self.upkeep
         if upkeep.shelf is None:
             return None
-        from .scribe import Scribe
+        from .background import Scribe
 
         return Scribe(
             "convert_sdk-spool",
@@ -235,7 +241,7 @@ class Line:
 
     def deliver(self, client: httpx.Client, until: float, *, everything: bool) -> None:
         """Send in this thread what waits, until `until` comes; `everything`: what is offered meanwhile too."""
-        from .carry import resume, turn
+        from .loop import resume, turn
 
         with closing(delivery(self, until, everything=everything)) as steps:
             step: Machine | float | None = next(steps, None)
@@ -327,3 +333,198 @@ class Line:
         memory = self.engine.memory
         survived = {"worker": self.restarts, "unsaved": memory.lost, "load": memory.failed_loads}
         return {name: count for name, count in {**self.upkeep.survived(), **survived}.items() if count}
+
+
+Level = Literal["info", "warning", "error"]
+_PATIENCE = 0.1
+_log = logging.getLogger("convert_sdk")
+
+
+class Upkeep:
+    """The chores of one client. Everything here may touch disks and call the application; nothing here decides."""
+
+    def __init__(self, engine: Engine, outbox: Outbox, notices: deque[Notice]) -> None:
+        self.shelf: Shelf | None = None
+        """Set where there is a spool."""
+        self._engine = engine
+        self._outbox = outbox
+        self._notices = (outbox.ledger.notices, notices)
+        self._survived: Counter[str] = Counter()
+        self._disk = RLock()
+
+    def due(self) -> float:
+        """When the next chore is due; what wakes the worker need not be foreseen here."""
+        shelf = self.shelf
+        return shelf.due() if shelf is not None else inf
+
+    def run(self, *, everything: bool = False) -> None:
+        """Do what is due: commit to the spool, bring back what waits there, settle what was delivered, tell."""
+        self.write(everything=everything)
+        self._tell()
+
+    def write(self, *, everything: bool = False) -> None:
+        """The part of it that touches the disk."""
+        with self._disk:
+            if self.shelf is not None:
+                self.shelf.commit(everything=everything)
+                self.shelf.restock(monotonic())
+            self._settle()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a signal's handler asks, in the middle of what this thread writes."""
+        return is_mine(self._disk)
+
+    def commit(self) -> None:
+        """Write what was offered to the spool before this returns; in the middle of that, it is left to who began."""
+        if self.busy or self._outbox.books.busy:
+            return
+        with self._disk:
+            if self.shelf is not None:
+                self.shelf.commit(everything=True)
+
+    def _settle(self) -> None:
+        endings: list[Ending] = list(drained(self._outbox.ledger.endings))
+        for ending in endings:
+            self._engine.note(Delivered(ending.fate, tuple(event.uuid for event in ending.events)))
+        if self.shelf is not None:
+            self.shelf.settle(endings, monotonic())
+
+    def _tell(self) -> None:
+        for notices in self._notices:
+            for notice in drained(notices):
+                self._log(notice.level, notice.text)
+                self._engine.note(Lapse(notice.level, notice.text))
+        if self._engine.seen is not None:
+            self._engine.seen.tell()
+
+    def close(self) -> None:
+        """Leave what waits to the spool, or drop and count it. A disk that hangs is not waited for."""
+        free = self._disk.acquire(timeout=_PATIENCE)
+        try:
+            if free and self.shelf is not None:
+                self.shelf.commit(everything=True)
+            lost = self._drop_kept() + self._outbox.close(self._on_disk())
+            waiting = self._outbox.waiting().values()
+            unheard = sum(event.uuid not in self._on_disk() for event in waiting)
+            if lost or unheard:
+                self.lapse("closed", _farewell(lost, unheard))
+            if free:
+                self._settle()
+                if self.shelf is not None:
+                    self.shelf.close()
+                    self.shelf = None
+        finally:
+            if free:
+                self._disk.release()
+        self._tell()
+
+    def _on_disk(self) -> Container[str]:
+        return self.shelf.here if self.shelf is not None else ()
+
+    def _drop_kept(self) -> int:
+        with self._engine.lock:
+            kept, self._engine.kept = self._engine.kept, {}
+        on_disk = self._on_disk()
+        lost = sum(event_ids(uuid)[0] not in on_disk for uuid in kept)
+        if lost:
+            self._outbox.ledger.refuse(lost, monotonic(), "closed")
+        return lost
+
+    def _log(self, level: Level, text: str) -> None:
+        _log.log(logging.getLevelNamesMapping()[level.upper()], text)
+
+    def lapse(self, kind: str, text: str) -> None:
+        """Count a failure that was survived, and say so the first time."""
+        self._survived[kind] += 1
+        if self._survived[kind] == 1:
+            self._log("warning", f"{kind}: {text}")
+            self._engine.note(Lapse("warning", f"{kind}: {text}"))
+
+    def survived(self) -> Mapping[str, int]:
+        """The failures by kind."""
+        seen = self._engine.seen
+        observed = {"observe": seen.failures, "unobserved": seen.lost} if seen is not None else {}
+        return {**self._survived, **{kind: count for kind, count in observed.items() if count}}
+
+
+def _farewell(lost: int, unheard: int) -> str:
+    """What becomes of events that are neither delivered nor on disk."""
+    said = [f"{lost} events were not delivered in time and are dropped"] if lost else []
+    if unheard:
+        said.append(f"{unheard} events were sent and had no answer in time")
+    return ", ".join(said)
+
+
+def delivery(line: Line, until: float, *, everything: bool) -> Generator[Machine | float, bool, None]:
+    """The steps of sending what waits, until it is sent or `until` comes; monotonic seconds.
+
+    Yields a machine to take a turn with, and is sent whether there was one; or seconds to wait for `line.turned`.
+    `everything`: what is offered meanwhile is waited for, too.
+    """
+    outbox, feed = line.outbox, line.feed
+    awaited = None if everything else _awaited(line)
+    outbox.hurry()
+    try:
+        while (now := monotonic()) < until:
+            if line.engine.project is None and (yield feed):
+                continue
+            if (yield outbox):
+                continue
+            if _is_done(line, awaited):
+                return
+            fetch = feed.due() if line.engine.project is None else inf
+            due = min(outbox.due(), fetch, line.upkeep.due())
+            if due > until and not _elsewhere(line):
+                return
+            yield max(0.0, min(due, until) - now)
+    finally:
+        # A worker that looked while the exchange was ours saw nothing due, and would sleep on what we leave.
+        line.wake()
+
+
+class Awaited(NamedTuple):
+    """What waited when a flush began, and how many events had settled once all of it had."""
+
+    events: Mapping[int, Event]
+    settled: int
+
+
+def _awaited(line: Line) -> Awaited | None:
+    """What waits now; None where some of it has no event in memory yet."""
+    if line.engine.kept or line.outbox.ledger.spooled:
+        return None
+    counts, events = line.outbox.counts(), line.outbox.waiting()
+    return Awaited(events, counts.offered - counts.pending + len(events))
+
+
+def _is_done(line: Line, awaited: Awaited | None) -> bool:
+    counts = line.outbox.counts()
+    if awaited is None:
+        return not counts.pending and not line.engine.kept
+    if counts.offered - counts.pending < awaited.settled:  # looking at every event is for the end
+        return False
+    return awaited.events.keys().isdisjoint(line.outbox.waiting())
+
+
+def _elsewhere(line: Line) -> bool:
+    """Whether another thread has an exchange under way, whose answer may change what is due."""
+    return line.outbox.counts().in_flight > 0 or line.feed.due() == inf
+
+
+def status_of(engine: Engine, outbox: Outbox) -> Status:
+    """The figures that every delivery has."""
+    ledger = outbox.ledger
+    project = engine.project
+    return Status(
+        revision=project.revision if project is not None else None,
+        problems=len(project.problems) if project is not None else 0,
+        events=outbox.counts(),
+        dropped=dict(ledger.losses()),
+        retries=ledger.retries,
+        doubted=ledger.doubted,
+        last_error=ledger.trouble,
+        dead=tuple(ledger.dead_events),
+        visitors=len(engine.states),
+        kept=len(engine.kept),
+    )
