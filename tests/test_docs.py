@@ -63,7 +63,8 @@ def blocks(page: Path) -> Iterator[Block]:
 def compiled(block: Block, page: Path) -> CodeType:
     tree = ast.parse(block.source, str(page))
     ast.increment_lineno(tree, block.line)
-    return compile(tree, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code: CodeType = compile(tree, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return code
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -17,6 +17,7 @@ from convert_sdk.stores import Changes, MemoryStore, Store, VisitorState, Winner
 from convert_sdk.stores.redis import AsyncRedisStore, RedisStore
 from convert_sdk.stores.sqlite import SqliteStore
 from tests.contracts.awaited import Awaited, state_of
+from tests.shapes import of
 
 
 @pytest.fixture(scope="module", params=["memory", "sqlite", "redis", "redis, awaited"])
@@ -107,7 +108,7 @@ class TestEveryStore:
         store.save(Changes(key, {"100": "one"}))
         loaded = store.load(key)
         assert loaded is not None
-        loaded.bucketing["100"] = loaded.goals["buy"] = "mine"
+        loaded.bucketing["100"] = of(dict, loaded.goals)["buy"] = "mine"
         assert store.load(key) == VisitorState({"100": "one"})
 
     def test_visitors_do_not_mix(self, store: Store, key: str) -> None:

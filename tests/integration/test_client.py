@@ -12,6 +12,7 @@ from convert_sdk import ConversionReason, FetchError, FlushReport, OptionError, 
 from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, ServedProject, demo_document, running
 from tests.integration.clients import Making, Odd, Wire, eventually
 from tests.servers import refused_port
+from tests.shapes import of
 
 CHECKOUT = {"path": "/checkout"}
 GIFTS = "100346007"
@@ -60,7 +61,7 @@ def at(server: LocalServer | Odd, **options: Any) -> dict[str, Any]:
 
 def changed(name: str) -> dict[str, object]:
     document = demo_document()
-    return {**document, "project": {**document["project"], "name": name}}
+    return {**document, "project": {**of(dict, document["project"]), "name": name}}
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -377,7 +378,8 @@ class TestSettings:
 class TestPreviews:
     def test_a_draft(self, make: Making, server: LocalServer, shop: ServedProject, wire: Wire) -> None:
         client = make(DEMO_SDK_KEY, wire=wire, **at(server))
-        variation = next(e for e in demo_document()["experiences"] if e["id"] == GIFTS)["variations"][1]["id"]
+        experiences = of(list, demo_document()["experiences"])
+        variation = next(e for e in experiences if e["id"] == GIFTS)["variations"][1]["id"]
         visitor = client.visitor("v-1", location=CHECKOUT)
         assert visitor.preview(GIFTS, variation) is False
         assert client.load_preview(GIFTS) is True

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +17,8 @@ pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk.errors import DocumentError
 from convert_sdk.server import (
     DEMO_SDK_KEY,
+    Conversion,
+    Exposure,
     LocalServer,
     Registry,
     ServedProject,
@@ -23,6 +26,7 @@ from convert_sdk.server import (
     demo_document,
     running,
 )
+from tests.shapes import of
 
 EVENT = {"eventType": "bucketing", "data": {"experienceId": "1", "variationId": "10"}}
 
@@ -35,7 +39,7 @@ class Clock:
         return self.now
 
 
-def document(**changes: object) -> dict[str, object]:
+def document(**changes: object) -> dict[str, Any]:
     """A project whose experiences differ in one thing each."""
     return {
         "account_id": "100",
@@ -303,7 +307,7 @@ class TestTracking:
     def test_events_are_kept(self, http: httpx.Client, shop: ServedProject, path: str) -> None:
         response = http.post(path, json=tracking())
         assert response.json() == {"code": 200, "message": "1 events received"}
-        event = shop.record.events()[0]
+        event = of(Exposure, shop.record.events()[0])
         assert (event.visitor_id, event.experience_id, event.variation_id) == ("v", "1", "10")
 
     def test_by_account_and_project_without_a_key(self, registry: Registry, http: httpx.Client) -> None:
@@ -337,8 +341,8 @@ class TestTracking:
         http.post("/track/plain", json=tracking(EVENT, EVENT))
         http.post("/track/plain", json=tracking(EVENT, conversion))
         exposure, converted = shop.record.events()
-        assert exposure.variation_id == "10"
-        assert converted.bucketing == {"1": "10"}
+        assert of(Exposure, exposure).variation_id == "10"
+        assert of(Conversion, converted).bucketing == {"1": "10"}
 
 
 class TestLooking:
@@ -445,7 +449,7 @@ class TestRegistry:
         ("wrong", "path"),
         [({}, "$.account_id"), ({"account_id": "1"}, "$.project.id"), ([], "$")],
     )
-    def test_a_document_must_say_whose_it_is(self, registry: Registry, wrong: object, path: str) -> None:
+    def test_a_document_must_say_whose_it_is(self, registry: Registry, wrong: Any, path: str) -> None:
         with pytest.raises(DocumentError) as caught:
             registry.add(wrong)
         assert caught.value.path == path

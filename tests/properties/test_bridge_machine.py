@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -130,8 +130,6 @@ class BridgeMachine(RuleBasedStateMachine):
     A visitor may object or be forgotten at any time; nothing may be sent for them from then on.
     """
 
-    make_ledger: Callable[[BridgeMachine], LedgerStore]
-
     def __init__(self) -> None:
         super().__init__()
         self.clock = START
@@ -150,8 +148,11 @@ class BridgeMachine(RuleBasedStateMachine):
         self.policy = Policy(
             hold_for=hold, on_ambiguous=ambiguous, lease=600.0, max_age=AGES, window=AGES, max_wait=7 * DAY
         )
-        self.ledger = type(self).make_ledger(self)
+        self.ledger = self.make_ledger()
         self.start()
+
+    def make_ledger(self) -> LedgerStore:
+        raise NotImplementedError
 
     def start(self) -> None:
         self.processes += 1
@@ -465,19 +466,15 @@ class BridgeMachine(RuleBasedStateMachine):
 
 
 class InMemory(BridgeMachine):
-    @staticmethod
-    def make_ledger(machine: BridgeMachine) -> LedgerStore:
-        return MemoryLedger(policy=machine.policy, clock=lambda: machine.clock)
+    def make_ledger(self) -> LedgerStore:
+        return MemoryLedger(policy=self.policy, clock=lambda: self.clock)
 
 
 class InSqlite(BridgeMachine):
-    @staticmethod
-    def make_ledger(machine: Any) -> LedgerStore:
-        machine.folder = tempfile.TemporaryDirectory()
-        machine.file = Ledger(
-            Path(machine.folder.name) / "bridge.db", policy=machine.policy, clock=lambda: machine.clock
-        )
-        return machine.file
+    def make_ledger(self) -> LedgerStore:
+        self.folder = tempfile.TemporaryDirectory()
+        self.file = Ledger(Path(self.folder.name) / "bridge.db", policy=self.policy, clock=lambda: self.clock)
+        return self.file
 
     def teardown(self) -> None:
         try:

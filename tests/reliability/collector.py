@@ -123,14 +123,18 @@ class _Server(ThreadingHTTPServer):
 class _Conversation(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Server
+
+    @property
+    def _collector(self) -> Collector:
+        assert isinstance(self.server, _Server)
+        return self.server.collector
 
     def setup(self) -> None:
-        self.server.collector.connected(self.request)
+        self._collector.connected(self.request)
         super().setup()
 
     def finish(self) -> None:
-        self.server.collector.parted(self.request)
+        self._collector.parted(self.request)
         super().finish()
 
     def do_GET(self) -> None:
@@ -142,7 +146,7 @@ class _Conversation(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        answer = self.server.collector.take(Received(self.command, self.path, headers, body))
+        answer = self._collector.take(Received(self.command, self.path, headers, body))
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

@@ -79,7 +79,22 @@ def mutants(seed: bytes, count: int) -> Iterator[bytes]:
     """Bytes that were cut, doubled, swapped and overwritten; and JSON whose values became others'."""
     dice = random.Random(1_848)
     document = json.loads(seed)
-    odd = [None, True, 0, -1, 1e308, "", "x" * 50, [], {}, [[]], {"id": []}, "NaN", float("nan"), 10**400]
+    odd: list[object] = [
+        None,
+        True,
+        0,
+        -1,
+        1e308,
+        "",
+        "x" * 50,
+        [],
+        {},
+        [[]],
+        {"id": []},
+        "NaN",
+        float("nan"),
+        10**400,
+    ]
     for number in range(count):
         if number % 2:
             yield spoiled(seed, dice)

@@ -57,7 +57,7 @@ class Driven:
     def __init__(self, kind: Kind, url: str, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self.store = Awaited() if kind.endswith("awaited") else Hanging()
         make = Client if kind == "a thread" else AsyncClient
-        self._client: Any = make(KEY, config_endpoint=url, track_endpoint=url, store=self.store)  # type: ignore[arg-type]
+        self._client: Any = make(KEY, config_endpoint=url, track_endpoint=url, store=self.store)
         self._run = run
 
     def visitor(self, id: str) -> Any:

@@ -8,7 +8,7 @@ from threading import Event, get_ident
 
 import pytest
 
-from convert_sdk import AsyncClient, Client
+from convert_sdk import AsyncClient, Client, FlushReport
 from convert_sdk.observation import Converted, Decided, Delivered, Exposed, Lapse, Observation
 from tests.reliability.collector import Answer
 from tests.reliability.site import KEY, dead, site
@@ -92,7 +92,7 @@ def test_a_callback_that_raises_is_counted_and_stops_nothing(inline: bool) -> No
 
 
 def test_a_callback_that_uses_the_client_does_not_deadlock() -> None:
-    reports = []
+    reports: list[FlushReport] = []
 
     def nosy(observation: Observation) -> None:
         if isinstance(observation, Converted) and observation.goal == "goal-1":

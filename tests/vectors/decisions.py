@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from convert_sdk import ANYWHERE, Decision, Reason, ResolvedFeature, Visitor
 from convert_sdk._core.events import REPORT_KEYS, goal_datum, scalar
@@ -143,9 +144,9 @@ class Run:
                     self._update(visitor, decisions[-1])
         return decisions
 
-    def _decide(self, visitor: Visitor, key: str, forced: object = None) -> Decision:
+    def _decide(self, visitor: Visitor, key: str, forced: str | int | None = None) -> Decision:
         self._read()
-        return visitor.force(key, forced) if truthy(forced) else visitor.decide(key)
+        return visitor.force(key, forced) if forced is not None and truthy(forced) else visitor.decide(key)
 
     def _update(self, visitor: Visitor, decision: Decision) -> None:
         if decision.reason in _FRESH:
@@ -230,7 +231,7 @@ class Run:
         return {"conversion": None}
 
     def _run_custom_segments(self, step: Json, attributes: Json) -> Json:
-        before = self.visitor.segments
+        before: dict[str, Any] = dict(self.visitor.segments)
         added = self.visitor.match_segments(step["segment_keys"], step.get("rule_data"))
         custom = [*(before.get("customSegments") or ()), *(segment.id for segment in added)]
         return {"segments": {**before, "customSegments": custom} if added else None}
@@ -286,13 +287,13 @@ def feature_shown(feature: ResolvedFeature, *, raw: bool) -> Json:
     }
 
 
-def expressed(data: object) -> dict[str, object] | None:
+def expressed(data: object) -> Json | None:
     """Conversion data as the keywords of `track`; None for what they cannot say, as one key twice."""
     if not truthy(data):
         return {}
     if not isinstance(data, list) or not data or len({item["key"] for item in data}) < len(data):
         return None
-    keywords: dict[str, object] = {}
+    keywords: Json = {}
     for item in data:
         key, value = item["key"], item["value"]
         if key == "amount" and isinstance(value, (int, float)):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import httpx
 
@@ -18,6 +19,7 @@ from convert_sdk._delivery.previews import source_of
 from convert_sdk._delivery.thread import Worker
 from convert_sdk._http.client import exchange
 from convert_sdk._http.messages import Reply
+from tests.shapes import of
 
 from .differences import Json, OneOf
 from .hashes import bucketing_of
@@ -41,7 +43,8 @@ class Session:
         request = document_request(
             source_of(delivery.line.options, delivery.line.key), experience_id=experience_id
         )
-        with httpx.Client(transport=self.client.options.transport) as opened:
+        transport = of(httpx.MockTransport, self.client.options.transport)
+        with httpx.Client(transport=transport) as opened:
             reply = exchange(opened, request)
         if isinstance(reply, Reply) and reply.status == 200:
             found = Project.parse(reply.body).experiences.of_id(experience_id)
@@ -135,7 +138,7 @@ def compiled(source: str) -> Project:
     return Project.parse(source)
 
 
-def _arguments(options: Json) -> dict[str, object]:
+def _arguments(options: Json) -> dict[str, Any]:
     bucketing = bucketing_of(options.get("bucketing") or {})
     network = options.get("network") or {}
     return {
