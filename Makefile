@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench packages soak clean
+.PHONY: demo test check bench baseline packages soak clean
 
 $(READY): pyproject.toml convert_sdk/_version.py
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,10 @@ check: $(READY)
 # The short form of every measurement, under ten minutes; peers get virtual environments in .venv-peers.
 bench: $(READY)
 	$(BIN)/python -m benchmarks --short --write benchmarks/RESULTS.md
+
+# The size of the code and its cycles of imports, beside those of another folder or revision: AGAINST=v0.1.0.
+baseline: $(READY)
+	$(BIN)/python -m benchmarks.baseline $(if $(AGAINST),--against $(AGAINST))
 
 # A hundred kills instead of twenty, and what callers feel while the network is bad: about ten minutes.
 soak: $(READY)
