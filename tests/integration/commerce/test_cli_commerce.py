@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import time
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
+
+from tests.shapes import of, present
 
 pytest.importorskip("typer", reason="needs the extra cli")
 from typer.testing import CliRunner
@@ -91,7 +94,7 @@ class TestDemo:
         assert keys(json.loads(figures)) == keys(json.loads(AS_JSON))
 
     def test_a_lost_order_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        heard = Outcome.recorded.fget
+        heard = present(of(property, inspect.getattr_static(Outcome, "recorded")).fget)
         monkeypatch.setattr(Outcome, "recorded", property(lambda outcome: heard(outcome)[1:]))
         assert "They differ." in run("demo", "--shoppers", "9", code=1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -18,8 +19,11 @@ from convert_sdk.commerce.convertmax import (
     derived_key,
 )
 from convert_sdk.errors import AuthError, NotFoundError, OptionError, ServerError
+from convert_sdk.testing.stores import ConvertmaxStore, Received
 from convert_sdk.testing.stores._local import Fault
+from tests.shapes import of
 
+from .asking import Either
 from .openapi import FIXTURES
 
 AT = datetime(2026, 5, 26, 12, tzinfo=UTC)
@@ -27,16 +31,16 @@ EXAMPLE = json.loads((FIXTURES / "commerce" / "convertmax-product.json").read_te
 KINDS = ["products", "contacts", "orders"]
 
 
-def resource(client, kind):
+def resource(client: Any, kind: str) -> Any:
     return getattr(client, kind)
 
 
-def header(request):
+def header(request: Received) -> str | None:
     return request.headers.get("x-idempotency-key")
 
 
 class TestUpsert:
-    def test_it_sends_the_documented_body(self, convertmax, records):
+    def test_it_sends_the_documented_body(self, convertmax: ConvertmaxStore, records: Either) -> None:
         sku = {"sku": "sku-42", "name": "Example product"}
         key = EXAMPLE["idempotency_key"]
         written = records.do(
@@ -47,7 +51,7 @@ class TestUpsert:
         assert (written.accepted, written.duplicate, written.idempotency_key) == (True, False, key)
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_write_and_read_back(self, convertmax, records, kind):
+    def test_write_and_read_back(self, convertmax: ConvertmaxStore, records: Either, kind: str) -> None:
         data = {"name": "x", "total": 49.9}
         written = records.do(
             lambda c: resource(c, kind).upsert(7, data, source_updated_at=AT, external_id="e-7")
@@ -58,7 +62,7 @@ class TestUpsert:
         assert found.raw["data"] == found.data
         assert found.entity_type == kind.removesuffix("s")
 
-    def test_writes_are_queued(self, convertmax, records):
+    def test_writes_are_queued(self, convertmax: ConvertmaxStore, records: Either) -> None:
         convertmax.queued = True
         assert records.do(lambda c: c.orders.upsert("1", {}, source_updated_at=AT)).accepted
         with pytest.raises(NotFoundError):
@@ -66,14 +70,16 @@ class TestUpsert:
         convertmax.settle()
         assert records.do(lambda c: c.orders.get("1")).id == "1"
 
-    def test_a_retry_repeats_its_key_and_counts_once(self, convertmax, records):
+    def test_a_retry_repeats_its_key_and_counts_once(
+        self, convertmax: ConvertmaxStore, records: Either
+    ) -> None:
         convertmax.fail(503, applied=True)
         written = records.do(lambda c: c.orders.upsert("1", {"total": 1}, source_updated_at=AT))
         assert written.duplicate
         first, second = map(header, convertmax.requests)
         assert first == second == written.idempotency_key
 
-    def test_each_version_has_its_own_key(self, convertmax, records):
+    def test_each_version_has_its_own_key(self, convertmax: ConvertmaxStore, records: Either) -> None:
         versions = [({"n": 1}, 0), ({"n": 2}, 0), ({"n": 1}, 1), ({"n": 1}, 2)]
         for data, seconds in versions:
             at = AT + timedelta(seconds=seconds)
@@ -85,27 +91,31 @@ class TestUpsert:
         assert len(set(map(header, convertmax.requests))) == len(versions)
 
     @pytest.mark.parametrize(("key_in", "places"), [("header", (1, 0)), ("body", (0, 1)), ("both", (1, 1))])
-    def test_the_key_goes_where_it_is_wanted_and_is_never_two(self, convertmax, key_in, places):
+    def test_the_key_goes_where_it_is_wanted_and_is_never_two(
+        self, convertmax: ConvertmaxStore, key_in: Literal["header", "body", "both"], places: tuple[int, int]
+    ) -> None:
         options = ConvertmaxOptions(key_in=key_in)
         with ConvertmaxClient(convertmax.key, base_url=convertmax.url, options=options) as client:
             first = client.orders.upsert("1", {}, source_updated_at=AT, idempotency_key="mine")
             second = client.orders.upsert("1", {"x": 1}, source_updated_at=AT, idempotency_key="mine")
         assert (first.accepted, second.duplicate) == (True, True)
         for request in convertmax.requests:
-            body = request.json()
+            body = of(dict, request.json())
             assert (int("x-idempotency-key" in request.headers), int("idempotencyKey" in body)) == places
             assert {header(request), body.get("idempotencyKey")} - {None} == {"mine"}
 
     @pytest.mark.parametrize("key_in", ["header", "body", "both"])
     @pytest.mark.parametrize("make", [ConvertmaxClient, AsyncConvertmaxClient])
-    def test_a_key_for_every_request_is_refused(self, make, key_in):
+    def test_a_key_for_every_request_is_refused(
+        self, make: type[ConvertmaxClient | AsyncConvertmaxClient], key_in: Literal["header", "body", "both"]
+    ) -> None:
         http = Http(headers={"X-Idempotency-Key": "one for all"})
         with pytest.raises(OptionError, match="give idempotency_key with the write") as caught:
             make("private-key", options=ConvertmaxOptions(key_in=key_in), http=http)
         assert "one for all" not in str(caught.value)
 
     @pytest.mark.parametrize("wrong", ["", " ", True, None, 1.5])
-    def test_an_id_is_needed(self, convertmax, records, wrong):
+    def test_an_id_is_needed(self, convertmax: ConvertmaxStore, records: Either, wrong: object) -> None:
         with pytest.raises(ValueError, match="id"):
             records.do(lambda c: c.orders.upsert(wrong, {}, source_updated_at=AT))
         with pytest.raises(ValueError, match="printable ASCII"):
@@ -113,7 +123,9 @@ class TestUpsert:
         assert convertmax.requests == []
 
     @pytest.mark.parametrize("key", ["", " ", " k", "k\n", "ключ"])
-    def test_a_key_of_ones_own_must_arrive_as_it_is(self, convertmax, records, key):
+    def test_a_key_of_ones_own_must_arrive_as_it_is(
+        self, convertmax: ConvertmaxStore, records: Either, key: str
+    ) -> None:
         for write in (
             lambda c: c.orders.upsert("1", {}, source_updated_at=AT, idempotency_key=key),
             lambda c: c.orders.delete("1", source_updated_at=AT, idempotency_key=key),
@@ -122,15 +134,17 @@ class TestUpsert:
                 records.do(write)
         assert convertmax.requests == []
 
-    def test_a_time_needs_its_zone(self, convertmax, records):
+    def test_a_time_needs_its_zone(self, convertmax: ConvertmaxStore, records: Either) -> None:
         with pytest.raises(ValueError, match="naive"):
             records.do(lambda c: c.orders.upsert("1", {}, source_updated_at=AT.replace(tzinfo=None)))
         berlin = AT.astimezone(timezone(timedelta(hours=2))).replace(microsecond=123456)
         records.do(lambda c: c.orders.upsert("1", {}, source_updated_at=berlin))
         (request,) = convertmax.requests
-        assert request.json()["sourceUpdatedAt"] == "2026-05-26T12:00:00.123Z"
+        assert of(dict, request.json())["sourceUpdatedAt"] == "2026-05-26T12:00:00.123Z"
 
-    def test_names_beyond_ascii_make_a_key_that_can_be_sent(self, convertmax, records):
+    def test_names_beyond_ascii_make_a_key_that_can_be_sent(
+        self, convertmax: ConvertmaxStore, records: Either
+    ) -> None:
         written = records.do(lambda c: c.products.upsert("größe:L/1", {"ü": 1}, source_updated_at=AT))
         assert written.accepted
         assert written.idempotency_key.isascii()
@@ -140,24 +154,28 @@ class TestUpsert:
 class TestDelete:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("named", [{"record_id": "1"}, {"external_id": "e-1"}])
-    def test_with_a_body_by_id_or_external_id(self, convertmax, records, kind, named):
+    def test_with_a_body_by_id_or_external_id(
+        self, convertmax: ConvertmaxStore, records: Either, kind: str, named: dict[str, str]
+    ) -> None:
         records.do(lambda c: resource(c, kind).upsert("1", {}, source_updated_at=AT, external_id="e-1"))
         gone = records.do(lambda c: resource(c, kind).delete(**named, source_updated_at=AT))
         assert gone.accepted
         assert convertmax.records[kind.removesuffix("s")] == {}
         request = convertmax.requests[-1]
-        assert (request.method, request.json()["entityType"]) == ("DELETE", kind.removesuffix("s"))
+        assert (request.method, of(dict, request.json())["entityType"]) == ("DELETE", kind.removesuffix("s"))
         assert header(request) == gone.idempotency_key
         assert records.do(lambda c: resource(c, kind).delete(**named, source_updated_at=AT)).duplicate
 
     @pytest.mark.parametrize("name", ["sku", "code"])
-    def test_products_also_by_sku_or_code(self, convertmax, records, name):
+    def test_products_also_by_sku_or_code(
+        self, convertmax: ConvertmaxStore, records: Either, name: str
+    ) -> None:
         records.do(lambda c: c.products.upsert("1", {name: "S/1"}, source_updated_at=AT))
         records.do(lambda c: c.products.delete(source_updated_at=AT, **{name: "S/1"}))
-        assert convertmax.requests[-1].json()["data"] == {name: "S/1"}
+        assert of(dict, convertmax.requests[-1].json())["data"] == {name: "S/1"}
         assert convertmax.records["product"] == {}
 
-    def test_without_saying_which(self, convertmax, records):
+    def test_without_saying_which(self, convertmax: ConvertmaxStore, records: Either) -> None:
         for kind in KINDS:
             with pytest.raises(ValueError, match="give its id or external_id"):
                 records.do(lambda c, kind=kind: resource(c, kind).delete(source_updated_at=AT))
@@ -170,18 +188,18 @@ class TestDelete:
             records.do(lambda c: c.products.delete(source_updated_at=AT, name="s"))
         assert convertmax.requests == []
 
-    def test_a_delete_is_repeated_with_its_key(self, convertmax, records):
+    def test_a_delete_is_repeated_with_its_key(self, convertmax: ConvertmaxStore, records: Either) -> None:
         convertmax.fail(500, applied=True)
         assert records.do(lambda c: c.orders.delete("1", source_updated_at=AT)).duplicate
 
 
 class TestGet:
-    def test_products_by_sku_in_any_spelling(self, convertmax, records):
+    def test_products_by_sku_in_any_spelling(self, convertmax: ConvertmaxStore, records: Either) -> None:
         records.do(lambda c: c.products.upsert("p-1", {"sku": "A/B 1%ü"}, source_updated_at=AT))
         assert records.do(lambda c: c.products.get("A/B 1%ü")).id == "p-1"
         assert convertmax.requests[-1].path == "/v1/products/A%2FB%201%25%C3%BC"
 
-    def test_what_is_not_there(self, records):
+    def test_what_is_not_there(self, records: Either) -> None:
         for kind in KINDS:
             with pytest.raises(NotFoundError) as caught:
                 records.do(lambda c, kind=kind: resource(c, kind).get("1"))
@@ -190,7 +208,9 @@ class TestGet:
 
 class TestKeys:
     @given(st.text(min_size=1), st.dictionaries(st.text(), st.integers() | st.text()), st.data())
-    def test_the_same_version_has_the_same_key_in_any_order_and_any_other_another(self, name, content, data):
+    def test_the_same_version_has_the_same_key_in_any_order_and_any_other_another(
+        self, name: str, content: dict[str, int | str], data: st.DataObject
+    ) -> None:
         body = {"id": name, "sourceUpdatedAt": "2026-05-26T12:00:00.000Z", "data": content}
         turned = {"data": dict(reversed(content.items())), **{k: body[k] for k in ("sourceUpdatedAt", "id")}}
         key = derived_key("order", "upsert", body)
@@ -204,7 +224,9 @@ class TestKeys:
 
 
 class TestManners:
-    def test_the_key_goes_as_bearer_and_by_option_in_a_second_header(self, convertmax):
+    def test_the_key_goes_as_bearer_and_by_option_in_a_second_header(
+        self, convertmax: ConvertmaxStore
+    ) -> None:
         for options in (ConvertmaxOptions(), ConvertmaxOptions(x_api_key=True)):
             with ConvertmaxClient(convertmax.key, base_url=convertmax.url, options=options) as client:
                 client.orders.upsert("1", {}, source_updated_at=AT)
@@ -229,13 +251,15 @@ class TestManners:
             (200, {"duplicate": False}, "accepted"),
         ],
     )
-    def test_both_answers_are_successes(self, convertmax, records, status, payload, outcome):
+    def test_both_answers_are_successes(
+        self, convertmax: ConvertmaxStore, records: Either, status: int, payload: Any, outcome: str
+    ) -> None:
         convertmax.faults.append(Fault(status, payload))
         assert records.do(lambda c: c.orders.upsert("1", {}, source_updated_at=AT)).outcome == outcome
 
 
 class TestEvents:
-    def test_track(self, convertmax, events):
+    def test_track(self, convertmax: ConvertmaxStore, events: Either) -> None:
         data = {"name": "experiment_viewed", "experience_key": "checkout"}
         assert events.do(lambda c: c.track("custom", "v-1", session_id="s-1", data=data)) is None
         events.do(lambda c: c.track("page_view", "v-1"))
@@ -245,7 +269,7 @@ class TestEvents:
         ]
         assert convertmax.tracking_key not in repr(events.client)
 
-    def test_it_is_sent_once_and_needs_a_visitor(self, convertmax, events):
+    def test_it_is_sent_once_and_needs_a_visitor(self, convertmax: ConvertmaxStore, events: Either) -> None:
         convertmax.fail(500, applied=True)
         with pytest.raises(ServerError):
             events.do(lambda c: c.track("custom", "v-1"))

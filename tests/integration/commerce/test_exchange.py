@@ -6,10 +6,12 @@ import asyncio
 import logging
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -25,6 +27,7 @@ from convert_sdk.commerce.convictional import Address, BuyerClient, OrderLine
 from convert_sdk.commerce.website import AsyncWebsiteClient, WebsiteClient
 from convert_sdk.errors import (
     AuthError,
+    ConnectorError,
     NotFoundError,
     OptionError,
     RateLimitedError,
@@ -32,7 +35,11 @@ from convert_sdk.errors import (
     TransportError,
     ValidationError,
 )
+from convert_sdk.testing.stores import WebsiteStore
 from convert_sdk.testing.stores._local import Fault
+from tests.shapes import present
+
+from .asking import Either
 
 PACKAGE = Path(convert_sdk.__file__).parent
 HOME = Address(address_one="671 Lincoln Avenue", city="Winnetka", country="US")
@@ -55,7 +62,7 @@ class Clock:
 
 
 @contextmanager
-def client_of(store, clock=None, **options):
+def client_of(store: WebsiteStore, clock: Clock | None = None, **options: Any) -> Iterator[WebsiteClient]:
     clock = clock or Clock()
     http = Http(sleep=clock.sleep, clock=clock, dice=lambda: 1.0, **options)
     with WebsiteClient(store.url, store.key, http=http) as client:
@@ -63,31 +70,35 @@ def client_of(store, clock=None, **options):
 
 
 class TestRetries:
-    def test_a_429_waits_as_many_seconds_as_it_is_told(self, website, shop):
+    def test_a_429_waits_as_many_seconds_as_it_is_told(self, website: WebsiteStore, shop: Either) -> None:
         website.limit(7)
         assert shop.do(lambda c: c.webhooks.list()) == ()
         assert shop.waits == [7.0]
 
-    def test_a_429_waits_until_the_date_it_is_told_by_the_stores_own_clock(self, website, shop):
+    def test_a_429_waits_until_the_date_it_is_told_by_the_stores_own_clock(
+        self, website: WebsiteStore, shop: Either
+    ) -> None:
         website.limit(datetime.now(UTC) + timedelta(seconds=30))
         assert shop.do(lambda c: c.webhooks.list()) == ()
         assert shop.waits[0] == pytest.approx(30, abs=2)
 
-    def test_a_date_in_the_past_asks_for_no_wait_but_ours(self, website):
+    def test_a_date_in_the_past_asks_for_no_wait_but_ours(self, website: WebsiteStore) -> None:
         website.limit(datetime.now(UTC) - timedelta(days=1))
         clock = Clock()
         with client_of(website, clock) as client:
             client.webhooks.list()
         assert clock.waits == [0.5]
 
-    def test_waits_grow_up_to_a_ceiling(self, website):
+    def test_waits_grow_up_to_a_ceiling(self, website: WebsiteStore) -> None:
         website.limit(times=5)
         clock = Clock()
         with client_of(website, clock, retries=Retries(attempts=6, ceiling=3)) as client:
             client.webhooks.list()
         assert clock.waits == [0.5, 1.0, 2.0, 3.0, 3.0]
 
-    def test_a_500_is_tried_once_more_as_it_may_mean_unprocessable(self, website, shop):
+    def test_a_500_is_tried_once_more_as_it_may_mean_unprocessable(
+        self, website: WebsiteStore, shop: Either
+    ) -> None:
         website.fail(500)
         assert shop.do(lambda c: c.webhooks.list()) == ()
         website.fail(500, times=2)
@@ -95,52 +106,57 @@ class TestRetries:
             shop.do(lambda c: c.webhooks.list())
         assert len(website.requests) == 4
 
-    def test_a_broken_connection_is_tried_again(self, website, shop):
+    def test_a_broken_connection_is_tried_again(self, website: WebsiteStore, shop: Either) -> None:
         website.fail(cut=True)
         assert shop.do(lambda c: c.webhooks.list()) == ()
 
-    def test_a_contact_is_upserted_again_and_an_order_is_not_updated_again(self, website, shop):
+    def test_a_contact_is_upserted_again_and_an_order_is_not_updated_again(
+        self, website: WebsiteStore, shop: Either
+    ) -> None:
         order = website.place_order()
         website.fail(503, applied=True)
         assert shop.do(lambda c: c.contacts.upsert("a@example.com")).id
         assert len(website.contacts) == 1
-        for spoil in (website.fail, website.limit, lambda: website.fail(cut=True)):
+        spoils: list[Callable[[], None]] = [website.fail, website.limit, lambda: website.fail(cut=True)]
+        for spoil in spoils:
             before = len(website.requests)
             spoil()
             with pytest.raises((ServerError, RateLimitedError, TransportError)):
                 shop.do(lambda c: c.orders.update(order["id"], paid=True))
             assert len(website.requests) == before + 1
 
-    def test_a_delete_whose_first_attempt_worked_has_worked(self, website, shop):
+    def test_a_delete_whose_first_attempt_worked_has_worked(
+        self, website: WebsiteStore, shop: Either
+    ) -> None:
         hook = shop.do(lambda c: c.webhooks.create("https://a.example.com", ["order_created"], secret="s"))
         website.fail(500, applied=True)
         assert shop.do(lambda c: c.webhooks.delete(hook.id)) is None
         assert [each.status for each in website.requests[-2:]] == [500, 404]
 
-    def test_a_delete_that_never_worked_has_not(self, website, shop):
+    def test_a_delete_that_never_worked_has_not(self, website: WebsiteStore, shop: Either) -> None:
         website.limit()
         with pytest.raises(NotFoundError):
             shop.do(lambda c: c.webhooks.delete("rh_0"))
 
     @given(st.text() | st.from_regex(r"[0-9]{1,400}(\.[0-9]+)?", fullmatch=True), st.text())
-    def test_no_header_can_break_the_wait(self, value, date):
+    def test_no_header_can_break_the_wait(self, value: str, date: str) -> None:
         wait = retry_after(Answer(429, {"retry-after": value, "date": date}, b""), now=1000.0)
         assert wait is None or wait >= 0
 
-    def test_no_wait_is_begun_that_would_pass_the_deadline(self, website):
+    def test_no_wait_is_begun_that_would_pass_the_deadline(self, website: WebsiteStore) -> None:
         website.limit(60)
         clock = Clock()
         with client_of(website, clock, deadline=10.0) as client, pytest.raises(RateLimitedError) as caught:
             client.webhooks.list()
         assert (caught.value.retry_after, caught.value.status, clock.waits) == (60.0, 429, [])
 
-    def test_attempts_end(self, website):
+    def test_attempts_end(self, website: WebsiteStore) -> None:
         website.limit(times=9)
         with client_of(website, retries=Retries(attempts=3)) as client, pytest.raises(RateLimitedError):
             client.webhooks.list()
         assert len(website.requests) == 3
 
-    def test_an_answer_that_drips_past_the_deadline_is_given_up(self, website):
+    def test_an_answer_that_drips_past_the_deadline_is_given_up(self, website: WebsiteStore) -> None:
         for number in range(2000):
             website.hooks[str(number)] = {"id": f"rh_{number}", "target": "x" * 100, "events": []}
         ticks = iter(range(1000))
@@ -152,17 +168,19 @@ class TestRetries:
             client.webhooks.list()
 
     @pytest.mark.parametrize("make", [WebsiteClient, AsyncWebsiteClient])
-    def test_the_deadline_is_total_even_where_headers_never_end(self, make):
+    def test_the_deadline_is_total_even_where_headers_never_end(
+        self, make: type[WebsiteClient | AsyncWebsiteClient]
+    ) -> None:
         """Every single read is answered in time."""
         stop = threading.Event()
 
-        def drip(listener):
+        def drip(listener: socket.socket) -> None:
             with listener.accept()[0] as line, suppress(OSError):
                 line.sendall(b"HTTP/1.1 200 OK\r\n")
                 while not stop.wait(0.001):
                     line.sendall(b"X-A: and so on\r\n")
 
-        async def ask(client):
+        async def ask(client: AsyncWebsiteClient) -> object:
             async with client:
                 return await client.webhooks.list()
 
@@ -172,10 +190,10 @@ class TestRetries:
             http = Http(deadline=0.4, retries=Retries(attempts=1))
             client = make(f"http://127.0.0.1:{listener.getsockname()[1]}", "key", http=http)
             with pytest.raises(TransportError, match="the deadline"):
-                asyncio.run(ask(client)) if make is AsyncWebsiteClient else client.webhooks.list()
+                asyncio.run(ask(client)) if isinstance(client, AsyncWebsiteClient) else client.webhooks.list()
             stop.set()
             thread.join()
-        if make is WebsiteClient:
+        if isinstance(client, WebsiteClient):
             client.close()
 
 
@@ -193,7 +211,9 @@ class TestRefusals:
             (503, ServerError),
         ],
     )
-    def test_each_status_is_its_kind_of_error(self, website, status, kind):
+    def test_each_status_is_its_kind_of_error(
+        self, website: WebsiteStore, status: int, kind: type[ConnectorError]
+    ) -> None:
         website.faults.append(
             Fault(status, {"success": False, "message": "no, thanks"}, headers={"X-Request-ID": "r-1"})
         )
@@ -204,7 +224,7 @@ class TestRefusals:
         assert (error.status, error.request_id, error.detail) == (status, "r-1", "no, thanks")
         assert str(error) == f"GET /orders/1 answered {status}: no, thanks"
 
-    def test_success_false_is_no_success(self, website, shop):
+    def test_success_false_is_no_success(self, website: WebsiteStore, shop: Either) -> None:
         website.faults.append(Fault(200, {"success": False, "message": "not today"}))
         with pytest.raises(ValidationError, match="not today") as caught:
             shop.do(lambda c: c.webhooks.list())
@@ -223,13 +243,15 @@ class TestRefusals:
             ({}, None),
         ],
     )
-    def test_the_message_is_found_in_any_shape(self, website, payload, told):
+    def test_the_message_is_found_in_any_shape(
+        self, website: WebsiteStore, payload: Any, told: str | None
+    ) -> None:
         website.faults.append(Fault(400, payload))
         with client_of(website) as client, pytest.raises(ValidationError) as caught:
             client.orders.get(1)
         assert caught.value.detail == told
 
-    def test_redirects_are_not_followed(self, website):
+    def test_redirects_are_not_followed(self, website: WebsiteStore) -> None:
         elsewhere = {"Location": "https://elsewhere.example.com/api?token=1"}
         website.faults.append(Fault(301, {}, headers=elsewhere))
         with client_of(website) as client, pytest.raises(ValidationError) as caught:
@@ -252,7 +274,9 @@ class TestRefusals:
             (b'{"total": NaN}', "not the JSON expected"),
         ],
     )
-    def test_a_success_that_cannot_be_read_names_the_place_and_not_the_value(self, website, payload, told):
+    def test_a_success_that_cannot_be_read_names_the_place_and_not_the_value(
+        self, website: WebsiteStore, payload: Any, told: str
+    ) -> None:
         website.faults.append(Fault(200, payload))
         with client_of(website) as client, pytest.raises(ServerError) as caught:
             client.orders.get(1)
@@ -262,7 +286,7 @@ class TestRefusals:
         assert caught.value.__cause__ is None
         website.requests.clear()
 
-    def test_an_answer_without_end_is_cut(self, website):
+    def test_an_answer_without_end_is_cut(self, website: WebsiteStore) -> None:
         website.faults.append(Fault(200, b"x" * 2000))
         with (
             client_of(website, largest_answer=1000, retries=Retries(attempts=1)) as client,
@@ -272,7 +296,9 @@ class TestRefusals:
 
 
 class TestSecrets:
-    def test_no_secret_in_errors_reprs_or_logs(self, website, caplog):
+    def test_no_secret_in_errors_reprs_or_logs(
+        self, website: WebsiteStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
         caplog.set_level(logging.DEBUG)
         secrets = (website.key, "pass-word-1", "hook-secret-1", "ada@example.com")
         for secret in ("pass-word-1", "hook-secret-1"):
@@ -302,11 +328,11 @@ class TestSecrets:
         assert [each for each in (*secrets[:3], "Lovelace", "pk-1") if each in everything] == []
         assert "ada@example.com" not in "\n".join([*told[2:], caplog.text])
 
-    def test_no_secret_in_what_an_error_tracker_prints(self, website):
+    def test_no_secret_in_what_an_error_tracker_prints(self, website: WebsiteStore) -> None:
         """The requests and every local variable of the frames an error went through in our code."""
         secrets, requests = ("private-1", "pk-1", "aaaaa.bbbbb.ccccc", "pass-word-1"), []
 
-        def answer(request):
+        def answer(request: httpx.Request) -> httpx.Response:
             requests.append(request)
             body = {
                 "token": "aaaaa.bbbbb.ccccc",
@@ -337,7 +363,7 @@ class TestSecrets:
         shown += [repr(each) for each in requests]
         assert [each for each in secrets for text in shown if each in text] == []
 
-    def test_a_transport_error_says_why(self):
+    def test_a_transport_error_says_why(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
         http = Http(retries=Retries(attempts=1))
@@ -349,7 +375,7 @@ class TestSecrets:
 
 
 class TestOptions:
-    def test_options_are_checked(self):
+    def test_options_are_checked(self) -> None:
         for wrong in (
             lambda: Http(timeout=0),
             lambda: Http(deadline=-1),
@@ -363,7 +389,7 @@ class TestOptions:
             with pytest.raises(OptionError):
                 wrong()
 
-    def test_more_headers_go_along_and_may_replace_ours(self, website):
+    def test_more_headers_go_along_and_may_replace_ours(self, website: WebsiteStore) -> None:
         headers = {"X-Platform-Key": "pk", "accept": "application/vnd.example"}
         with client_of(website, headers=headers) as client:
             client.webhooks.list()
@@ -372,27 +398,30 @@ class TestOptions:
 
 
 class TestTokenBucket:
-    def test_no_second_holds_more_than_its_tokens(self):
+    def test_no_second_holds_more_than_its_tokens(self) -> None:
         bucket = TokenBucket(5, seconds=1.0)
-        now, times = 0.0, []
+        now = 0.0
+        times: list[float] = []
         for _ in range(23):
-            wait = bucket.reserve(now, latest=100.0)
-            now += wait
+            now += present(bucket.reserve(now, latest=100.0))
             times.append(now)
             now += 0.0625  # exact in binary, so that no rounding shortens a second
         assert all(later - first >= 1.0 for first, later in zip(times, times[5:], strict=False))
 
-    def test_a_token_after_the_deadline_is_not_taken(self):
+    def test_a_token_after_the_deadline_is_not_taken(self) -> None:
         bucket = TokenBucket(1, seconds=10.0)
         assert bucket.reserve(0.0, latest=5.0) == 0.0
         assert bucket.reserve(0.0, latest=5.0) is None
         assert bucket.reserve(0.0, latest=10.0) == 10.0
 
-    def test_threads_share_it(self):
-        bucket, waits = TokenBucket(5, seconds=1.0), []
-        threads = [
-            threading.Thread(target=lambda: waits.append(bucket.reserve(0.0, 100.0))) for _ in range(20)
-        ]
+    def test_threads_share_it(self) -> None:
+        bucket = TokenBucket(5, seconds=1.0)
+        waits: list[float] = []
+
+        def take() -> None:
+            waits.append(present(bucket.reserve(0.0, 100.0)))
+
+        threads = [threading.Thread(target=take) for _ in range(20)]
         for each in threads:
             each.start()
         for each in threads:

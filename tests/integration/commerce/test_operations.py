@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
 from inspect import signature
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -21,11 +23,14 @@ from convert_sdk.commerce.convertmax import (
 )
 from convert_sdk.commerce.convictional import AsyncBuyerClient, BuyerClient, BuyerPaths
 from convert_sdk.commerce.website import AsyncWebsiteClient, WebsiteClient, WebsitePaths
+from tests.shapes import of
 
 from .openapi import FIXTURES, document
 
+Row: TypeAlias = dict[str, Any]
+
 ROOT = FIXTURES.parents[1]
-TABLE = json.loads((FIXTURES / "commerce" / "operations.json").read_text())
+TABLE: list[Row] = json.loads((FIXTURES / "commerce" / "operations.json").read_text())
 SYSTEMS = ("website-api", "convertmax-api", "convertmax-event", "convictional-buyer")
 CLIENTS = {
     "website.WebsiteClient": [WebsiteClient("a.example.com", "k"), AsyncWebsiteClient("a.example.com", "k")],
@@ -35,23 +40,28 @@ CLIENTS = {
 }
 
 
-def rows(kind):
+def rows(kind: Callable[[Row], object]) -> list[Any]:
     return [pytest.param(each, id=each["operation"]) for each in TABLE if kind(each)]
 
 
-def is_webhook(row):
-    return row["route"].startswith("webhook ")
+def is_webhook(row: Row) -> bool:
+    return str(row["route"]).startswith("webhook ")
 
 
 @cache
 def written_in(path: str) -> set[str]:
     tree = ast.parse((ROOT / path).read_text())
     classes = [each for each in tree.body if isinstance(each, ast.ClassDef)]
-    return {f"{each.name}::{test.name}" for each in classes for test in each.body if hasattr(test, "name")}
+    return {
+        f"{each.name}::{test.name}"
+        for each in classes
+        for test in each.body
+        if isinstance(test, ast.FunctionDef)
+    }
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_every_documented_operation_is_in_the_table(system):
+def test_every_documented_operation_is_in_the_table(system: str) -> None:
     documented = {
         f"{method.upper()} {path}"
         for path, methods in document(system)["paths"].items()
@@ -63,7 +73,7 @@ def test_every_documented_operation_is_in_the_table(system):
 
 
 @pytest.mark.parametrize("row", rows(lambda row: not is_webhook(row)))
-def test_each_operation_has_a_method_on_both_clients(row):
+def test_each_operation_has_a_method_on_both_clients(row: Row) -> None:
     module, client, *names = row["method"].split(".")
     *resources, method = names
     for each in CLIENTS[f"{module}.{client}"]:
@@ -74,28 +84,28 @@ def test_each_operation_has_a_method_on_both_clients(row):
 
 
 @pytest.mark.parametrize("row", rows(is_webhook))
-def test_each_webhook_has_an_event(row):
+def test_each_webhook_has_an_event(row: Row) -> None:
     module, name = row["method"].rsplit(".", 1)
     assert hasattr(importlib.import_module(f"convert_sdk.commerce.{module}"), name)
 
 
 @pytest.mark.parametrize("row", rows(lambda _: True))
-def test_each_operation_has_a_test(row):
+def test_each_operation_has_a_test(row: Row) -> None:
     path, test = row["test"].split("::", 1)
     assert test in written_in(path)
 
 
-def test_the_path_tables_are_the_documents():
+def test_the_path_tables_are_the_documents() -> None:
     website = {f.default for f in fields(WebsitePaths)}
     assert website == {
         each["route"] for each in TABLE if each["system"] == "website-api" and not is_webhook(each)
     }
-    buyer = {f.default.replace("{id}", "{}") for f in fields(BuyerPaths)}
+    buyer = {of(str, f.default).replace("{id}", "{}") for f in fields(BuyerPaths)}
     routes = [each["route"] for each in TABLE if each["system"] == "convictional-buyer"]
     assert buyer == {each.replace("{orderId}", "{}").replace("{productId}", "{}") for each in routes}
 
 
-def test_the_page_shows_the_table():
+def test_the_page_shows_the_table() -> None:
     page = (ROOT / "docs" / "commerce-operations.md").read_text()
     for each in TABLE:
         name, shown = each["operation"], Path(each["test"]).name

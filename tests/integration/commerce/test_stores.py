@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import httpx
 import pytest
 
-from convert_sdk.testing.stores import ConvertmaxStore, WebsiteStore
+from convert_sdk.testing.stores import ConvertmaxStore, ConvictionalStore, WebsiteStore
+
+from .asking import Either
 
 SITE = "/api/site"
 WRITE = {"entityType": "order", "id": "1", "sourceUpdatedAt": "2026-05-26T12:00:00Z"}
 ORDER = {"address": {}, "items": [{}], "buyerReference": "r", "orderedDate": "2026-05-26T12:00:00Z"}
 
 
-def ask(store, method, path, key=None, **options):
+def ask(
+    store: WebsiteStore | ConvictionalStore | ConvertmaxStore,
+    method: str,
+    path: str,
+    key: str | None = None,
+    **options: Any,
+) -> httpx.Response:
     headers = {"Authorization": store.key if key is None else key, "User-Agent": "raw/1"} | options.pop(
         "headers", {}
     )
@@ -42,7 +53,9 @@ def ask(store, method, path, key=None, **options):
         ("PATCH", "/orders/1", {"json": {"status": "shipped"}}, 500),
     ],
 )
-def test_a_website_refuses(website, method, path, options, status):
+def test_a_website_refuses(
+    website: WebsiteStore, method: str, path: str, options: dict[str, Any], status: int
+) -> None:
     website.orders[1] = {"id": 1}
     answer = ask(website, method, SITE + path, key=f"Bearer {website.key}", **options)
     assert (answer.status_code, answer.json()["success"]) == (status, False)
@@ -61,11 +74,13 @@ def test_a_website_refuses(website, method, path, options, status):
         ("GET", "/buyer/products", {"headers": {"User-Agent": ""}}, 400),
     ],
 )
-def test_convictional_refuses(convictional, method, path, options, status):
+def test_convictional_refuses(
+    convictional: ConvictionalStore, method: str, path: str, options: dict[str, Any], status: int
+) -> None:
     assert ask(convictional, method, path, **options).status_code == status
 
 
-def test_convictional_counts_requests_in_any_second(convictional):
+def test_convictional_counts_requests_in_any_second(convictional: ConvictionalStore) -> None:
     convictional.rate, convictional.now = 5, lambda: 1000.0
     answers = [ask(convictional, "GET", "/buyer/products").status_code for _ in range(6)]
     assert answers == [200] * 5 + [429]
@@ -80,9 +95,11 @@ def test_convictional_counts_requests_in_any_second(convictional):
         (True, [["order-4", "order-3"], ["order-3", "order-2"]]),  # and here order-1 did, order-3 comes twice
     ],
 )
-def test_convictional_orders_move_between_pages(convictional, newest_first, pages):
+def test_convictional_orders_move_between_pages(
+    convictional: ConvictionalStore, newest_first: bool, pages: list[list[str]]
+) -> None:
     for number in range(4):
-        convictional.now = lambda number=number: 1000.0 + number
+        convictional.now = partial(float, 1000 + number)
         convictional.add_order()
     convictional.drift, convictional.newest_first = 1, newest_first
     read = [
@@ -124,13 +141,17 @@ def test_convictional_orders_move_between_pages(convictional, newest_first, page
         ),
     ],
 )
-def test_convertmax_answers(convertmax, method, path, options, status):
+def test_convertmax_answers(
+    convertmax: ConvertmaxStore, method: str, path: str, options: dict[str, Any], status: int
+) -> None:
     options = {"key": f"Bearer {convertmax.key}"} | options
     assert ask(convertmax, method, path, **options).status_code == status
 
 
 @pytest.mark.parametrize("inclusive", [True, False])
-def test_filters_on_times_include_their_ends_or_not(website, shop, inclusive):
+def test_filters_on_times_include_their_ends_or_not(
+    website: WebsiteStore, shop: Either, inclusive: bool
+) -> None:
     website.inclusive = inclusive
     for moment in (100, 101, 102):
         website.place_order(created=moment)
@@ -138,7 +159,7 @@ def test_filters_on_times_include_their_ends_or_not(website, shop, inclusive):
     assert sorted(each.created.timestamp() for each in found) == ([100, 101, 102] if inclusive else [101])
 
 
-def test_without_echo_our_own_updates_stay_silent(website, shop):
+def test_without_echo_our_own_updates_stay_silent(website: WebsiteStore, shop: Either) -> None:
     shop.do(lambda c: c.webhooks.create("https://a.example.com", ["order_updated"], secret="s"))
     order = website.place_order()
     shop.do(lambda c: c.orders.update(order["id"], paid=True))
@@ -147,7 +168,7 @@ def test_without_echo_our_own_updates_stay_silent(website, shop):
     assert len(website.deliveries) == 1
 
 
-def test_a_store_runs_only_in_its_block():
+def test_a_store_runs_only_in_its_block() -> None:
     store = ConvertmaxStore()
     with pytest.raises(RuntimeError, match="not running"):
         _ = store.url
@@ -158,8 +179,8 @@ def test_a_store_runs_only_in_its_block():
         httpx.get(url)
 
 
-def test_a_mistake_in_a_store_is_shown_where_it_stops(monkeypatch):
-    def run():
+def test_a_mistake_in_a_store_is_shown_where_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run() -> None:
         with WebsiteStore() as store:
             monkeypatch.setattr(store, "check", lambda _: 1 / 0)
             assert httpx.get(store.url).status_code == 500

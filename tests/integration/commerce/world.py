@@ -22,6 +22,7 @@ from convert_sdk.commerce.bridge import (
 )
 from convert_sdk.commerce.convictional import BuyerClient
 from convert_sdk.commerce.website import WebsiteClient
+from convert_sdk.commerce.website.models import Topic
 from convert_sdk.commerce.website.webhooks import AnyEvent, parse
 from convert_sdk.observation import Delivered, Observation
 from convert_sdk.server import DEMO_SDK_KEY, Conversion, LocalServer, ServedProject
@@ -53,7 +54,13 @@ class World:
         self.settled = 0
         self._told = Condition()
         self._opened: list[Client | Ledger] = []
-        hooks = ["order_created", "order_updated", "booking_created", "form_submitted", "contact_updated"]
+        hooks: list[Topic] = [
+            "order_created",
+            "order_updated",
+            "booking_created",
+            "form_submitted",
+            "contact_updated",
+        ]
         self.api = WebsiteClient(store.url, store.key, http=Http(retries=Retries(attempts=1)))
         self.api.webhooks.create("https://shop.example.com/hook", hooks, secret=SECRET)
         self.site = WebsiteSource(self.api)
