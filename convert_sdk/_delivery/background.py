@@ -8,7 +8,7 @@ from threading import RLock, Thread, current_thread
 from time import monotonic
 from typing import TypeVar
 
-from convert_sdk._process.locks import Bell, Gate, is_mine
+from convert_sdk._process.locks import Latch, WakeEvent, held_by_this_thread
 
 T = TypeVar("T")
 _LONGEST_REST = 3_600.0
@@ -36,39 +36,39 @@ class Scribe:
         self._due = due
         self._done = done
         self._trouble = trouble
-        self._bell = Bell()
-        self._asked: deque[Gate] = deque()
+        self._wake_event = WakeEvent()
+        self._asked: deque[Latch] = deque()
         self._starting = RLock()
         self._thread: Thread | None = None
         self._stopped = False
 
     def stir(self) -> None:
         """Something may be due earlier; any thread may say so."""
-        self._bell.ring()
+        self._wake_event.notify()
         if not self._stopped and not self._lives():
             self._start()
 
-    def ask(self) -> Gate:
-        """Have everything done, and say by the gate that it is; the caller does it where no thread can."""
-        gate = Gate()
+    def ask(self) -> Latch:
+        """Have everything done, and say by the latch that it is; the caller does it where no thread can."""
+        latch = Latch()
         if self._thread is not current_thread():
-            self._asked.append(gate)
+            self._asked.append(latch)
             self.stir()
         if self._stopped or not self._lives():
             self._turn()
-        return gate
+        return latch
 
     def stop(self) -> None:
         """Work no more."""
         self._stopped = True
-        self._bell.ring()
+        self._wake_event.notify()
 
     def _lives(self) -> bool:
         thread = self._thread
         return thread is not None and thread.is_alive()
 
     def _start(self) -> None:
-        if is_mine(self._starting):
+        if held_by_this_thread(self._starting):
             return  # interrupted while it starts
         with self._starting:
             if self._lives():
@@ -84,10 +84,10 @@ class Scribe:
     def _run(self) -> None:
         while not self._stopped:
             if not self._turn():
-                self._bell.wait(_BREATHER)
-            self._bell.wait(min(self._due() - monotonic(), _LONGEST_REST))
-        for gate in drained(self._asked):
-            gate.open()
+                self._wake_event.wait(_BREATHER)
+            self._wake_event.wait(min(self._due() - monotonic(), _LONGEST_REST))
+        for latch in drained(self._asked):
+            latch.open()
 
     def _turn(self) -> bool:
         asked = list(drained(self._asked))
@@ -98,8 +98,8 @@ class Scribe:
             self._trouble(error)
             return False
         finally:
-            for gate in asked:
-                gate.open()
+            for latch in asked:
+                latch.open()
         return True
 
 

@@ -10,8 +10,8 @@ from weakref import WeakSet
 
 from convert_sdk._core.events import Address
 from convert_sdk._http.messages import Failure, Reply, Request
-from convert_sdk._process.fork import begin_anew_with, heed
-from convert_sdk._process.locks import is_mine
+from convert_sdk._process.fork import check_pid, register_after_fork
+from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.status import FlushReport, Status
 
 from .engine import Engine, verdicts
@@ -59,7 +59,7 @@ class Offline:
         self._engine.after_offer = None
         self._engine.outbox = self.outbox if self._tracking else None
 
-    def after_fork(self) -> None:
+    def reset_after_fork(self) -> None:
         """The child starts anew: what waited is the parent's."""
         self._engine.start_anew()
         self._begin()
@@ -69,7 +69,7 @@ class Offline:
 
     def flush(self, timeout: float) -> FlushReport:  # noqa: ARG002 # as every delivery
         """Hand over everything that waits; an error of the sink is the caller's, and loses nothing."""
-        heed()
+        check_pid()
         before = self.outbox.counts()
         self._save()
         self._drain()
@@ -87,7 +87,7 @@ class Offline:
 
     def status(self) -> Status:
         """The figures of this moment."""
-        heed()
+        check_pid()
         return status_of(self._engine, self.outbox)
 
     def _filled(self) -> None:
@@ -96,7 +96,7 @@ class Offline:
             self._engine.after_offer = self._drain
 
     def _drain(self) -> None:
-        if self._sink is None or is_mine(self._sending) or self.outbox.books.busy:
+        if self._sink is None or held_by_this_thread(self._sending) or self.outbox.books.busy:
             return  # in the middle of it, the sink or a signal's handler asks for more: that is for the next time
         with self._sending:
             self._engine.after_offer = None  # first: what fills up meanwhile says so again
@@ -129,7 +129,7 @@ class Offline:
 
 def _after_fork_in_child() -> None:
     for client in list(_clients):
-        client.after_fork()
+        client.reset_after_fork()
 
 
-begin_anew_with(_after_fork_in_child)
+register_after_fork(_after_fork_in_child)

@@ -22,7 +22,7 @@ from cachetools import FIFOCache
 from convert_sdk._core.events import Address, Event, tracking_body
 from convert_sdk._http.backoff import Dice, full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import TIMEOUT, Failure, Reply, Request
-from convert_sdk._process.locks import is_mine
+from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.status import Counts, Trouble
 
 from .stats import Ledger, trouble_of, verdict
@@ -489,7 +489,7 @@ class Books:
     @property
     def busy(self) -> bool:
         """Whether a signal's handler asks, in the middle of what this thread is at: it must change nothing."""
-        return is_mine(self.lock)
+        return held_by_this_thread(self.lock)
 
 
 MOST_EVENTS = 1_000

@@ -16,8 +16,8 @@ from convert_sdk._config.source import Source
 from convert_sdk._core.events import Address
 from convert_sdk._delivery.poller import Feed
 from convert_sdk._http.messages import request_headers
-from convert_sdk._process.fork import import_all, unforked
-from convert_sdk._process.locks import is_mine
+from convert_sdk._process.fork import import_all, no_fork
+from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.errors import ConvertError, FetchError
 from convert_sdk.observation import Delivered, Lapse
 from convert_sdk.options import Options
@@ -221,7 +221,7 @@ class Line:
     @property
     def busy(self) -> bool:
         """Whether a signal's handler asks, in the middle of what this thread decides, counts or writes."""
-        return is_mine(self.engine.lock) or self.outbox.books.busy or self.upkeep.busy
+        return held_by_this_thread(self.engine.lock) or self.outbox.books.busy or self.upkeep.busy
 
     def do_chores(self, *, everything: bool = False) -> None:
         """Do what is due besides exchanges, and tell who waits for an exchange."""
@@ -267,7 +267,7 @@ class Line:
 
         transport = self.options.transport
         own = transport if isinstance(transport, BaseTransport) else None
-        with unforked():
+        with no_fork():
             return open_client(transport=own, ca_bundle=self.options.ca_bundle, proxy=self.options.proxy)
 
     def open_async_client(self) -> httpx.AsyncClient:
@@ -278,7 +278,7 @@ class Line:
 
         transport = self.options.transport
         own = transport if isinstance(transport, AsyncBaseTransport) else None
-        with unforked():
+        with no_fork():
             return open_async_client(
                 transport=own, ca_bundle=self.options.ca_bundle, proxy=self.options.proxy
             )
@@ -373,7 +373,7 @@ class Upkeep:
     @property
     def busy(self) -> bool:
         """Whether a signal's handler asks, in the middle of what this thread writes."""
-        return is_mine(self._disk)
+        return held_by_this_thread(self._disk)
 
     def commit(self) -> None:
         """Write what was offered to the spool before this returns; in the middle of that, it is left to who began."""

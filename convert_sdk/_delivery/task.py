@@ -11,8 +11,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from convert_sdk._http.messages import Failure, Reply, Request
-from convert_sdk._process.exit import attend, register
-from convert_sdk._process.fork import heed, import_all
+from convert_sdk._process.exit import hook_multiprocessing_exit, register_exit_hook
+from convert_sdk._process.fork import check_pid, import_all
 from convert_sdk.status import FlushReport
 
 from .engine import Engine
@@ -51,7 +51,7 @@ class AsyncWorker:
         self.line = Line(options, key, engine, wake=self.wake)
         engine.memory.stir = self._stir
         self._begin()
-        register(self)
+        register_exit_hook(self)
 
     def _begin(self) -> None:
         self._ready_by: float | None = None
@@ -66,7 +66,7 @@ class AsyncWorker:
             else None
         )
 
-    def after_fork(self) -> None:
+    def reset_after_fork(self) -> None:
         """The child starts anew: what it inherited is neither used nor closed."""
         self._inherited += [self._loop, self._task, self._client]
         self._engine.start_anew()
@@ -83,7 +83,7 @@ class AsyncWorker:
 
     async def start(self) -> None:
         """Start the task in the running loop, and give the document a moment to arrive, once."""
-        heed()
+        check_pid()
         if self.closed:
             return
         loop = asyncio.get_running_loop()
@@ -95,7 +95,7 @@ class AsyncWorker:
                     await self._ready.wait()
 
     def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
-        attend()
+        hook_multiprocessing_exit()
         if self._ready_by is None:
             self._ready_by = loop.time() + self._start_wait
         self._loop = loop
@@ -209,7 +209,7 @@ class AsyncWorker:
 
     async def flush(self, timeout: float) -> FlushReport:
         """Send what waits, in the calling task."""
-        heed()
+        check_pid()
         return await self._flush(monotonic() + timeout)
 
     async def _flush(self, until: float, *, last: bool = False) -> FlushReport:
@@ -261,7 +261,7 @@ class AsyncWorker:
 
     async def close(self, timeout: float | None = None) -> FlushReport:
         """Flush, end the task and let go of everything; again is fine."""
-        heed()
+        check_pid()
         before = self.line.outbox.counts()
         if self.closed:
             return FlushReport.between(before, before)
@@ -319,7 +319,7 @@ class AsyncWorker:
 
     def status(self) -> Status:
         """The figures of this moment."""
-        heed()
+        check_pid()
         task, loop = self._task, self._loop
         lives = task is not None and not task.done() and loop is not None and not loop.is_closed()
         return self.line.status(alive=lives)

@@ -12,9 +12,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from convert_sdk._http.messages import Failure, Reply, Request
-from convert_sdk._process.exit import attend, register
-from convert_sdk._process.fork import heed, import_all, mark
-from convert_sdk._process.locks import Bell, Gate, is_mine
+from convert_sdk._process.exit import hook_multiprocessing_exit, register_exit_hook
+from convert_sdk._process.fork import check_pid, fork_marker, import_all
+from convert_sdk._process.locks import Latch, WakeEvent, held_by_this_thread
 from convert_sdk.status import FlushReport
 
 from .background import drained
@@ -50,10 +50,10 @@ class Worker:
         self.line = Line(options, key, engine, wake=self.wake)
         engine.memory.stir = self._stir
         self._begin()
-        register(self)
+        register_exit_hook(self)
 
     def _begin(self) -> None:
-        self.started = mark()
+        self.started = fork_marker()
         """Whether this process has nothing to wait for any more; the request path asks no further."""
         self._starting = RLock()
         self._opening = Lock()
@@ -61,15 +61,15 @@ class Worker:
         """The threads that flush, close or ask."""
         self._left: deque[Callable[[], object]] = deque()
         """What they were asked in the middle of that."""
-        self._bell = Bell()
-        self._ready = Gate()
+        self._wake_event = WakeEvent()
+        self._ready = Latch()
         self._ready_by = 0.0
         self._thread: Thread | None = None
         self._client: httpx.Client | None = None
         store, line = self._store, self.line
         self._saver = saver(line.saving, store, done=self.wake, trouble=line.complain) if store else None
 
-    def after_fork(self) -> None:
+    def reset_after_fork(self) -> None:
         """The child starts anew: what it inherited is neither used nor closed."""
         self._inherited += [self._thread, self._client]
         self._engine.start_anew()
@@ -80,8 +80,8 @@ class Worker:
 
     def start(self) -> None:
         """Start the thread, and give the document a moment to arrive, once."""
-        heed()
-        if is_mine(self._starting):
+        check_pid()
+        if held_by_this_thread(self._starting):
             return
         with self._starting:
             if self._thread is None and not self.closed:
@@ -92,7 +92,7 @@ class Worker:
         self.started[0] = 1
 
     def _spawn(self) -> None:
-        attend()
+        hook_multiprocessing_exit()
         thread = Thread(target=self._run, name="convert_sdk", daemon=True)
         try:
             thread.start()
@@ -103,12 +103,12 @@ class Worker:
 
     def wake(self) -> None:
         """Something is due earlier than the thread knows. A thread that is not there any more is replaced."""
-        self._bell.ring()
+        self._wake_event.notify()
         if not self.started[0] and not self.closed:
             self._revive()
 
     def _revive(self) -> None:
-        if is_mine(self._starting):
+        if held_by_this_thread(self._starting):
             return
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
@@ -127,7 +127,7 @@ class Worker:
                 except BaseException as error:  # noqa: BLE001  # whatever ends the loop, the events need it
                     self.line.restarts += 1
                     self.line.complain(error)
-                    self._bell.wait(_BREATHER)
+                    self._wake_event.wait(_BREATHER)
         finally:
             self._succeed()
 
@@ -168,14 +168,14 @@ class Worker:
         if self._saver is not None and self.line.saving.due() < inf:
             self._saver.stir()
         self.line.do_chores()
-        self._bell.wait(0.0 if self.closed else self.line.rest(seconds, monotonic()))
+        self._wake_event.wait(0.0 if self.closed else self.line.rest(seconds, monotonic()))
         return not self.closed
 
     # For whoever calls.
 
     def flush(self, timeout: float) -> FlushReport:
         """Send what waits, in the calling thread."""
-        heed()
+        check_pid()
         if self._interrupted:
             return self._leave(self.line.outbox.hurry)
         return self._flush(monotonic() + timeout)
@@ -191,7 +191,7 @@ class Worker:
 
     def close(self, timeout: float | None = None) -> FlushReport:
         """Flush, end the thread and let go of everything; again is fine."""
-        heed()
+        check_pid()
         until = monotonic() + (self.shutdown_timeout if timeout is None else timeout)
         if self._interrupted:
             return self._leave(partial(self._close, until))
@@ -207,7 +207,7 @@ class Worker:
 
     def status(self) -> Status:
         """The figures of this moment."""
-        heed()
+        check_pid()
         thread = self._thread
         return self.line.status(alive=thread is not None and thread.is_alive())
 
@@ -268,7 +268,7 @@ class Worker:
 
     def _part(self, until: float) -> None:
         self.closed = True
-        self._bell.ring()
+        self._wake_event.notify()
         thread = self._thread
         if thread is not None and thread is not current_thread():
             thread.join(max(0.0, min(_PARTING, until - monotonic())))  # one that hangs is left behind

@@ -6,7 +6,7 @@ import socket
 from threading import Thread
 from time import monotonic
 
-from convert_sdk._process.locks import Gate
+from convert_sdk._process.locks import Latch
 
 
 class Lookup:
@@ -17,7 +17,7 @@ class Lookup:
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self.answered = Gate()
+        self.answered = Latch()
         self.addresses: tuple[str, ...] = ()
         self.error: OSError | None = None
 

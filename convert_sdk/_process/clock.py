@@ -1,4 +1,4 @@
-"""Wall-clock time that a correction of the clock does not move."""
+"""Wall-clock time that does not jump when somebody sets the clock."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Clock = Callable[[], float]
 
 
 def steady_clock() -> Clock:
-    """Seconds since the epoch as read once, now, and carried on by the monotonic clock.
+    """Return a clock of seconds since the epoch: the wall clock read once, carried on by the monotonic clock.
 
-    What is stored outlives the process, so its age needs the wall clock; but a clock that is set
-    years forward while the process runs must not make everything old at once.
+    Stored rows outlive the process, so their age needs the wall clock; but a clock that is set years
+    forward while the process runs must not make every row old at once.
     """
     offset = time.time() - time.monotonic()
     return lambda: time.monotonic() + offset

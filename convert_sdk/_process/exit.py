@@ -1,4 +1,8 @@
-"""What every client must hear of: a fork, the end of the process, and (where asked for) SIGTERM."""
+"""Exit hooks: every client delivers what waits when the process ends and, if asked to, on SIGTERM.
+
+Clients are registered weakly, so a registration keeps none alive. Each has its own `shutdown_timeout`, counted from
+the moment at which the process began to end: all of them together take no longer than the longest of these times.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
-from .fork import begin_anew_with, heed
+from .fork import check_pid, register_after_fork
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -19,35 +23,35 @@ if TYPE_CHECKING:
 _SLACK = 0.2
 
 
-class Carrier(Protocol):
-    """Who delivers for one client."""
+class ExitHook(Protocol):
+    """The part of one client that delivers; called in every child process and when the process ends."""
 
     shutdown_timeout: float
 
-    def after_fork(self) -> None:
-        """Begin anew in the child."""
+    def reset_after_fork(self) -> None:
+        """Start with fresh locks, an empty queue and new connections in a child process."""
         ...
 
     def close_by(self, since: float) -> None:
-        """Deliver and close, within the client's own time from `since` (monotonic seconds)."""
+        """Deliver and close, within `shutdown_timeout` seconds from `since` (monotonic seconds)."""
         ...
 
     def flush_by(self, since: float) -> None:
-        """The same without closing."""
+        """Deliver within the same time, without closing."""
         ...
 
 
-_carriers: WeakSet[Carrier] = WeakSet()
+_hooks: WeakSet[ExitHook] = WeakSet()
 _finalizing: set[int] = set()
 
 
-def register(carrier: Carrier) -> None:
-    """Tell this one, too."""
-    _carriers.add(carrier)
+def register_exit_hook(hook: ExitHook) -> None:
+    """Have this client deliver when the process ends, and reset in child processes."""
+    _hooks.add(hook)
 
 
-def attend() -> None:
-    """Hear of the end of this process where `atexit` does not: children of multiprocessing skip it."""
+def hook_multiprocessing_exit() -> None:
+    """Register for the end of a child of multiprocessing, which skips `atexit`."""
     process = sys.modules.get("multiprocessing.process")
     if process is None or process.parent_process() is None or os.getpid() in _finalizing:
         return
@@ -58,11 +62,13 @@ def attend() -> None:
 
 
 def flush_on_sigterm() -> None:
-    """Deliver what waits, of every client, when this process gets SIGTERM; then do what would have been done.
+    """Deliver the waiting events of every client when this process gets SIGTERM, then do what the signal did before.
 
-    Call it once in the main thread, after whatever else handles the signal. Each client has its
-    `shutdown_timeout`. Not needed where a server turns SIGTERM into an exit, as gunicorn and uvicorn do.
-    Raises ValueError outside the main thread.
+    Call it once, in the main thread, after everything else that handles the signal. Each client has its
+    `shutdown_timeout`. Not needed under a server that turns SIGTERM into an exit, as gunicorn and uvicorn do.
+
+    Raises:
+        ValueError: The calling thread is not the main thread.
 
     >>> flush_on_sigterm()
     """
@@ -71,10 +77,10 @@ def flush_on_sigterm() -> None:
     before = signal.getsignal(signal.SIGTERM)
 
     def flush(number: int, frame: FrameType | None) -> None:
-        # The interrupted code may hold a lock that delivering needs: another thread can wait for it, for a while.
+        # The interrupted code may hold a lock that delivering needs. Another thread can wait for it; this one cannot.
         thread = Thread(target=_flush_all, name="convert_sdk-sigterm", daemon=True)
         thread.start()
-        thread.join(_SLACK + max((each.shutdown_timeout for each in list(_carriers)), default=0.0))
+        thread.join(_SLACK + max((hook.shutdown_timeout for hook in list(_hooks)), default=0.0))
         if callable(before):
             before(number, frame)
         elif before != signal.SIG_IGN:
@@ -86,23 +92,23 @@ def flush_on_sigterm() -> None:
 
 def _flush_all() -> None:
     since = monotonic()
-    for carrier in list(_carriers):
+    for hook in list(_hooks):
         with suppress(Exception):
-            carrier.flush_by(since)
+            hook.flush_by(since)
 
 
 def _at_exit() -> None:
     since = monotonic()
-    heed()
-    for carrier in list(_carriers):
+    check_pid()
+    for hook in list(_hooks):
         with suppress(Exception):
-            carrier.close_by(since)
+            hook.close_by(since)
 
 
 def _after_fork_in_child() -> None:
-    for carrier in list(_carriers):
-        carrier.after_fork()
+    for hook in list(_hooks):
+        hook.reset_after_fork()
 
 
-begin_anew_with(_after_fork_in_child)
+register_after_fork(_after_fork_in_child)
 atexit.register(_at_exit)

@@ -1,4 +1,29 @@
-"""Where everything that must begin anew in a forked process hears of it."""
+"""Forks: the one registry of what a child process must reset, and sections that no fork may interrupt.
+
+Theory of operation
+-------------------
+A child process has one thread, a copy of all memory, and the file descriptors of its parent. Locks that another
+thread held are locked in it for ever; queued events would be sent twice; a socket or SQLite connection would be
+used by two processes. Therefore each module that has such state registers a callback here, and the child runs them
+all before anything of ours is used in it.
+
+A child learns that it is one in two ways:
+
+- Python's own hooks (`os.register_at_fork`), for `os.fork` and `multiprocessing`: `reset_after_fork` runs at once.
+- C code (uWSGI by default) forks without them. Then `check_pid`, which every slow entry calls, compares process ids.
+  The request path cannot afford a system call for each decision; it reads one byte of a `fork_marker` instead.
+
+Invariants:
+
+- Callbacks run in the order of their registration. A module imports what it builds on, so the layers below it are
+  reset first.
+- A callback only replaces objects by fresh ones. It takes no lock, closes no connection of the parent and does no I/O
+  other than closing the file descriptors that would keep the parent's file locks alive.
+- `_pid` is set before the callbacks run: one that calls `check_pid` does not start again.
+- Before a fork, the hook that was registered last runs first. `logging` takes the lock of its handlers in such a
+  hook, and a module that is being imported may need that lock. So `no_fork` imports `logging` before it registers its
+  own hook: a fork waits for an import to end first, and takes logging's lock afterwards.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +35,40 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from threading import RLock
 
-_heirs: list[Callable[[], None]] = []
-_home = os.getpid()
 _WIPE_ON_FORK = 18  # Linux's MADV_WIPEONFORK
-_PATIENCE = 30.0
-_undivided = RLock()
-_waiting: list[bool] = []
-_asked: list[bool] = []
+_LOCK_TIMEOUT = 30.0  # a fork goes on after this, rather than never
+_pid = os.getpid()
+_callbacks: list[Callable[[], None]] = []
+_fork_lock = RLock()
+_held: list[bool] = []
+_hooked: list[bool] = []
 
 
-def begin_anew_with(work: Callable[[], None]) -> None:
-    """Have this done in every child, before anything of ours is used there; the first asked, the first done."""
-    _heirs.append(work)
+def register_after_fork(callback: Callable[[], None]) -> None:
+    """Run this in every child process, before anything of ours is used there; in the order of registration."""
+    _callbacks.append(callback)
 
 
-def mark() -> mmap.mmap | bytearray:
-    """A byte that is zero again in every forked process, however it was forked: cheaper to ask than the process id.
+def reset_after_fork() -> None:
+    """Run every registered callback in a child process."""
+    global _pid  # noqa: PLW0603  # this is another process
+    _pid = os.getpid()
+    for callback in _callbacks:
+        callback()
 
-    Where the system has no such memory (Linux has), it stays what it was, and `heed` alone can tell.
 
-    >>> started = mark()
+def check_pid() -> None:
+    """Reset a process that was forked by C code, which does not run Python's hooks."""
+    if os.getpid() != _pid:
+        reset_after_fork()
+
+
+def fork_marker() -> mmap.mmap | bytearray:
+    """A byte to set to 1, which is 0 again in every forked process; cheaper to read than the process id.
+
+    Only Linux has such memory. Elsewhere the byte keeps its value, and only `check_pid` notices a fork by C code.
+
+    >>> started = fork_marker()
     >>> started[0]
     0
     """
@@ -41,61 +80,44 @@ def mark() -> mmap.mmap | bytearray:
     return bytearray(1)
 
 
-def heed() -> None:
-    """Begin anew in a process that was forked by C code, which does not run Python's hooks."""
-    if os.getpid() != _home:
-        _begin_anew()
-
-
 @contextmanager
-def unforked() -> Iterator[None]:
-    """Let no thread fork meanwhile: imports and OpenSSL hold locks that the child would wait for, for ever."""
-    _ask_before_forks()
-    with _undivided:
+def no_fork() -> Iterator[None]:
+    """Let no thread fork inside: imports and OpenSSL hold locks that the child would wait for, for ever."""
+    _hook_before_fork()
+    with _fork_lock:
         yield
 
 
 def import_all(names: Iterable[str]) -> None:
-    """Import these modules; one that is not there is missed by who needs it."""
-    with unforked():
+    """Import these modules without a fork in the middle; one that is missing is left to the code that needs it."""
+    with no_fork():
         for name in names:
             with suppress(ImportError):
                 import_module(name)
 
 
-def _ask_before_forks() -> None:
-    # What is registered last is asked first before a fork. Modules that are imported ask logging for its lock: this
-    # must be waited for before logging takes it, so logging comes first here.
-    if not _asked:
-        import logging as _  # noqa: F401  # for its hooks
-
-        _asked.append(True)
+def _hook_before_fork() -> None:
+    if not _hooked:
+        _hooked.append(True)
         os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
 
 
 def _before_fork() -> None:
-    if _undivided.acquire(timeout=_PATIENCE):
-        _waiting.append(True)
+    if _fork_lock.acquire(timeout=_LOCK_TIMEOUT):
+        _held.append(True)
 
 
 def _after_fork_in_parent() -> None:
-    if _waiting:
-        _waiting.pop()
-        _undivided.release()
+    if _held:
+        _held.pop()
+        _fork_lock.release()
 
 
 def _after_fork_in_child() -> None:
-    global _undivided  # noqa: PLW0603  # the child needs a lock of its own
-    _undivided = RLock()
-    _waiting.clear()
+    global _fork_lock  # noqa: PLW0603  # the child needs a lock of its own
+    _fork_lock = RLock()
+    _held.clear()
 
 
-def _begin_anew() -> None:
-    global _home  # noqa: PLW0603  # another process, another home
-    _home = os.getpid()
-    for work in _heirs:
-        work()
-
-
-os.register_at_fork(after_in_child=_begin_anew)
-begin_anew_with(_after_fork_in_child)
+os.register_at_fork(after_in_child=reset_after_fork)
+register_after_fork(_after_fork_in_child)

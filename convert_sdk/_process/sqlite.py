@@ -11,22 +11,28 @@ from secrets import token_hex
 from threading import RLock, get_ident
 from weakref import WeakSet
 
-from .fork import begin_anew_with
-from .locks import is_mine
+from .fork import register_after_fork
+from .locks import held_by_this_thread
 
 _databases: WeakSet[Database] = WeakSet()
 _abandoned: list[sqlite3.Connection] = []
-_FORK_PATIENCE = 2.0
+_FORK_TIMEOUT = 2.0
 
 
 class Database:
     """A SQLite file in WAL mode: opened on first use, closed before a fork, opened again after it.
 
-    SQLite keeps its locks per process and per file, so a connection must not cross a fork: not even
-    beside a new one on the same file. Where a fork runs none of Python's hooks before it, the child
-    abandons what it inherited. `wait` is how many seconds another writer is waited for.
+    SQLite keeps its locks per process and per file, so a connection must not cross a fork, not even
+    unused beside a new one on the same file. Where a fork did not run Python's hooks before it, the
+    child keeps the inherited connection without using or closing it.
 
     Methods raise `sqlite3.Error` and `OSError`.
+
+    Args:
+        path: The file; it is made, readable for this user alone, if it does not exist.
+        schema: The statements that make its tables.
+        wait: Seconds to wait for another writer.
+        synchronous: SQLite's setting; "FULL" has every commit on the disk before it returns.
     """
 
     def __init__(self, path: Path, schema: str, *, wait: float, synchronous: str = "NORMAL") -> None:
@@ -46,7 +52,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, and alone: the write lock is taken at the start. None begins in the middle of another."""
+        """Open a transaction that holds the write lock from its start; a nested one raises `OperationalError`."""
         with self.connection() as connection:
             if connection.in_transaction:
                 raise sqlite3.OperationalError("a signal came in the middle of a transaction")
@@ -63,7 +69,7 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for this thread alone."""
+        """Lend the connection to the calling thread alone."""
         if self._pid != os.getpid():
             self.after_fork_in_child()
         with self._lock:
@@ -71,7 +77,7 @@ class Database:
                 opened = self._open()
                 if self._connection is None:
                     self._connection = opened
-                else:  # a signal's handler was here meanwhile
+                else:  # a signal handler opened one meanwhile
                     opened.close()
             yield self._connection
 
@@ -83,19 +89,19 @@ class Database:
             self._close()
 
     def before_fork(self) -> None:
-        """Close the connection and keep every thread out until the fork is over; not where this one is inside."""
-        if not is_mine(self._lock) and self._lock.acquire(timeout=_FORK_PATIENCE):
+        """Close the connection and keep every thread out until the fork is over, unless this thread is using it."""
+        if not held_by_this_thread(self._lock) and self._lock.acquire(timeout=_FORK_TIMEOUT):
             self._forking = get_ident()
             self._close()
 
     def after_fork_in_parent(self) -> None:
-        """Let the threads in again."""
+        """Let the other threads in again."""
         if self._forking == get_ident():
             self._forking = None
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Start anew; what was inherited is never used and never closed."""
+        """Start without a connection; the inherited one is never used and never closed."""
         self._pid = os.getpid()
         self._lock = RLock()
         self._forking = None
@@ -122,7 +128,7 @@ class Database:
         return connection
 
     def _create(self) -> None:
-        """Make the file under another name and link it into place: it appears at once, whole and 0600."""
+        """Make the file under another name and link it into place, so that it appears complete and with mode 0600."""
         draft = self.path.with_name(f".{self.path.name}.{token_hex(8)}")
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
@@ -148,20 +154,20 @@ def _prepare(connection: sqlite3.Connection, schema: str) -> None:
     connection.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version=1; COMMIT")
 
 
-def _before() -> None:
+def _before_fork() -> None:
     for database in list(_databases):
         database.before_fork()
 
 
-def _after_in_parent() -> None:
+def _after_fork_in_parent() -> None:
     for database in list(_databases):
         database.after_fork_in_parent()
 
 
-def _after_in_child() -> None:
+def _after_fork_in_child() -> None:
     for database in list(_databases):
         database.after_fork_in_child()
 
 
-os.register_at_fork(before=_before, after_in_parent=_after_in_parent)
-begin_anew_with(_after_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+register_after_fork(_after_fork_in_child)

@@ -20,7 +20,7 @@ from threading import RLock
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from convert_sdk._process.fork import begin_anew_with
+from convert_sdk._process.fork import register_after_fork
 from convert_sdk._process.sqlite import Database
 
 SCHEMA = """
@@ -226,4 +226,4 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
-begin_anew_with(_after_fork_in_child)
+register_after_fork(_after_fork_in_child)

@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from convert_sdk._core.events import Event, to_json
 from convert_sdk._process.clock import Clock, steady_clock
-from convert_sdk._process.fork import begin_anew_with
+from convert_sdk._process.fork import register_after_fork
 from convert_sdk._process.sqlite import Database
 from convert_sdk.errors import SpoolError
 
@@ -319,4 +319,4 @@ def _after_fork_in_child() -> None:
         spool.after_fork_in_child()
 
 
-begin_anew_with(_after_fork_in_child)
+register_after_fork(_after_fork_in_child)

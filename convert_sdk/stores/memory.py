@@ -8,8 +8,8 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from convert_sdk._core.state import Changes, VisitorState, Winners, apply
-from convert_sdk._process.fork import begin_anew_with
-from convert_sdk._process.locks import is_mine
+from convert_sdk._process.fork import register_after_fork
+from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.errors import StoreError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class MemoryStore:
 
     def save(self, changes: Changes) -> Winners:
         """Remember the changes and say which decisions and claims stand."""
-        if is_mine(_lock):
+        if held_by_this_thread(_lock):
             raise StoreError("a signal came in the middle of another call of this store")
         with _lock:
             state = self._states.get(changes.key)
@@ -82,4 +82,4 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
-begin_anew_with(_after_fork_in_child)
+register_after_fork(_after_fork_in_child)

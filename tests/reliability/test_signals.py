@@ -86,7 +86,7 @@ from convert_sdk._delivery import background, engine, queue, runtime, spool_sync
 from convert_sdk._spool import files, spool
 from convert_sdk._process.sqlite import Database
 from convert_sdk._delivery.queue import Books
-from convert_sdk._process.locks import Bell, Gate
+from convert_sdk._process.locks import WakeEvent, Latch
 from convert_sdk.stores import MemoryStore, memory
 from convert_sdk.stores.sqlite import SqliteStore
 
@@ -141,11 +141,11 @@ print(events.offered == sum(events[1:]), events.pending - events.spooled)
 PLACES = [
     ("threading.Thread", "start"),
     ("thread.Worker", "_spawn"),
-    ("thread", "attend"),
+    ("thread", "hook_multiprocessing_exit"),
     ("thread.Worker", "_opened"),
     ("background.Scribe", "_start"),
-    ("Bell", "ring"),
-    ("Gate", "wait"),
+    ("WakeEvent", "notify"),
+    ("Latch", "wait"),
     ("engine", "conversion_wires"),
     ("engine.Engine", "_count"),
     ("Books", "read"),

@@ -97,7 +97,7 @@ def test_one_that_is_forgotten_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_fork_does_not_wait_for_ever(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "_FORK_PATIENCE", 0.01)
+    monkeypatch.setattr(sqlite, "_FORK_TIMEOUT", 0.01)
     with database.connection() as connection:
         database.before_fork()
         assert connection.execute("SELECT 1").fetchone() == (1,)
