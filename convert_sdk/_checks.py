@@ -9,11 +9,11 @@ from ._core.state import NOTHING
 from .errors import OptionError
 
 
-class Given:
+class Unchanged:
     """The type of a fact that `given` leaves as it is."""
 
 
-SAME = Given()
+UNCHANGED = Unchanged()
 
 
 def visitor_id(id: str | int) -> str:
@@ -27,7 +27,7 @@ def visitor_id(id: str | int) -> str:
     return id
 
 
-def part(id: str | int) -> str:
+def entity_id(id: str | int) -> str:
     """An account's or a project's id as text. Raises OptionError for what is no part of an address."""
     text = str(id)
     if isinstance(id, bool) or not isinstance(id, (str, int)) or not (text.isascii() and text.isalnum()):

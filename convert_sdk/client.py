@@ -60,7 +60,10 @@ class Client:
     ) -> Self:
         """A client of the endpoints that need no SDK key; a secret is never sent there."""
         client = cls.__new__(cls)
-        client._set_up(keyless(options), f"{check.part(account_id)}/{check.part(project_id)}")  # one of us
+        client._set_up(
+            keyless(options),
+            f"{check.entity_id(account_id)}/{check.entity_id(project_id)}",
+        )  # one of us
         return client
 
     @classmethod
@@ -203,7 +206,10 @@ class AsyncClient:
     ) -> Self:
         """A client of the endpoints that need no SDK key; a secret is never sent there."""
         client = cls.__new__(cls)
-        client._set_up(keyless(options), f"{check.part(account_id)}/{check.part(project_id)}")  # one of us
+        client._set_up(
+            keyless(options),
+            f"{check.entity_id(account_id)}/{check.entity_id(project_id)}",
+        )  # one of us
         return client
 
     async def visitor(

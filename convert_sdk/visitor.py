@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from . import _checks as check
 from ._core.bucketing import id_bytes
-from ._core.copy_json import own
-from ._core.decide import decide, decide_each, is_asked_where, missed, newly_held
+from ._core.copy_json import copy_json
+from ._core.decide import decide, decide_each, looks_at_location, segments_to_add, without_experience
 from ._core.decision import Decision, Reason, ResolvedFeature
 from ._core.explain import Explanation, GateTrace, explain
 from ._core.facts import UNSEEN, Facts, Place, deep_merge
 from ._core.features import resolve, resolve_all
-from ._core.goals import ConversionReason, ConversionResult, Wish, attribution, goal_data
+from ._core.goals import ConversionReason, ConversionRequest, ConversionResult, attribution, goal_data
 from ._core.model import Experience, Segment
 from ._core.state import NOTHING
 from .project import Project
@@ -53,7 +53,7 @@ class Visitor(Facts):
             self.hashed = id.encode()
         except UnicodeEncodeError:
             self.hashed = id_bytes(id)
-        self.entered = False
+        self.attributes_remembered = False
         self.merged = attributes
         self.merged_from = NOTHING
         self._engine = engine
@@ -68,7 +68,7 @@ class Visitor(Facts):
         self,
         *,
         attributes: Mapping[str, object] = NOTHING,
-        location: Place | check.Given = check.SAME,
+        location: Place | check.Unchanged = check.UNCHANGED,
         environment: str | None = None,
         tracking: bool | None = None,
     ) -> Visitor:
@@ -81,10 +81,10 @@ class Visitor(Facts):
         deeper = type(self)(self._engine, self.id, self.attributes, self.location)
         deeper.project = self.project
         deeper.state = self.state
-        deeper.entered = True
+        deeper.attributes_remembered = True
         deeper.merged_from = None
         deeper.call = deep_merge(self.call or NOTHING, check.attributes(attributes))
-        deeper.location = self.location if isinstance(location, check.Given) else check.location(location)
+        deeper.location = self.location if isinstance(location, check.Unchanged) else check.location(location)
         deeper.environment = check.environment(environment, self.environment)
         deeper._tracking = check.switch(tracking, self._tracking)
         deeper._preview = self._preview
@@ -98,7 +98,7 @@ class Visitor(Facts):
         {'country': 'DE'}
         """
         self._engine.enter(self)
-        return own({**self.state.segments})
+        return copy_json({**self.state.segments})
 
     # Experiences
 
@@ -194,7 +194,7 @@ class Visitor(Facts):
 
     def _peek(self, key: str, forced: str | None = None) -> Decision:
         if self.project is None:
-            return missed(key, Reason.NOT_READY)
+            return without_experience(key, Reason.NOT_READY)
         if self.state is UNSEEN:
             self.state = self._engine.states.get(self.id, UNSEEN)
         return decide(self.project, self, key, forced)
@@ -234,13 +234,13 @@ class Visitor(Facts):
             return
         new = False
         for _, reason, experience, _, _ in decisions:
-            if experience is not None and experience.locations and is_asked_where(reason):
+            if experience is not None and experience.locations and looks_at_location(reason):
                 self._engine.relocate(self, experience)
             if reason is _BUCKETED or reason is _FORCED:
                 new = True
         if new:
             self._engine.remember(self, decisions, tracking=self._tracking)
-        elif not self.entered:
+        elif not self.attributes_remembered:
             self._engine.enter(self)
 
     def feature(self, key: str) -> ResolvedFeature:
@@ -251,7 +251,7 @@ class Visitor(Facts):
         >>> visitor.feature("pricing").get("discount", 0.0)
         0.1
         """
-        if not self.entered:
+        if not self.attributes_remembered:
             self._engine.enter(self)
         return self._feature(key, self._decide)
 
@@ -309,10 +309,10 @@ class Visitor(Facts):
             check.goal(goal)
         data = goal_data(revenue, products, transaction_id, dimensions)
         attributed = attribution(attributed_to) if attributed_to is not None else None
-        wish = _new(Wish, (data, rule_data, again, attributed))
+        request = _new(ConversionRequest, (data, rule_data, again, attributed))
         if self._preview is not None:
             return ConversionResult(ConversionReason.PREVIEW)
-        return self._engine.convert(self, goal, wish, tracking=self._tracking)
+        return self._engine.convert(self, goal, request, tracking=self._tracking)
 
     def set_segments(self, segments: Mapping[str, object]) -> None:
         """Remember these segments; all of them are reported with exposures, the known ones with conversions.
@@ -343,7 +343,7 @@ class Visitor(Facts):
         custom = self.segments.get("customSegments")
         known = custom if isinstance(custom, (list, tuple)) else ()
         asked = (segment for segment in self.project.segments if segment.key in wanted)
-        added = newly_held(asked, deep_merge(self.data(), given), known)
+        added = segments_to_add(asked, deep_merge(self.data(), given), known)
         if added and self._preview is None:
             self._engine.set_segments(self, {"customSegments": [*known, *(segment.id for segment in added)]})
         return added

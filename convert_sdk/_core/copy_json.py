@@ -7,11 +7,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def own(value: T) -> T:
+def copy_json(value: T) -> T:
     """The value; of an object or a list of JSON a copy, all the way down.
 
     >>> shared = {"sizes": [1, 2]}
-    >>> own(shared)["sizes"].append(3)
+    >>> copy_json(shared)["sizes"].append(3)
     >>> shared
     {'sizes': [1, 2]}
     """

@@ -23,7 +23,7 @@ def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None 
     """
     experience = project.experiences.found.get(key) or project.experiences.get(key)
     if experience is None:
-        return missed(key, _UNKNOWN)
+        return without_experience(key, _UNKNOWN)
     state = facts.state
     stored = state.bucketing.get(experience.id)
     sticky = experience.variations.get(stored) if stored is not None else None
@@ -32,16 +32,16 @@ def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None 
         get = (facts.merged if facts.merged_from is state.segments else facts.data()).get
         for name, test in conditions if sticky is None else experience.lasting_conditions:
             if not test(get(name, MISSING)):
-                return refused_by(experience) if experience.refused is None else experience.refused
+                return refused_decision(experience) if experience.refused is None else experience.refused
     else:
         closed = closed_gate(experience, facts, sticky)
         if closed is not None:
             return _new(Decision, (key, closed, experience, None, None))
     wanted = experience.variations.get(forced) if forced is not None else None
     if sticky is not None and (wanted is None or wanted is sticky):
-        return stuck_to(experience, sticky) if sticky.sticky is None else sticky.sticky
-    whole = conditions is not None or not experience.ragged
-    text = experience.hashed + facts.hashed if whole else joined(experience, facts)
+        return sticky_decision(experience, sticky) if sticky.sticky is None else sticky.sticky
+    whole = conditions is not None or not experience.ends_in_half_character
+    text = experience.hashed + facts.hashed if whole else hash_input(experience, facts)
     hashed = mmh3_32_uintdigest(text, experience.seed)
     selected = experience.owners[bisect_right(experience.thresholds, hashed)]
     if wanted is not None:
@@ -65,7 +65,7 @@ def decide_each(
     for experience in experiences:
         conditions = experience.conditions
         if conditions is None or singly or (bucketing and experience.id in bucketing):
-            if run and (experience.looks_back or singly):
+            if run and (experience.depends_on_state or singly):
                 yield run
                 run = []
                 bucketing, get = facts.state.bucketing, facts.data().get
@@ -73,7 +73,7 @@ def decide_each(
             continue
         for name, test in conditions:
             if not test(get(name, MISSING)):
-                run.append(refused_by(experience) if experience.refused is None else experience.refused)
+                run.append(refused_decision(experience) if experience.refused is None else experience.refused)
                 break
         else:
             hashed = mmh3_32_uintdigest(experience.hashed + hashed_id, seed)
@@ -95,26 +95,26 @@ _STICKY = Reason.STICKY
 _FORCED = Reason.FORCED
 
 
-def missed(key: str, reason: Reason) -> Decision:
+def without_experience(key: str, reason: Reason) -> Decision:
     """The decision where there is no experience. Raises TypeError for a key that is no text."""
     if not isinstance(key, str):
         raise TypeError(f"an experience's key must be a str, not {type(key).__name__}")
     return Decision(key, reason)
 
 
-def refused_by(experience: Experience) -> Decision:
+def refused_decision(experience: Experience) -> Decision:
     """The decision for whoever the audiences turn away: made once, as it names nobody."""
     experience.refused = Decision(experience.key, _AUDIENCE, experience)
     return experience.refused
 
 
-def stuck_to(experience: Experience, sticky: Variation) -> Decision:
+def sticky_decision(experience: Experience, sticky: Variation) -> Decision:
     """The decision for whoever has the variation already: made once, as it names nobody."""
     sticky.sticky = Decision(experience.key, _STICKY, experience, sticky)
     return sticky.sticky
 
 
-def joined(experience: Experience, facts: Facts) -> bytes:
+def hash_input(experience: Experience, facts: Facts) -> bytes:
     """What is hashed where the two ids may share a character, half of it in each."""
     return id_bytes((experience.id if experience.hashed else "") + facts.id)
 
@@ -168,7 +168,7 @@ def is_in_segments(segments: frozenset[str], facts: Facts) -> bool:
     return isinstance(custom, (list, tuple)) and any(isinstance(x, str) and x in segments for x in custom)
 
 
-def newly_held(
+def segments_to_add(
     asked: Iterable[Segment], data: Mapping[str, object], known: Collection[object]
 ) -> list[Segment]:
     """The custom segments to add: the first one that holds and all after it, without those that are known."""
@@ -176,7 +176,7 @@ def newly_held(
     return [segment for segment in held if segment.id not in known]
 
 
-def relocated(experience: Experience, facts: Facts) -> tuple[str, ...] | None:
+def updated_locations(experience: Experience, facts: Facts) -> tuple[str, ...] | None:
     """The visitor's remembered locations after a look at this experience's; None where nothing changed."""
     place = facts.location
     if not experience.locations or place is None or place is ANYWHERE:
@@ -193,7 +193,7 @@ def relocated(experience: Experience, facts: Facts) -> tuple[str, ...] | None:
     return tuple(after) if after != list(before) else None
 
 
-def is_asked_where(reason: Reason) -> bool:
+def looks_at_location(reason: Reason) -> bool:
     """Whether a decision of this reason looked at the visitor's location at all."""
     return reason not in _BEFORE_LOCATION
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar, overload
 
 from .bucketing import scale
-from .copy_json import own
+from .copy_json import copy_json
 from .model import Change, Experience, Feature, Variation
 
 T = TypeVar("T")
@@ -139,12 +139,12 @@ class ResolvedFeature:
     @property
     def variables(self) -> Mapping[str, object]:
         """The variables in their declared types; one that cannot be cast is missing."""
-        return own({**self._variables})
+        return copy_json({**self._variables})
 
     @property
     def raw(self) -> Mapping[str, object] | None:
         """The variables as the document has them; None where it has none."""
-        return None if self._raw is None else own({**self._raw})
+        return None if self._raw is None else copy_json({**self._raw})
 
     @overload
     def get(self, name: str, default: None = None) -> object: ...
@@ -161,7 +161,7 @@ class ResolvedFeature:
         """
         value = self._variables.get(name, default)
         if value.__class__ in _CONTAINERS and value is not default:
-            return own(value) if default is None or isinstance(value, type(default)) else default
+            return copy_json(value) if default is None or isinstance(value, type(default)) else default
         if default is None or type(value) is type(default):
             return value
         if type(default) is float and type(value) is int:

@@ -45,7 +45,7 @@ class Event(NamedTuple):
         return f"Event({self.uuid})"
 
 
-class Address(NamedTuple):
+class TrackingContext(NamedTuple):
     """Whose events these are."""
 
     account_id: str
@@ -108,7 +108,7 @@ def known_segments(segments: Mapping[str, object]) -> dict[str, object]:
     return known
 
 
-def tracking_body(address: Address, events: Iterable[Event], *, enrich_data: bool) -> bytes:
+def tracking_body(address: TrackingContext, events: Iterable[Event], *, enrich_data: bool) -> bytes:
     """The body of one tracking request: one entry per visitor, in the order of their first events."""
     visitors: dict[str, list[str]] = {}
     tails: list[str] = []

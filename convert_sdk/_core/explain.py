@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mmh3 import mmh3_32_uintdigest
 
 from .bucketing import Range, scale
-from .decide import decide, is_in_segments, joined
+from .decide import decide, hash_input, is_in_segments
 from .decision import Decision
 from .events import to_json
 from .facts import ANYWHERE, Facts
@@ -210,7 +210,7 @@ def _rules_trace(kind: str, key: str, rules: Rules, data: Mapping[str, object]) 
 
 def _hashed(project: CompiledProject, experience: Experience, facts: Facts) -> HashTrace:
     bucketing = project.bucketing
-    text = joined(experience, facts)
+    text = hash_input(experience, facts)
     hashed = mmh3_32_uintdigest(text, bucketing.seed)
     return HashTrace(
         text.decode(),

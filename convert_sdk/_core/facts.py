@@ -40,7 +40,16 @@ class Facts:
     """
 
     __slots__ = (
-        "attributes", "call", "entered", "environment", "hashed", "id", "location", "merged", "merged_from", "state",
+        "attributes",
+        "attributes_remembered",
+        "call",
+        "environment",
+        "hashed",
+        "id",
+        "location",
+        "merged",
+        "merged_from",
+        "state",
     )  # fmt: skip
 
     id: str
@@ -51,7 +60,7 @@ class Facts:
     state: VisitorState
     hashed: bytes
     """The id as it is hashed."""
-    entered: bool
+    attributes_remembered: bool
     """Whether the attributes that are reported are remembered by now; until then they count as if they were."""
     merged: Mapping[str, object]
     """What `data` gave, from these segments."""
@@ -72,7 +81,7 @@ class Facts:
         self.environment = environment
         self.state = state
         self.hashed = id_bytes(id)
-        self.entered = False
+        self.attributes_remembered = False
         self.merged = attributes
         self.merged_from = NOTHING if state is UNSEEN else None
 
@@ -87,7 +96,7 @@ class Facts:
     def _merge(self, segments: Mapping[str, object]) -> Mapping[str, object]:
         own = self.attributes
         if segments:
-            if self.entered and not _REPORTED.isdisjoint(own):
+            if self.attributes_remembered and not _REPORTED.isdisjoint(own):
                 own = {key: value for key, value in own.items() if key not in _REPORTED}
             own = deep_merge(segments, own)
         return deep_merge(own, self.call) if self.call else own

@@ -25,7 +25,7 @@ class ConversionReason(StrEnum):
 
     ACCEPTED = "accepted"
     """On its way out: queued, not yet delivered."""
-    KEPT = "kept until the document arrives"
+    PENDING = "kept until the document arrives"
     UNKNOWN_GOAL = "unknown goal"
     NO_RULES = "the goal has no rules"
     """Rule data was given, and there is nothing to hold it against."""
@@ -56,10 +56,10 @@ class ConversionResult(NamedTuple):
     """How many events it made: a delivery notice names them `uuid`, a dot and a number from 0 on."""
 
     def __bool__(self) -> bool:
-        return self.reason is ConversionReason.ACCEPTED or self.reason is ConversionReason.KEPT
+        return self.reason is ConversionReason.ACCEPTED or self.reason is ConversionReason.PENDING
 
 
-class Wish(NamedTuple):
+class ConversionRequest(NamedTuple):
     """What the application says of one conversion."""
 
     data: str | None = None
@@ -69,7 +69,7 @@ class Wish(NamedTuple):
     attributed_to: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
-        return f"Wish(again={self.again})"
+        return f"ConversionRequest(again={self.again})"
 
 
 def goal_data(

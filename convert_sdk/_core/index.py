@@ -18,7 +18,7 @@ class Entry(NamedTuple):
     raw: Mapping[str, object]
 
 
-_NOTHING_LEFT: Mapping[str, object] = MappingProxyType({})
+_COMPILED: Mapping[str, object] = MappingProxyType({})
 
 
 class Index(Generic[Named]):
@@ -75,5 +75,5 @@ class Index(Generic[Named]):
         if made is None:
             entry = self._entries[place]
             made = self._made.setdefault(place, self._make(entry))  # of two threads the first one's counts
-            self._entries[place] = entry._replace(raw=_NOTHING_LEFT)
+            self._entries[place] = entry._replace(raw=_COMPILED)
         return made

@@ -149,9 +149,32 @@ class Experience:
     """A test, with everything that deciding it needs."""
 
     __slots__ = (
-        "anchored", "archived", "audiences", "bucketing", "conditions", "environment", "hashed", "id", "key",
-        "lasting_conditions", "locations", "looks_back", "match_all", "name", "owners", "ragged", "refused",
-        "seed", "segments", "site_area", "split", "status", "thresholds", "transient", "type", "unrestricted",
+        "anchored",
+        "archived",
+        "audiences",
+        "bucketing",
+        "conditions",
+        "depends_on_state",
+        "ends_in_half_character",
+        "environment",
+        "hashed",
+        "id",
+        "key",
+        "lasting_conditions",
+        "locations",
+        "match_all",
+        "name",
+        "owners",
+        "refused",
+        "seed",
+        "segments",
+        "site_area",
+        "split",
+        "status",
+        "thresholds",
+        "transient",
+        "type",
+        "unrestricted",
         "variations",
     )  # fmt: skip
 
@@ -188,7 +211,7 @@ class Experience:
         self.unrestricted = locations is None and site_area is None
         self.audiences = audiences
         self.transient = tuple(audience for audience in audiences if not audience.permanent)
-        self.looks_back = bool(segments) or any(each.exclusion is not None for each in audiences)
+        self.depends_on_state = bool(segments) or any(each.exclusion is not None for each in audiences)
         """Whether it depends on what is remembered beside its own decision."""
         self.match_all = match_all
         self.segments = segments
@@ -204,7 +227,7 @@ class Experience:
     def _prepare(self) -> None:
         """Lay out what a decision looks at."""
         traffic = self.bucketing.max_traffic
-        self.ragged = "\ud800" <= self.id[-1:] <= "\udbff"
+        self.ends_in_half_character = "\ud800" <= self.id[-1:] <= "\udbff"
         """Whether the id ends in half a character, to which a visitor id may have the other half."""
         self.owners = tuple(
             self.variations.get(owner) if owner is not None else None for owner in self.split.owners
@@ -231,7 +254,7 @@ class Experience:
     def _only_conditions(self) -> tuple[tuple[str, Test], ...] | None:
         if self.archived or self.environment is not None or self.segments or not self.variations:
             return None
-        if self.ragged or not self.unrestricted or len(self.audiences) > 1:
+        if self.ends_in_half_character or not self.unrestricted or len(self.audiences) > 1:
             return None
         for audience in self.audiences:
             return conjunction(audience.rules) if audience.exclusion is None and audience.rules else None

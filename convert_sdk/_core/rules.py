@@ -43,7 +43,7 @@ Rules = tuple[AllOf, ...]
 """Matches where in one of them every group has a condition that matches."""
 
 
-class Exclusion(NamedTuple):
+class ExclusionCondition(NamedTuple):
     """The leaf that decides a whole audience by another experience's decision."""
 
     experience_key: str
@@ -160,11 +160,13 @@ def excludes(rules: Rules) -> bool:
     return any(leaf.rule_type == EXCLUSION for all_of in rules for any_of in all_of for leaf in any_of)
 
 
-def first_exclusion(rule_set: object) -> Exclusion | None:
+def first_exclusion(rule_set: object) -> ExclusionCondition | None:
     """The first leaf of a rule set that asks for a decision of another experience, wherever it stands."""
     for all_of, _ in _members(rule_set, "OR", "", ignore):
         for any_of, _ in _members(all_of, "AND", "", ignore):
             for leaf, _ in _members(any_of, "OR_WHEN", "", ignore):
                 if isinstance(leaf, _OBJECT) and leaf.get("rule_type") == EXCLUSION:
-                    return Exclusion(js_string(leaf.get("value", MISSING)), truthy(_matching(leaf)[1]))
+                    return ExclusionCondition(
+                        js_string(leaf.get("value", MISSING)), truthy(_matching(leaf)[1])
+                    )
     return None

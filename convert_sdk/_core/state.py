@@ -98,7 +98,7 @@ class VisitorState:
 _new = object.__new__
 
 
-def begun(bucketing: dict[str, str], segments: Mapping[str, object]) -> VisitorState:
+def new_visitor_state(bucketing: dict[str, str], segments: Mapping[str, object]) -> VisitorState:
     """The state of a new visitor: one is made for each, and the constructor costs twice as much."""
     state = _new(VisitorState)
     state.bucketing = bucketing

@@ -10,12 +10,12 @@ from threading import RLock
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from convert_sdk._core.copy_json import own
-from convert_sdk._core.decide import relocated
+from convert_sdk._core.copy_json import copy_json
+from convert_sdk._core.decide import updated_locations
 from convert_sdk._core.decision import Decision, Reason
 from convert_sdk._core.events import Event, conversion_wires, known_segments
 from convert_sdk._core.facts import UNSEEN, Facts
-from convert_sdk._core.goals import ConversionReason, ConversionResult, Wish, refusal
+from convert_sdk._core.goals import ConversionReason, ConversionRequest, ConversionResult, refusal
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.state import NOTHING, VisitorState, Winners
 
@@ -101,7 +101,7 @@ class Engine:
 
     def resolve(self, kept: Kept) -> None:
         """Count a conversion that waited for a document."""
-        result = self.convert(kept.visitor, kept.goal, kept.wish, tracking=kept.tracking, uuid=kept.uuid)
+        result = self.convert(kept.visitor, kept.goal, kept.request, tracking=kept.tracking, uuid=kept.uuid)
         if result.reason is not ConversionReason.ACCEPTED:
             self.void.append(kept.uuid)
 
@@ -139,11 +139,11 @@ class Engine:
         """Remember the attributes that are reported, once for each visitor object."""
         if visitor.state is UNSEEN:
             visitor.state = self.states.get(visitor.id, UNSEEN)
-        if not visitor.entered:
+        if not visitor.attributes_remembered:
             if known_segments(visitor.attributes):
                 with self._share_of(visitor.id):
                     self.memory.writable(visitor)
-            visitor.entered = True
+            visitor.attributes_remembered = True
 
     def remember(self, visitor: Facts, decisions: Sequence[Decision], *, tracking: bool) -> None:
         """Keep those decisions that are new and queue their exposures. Of two threads, the first reports."""
@@ -199,7 +199,7 @@ class Engine:
     def relocate(self, visitor: Facts, experience: Experience) -> None:
         """Remember which of the experience's locations the visitor is in."""
         with self._share_of(visitor.id):
-            locations = relocated(experience, visitor)
+            locations = updated_locations(experience, visitor)
             if locations is None:
                 return
             self.memory.writable(visitor).locations = locations
@@ -209,13 +209,21 @@ class Engine:
     def set_segments(self, visitor: Facts, segments: Mapping[str, object]) -> None:
         """Remember segments over the present ones."""
         with self._share_of(visitor.id):
-            self.memory.set_segments(visitor, self.memory.writable(visitor), own({**segments}))
+            self.memory.set_segments(visitor, self.memory.writable(visitor), copy_json({**segments}))
 
     def convert(
-        self, visitor: Visitor, name: str | int, wish: Wish, *, tracking: bool, uuid: str | None = None
+        self,
+        visitor: Visitor,
+        name: str | int,
+        request: ConversionRequest,
+        *,
+        tracking: bool,
+        uuid: str | None = None,
     ) -> ConversionResult:
         """Count a conversion, under this id or a new one: once for each goal, unless it is wished again."""
-        wanted = _new(Kept, (uuid or f"{self._prefix}-{next(self._numbers)}", visitor, name, wish, tracking))
+        wanted = _new(
+            Kept, (uuid or f"{self._prefix}-{next(self._numbers)}", visitor, name, request, tracking)
+        )
         result = self._convert(wanted)
         after_offer = self.after_offer
         if after_offer is not None:
@@ -227,7 +235,7 @@ class Engine:
         return result
 
     def _convert(self, wanted: Kept) -> ConversionResult:
-        _, visitor, name, wish, _ = wanted
+        _, visitor, name, request, _ = wanted
         project = visitor.project or self.project or self._keep(wanted)
         if isinstance(project, ConversionResult):
             return self._refused(visitor, project)
@@ -238,7 +246,7 @@ class Engine:
             goal = goals.of_id(str(name))
         if goal is None or not goal.id:
             return self._refused(visitor, ConversionResult(ConversionReason.UNKNOWN_GOAL))
-        refused = refusal(goal, wish.rule_data) if wish.rule_data is not None else None
+        refused = refusal(goal, request.rule_data) if request.rule_data is not None else None
         if refused is not None:
             return self._refused(visitor, ConversionResult(refused))
         with self._share_of(visitor.id):
@@ -256,7 +264,7 @@ class Engine:
             if len(self.kept) < _MOST_KEPT and not (self.outbox is not None and self.outbox.closed):
                 self.kept[conversion.uuid] = conversion
                 self.memory.stir()
-                return ConversionResult(ConversionReason.KEPT, conversion.uuid)
+                return ConversionResult(ConversionReason.PENDING, conversion.uuid)
         outbox = self.outbox
         closed = outbox is not None and outbox.closed
         if outbox is not None:

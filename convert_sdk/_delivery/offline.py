@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from convert_sdk._core.events import Address
+from convert_sdk._core.events import TrackingContext
 from convert_sdk._http.messages import Failure, Reply, Request
 from convert_sdk._process.fork import check_pid, register_after_fork
 from convert_sdk._process.locks import held_by_this_thread
@@ -45,7 +45,7 @@ class Offline:
         self._sink = sink
         self._store = store
         self._tracking = sink is not None and options.tracking
-        address = Address(project.account_id, project.id, options.source)
+        address = TrackingContext(project.account_id, project.id, options.source)
         self._target = Target("", {}, address, options.enriches)
         self._begin()
         engine.install(project.with_bucketing(options.bucketing))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from convert_sdk._core.events import known_segments
 from convert_sdk._core.facts import ANYWHERE
-from convert_sdk._core.goals import Wish
+from convert_sdk._core.goals import ConversionRequest
 
 if TYPE_CHECKING:
     from convert_sdk.visitor import Visitor
@@ -21,21 +21,21 @@ class Kept(NamedTuple):
     uuid: str
     visitor: Visitor
     goal: str | int
-    wish: Wish
+    request: ConversionRequest
     tracking: bool
 
 
 def to_record(kept: Kept) -> dict[str, object]:
     """What lies on disk of it."""
-    wish = kept.wish
+    request = kept.request
     return {
         "visitor": kept.visitor.id,
         "segments": dict(known_segments(kept.visitor.segments)),
         "goal": kept.goal,
-        "data": wish.data,
-        "rule_data": wish.rule_data,
-        "again": wish.again,
-        "attributed_to": dict(wish.attributed_to) if wish.attributed_to is not None else None,
+        "data": request.data,
+        "rule_data": request.rule_data,
+        "again": request.again,
+        "attributed_to": dict(request.attributed_to) if request.attributed_to is not None else None,
         "tracking": kept.tracking,
     }
 
@@ -50,10 +50,10 @@ def from_record(engine: Engine, uuid: str, record: Mapping[str, object]) -> Kept
         return None
     visitor = Visitor(engine, visitor_id, {}, ANYWHERE)
     visitor.set_segments(segments if isinstance(segments, Mapping) else {})
-    wish = Wish(
+    request = ConversionRequest(
         data if isinstance(data, str) else None,
         record.get("rule_data"),
         record.get("again") is True,
         cast("Mapping[str, str]", attributed) if isinstance(attributed, Mapping) else None,
     )
-    return Kept(uuid, visitor, goal, wish, record.get("tracking") is not False)
+    return Kept(uuid, visitor, goal, request, record.get("tracking") is not False)

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 from cachetools import FIFOCache
 
-from convert_sdk._core.events import Address, Event, tracking_body
+from convert_sdk._core.events import Event, TrackingContext, tracking_body
 from convert_sdk._http.backoff import Dice, full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import TIMEOUT, Failure, Reply, Request
 from convert_sdk._process.locks import held_by_this_thread
@@ -523,7 +523,7 @@ class Target(NamedTuple):
 
     url: str
     headers: Mapping[str, str]
-    address: Address
+    address: TrackingContext
     enrich_data: bool = True
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from convert_sdk._config.source import Source
-from convert_sdk._core.events import Address
+from convert_sdk._core.events import TrackingContext
 from convert_sdk._delivery.poller import Feed
 from convert_sdk._http.messages import request_headers
 from convert_sdk._process.fork import import_all, no_fork
@@ -211,7 +211,7 @@ class Line:
             Target(
                 f"{endpoint}/track/{self.key}",
                 request_headers(options.sdk_secret),
-                Address(project.account_id, project.id, options.source),
+                TrackingContext(project.account_id, project.id, options.source),
                 options.enriches,
             )
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
-from convert_sdk._core.copy_json import own
+from convert_sdk._core.copy_json import copy_json
 from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import known_segments
 from convert_sdk._core.facts import UNSEEN, Facts, deep_merge
-from convert_sdk._core.state import NOTHING, Changes, VisitorState, Winners, begun
+from convert_sdk._core.state import NOTHING, Changes, VisitorState, Winners, new_visitor_state
 
 _MOST_SHARED = 1_000
 
@@ -55,16 +55,16 @@ class Memory:
 
         Without a lock: the state is whole before anybody else can see it.
         """
-        segments = NOTHING if facts.entered else self._shared(known_segments(facts.attributes))
+        segments = NOTHING if facts.attributes_remembered else self._shared(known_segments(facts.attributes))
         bucketing: dict[str, str] = {}
         for _, _, experience, variation, _ in decisions:
             if experience is not None and variation is not None:
                 bucketing[experience.id] = variation.id
-        state = begun(bucketing, segments)
+        state = new_visitor_state(bucketing, segments)
         if self.states.setdefault(facts.id, state) is not state:
             return None
         facts.state = state
-        facts.entered = True
+        facts.attributes_remembered = True
         if segments and facts.merged_from is NOTHING:  # the attributes are what was merged, and stay so
             facts.merged_from = segments
         if len(self.states) > self.bound:
@@ -78,13 +78,13 @@ class Memory:
         """
         state = self.states.get(facts.id)
         if state is None:
-            mine = begun({}, NOTHING) if facts.state is UNSEEN else facts.state
+            mine = new_visitor_state({}, NOTHING) if facts.state is UNSEEN else facts.state
             state = self.states.setdefault(facts.id, mine)  # `begin` may have been quicker
             if len(self.states) > self.bound:
                 self._forget_oldest(facts.id)
         facts.state = state
-        if not facts.entered:
-            facts.entered = True
+        if not facts.attributes_remembered:
+            facts.attributes_remembered = True
             segments = self._shared(known_segments(facts.attributes))
             if segments and not state.segments and self.unsaved is None:
                 state.segments = segments
@@ -109,7 +109,7 @@ class Memory:
         try:
             known = self._segments.get(tuple(segments.items()))
         except TypeError:  # a list of custom segments, or whatever the application has and may change
-            return own(segments)
+            return copy_json(segments)
         return self._share(segments) if known is None else known
 
     def _share(self, segments: dict[str, object]) -> Mapping[str, object]:

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from convert_sdk._config.schema.document import Document, read_document
-from convert_sdk._config.schema.experience import Experience
+from convert_sdk._config.schema.experience import ExperienceModel
 from convert_sdk._config.schema.project import ScriptSettings
 from convert_sdk.errors import DocumentError
 
@@ -172,7 +172,7 @@ def _identity(read: Document) -> tuple[str, str]:
     return read.account_id, read.project.id
 
 
-def _runs_in(experience: Experience, environment: str | None) -> bool:
+def _runs_in(experience: ExperienceModel, environment: str | None) -> bool:
     """`environment` decides; where it is empty the older list does; without both it runs everywhere."""
     if not environment:
         return True

@@ -266,7 +266,7 @@ class TestBeforeTheDocument:
         client = make(DEMO_SDK_KEY, **at(server), refresh_interval=0.05)
         visitor = client.visitor("v-1", {"country": "DE"}, location=CHECKOUT)
         assert visitor.decide("checkout-layout").reason is Reason.NOT_READY
-        assert visitor.track("purchase", revenue=10).reason is ConversionReason.KEPT
+        assert visitor.track("purchase", revenue=10).reason is ConversionReason.PENDING
         status = client.status()
         assert (status.revision, status.kept, status.stale) == (None, 1, True)
         assert status.fetch_error.startswith("ConnectError: ")

@@ -9,11 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from convert_sdk._core.events import Address, Event, exposure_wire
+from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.queue import Outbox, Target, Terms
 from convert_sdk._http.messages import Failure, Reply
 
-TARGET = Target("https://collector.invalid/track/key", {}, Address("1", "2"))
+TARGET = Target("https://collector.invalid/track/key", {}, TrackingContext("1", "2"))
 
 ANSWERS = st.one_of(
     st.sampled_from([200, 202, 204]).map(Reply),

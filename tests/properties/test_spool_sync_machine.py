@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from convert_sdk import Project
-from convert_sdk._core.events import Address, Event, exposure_wire
+from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.engine import Engine
 from convert_sdk._delivery.queue import Outbox, Target, Terms
 from convert_sdk._delivery.runtime import Upkeep
@@ -21,7 +21,7 @@ from convert_sdk._http.messages import Failure, Reply
 from convert_sdk._spool.files import release
 from convert_sdk._spool.spool import Spool
 
-TARGET = Target("https://collector.invalid/track/key", {}, Address("1", "2"))
+TARGET = Target("https://collector.invalid/track/key", {}, TrackingContext("1", "2"))
 PROJECT = Project.parse(b'{"account_id": "1", "project": {"id": "2"}}')
 FAILURES = st.sampled_from(
     [Reply(503), Reply(401), Failure("undelivered", "refused"), Failure("ambiguous", "reset")]

@@ -20,7 +20,7 @@ import httpx
 import pytest
 import trustme
 
-from convert_sdk._core.events import Address, Event, exposure_wire
+from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.loop import acarry, aturn, carry, turn
 from convert_sdk._delivery.queue import Outbox, Target, Terms
 from convert_sdk._http.client import aexchange, exchange, open_async_client, open_client
@@ -336,7 +336,7 @@ def test_a_mock_transport_is_understood(ask: Ask) -> None:
 
 def outbox(url: str, **terms: object) -> Outbox:
     machine = Outbox(Terms(flush_interval=0.0, **terms), dice=lambda: 0.0)  # type: ignore[arg-type]
-    machine.address(Target(f"{url}/track/key", request_headers(), Address("1", "2")))
+    machine.address(Target(f"{url}/track/key", request_headers(), TrackingContext("1", "2")))
     return machine
 
 

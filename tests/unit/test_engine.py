@@ -7,7 +7,7 @@ import pytest
 
 from convert_sdk import ConversionReason, Project, Reason, Visitor
 from convert_sdk._core.decision import Decision
-from convert_sdk._core.events import Address
+from convert_sdk._core.events import TrackingContext
 from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.state import NOTHING, VisitorState
 from convert_sdk._delivery.engine import Engine, event_ids, verdicts
@@ -24,7 +24,7 @@ SHOP = project(experience(), goals=[entity("91", "buy")])
 def engine(*, max_queue: int = 100, watch: Watch | None = None) -> Engine:
     """An engine that no document has reached, with an outbox that nobody empties."""
     outbox = Outbox(Terms(max_queue=max_queue), dice=lambda: 0.0)
-    outbox.address(Target("", {}, Address("1", "2")))
+    outbox.address(Target("", {}, TrackingContext("1", "2")))
     return Engine(Memory(100, stored=False), outbox, watch=watch)
 
 
@@ -60,7 +60,7 @@ class TestBeforeTheFirstDocument:
 
     def test_a_conversion_is_kept_and_counted_later(self) -> None:
         waiting = engine()
-        assert visitor(waiting).track("buy").reason is ConversionReason.KEPT
+        assert visitor(waiting).track("buy").reason is ConversionReason.PENDING
         assert offered(waiting) == 0
         waiting.install(SHOP)
         assert offered(waiting) == 1
@@ -82,7 +82,7 @@ class TestBeforeTheFirstDocument:
     def test_no_more_than_a_thousand_are_kept(self) -> None:
         waiting = engine()
         results = [visitor(waiting, str(number)).track("buy").reason for number in range(1001)]
-        assert results == [ConversionReason.KEPT] * 1000 + [ConversionReason.QUEUE_FULL]
+        assert results == [ConversionReason.PENDING] * 1000 + [ConversionReason.QUEUE_FULL]
 
     def test_one_that_races_with_the_document_is_counted(self) -> None:
         waiting = engine()
@@ -233,7 +233,7 @@ class Peeked(Memory):
 
 def test_an_exposure_has_its_segments_whatever_other_threads_look_at() -> None:
     outbox = Outbox(Terms(batch_size=1), dice=lambda: 0.0)
-    outbox.address(Target("", {}, Address("1", "2")))
+    outbox.address(Target("", {}, TrackingContext("1", "2")))
     peeked = Engine(Peeked(100, stored=False), outbox)
     peeked.install(SHOP)
     assert Visitor(peeked, LOW, {"country": "DE"}, NOTHING).decide("checkout")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from convert_sdk import Client, MemoryStore
-from convert_sdk._core.events import Address, Event
-from convert_sdk._core.goals import Wish
+from convert_sdk._core.events import Event, TrackingContext
+from convert_sdk._core.goals import ConversionRequest
 from convert_sdk._delivery.pending import Kept
 from convert_sdk._delivery.queue import Target
 from convert_sdk._delivery.stats import Ending
@@ -31,9 +31,9 @@ VISITOR = offline(
         DeadEvent(EVENT, Trouble(400, None, "no")),
         CHANGES,
         Save("s3cret", Unsaved(), CHANGES),
-        Wish("s3cret", {"plan": "s3cret"}),
-        Kept("id-1", VISITOR, "buy", Wish(rule_data={"plan": "s3cret"}), tracking=True),
-        Target("https://example.com", {"Authorization": "Bearer s3cret"}, Address("1", "2")),
+        ConversionRequest("s3cret", {"plan": "s3cret"}),
+        Kept("id-1", VISITOR, "buy", ConversionRequest(rule_data={"plan": "s3cret"}), tracking=True),
+        Target("https://example.com", {"Authorization": "Bearer s3cret"}, TrackingContext("1", "2")),
         VISITOR,
         VISITOR.explain("checkout"),
         VISITOR.explain("checkout").gates,

@@ -11,14 +11,14 @@ from threading import Thread
 
 import pytest
 
-from convert_sdk._core.events import Address, Event, exposure_wire
+from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.queue import MOST_BYTES, Outbox, Target, Terms
 from convert_sdk._delivery.stats import Standing, trouble_of, verdict
 from convert_sdk._http.backoff import full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import Failure, Reply, Request, request_headers
 from convert_sdk.status import Counts, DeadEvent, FlushReport, Trouble
 
-TARGET = Target("https://collector.invalid/track/key", request_headers("s3cret"), Address("1", "2"))
+TARGET = Target("https://collector.invalid/track/key", request_headers("s3cret"), TrackingContext("1", "2"))
 OK = Reply(200)
 LOST = Failure("undelivered", "refused")
 

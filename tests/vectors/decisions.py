@@ -9,7 +9,7 @@ from typing import Any
 from convert_sdk import ANYWHERE, Decision, Reason, ResolvedFeature, Visitor
 from convert_sdk._core.events import REPORT_KEYS, goal_datum, scalar
 from convert_sdk._core.features import resolve_all
-from convert_sdk._core.goals import Wish
+from convert_sdk._core.goals import ConversionRequest
 from convert_sdk._core.javascript import js_string, truthy
 from convert_sdk._core.state import VisitorState
 
@@ -225,9 +225,9 @@ class Run:
             self.visitor.track(step["goal_key"], rule_data=rule_data, again=again, **keywords)
         elif isinstance(data, list) and not self.previewing:
             said = ",".join(goal_datum(json.dumps(item["key"])[1:-1], scalar(item["value"])) for item in data)
-            wish = Wish(said, rule_data, again)
+            request = ConversionRequest(said, rule_data, again)
             visitor = self.visitor
-            visitor._engine.convert(visitor, step["goal_key"], wish, tracking=visitor._tracking)
+            visitor._engine.convert(visitor, step["goal_key"], request, tracking=visitor._tracking)
         return {"conversion": None}
 
     def _run_custom_segments(self, step: Json, attributes: Json) -> Json:

@@ -15,18 +15,18 @@ from convert_sdk._config.json import json_path
 from convert_sdk._core.problem import Report, ignore
 from convert_sdk.errors import DocumentError
 
-from .experience import Experience
+from .experience import ExperienceModel
 from .project import ProjectInfo, ProjectSettings
-from .targeting import Audience, Feature, Goal, Location, Segment
-from .values import Flag, Text, Texts, Wire, kind
+from .targeting import AudienceModel, FeatureModel, GoalModel, LocationModel, SegmentModel
+from .values import DocumentModel, Flag, Text, Texts, kind
 
 __all__ = ["Document", "ProjectSettings", "read_document", "read_project_settings"]
 
-_Model = TypeVar("_Model", bound=Wire)
+_Model = TypeVar("_Model", bound=DocumentModel)
 _EXPECTED = {"tuple_type": "a list", "dict_type": "an object", "model_type": "an object"}
 
 
-class Document(Wire):
+class Document(DocumentModel):
     """Everything the Serving API says about one project.
 
     Lists have the document's order, so `document.experiences[3]` is `$.experiences[3]`.
@@ -34,13 +34,13 @@ class Document(Wire):
 
     account_id: Text | None = None
     project: ProjectInfo | None = None
-    goals: tuple[Goal, ...] | None = None
-    locations: tuple[Location, ...] | None = None
-    audiences: tuple[Audience, ...] | None = None
-    segments: tuple[Segment, ...] | None = None
-    experiences: tuple[Experience, ...] | None = None
+    goals: tuple[GoalModel, ...] | None = None
+    locations: tuple[LocationModel, ...] | None = None
+    audiences: tuple[AudienceModel, ...] | None = None
+    segments: tuple[SegmentModel, ...] | None = None
+    experiences: tuple[ExperienceModel, ...] | None = None
     archived_experiences: Texts | None = None
-    features: tuple[Feature, ...] | None = None
+    features: tuple[FeatureModel, ...] | None = None
     is_debug: Flag | None = None
 
 

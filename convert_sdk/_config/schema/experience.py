@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from .project import Outliers
-from .values import Flag, Keyed, Number, Rules, Text, Texts, Wire
+from .values import DocumentModel, Flag, Keyed, Number, Rules, Text, Texts
 
 
-class ChangeData(Wire):
+class ChangeData(DocumentModel):
     """What a change does, by its type.
 
     | type | attributes |
@@ -33,7 +33,7 @@ class ChangeData(Wire):
     variables_data: Keyed | None = None
 
 
-class Change(Wire):
+class ChangeModel(DocumentModel):
     """One change of a variation; `ChangeData` lists the types."""
 
     id: Text | None = None
@@ -41,7 +41,7 @@ class Change(Wire):
     data: ChangeData | None = None
 
 
-class Variation(Wire):
+class VariationModel(DocumentModel):
     """One arm of an experience; `traffic_allocation` is in percent, `status` running or stopped."""
 
     id: Text | None = None
@@ -49,10 +49,10 @@ class Variation(Wire):
     key: Text | None = None
     traffic_allocation: Number | None = None
     status: Text | None = None
-    changes: tuple[Change, ...] | None = None
+    changes: tuple[ChangeModel, ...] | None = None
 
 
-class Integration(Wire):
+class Integration(DocumentModel):
     """Where an experience reports besides Convert.
 
     `provider` is one of baidu, clicktale, clicky, cnzz, crazyegg, econda, eulerian, google_analytics,
@@ -70,20 +70,20 @@ class Integration(Wire):
     audiences: Keyed | None = None
 
 
-class MatchingOptions(Wire):
+class MatchingOptions(DocumentModel):
     """Whether `any` or `all` of the listed audiences and locations must match."""
 
     audiences: Text | None = None
     locations: Text | None = None
 
 
-class SplitUrlSettings(Wire):
+class SplitUrlSettings(DocumentModel):
     """Settings of `split_url` experiences."""
 
     split_regex_support: Flag | None = None
 
 
-class ExperienceSettings(Wire):
+class ExperienceSettings(DocumentModel):
     """Every setting of an experience."""
 
     min_order_value: Number | None = None
@@ -94,7 +94,7 @@ class ExperienceSettings(Wire):
     matching_options: MatchingOptions | None = None
 
 
-class Page(Wire):
+class PageModel(DocumentModel):
     """One page of a `multipage` experience."""
 
     id: Text | None = None
@@ -102,7 +102,7 @@ class Page(Wire):
     url: Text | None = None
 
 
-class Experience(Wire):
+class ExperienceModel(DocumentModel):
     """One experience; where both `environment` and `environments` are empty it runs everywhere.
 
     `type` is one of a/b, a/a, mvt, split_url, multipage, deploy, and in full-stack projects a/b_fullstack
@@ -120,10 +120,10 @@ class Experience(Wire):
     site_area: Rules | None = None
     audiences: Texts | None = None
     goals: Texts | None = None
-    multipage_pages: tuple[Page, ...] | None = None
+    multipage_pages: tuple[PageModel, ...] | None = None
     global_js: Text | None = None
     global_css: Text | None = None
-    variations: tuple[Variation, ...] | None = None
+    variations: tuple[VariationModel, ...] | None = None
     integrations: tuple[Integration, ...] | None = None
     environments: Texts | None = None
     environment: Text | None = None

@@ -7,24 +7,24 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .values import Flag, Number, Text, Texts, Wire, maybe_list
+from .values import DocumentModel, Flag, Number, Text, Texts, maybe_list
 
 
-class CustomDomain(Wire):
+class CustomDomain(DocumentModel):
     """The domain that scripts and tracking use in place of Convert's own."""
 
     domain: Text | None = None
     version: Text | None = None
 
 
-class Domain(Wire):
+class Domain(DocumentModel):
     """One registrable domain and its hosts that may be tracked."""
 
     tld: Text | None = None
     hosts: Texts | None = None
 
 
-class GoogleAnalytics(Wire):
+class GoogleAnalytics(DocumentModel):
     """The project's Google Analytics: `property_ua` for type `ga3`, `measurement_id` for `ga4`."""
 
     enabled: Flag | None = None
@@ -37,13 +37,13 @@ class GoogleAnalytics(Wire):
     property_id: Text | None = Field(None, alias="propertyId")
 
 
-class Kissmetrics(Wire):
+class Kissmetrics(DocumentModel):
     """The project's Kissmetrics."""
 
     enabled: Flag | None = None
 
 
-class VisitorInsights(Wire):
+class VisitorInsights(DocumentModel):
     """The project's session recordings."""
 
     tracking_id: Text | None = None
@@ -52,7 +52,7 @@ class VisitorInsights(Wire):
     sampling_rate: Number | None = None
 
 
-class Integrations(Wire):
+class Integrations(DocumentModel):
     """What the whole project reports to besides Convert."""
 
     google_analytics: GoogleAnalytics | None = None
@@ -60,7 +60,7 @@ class Integrations(Wire):
     visitor_insights: VisitorInsights | None = None
 
 
-class Outlier(Wire):
+class Outlier(DocumentModel):
     """How unusual values are cut: at `min` and `max`, values or percentiles as `detection_type` says.
 
     `detection_type` is none, min_max or percentile.
@@ -71,21 +71,21 @@ class Outlier(Wire):
     max: Number | None = None
 
 
-class Outliers(Wire):
+class Outliers(DocumentModel):
     """What counts as unusual in orders."""
 
     order_value: Outlier | None = None
     products_ordered_count: Outlier | None = None
 
 
-class TrackingScript(Wire):
+class TrackingScript(DocumentModel):
     """The versions of the browser's script."""
 
     current_version: Text | None = None
     latest_version: Text | None = None
 
 
-class ScriptSettings(Wire):
+class ScriptSettings(DocumentModel):
     """What the browser's script needs to know first.
 
     `version` is the project's own, `[ISO date and time]-[number]`, new with every change.
@@ -118,14 +118,14 @@ class Settings(ScriptSettings):
     global_javascript_placeholders: Texts | None = None
 
 
-class Environment(Wire):
+class Environment(DocumentModel):
     """One environment of the project."""
 
     label: Text | None = None
     is_default: Flag | None = None
 
 
-class ProjectInfo(Wire):
+class ProjectInfo(DocumentModel):
     """The project itself.
 
     `type` is fullstack or web, `utc_offset` is in seconds, `environments` goes by name.

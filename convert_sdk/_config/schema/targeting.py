@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from .values import Flag, Number, Rules, Text, Texts, Wire
+from .values import DocumentModel, Flag, Number, Rules, Text, Texts
 
 
-class TrackedItem(Wire):
+class TrackedItem(DocumentModel):
     """An element of a page and the event on it that counts."""
 
     selector: Text | None = None
     event: Text | None = None
 
 
-class GoalSettings(Wire):
+class GoalSettings(DocumentModel):
     """What a goal needs, by its type.
 
     | type | attributes |
@@ -37,7 +37,7 @@ class GoalSettings(Wire):
     only_where_experience_runs: Flag | None = None
 
 
-class Goal(Wire):
+class GoalModel(DocumentModel):
     """What counts as a conversion; `GoalSettings` lists the types."""
 
     id: Text | None = None
@@ -48,7 +48,7 @@ class Goal(Wire):
     settings: GoalSettings | None = None
 
 
-class LocationTrigger(Wire):
+class LocationTrigger(DocumentModel):
     """What activates a location in the browser.
 
     `type` `dom_element` has a `selector` and `events` (click, hover, in_view, change), `callback` has `js`,
@@ -61,7 +61,7 @@ class LocationTrigger(Wire):
     js: Text | None = None
 
 
-class Location(Wire):
+class LocationModel(DocumentModel):
     """Where experiences run."""
 
     id: Text | None = None
@@ -71,7 +71,7 @@ class Location(Wire):
     rules: Rules | None = None
 
 
-class Audience(Wire):
+class AudienceModel(DocumentModel):
     """Who takes part; one of `type` permanent is asked only until the visitor is bucketed."""
 
     id: Text | None = None
@@ -81,7 +81,7 @@ class Audience(Wire):
     rules: Rules | None = None
 
 
-class Segment(Wire):
+class SegmentModel(DocumentModel):
     """A reporting group."""
 
     id: Text | None = None
@@ -90,17 +90,17 @@ class Segment(Wire):
     rules: Rules | None = None
 
 
-class Variable(Wire):
+class VariableModel(DocumentModel):
     """A variable that a feature declares; `type` is boolean, integer, float, string or json."""
 
     key: Text | None = None
     type: Text | None = None
 
 
-class Feature(Wire):
+class FeatureModel(DocumentModel):
     """A feature and its variables."""
 
     id: Text | None = None
     name: Text | None = None
     key: Text | None = None
-    variables: tuple[Variable, ...] | None = None
+    variables: tuple[VariableModel, ...] | None = None

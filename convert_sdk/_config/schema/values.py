@@ -96,7 +96,7 @@ Keyed = Annotated[Mapping[Text, object], maybe_list]
 """An object with free keys."""
 
 
-class Wire(BaseModel):
+class DocumentModel(BaseModel):
     """One object of the document, read only.
 
     Every attribute is None where the document is silent; keys that this library does not know
@@ -114,14 +114,14 @@ class Wire(BaseModel):
         return {} if value is None or value == [] else value
 
 
-class Matching(Wire):
+class Matching(DocumentModel):
     """How a rule compares: `match_type` is the operator's name, `negated` turns its verdict around."""
 
     match_type: Text | None = None
     negated: object = None
 
 
-class Rule(Wire):
+class Rule(DocumentModel):
     """One leaf of a rule tree: `key` of the visitor or location is compared with `value`."""
 
     rule_type: Text | None = None
@@ -130,19 +130,19 @@ class Rule(Wire):
     matching: Matching | None = None
 
 
-class AnyRule(Wire):
+class AnyRule(DocumentModel):
     """Holds where any of its rules does."""
 
     or_when: tuple[Rule, ...] | None = Field(None, alias="OR_WHEN")
 
 
-class AllRules(Wire):
+class AllRules(DocumentModel):
     """Holds where all of its groups do."""
 
     and_: tuple[AnyRule, ...] | None = Field(None, alias="AND")
 
 
-class Rules(Wire):
+class Rules(DocumentModel):
     """A rule tree: it holds where any of its blocks does."""
 
     or_: tuple[AllRules, ...] | None = Field(None, alias="OR")

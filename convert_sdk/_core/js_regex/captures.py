@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Around(NamedTuple):
+class Lookaround(NamedTuple):
     """A look-ahead or look-behind that encloses something."""
 
     start: int
@@ -18,7 +18,7 @@ class Capture(NamedTuple):
 
     start: int
     end: int
-    path: tuple[Around, ...]
+    path: tuple[Lookaround, ...]
 
 
 class Reference(NamedTuple):
@@ -27,7 +27,7 @@ class Reference(NamedTuple):
     piece: int
     group: int
     start: int
-    path: tuple[Around, ...]
+    path: tuple[Lookaround, ...]
 
 
 def can_be_set(capture: Capture, reference: Reference) -> bool:

@@ -31,7 +31,7 @@ class JsRegex:
         self.source = source
         self.timeouts = 0
         self._search = compiled.search
-        self._quiet_length = translated.quiet_length
+        self._quiet_length = translated.untimed_length
 
     def search(self, text: str) -> bool:
         """Whether the pattern is found anywhere in the lower-cased text; false where time ran out."""

@@ -11,9 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from .captures import Around, Capture, Reference, can_be_set
+from .captures import Capture, Lookaround, Reference, can_be_set
 from .characters import LAST, SETS, Span, fold_code, fold_range, merge_ranges
-from .cost import Effort
+from .cost import Cost
 
 MAX_LENGTH: Final = 8192
 """Characters of a pattern."""
@@ -60,7 +60,7 @@ class Translated(NamedTuple):
     """A pattern in the syntax of the `regex` package (V0, ASCII), and how long a subject needs no clock."""
 
     text: str
-    quiet_length: int
+    untimed_length: int
 
 
 def translate(source: str) -> Translated:
@@ -77,7 +77,7 @@ class _Translation:
     """One pass over a pattern. `pieces` is what has been written, `at` where we read."""
 
     __slots__ = (
-        *("at", "captures", "count", "depth", "effort", "names", "openings"),
+        *("at", "captures", "count", "depth", "cost", "names", "openings"),
         *("path", "pieces", "references", "run", "source"),
     )
 
@@ -85,10 +85,10 @@ class _Translation:
         self.source = source
         self.at = 0
         self.depth = 0
-        self.effort = Effort(anchored=source.startswith("^") and "|" not in source)
+        self.cost = Cost(anchored=source.startswith("^") and "|" not in source)
         self.run = 0
         self.pieces: list[str] = []
-        self.path: tuple[Around, ...] = ()
+        self.path: tuple[Lookaround, ...] = ()
         self.openings: dict[int, int] = {}
         self.captures: dict[int, Capture] = {}
         self.references: list[Reference] = []
@@ -105,7 +105,7 @@ class _Translation:
         wanted = {reference.group for reference in self.references if self._write(reference)}
         for group, piece in self.openings.items():
             self.pieces[piece] = f"(?P<g{group}>" if group in wanted else "(?:"
-        return Translated("".join(self.pieces), self.effort.quiet_length(size))
+        return Translated("".join(self.pieces), self.cost.untimed_length(size))
 
     def _next(self) -> str:
         """The character to be read, empty at the end."""
@@ -118,13 +118,13 @@ class _Translation:
             if char == "|":
                 self.at += 1
                 self.pieces.append("|")
-                self.effort.alternative()
+                self.cost.alternative()
             else:
                 size += self._term(char)
         return size
 
     def _term(self, char: str) -> int:
-        size, repeatable, choices = 1, True, self.effort.choices
+        size, repeatable, choices = 1, True, self.cost.choices
         if char == "(":
             size, repeatable = self._group()
         elif char == "\\":
@@ -144,7 +144,7 @@ class _Translation:
         else:
             self.at += 1
             self._literal(ord(char))
-        return self._repeated(size, of_choices=self.effort.choices > choices) if repeatable else size
+        return self._repeated(size, of_choices=self.cost.choices > choices) if repeatable else size
 
     def _repeated(self, size: int, *, of_choices: bool) -> int:
         """The quantifier after a piece, if there is one."""
@@ -160,7 +160,7 @@ class _Translation:
         if high is not None and high < low:
             raise self._invalid("numbers out of order in {}")
         self.at = found.end()
-        self.effort.repetition(low, high, of_choices=of_choices)
+        self.cost.repetition(low, high, of_choices=of_choices)
         bound = "" if high is None or high > SUBJECT_LIMIT else high
         self.pieces.append(f"{sign or f'{{{low},{bound}}}'}{lazy}")
         return self._bounded(size * max(1, low + (low != high)) + 1)
@@ -175,8 +175,8 @@ class _Translation:
         self.at = found.end()
         number = 0 if plain or around else self._open(name)
         if around:
-            self.effort.wild = True
-            self.path = (*path, Around(start, bool(behind), around == "!"))
+            self.cost.unbounded = True
+            self.path = (*path, Lookaround(start, bool(behind), around == "!"))
         self.pieces.append(f"(?:(?{behind}{around}" if around else "(?:")
         size = self._nested()
         self.pieces.append("))" if around else ")")
@@ -219,7 +219,7 @@ class _Translation:
         if group := self._referred(char):
             self.references.append(Reference(len(self.pieces), group, self.at, self.path))
             self.pieces.append("")
-            self.effort.wild = True
+            self.cost.unbounded = True
             return _REFERENCE_SIZE, True
         self._literal(self._code(char))
         return 1, True

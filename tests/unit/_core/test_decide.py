@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from convert_sdk import ANYWHERE, Decision, Reason, bucket_value
-from convert_sdk._core.decide import is_asked_where
+from convert_sdk._core.decide import looks_at_location
 from tests.documents import (
     HIGH,
     LOW,
@@ -291,7 +291,7 @@ class TestRememberedLocations:
     @pytest.mark.parametrize("reason", Reason)
     def test_the_reasons_that_come_before_the_location(self, reason: Reason) -> None:
         before = {Reason.NOT_READY, Reason.UNKNOWN, Reason.ARCHIVED, Reason.ENVIRONMENT, Reason.PREVIEW}
-        assert is_asked_where(reason) is (reason not in before)
+        assert looks_at_location(reason) is (reason not in before)
 
 
 def test_peeking_stores_and_sends_nothing() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from convert_sdk._core import events
 from convert_sdk._core.events import (
-    Address,
     Event,
+    TrackingContext,
     conversion_wires,
     exposure_wire,
     goal_datum,
@@ -22,7 +22,7 @@ from convert_sdk._core.events import (
 )
 from tests.documents import conversion, exposure
 
-ADDRESS = Address("1", "2")
+ADDRESS = TrackingContext("1", "2")
 
 
 def event(visitor_id: str, experience_id: str = "100", **more: object) -> Event:

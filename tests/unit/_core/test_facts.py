@@ -11,7 +11,7 @@ def data(
 ) -> object:
     facts = Facts("v", attributes, NOTHING, None, VisitorState(segments=segments))
     facts.call = call
-    facts.entered = True
+    facts.attributes_remembered = True
     return facts.data()
 
 

@@ -128,5 +128,5 @@ def test_rule_data_must_satisfy_the_rules(
 
 @pytest.mark.parametrize("reason", ConversionReason)
 def test_a_result_is_true_where_the_conversion_counts(reason: ConversionReason) -> None:
-    counts = {ConversionReason.ACCEPTED, ConversionReason.KEPT}
+    counts = {ConversionReason.ACCEPTED, ConversionReason.PENDING}
     assert bool(ConversionResult(reason)) is (reason in counts)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from convert_sdk._core.problem import Problem, ignore
 from convert_sdk._core.rules import (
     EXCLUSION,
-    Exclusion,
+    ExclusionCondition,
     as_data,
     compile_rules,
     conjunction,
@@ -153,8 +153,8 @@ def test_matches_rule_set() -> None:
 def test_the_first_exclusion_in_the_tree_is_found() -> None:
     first = {"rule_type": EXCLUSION, "value": 7, "matching": {"negated": "yes"}}
     second = {"rule_type": EXCLUSION, "value": "other"}
-    assert first_exclusion(rule_set([[YES]], [[None, YES, first], [second]])) == Exclusion("7", True)
-    assert first_exclusion(rule_set([[second]])) == Exclusion("other", False)
+    assert first_exclusion(rule_set([[YES]], [[None, YES, first], [second]])) == ExclusionCondition("7", True)
+    assert first_exclusion(rule_set([[second]])) == ExclusionCondition("other", False)
     assert first_exclusion(rule_set([[YES]])) is None
     assert first_exclusion(None) is None
 
@@ -196,7 +196,7 @@ json_values = st.recursive(
 @given(json_values, json_values)
 def test_nothing_makes_rules_raise(rules: object, data: object) -> None:
     assert matches_rule_set(rules, data) in (True, False)
-    assert first_exclusion(rules) is None or isinstance(first_exclusion(rules), Exclusion)
+    assert first_exclusion(rules) is None or isinstance(first_exclusion(rules), ExclusionCondition)
 
 
 @given(st.lists(st.lists(st.lists(st.booleans(), min_size=1), min_size=1), min_size=1))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert_sdk._core.events import Address, Event, conversion_wires, exposure_wire, tracking_body
+from convert_sdk._core.events import Event, TrackingContext, conversion_wires, exposure_wire, tracking_body
 from convert_sdk._core.goals import goal_data
 from convert_sdk.errors import DocumentError
 
@@ -56,7 +56,7 @@ def test_what_the_library_sends_is_read() -> None:
         ),
         Event("3", "w", conversion_wires("7", {}, None, first=True)[0]),
     ]
-    request = read_tracking(tracking_body(Address("1", "2"), events, enrich_data=True))
+    request = read_tracking(tracking_body(TrackingContext("1", "2"), events, enrich_data=True))
     assert [visitor.visitor_id for visitor in request.visitors] == ["v\ud800", "w"]
     assert present(request.visitors[0].segments).model_extra == {"basket": {"size": 3}}
     assert request.source == "python-sdk"
