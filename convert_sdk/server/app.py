@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from ipaddress import ip_address
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,11 +14,12 @@ from starlette.routing import Route
 
 from convert_sdk.errors import DocumentError
 
+from .access import CORS, PREFLIGHT, PRIVATE, check_api, check_private
+from .body import read_body
+from .listing import event_row, summary_row
 from .registry import Answer, Registry, ServedProject
 from .tracking import read_tracking
 
-MAX_BODY = 8 * 1024 * 1024
-"""Bytes of one tracking request."""
 _JSON = "application/json"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -33,26 +34,72 @@ class Outage:
         self.status: int | None = None
 
 
-def create_app(registry: Registry, *, outage: Outage | None = None) -> Starlette:
+def create_app(
+    registry: Registry, *, hosts: Collection[str] | None = None, outage: Outage | None = None
+) -> Starlette:
     """The Serving API as an ASGI application, also for `httpx.ASGITransport` in a test without a socket.
+
+    Args:
+        registry: What is served, and to whom.
+        hosts: Names that a request may come under, beside those of the machine itself, such as `localhost`; `"*"`
+            for any name at Convert's own endpoints. With None, neither the name, nor the page's origin, nor the
+            type of the content is checked: for tests, and behind a server of your own.
+        outage: Set its `status` to have every endpoint answer that.
 
     >>> create_app(Registry()).url_path_for("track", place="1/2")
     '/track/1/2'
     """
     answers = _Answers(registry)
-    served: dict[str, tuple[Endpoint, str]] = {
+    public: dict[str, tuple[Endpoint, str]] = {
         "config": (answers.config, "GET"),
         "project-settings": (answers.settings, "GET"),
         "track": (answers.track, "POST"),
+    }
+    private: dict[str, tuple[Endpoint, str]] = {
         "_events": (answers.events, "GET"),
         "_summary": (answers.summary, "GET"),
         "_debug-token": (answers.debug_token, "POST"),
     }
+    route = partial(_route, hosts=hosts, outage=outage)
     routes = [
-        Route(f"/{name}/{{place:path}}", _unless_down(answer, outage), methods=[method], name=name)
-        for name, (answer, method) in served.items()
+        Route("/", _private(answers.index, hosts), methods=["GET"], name="index"),
+        *(route(name, answer, method) for name, (answer, method) in public.items()),
+        *(
+            Route(f"/{name}/{{place:path}}", _private(answer, hosts), methods=[method], name=name)
+            for name, (answer, method) in private.items()
+        ),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
+
+
+def _route(
+    name: str, answer: Endpoint, method: str, *, hosts: Collection[str] | None, outage: Outage | None
+) -> Route:
+    """One of Convert's own endpoints, which a page of any origin may ask."""
+
+    async def respond(request: Request) -> Response:
+        check_api(request, hosts)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=PREFLIGHT)
+        if outage is not None and outage.status is not None:
+            raise HTTPException(outage.status, "the server is told to fail")
+        response = await answer(request)
+        response.headers.update(CORS)
+        return response
+
+    return Route(f"/{name}/{{place:path}}", respond, methods=[method, "OPTIONS"], name=name)
+
+
+def _private(answer: Endpoint, hosts: Collection[str] | None) -> Endpoint:
+    """An endpoint beyond Convert's API, for the developer at this machine."""
+
+    async def respond(request: Request) -> Response:
+        check_private(request, hosts)
+        response = await answer(request)
+        response.headers.update(PRIVATE)
+        return response
+
+    return respond
 
 
 class _Answers:
@@ -74,24 +121,21 @@ class _Answers:
     async def track(self, request: Request) -> Response:
         return await _track(_find(self._registry, request), request)
 
+    async def index(self, request: Request) -> Response:
+        return _json({"message": "a local Serving API", "projects": _index(self._registry, request)})
+
     async def events(self, request: Request) -> Response:
-        recorded = _seen_from_here(self._registry, request).record.events()
-        return _json([{"event": type(event).__name__, **event._asdict()} for event in recorded])
+        project = _find_private(self._registry, request)
+        entities = project.entities()
+        return _json([event_row(event, entities) for event in project.record.events()])
 
     async def summary(self, request: Request) -> Response:
-        return _json(_mapping(_seen_from_here(self._registry, request).record.summary()))
+        project = _find_private(self._registry, request)
+        return _json(summary_row(project.record.summary(), project.entities()))
 
     async def debug_token(self, request: Request) -> Response:
-        return _json(_mapping(_seen_from_here(self._registry, request).issue_debug_token()))
-
-
-def _unless_down(answer: Endpoint, outage: Outage | None) -> Endpoint:
-    async def respond(request: Request) -> Response:
-        if outage is not None and outage.status is not None and not request.url.path.startswith("/_"):
-            raise HTTPException(outage.status, "the server is told to fail")
-        return await answer(request)
-
-    return respond
+        issued = _find_private(self._registry, request).issue_debug_token()
+        return _json({"token": issued.token, "expiresAt": issued.expires_at})
 
 
 def _find(registry: Registry, request: Request) -> ServedProject:
@@ -118,18 +162,14 @@ def _find_by_ids(registry: Registry, place: str) -> ServedProject:
 
 
 async def _track(project: ServedProject, request: Request) -> Response:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise HTTPException(413, f"at most {MAX_BODY} bytes in one request")
+    body = await read_body(request)
     try:
-        tracked = read_tracking(bytes(body))
+        tracked = read_tracking(body)
         _check("$.accountId", tracked.account_id, project.account_id)
         _check("$.projectId", tracked.project_id, project.project_id)
     except DocumentError as error:
         raise HTTPException(400, str(error)) from None
-    return _message(200, f"{project.record.add(tracked)} events received")
+    return _message(200, f"{project.record.add(tracked, len(body))} events received")
 
 
 def _check(path: str, given: str | None, expected: str) -> None:
@@ -137,15 +177,34 @@ def _check(path: str, given: str | None, expected: str) -> None:
         raise DocumentError(path, expected, given)
 
 
-def _seen_from_here(registry: Registry, request: Request) -> ServedProject:
-    """The project by its ids, for questions that are only answered on the machine itself."""
-    if request.client is not None and not ip_address(request.client.host).is_loopback:
-        raise HTTPException(403, "only answered on the machine itself")
+def _find_private(registry: Registry, request: Request) -> ServedProject:
+    """The project by its ids, whatever keys and settings guard it."""
     account_id, _, project_id = request.path_params["place"].partition("/")
     project = registry.project(account_id, project_id)
     if project is None:
         raise HTTPException(404, "no such project")
     return project
+
+
+def _index(registry: Registry, request: Request) -> list[dict[str, object]]:
+    """What there is to ask of each project."""
+    base = str(request.base_url).rstrip("/")
+    return [
+        {
+            "accountId": project.account_id,
+            "projectId": project.project_id,
+            "name": project.name,
+            "sdkKeys": keys,
+            "config": [f"{base}/config/{key}" for key in keys or (place,)],
+            "projectSettings": f"{base}/project-settings/{place}",
+            "track": [f"{base}/track/{key}" for key in keys or (place,)],
+            "events": f"{base}/_events/{place}",
+            "summary": f"{base}/_summary/{place}",
+            "debugToken": f"{base}/_debug-token/{place}",
+        }
+        for project, keys in registry.listed()
+        for place in (f"{project.account_id}/{project.project_id}",)
+    ]
 
 
 def _conditional(request: Request, answer: Answer) -> Response:
@@ -156,11 +215,12 @@ def _conditional(request: Request, answer: Answer) -> Response:
     return Response(answer.body, media_type=_JSON, headers=headers)
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
-    """Every refusal is `{code, message}`, also those of the router."""
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Answer `{code, message}` to everything refused, by the router too."""
     if not isinstance(error, HTTPException):
         raise error
-    return _message(error.status_code, error.detail, error.headers)
+    readable = PRIVATE if request.url.path.startswith("/_") else CORS
+    return _message(error.status_code, error.detail, {**(error.headers or {}), **readable})
 
 
 def _message(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -168,13 +228,4 @@ def _message(status: int, message: str, headers: Mapping[str, str] | None = None
 
 
 def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(json.dumps(value, default=str), status, dict(headers or {}), _JSON)
-
-
-def _mapping(value: object) -> object:
-    if isinstance(value, tuple):
-        fields = getattr(value, "_asdict", None)
-        if fields is None:
-            return [_mapping(item) for item in value]
-        return {name: _mapping(item) for name, item in fields().items()}
-    return value
+    return Response(json.dumps(value), status, dict(headers or {}), _JSON)

@@ -14,6 +14,8 @@ from .tracking import ConversionData, ConversionEvent, ExposureData, TrackedVisi
 
 KEPT_EVENTS = 100_000
 KEPT_VISITORS = 200_000
+KEPT_BYTES = 256 * 1024 * 1024
+"""Of events, and of what is stored about visitors, as they were received."""
 
 
 class Exposure(NamedTuple):
@@ -74,9 +76,10 @@ class Summary(NamedTuple):
 class _Visitor:
     """What is stored about one visitor."""
 
-    __slots__ = ("bucketing", "segments", "shown")
+    __slots__ = ("bucketing", "segments", "shown", "size")
 
     def __init__(self) -> None:
+        self.size = 0
         self.bucketing: dict[str, str] = {}
         self.segments: dict[str, object] = {}
         self.shown: set[tuple[str, str]] = set()
@@ -87,6 +90,8 @@ class _Arrival(NamedTuple):
     stored: _Visitor
     segments: Mapping[str, object]
     enrich: bool
+    size: int
+    """Bytes of each of its events, about."""
 
 
 class _Sum:
@@ -124,7 +129,9 @@ class Record:
         """Forget everything."""
         with self._lock:
             self._requests = self._received = self._recorded = 0
-            self._events: deque[Exposure | Conversion] = deque(maxlen=KEPT_EVENTS)
+            self._events: deque[Exposure | Conversion] = deque()
+            self._sizes: deque[int] = deque()
+            self._event_bytes = self._visitor_bytes = 0
             self._visitors: LRUCache[str, _Visitor] = LRUCache(KEPT_VISITORS)
             self._transaction_ids: LRUCache[str, None] = LRUCache(KEPT_VISITORS)
             self._visitor_count = 0
@@ -152,19 +159,27 @@ class Record:
                 ),
             )
 
-    def add(self, request: TrackingRequest) -> int:
-        """Record a request's events; the answer is how many it held."""
+    def add(self, request: TrackingRequest, size: int = 0) -> int:
+        """Record a request's events; the answer is how many it held.
+
+        Args:
+            request: What was received.
+            size: Its bytes, which count towards what is kept at most.
+        """
+        share = size // max(1, len(request.visitors))
+        enrich = bool(request.enrich_data)
         with self._lock:
             self._requests += 1
-            return sum(self._add_visitor(visitor, bool(request.enrich_data)) for visitor in request.visitors)
+            return sum(self._add_visitor(visitor, enrich, share) for visitor in request.visitors)
 
-    def _add_visitor(self, visitor: TrackedVisitor, enrich: bool) -> int:
-        stored = self._stored(visitor.visitor_id)
+    def _add_visitor(self, visitor: TrackedVisitor, enrich: bool, size: int) -> int:
+        stored = self._stored(visitor.visitor_id, size)
         segments = _given(visitor)
         stored.segments.update(segments)
         if enrich and visitor.segments is None:
             segments = dict(stored.segments)
-        arrival = _Arrival(visitor.visitor_id, stored, segments, enrich)
+        share = size // max(1, len(visitor.events))
+        arrival = _Arrival(visitor.visitor_id, stored, segments, enrich, share)
         for event in visitor.events:
             self._received += 1
             if isinstance(event, ConversionEvent):
@@ -173,12 +188,23 @@ class Record:
                 self._add_exposure(arrival, event.data)
         return len(visitor.events)
 
-    def _stored(self, visitor_id: str) -> _Visitor:
+    def _stored(self, visitor_id: str, size: int) -> _Visitor:
         stored = self._visitors.get(visitor_id)
         if stored is None:
+            if len(self._visitors) >= KEPT_VISITORS:
+                self._forget()
             stored = self._visitors[visitor_id] = _Visitor()
             self._visitor_count += 1
+        stored.size += size
+        self._visitor_bytes += size
+        while self._visitor_bytes > KEPT_BYTES and len(self._visitors) > 1:
+            self._forget()
         return stored
+
+    def _forget(self) -> None:
+        """Forget the visitor who was not heard of for the longest time."""
+        _, forgotten = self._visitors.popitem()
+        self._visitor_bytes -= forgotten.size
 
     def _add_exposure(self, arrival: _Arrival, data: ExposureData) -> None:
         stored, shown = arrival.stored, (data.experience_id, data.variation_id)
@@ -187,23 +213,29 @@ class Record:
             return
         stored.shown.add(shown)
         self._shown[shown] += 1
-        self._keep(Exposure(arrival.visitor_id, *shown, arrival.segments))
+        self._keep(Exposure(arrival.visitor_id, *shown, arrival.segments), arrival.size)
 
     def _add_conversion(self, arrival: _Arrival, data: ConversionData) -> None:
         bucketing = dict(data.bucketing_data or {})
-        arrival.stored.bucketing.update(bucketing)
-        if arrival.enrich:
+        if arrival.enrich and not bucketing:
             bucketing = dict(arrival.stored.bucketing)
+        arrival.stored.bucketing.update(bucketing)
         goal_data: dict[str, object] = {item.key: item.value for item in data.goal_data or ()}
         if "transactionId" in goal_data:
             self._transaction_ids[str(goal_data["transactionId"])] = None
         for credited in _credited(data.goal_id, bucketing):
             self._goals.setdefault(credited, _Sum()).add(goal_data)
-        self._keep(Conversion(arrival.visitor_id, data.goal_id, goal_data, bucketing, arrival.segments))
+        event = Conversion(arrival.visitor_id, data.goal_id, goal_data, bucketing, arrival.segments)
+        self._keep(event, arrival.size)
 
-    def _keep(self, event: Exposure | Conversion) -> None:
+    def _keep(self, event: Exposure | Conversion, size: int) -> None:
         self._recorded += 1
         self._events.append(event)
+        self._sizes.append(size)
+        self._event_bytes += size
+        while len(self._events) > KEPT_EVENTS or self._event_bytes > KEPT_BYTES:
+            self._events.popleft()
+            self._event_bytes -= self._sizes.popleft()
 
 
 def _given(visitor: TrackedVisitor) -> dict[str, object]:
@@ -220,7 +252,6 @@ def _credited(goal_id: str, bucketing: Mapping[str, str]) -> Iterable[tuple[str,
 
 def _decimal(value: object) -> Decimal:
     try:
-        number = Decimal(str(value))
+        return Decimal(str(value))
     except InvalidOperation:
         return Decimal()
-    return number if number.is_finite() else Decimal()

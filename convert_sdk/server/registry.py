@@ -17,6 +17,7 @@ from convert_sdk._config.schema.experience import ExperienceModel
 from convert_sdk._config.schema.project import ScriptSettings
 from convert_sdk.errors import DocumentError
 
+from .listing import Entities, Entity
 from .record import Record
 
 DEBUG_TOKEN_LIFETIME = 86_400.0
@@ -64,6 +65,26 @@ class ServedProject:
         """Whether the endpoints without an SDK key are closed."""
         project = self._current.read.project
         return bool(project and project.settings and project.settings.disable_default_config)
+
+    @property
+    def name(self) -> str | None:
+        """The project's name in the document."""
+        project = self._current.read.project
+        return project.name if project else None
+
+    def entities(self) -> Entities:
+        """Keys and names of what the document in use has."""
+        read = self._current.read
+        experiences = [each for each in read.experiences or () if each.id is not None]
+        return Entities(
+            {str(each.id): Entity(each.key, each.name) for each in experiences},
+            {
+                (str(each.id), str(variation.id)): Entity(variation.key, variation.name)
+                for each in experiences
+                for variation in each.variations or ()
+            },
+            {str(each.id): Entity(each.key, each.name) for each in read.goals or ()},
+        )
 
     def replace(self, document: Mapping[str, object]) -> None:
         """Serve another document of the same project from now on."""
@@ -147,6 +168,13 @@ class Registry:
     def project(self, account_id: str, project_id: str) -> ServedProject | None:
         """The project with these ids."""
         return self._projects.get((account_id, project_id))
+
+    def listed(self) -> list[tuple[ServedProject, tuple[str, ...]]]:
+        """Every project with its SDK keys; never their secrets."""
+        with self._lock:
+            keys = list(self._keys.items())
+            projects = list(self._projects.values())
+        return [(project, tuple(key for key, (owner, _) in keys if owner is project)) for project in projects]
 
     def knows(self, sdk_key: str) -> bool:
         """Whether this key is registered."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
 import uvicorn
+from starlette.applications import Starlette
 
+from .access import ANY_HOST, is_loopback
 from .app import Outage, create_app
 from .registry import Registry
 
@@ -26,7 +28,7 @@ class LocalServer:
         self.port = port
         """The port it listens on; where 0 was asked for, the free one that it found."""
         self._outage = Outage()
-        self._app = create_app(registry, outage=self._outage)
+        self._app = create_app(registry, hosts=(), outage=self._outage)
         self._running: tuple[_Server, Thread] | None = None
 
     @property
@@ -38,9 +40,7 @@ class LocalServer:
         """Listen, on the same port as before; returns once connections are accepted."""
         if self._running is not None:
             raise RuntimeError("already started")
-        listener = socket.create_server((LOOPBACK, self.port), backlog=1024)
-        # Accepted connections inherit it: an answer in two parts must not wait for an acknowledgement.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener = _listen(LOOPBACK, self.port)
         self.port = listener.getsockname()[1]
         server = _Server(_quiet(self._app))
         thread = Thread(target=server.run_on, args=(listener,), name="convert-local-server", daemon=True)
@@ -87,9 +87,39 @@ def running(registry: Registry, *, port: int = 0) -> Iterator[LocalServer]:
         server.stop()
 
 
-def serve(registry: Registry, *, host: str = LOOPBACK, port: int = 8088) -> None:
-    """Serve until the process is told to stop (Ctrl-C or SIGTERM)."""
-    uvicorn.run(create_app(registry), host=host, port=port, ws="none", lifespan="off", log_level="warning")
+def serve(
+    registry: Registry,
+    *,
+    host: str = LOOPBACK,
+    port: int = 8088,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until the process is told to stop (Ctrl-C or SIGTERM).
+
+    Args:
+        registry: What is served, and to whom.
+        host: The address to listen on. Beyond loopback, Convert's endpoints answer under any name; what is not part
+            of Convert's API is still only answered on the machine itself.
+        port: 0 takes a free one.
+        ready: Called with the endpoint's URL once connections are accepted.
+
+    Raises:
+        OSError: The address cannot be listened on.
+    """
+    with _listen(host, port) as listener:
+        found = listener.getsockname()[1]
+        app = create_app(registry, hosts=() if is_loopback(host) else (ANY_HOST, host.lower()))
+        if ready is not None:
+            ready(f"http://{f'[{host}]' if ':' in host else host}:{found}")
+        _Server(_quiet(app)).run([listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=1024)
+    # Accepted connections inherit it: an answer in two parts must not wait for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 class _Server(uvicorn.Server):
@@ -110,5 +140,8 @@ class _Server(uvicorn.Server):
         self.settled.set()
 
 
-def _quiet(app: object) -> uvicorn.Config:
-    return uvicorn.Config(app, ws="none", lifespan="off", log_config=None, access_log=False)  # type: ignore[arg-type]
+def _quiet(app: Starlette) -> uvicorn.Config:
+    # Headers of a proxy are not believed: anybody can send them, and only the access rules look at them.
+    return uvicorn.Config(
+        app, ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False
+    )

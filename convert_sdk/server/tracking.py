@@ -6,13 +6,26 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from convert_sdk._config.json import json_path, read_json
 from convert_sdk._config.schema.values import kind
 from convert_sdk.errors import DocumentError
+
+_LARGEST = 10**15
+"""Beyond it no number is an amount, a count or an id that anybody means."""
+_LONGEST_NUMBER = 100
+"""Characters of the text of one."""
 
 
 def _unexpected(expected: str, value: object) -> PydanticCustomError:
@@ -23,7 +36,7 @@ def _unexpected(expected: str, value: object) -> PydanticCustomError:
 def _id(value: object) -> str:
     if isinstance(value, str) and value:
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST:
         return str(int(value)) if value == int(value) else str(value)
     raise _unexpected("an id", value)
 
@@ -34,26 +47,50 @@ def _text(value: object) -> str:
     raise _unexpected("text", value)
 
 
-def _devices(value: object) -> object:
-    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+def _texts(value: object) -> list[str]:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return value
     raise _unexpected("a list of texts", value)
 
 
-def _metric(value: object) -> object:
+def _metric(value: object, info: ValidationInfo) -> object:
     if isinstance(value, float) and not isfinite(value):
         raise _unexpected("a finite number", value)
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+    if isinstance(value, str) and info.data.get("key") in ("amount", "productsCount"):
+        return _addable(value)
+    if isinstance(value, str):
         return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _small(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return value
     raise _unexpected("a number or text", value)
 
 
+def _addable(text: str) -> str:
+    """The text of a figure; one that is no number adds nothing, one that is must not take hours to add."""
+    try:
+        number = float(text[:_LONGEST_NUMBER])
+    except ValueError:
+        return text
+    if len(text) > _LONGEST_NUMBER:
+        raise _unexpected(f"a number of at most {_LONGEST_NUMBER} characters", text)
+    _small(number)
+    return text
+
+
+def _small(number: float) -> float:
+    if not abs(number) <= _LARGEST:
+        raise _unexpected(f"a number of at most {_LARGEST}", number)
+    return number
+
+
 Id = Annotated[str, PlainValidator(_id)]
 Text = Annotated[str, PlainValidator(_text)]
-TextList = Annotated[object, PlainValidator(_devices)]
+TextList = Annotated[list[str], PlainValidator(_texts)]
 Metric = Annotated[object, PlainValidator(_metric)]
+# Every list is left at its first mistake: only that one is told, and a million of them would take gigabytes.
+FIRST_MISTAKE = Field(fail_fast=True)
 MetricName = Literal[
     "amount",
     "productsCount",
@@ -88,7 +125,7 @@ class ConversionData(_Part):
     """Which goal, with what, and what the visitor had been shown."""
 
     goal_id: Id
-    goal_data: tuple[GoalDatum, ...] | None = None
+    goal_data: Annotated[tuple[GoalDatum, ...], FIRST_MISTAKE] | None = None
     bucketing_data: Mapping[Text, Id] | None = None
 
 
@@ -115,7 +152,7 @@ class Segments(_Part):
     campaign: Text | None = None
     visitor_type: Text | None = None
     country: Text | None = None
-    custom_segments: tuple[Id, ...] | None = None
+    custom_segments: Annotated[tuple[Id, ...], FIRST_MISTAKE] | None = None
 
 
 TrackedEvent = Annotated[ExposureEvent | ConversionEvent, Field(discriminator="event_type")]
@@ -125,17 +162,17 @@ class TrackedVisitor(_Part):
     """One visitor and what they did."""
 
     visitor_id: Id
-    events: tuple[TrackedEvent, ...]
+    events: Annotated[tuple[TrackedEvent, ...], FIRST_MISTAKE]
     segments: Segments | None = None
 
 
 class TrackingRequest(_Part):
     """The body of one tracking request."""
 
-    visitors: tuple[TrackedVisitor, ...]
+    visitors: Annotated[tuple[TrackedVisitor, ...], FIRST_MISTAKE]
     account_id: Id | None = None
     project_id: Id | None = None
-    enrich_data: bool | None = None
+    enrich_data: StrictBool | None = None
     source: Text | None = None
 
 

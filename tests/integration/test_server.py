@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -28,6 +31,8 @@ from convert_sdk.server import (
 )
 from tests.shapes import of
 
+JSON = {"Content-Type": "application/json"}
+GZIP = {**JSON, "Content-Encoding": "gzip"}
 EVENT = {"eventType": "bucketing", "data": {"experienceId": "1", "variationId": "10"}}
 
 
@@ -278,7 +283,7 @@ class TestDebugTokens:
 
     def test_a_token_can_be_asked_for(self, http: httpx.Client, clock: Clock) -> None:
         issued = http.post("/_debug-token/100/200").json()
-        assert issued["expires_at"] == clock.now + 86_400
+        assert issued["expiresAt"] == clock.now + 86_400
         headers = {"convert-debug-token": issued["token"]}
         assert http.get("/config/plain", headers=headers).json()["is_debug"] is True
 
@@ -331,10 +336,55 @@ class TestTracking:
         ],
     )
     def test_the_refusal_names_the_path(self, http: httpx.Client, body: bytes, message: str) -> None:
-        assert refusal(http.post("/track/plain", content=body)) == (400, message)
+        assert refusal(http.post("/track/plain", content=body, headers=JSON)) == (400, message)
 
     def test_a_body_has_a_limit(self, http: httpx.Client) -> None:
-        assert refusal(http.post("/track/plain", content=b" " * (8 * 1024 * 1024 + 1)))[0] == 413
+        body = b" " * (2 * 1024 * 1024 + 1)
+        assert refusal(http.post("/track/plain", content=body, headers=JSON))[0] == 413
+
+    def test_a_packed_body(self, http: httpx.Client, shop: ServedProject) -> None:
+        packed = gzip.compress(json.dumps(tracking()).encode())
+        assert http.post("/track/plain", content=packed, headers=GZIP).status_code == 200
+        assert shop.record.summary().received == 1
+
+    @pytest.mark.parametrize(
+        ("body", "encoding", "status"),
+        [
+            (gzip.compress(b" " * 50_000_000), "gzip", 413),
+            (gzip.compress(json.dumps(tracking()).encode())[:-9], "gzip", 400),
+            (b"plain", "gzip", 400),
+            (gzip.compress(b"{}") * 2, "gzip", 400),
+            (b"{}", "br", 415),
+            (b"{}", "utf-8", 415),
+        ],
+    )
+    def test_a_badly_packed_body(self, http: httpx.Client, body: bytes, encoding: str, status: int) -> None:
+        headers = {**JSON, "Content-Encoding": encoding}
+        assert refusal(http.post("/track/plain", content=body, headers=headers))[0] == status
+
+    @pytest.mark.parametrize(
+        "amount", ["1e300000", "1e" + "9" * 40, "-1e16", "nan", "9" * 5_000, 1e300, 10**30]
+    )
+    @pytest.mark.parametrize("key", ["amount", "productsCount"])
+    def test_a_figure_that_would_take_for_ever_to_add(
+        self, http: httpx.Client, shop: ServedProject, key: str, amount: object
+    ) -> None:
+        data = {"goalId": "7", "goalData": [{"key": key, "value": amount}]}
+        response = http.post("/track/plain", json=tracking({"eventType": "conversion", "data": data}))
+        status, message = refusal(response)
+        assert status == 400
+        assert message.startswith("$.visitors[0].events[0].data.goalData[0].value: expected a number")
+        assert http.get("/_summary/100/200").json()["received"] == 0
+
+    @pytest.mark.parametrize("wrong", ["yes", 1, "true", []])
+    def test_enrich_data_is_true_or_false(self, http: httpx.Client, wrong: object) -> None:
+        status, message = refusal(http.post("/track/plain", json=tracking(enrichData=wrong)))
+        assert (status, message[:38]) == (400, "$.enrichData: expected true or false, ")
+
+    def test_a_million_mistakes_are_one_refusal(self, http: httpx.Client) -> None:
+        body = b'{"visitors":[' + b"{}," * 600_000 + b"{}]}"
+        response = http.post("/track/plain", content=body, headers=JSON)
+        assert refusal(response) == (400, "$.visitors[0].visitorId: expected a value, found nothing")
 
     def test_enrichment(self, http: httpx.Client, shop: ServedProject) -> None:
         conversion = {"eventType": "conversion", "data": {"goalId": "7"}}
@@ -354,19 +404,43 @@ class TestLooking:
         http.post("/track/plain", json=tracking(EVENT, {"eventType": "conversion", "data": bought}))
         exposure, conversion = http.get("/_events/100/200").json()
         assert exposure == {
-            "event": "Exposure",
-            "visitor_id": "v",
-            "experience_id": "1",
-            "variation_id": "10",
+            "eventType": "bucketing",
+            "visitorId": "v",
+            "experienceId": "1",
+            "experienceKey": "everywhere",
+            "experienceName": None,
+            "variationId": "10",
+            "variationKey": None,
+            "variationName": None,
             "segments": {},
         }
-        assert conversion["event"] == "Conversion"
-        assert conversion["goal_data"] == {"amount": 1.5, "transactionId": "T"}
+        assert conversion["eventType"] == "conversion"
+        assert conversion["goalData"] == bought["goalData"]
+        assert conversion["bucketingData"] == {"1": "10"}
         summary = http.get("/_summary/100/200").json()
-        assert (summary["received"], summary["recorded"], summary["transaction_ids"]) == (2, 2, 1)
-        assert summary["variations"] == [{"experience_id": "1", "variation_id": "10", "exposures": 1}]
-        assert summary["goals"][1]["variation_id"] == "10"
+        assert (summary["received"], summary["recorded"], summary["transactionIds"]) == (2, 2, 1)
+        shown = {name: value for name, value in exposure.items() if name.startswith(("exp", "vari"))}
+        assert summary["variations"] == [{**shown, "exposures": 1}]
+        assert summary["goals"][1]["variationId"] == "10"
         assert Decimal(summary["goals"][1]["revenue"]) == Decimal("1.5")
+
+    def test_names_stand_beside_ids(self, registry: Registry, http: httpx.Client) -> None:
+        variations = [{"id": "10", "key": "b", "name": "Variant B", "traffic_allocation": 100}]
+        experience = {"id": "1", "key": "hero", "name": "The hero", "variations": variations}
+        goals = [{"id": "7", "key": "buy", "name": "Purchase"}]
+        registry.add(document(experiences=[experience], goals=goals))
+        http.post("/track/plain", json=tracking(EVENT, {"eventType": "conversion", "data": {"goalId": "7"}}))
+        exposure, conversion = http.get("/_events/100/200").json()
+        assert [exposure[name] for name in ("experienceKey", "experienceName")] == ["hero", "The hero"]
+        assert [exposure[name] for name in ("variationKey", "variationName")] == ["b", "Variant B"]
+        assert [conversion[name] for name in ("goalKey", "goalName")] == ["buy", "Purchase"]
+
+    def test_the_root_says_what_is_here(self, server: LocalServer, http: httpx.Client) -> None:
+        (project,) = http.get("/").json()["projects"]
+        assert project["sdkKeys"] == ["100/200", "plain", "100/200/guarded"]
+        assert project["events"] == f"{server.url}/_events/100/200"
+        assert http.get(project["config"][1]).status_code == 200
+        assert "s3cret" not in json.dumps(project)
 
     def test_only_from_the_machine_itself(self, registry: Registry, shop: ServedProject) -> None:
         async def ask(path: str) -> int:
@@ -376,6 +450,104 @@ class TestLooking:
 
         assert asyncio.run(ask("/_events/100/200")) == 403
         assert asyncio.run(ask("/config/plain")) == 200
+
+
+RUN = "from convert_sdk.cli import main; main()"
+FOREIGN = {"Origin": "https://evil.example"}
+REBOUND = {"Host": "evil.example"}
+
+
+class TestBrowsers:
+    """Pages in a browser on this machine reach every port of it."""
+
+    @pytest.mark.parametrize(
+        "path", ["/config/plain", "/project-settings/100/200", "/track/plain", "/config/none"]
+    )
+    def test_a_preflight_is_answered(self, http: httpx.Client, path: str) -> None:
+        asked = {
+            "Origin": "http://localhost:3000",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "content-type",
+        }
+        answer = http.options(path, headers=asked)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "content-type" in answer.headers["access-control-allow-headers"].lower()
+        assert "POST" in answer.headers["access-control-allow-methods"]
+
+    def test_a_page_reads_answers_and_refusals(self, http: httpx.Client) -> None:
+        for path in ("/config/plain", "/config/100/999", "/project-settings/100/200"):
+            assert http.get(path, headers=FOREIGN).headers["access-control-allow-origin"] == "*"
+        assert http.post("/track/plain", json=tracking(), headers=FOREIGN).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/"),
+            ("GET", "/_events/100/200"),
+            ("GET", "/_summary/100/200"),
+            ("POST", "/_debug-token/100/200"),
+        ],
+    )
+    def test_nothing_else_is_for_pages_of_other_origins(
+        self, server: LocalServer, http: httpx.Client, method: str, path: str
+    ) -> None:
+        for headers in (FOREIGN, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"}, REBOUND):
+            refused = http.request(method, path, headers=headers)
+            assert refusal(refused)[0] == 403
+        assert http.request(method, path, headers={"Origin": server.url}).status_code == 200
+
+    @pytest.mark.parametrize(
+        "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "[2001:db8::1]:80", ""]
+    )
+    def test_a_foreign_name_is_refused_everywhere(self, http: httpx.Client, host: str) -> None:
+        assert refusal(http.get("/config/plain", headers={"Host": host}))[0] == 403
+        assert refusal(http.post("/track/plain", json=tracking(), headers={"Host": host}))[0] == 403
+
+    @pytest.mark.parametrize(
+        "host", ["localhost", "LOCALHOST:99", "127.0.0.1", "127.1.2.3:5", "[::1]:8088", "shop.localhost"]
+    )
+    def test_a_name_of_the_machine_is_not(self, http: httpx.Client, host: str) -> None:
+        assert http.get("/config/plain", headers={"Host": host}).status_code == 200
+
+    @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+    def test_only_json_is_tracked(self, http: httpx.Client, shop: ServedProject, media_type: str) -> None:
+        body = json.dumps(tracking()).encode()
+        refused = http.post("/track/plain", content=body, headers={"Content-Type": media_type})
+        assert refusal(refused)[0] == 415
+        assert shop.record.summary().received == 0
+
+    def test_a_proxy_s_word_opens_nothing(self, http: httpx.Client) -> None:
+        for forwarded in ("garbage", "203.0.113.7", "127.0.0.1, 203.0.113.7"):
+            headers = {"X-Forwarded-For": forwarded}
+            assert http.get("/config/plain", headers=headers).status_code == 200
+            assert refusal(http.get("/_events/100/200", headers=headers))[0] == 403
+        assert http.get("/_events/100/200", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 200
+
+    def test_without_a_socket_nothing_is_checked(self, registry: Registry, shop: ServedProject) -> None:
+        async def ask() -> list[int]:
+            transport = httpx.ASGITransport(create_app(registry))
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://anything", headers=FOREIGN
+            ) as client:
+                body = json.dumps(tracking()).encode()
+                return [
+                    (await client.get("/_events/100/200")).status_code,
+                    (await client.post("/track/plain", content=body)).status_code,
+                ]
+
+        assert asyncio.run(ask()) == [200, 200]
+
+    def test_a_served_name_opens_the_api_and_no_more(self, registry: Registry, shop: ServedProject) -> None:
+        async def ask(host: str) -> list[int]:
+            transport = httpx.ASGITransport(create_app(registry, hosts=("*", "0.0.0.0")))
+            async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+                return [
+                    (await client.get(path)).status_code for path in ("/config/plain", "/_events/100/200")
+                ]
+
+        assert asyncio.run(ask("serving:8088")) == [200, 403]
+        assert asyncio.run(ask("0.0.0.0:8088")) == [200, 200]
 
 
 class TestPlainHttp:
@@ -497,3 +669,62 @@ def test_serve_runs_until_it_is_told_to_stop() -> None:
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) in {0, -signal.SIGTERM}
+
+
+def write_document(path: Path, name: str) -> None:
+    """As an editor does: whole, in place of the old one."""
+    beside = path.with_suffix(".new")
+    beside.write_text(json.dumps(document(project={"id": "200", "name": name})))
+    beside.replace(path)
+
+
+class TestCommand:
+    """`convert-sdk serve` in a process of its own."""
+
+    @contextmanager
+    def serving(self, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+        command = [sys.executable, "-c", RUN, "serve", *arguments]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+            try:
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                assert line.startswith("export CONVERT_SDK_KEY="), process.communicate()
+                yield line.split("CONVERT_CONFIG_ENDPOINT=")[1].split()[0], process
+            finally:
+                process.terminate()
+                process.communicate()
+
+    def test_it_accepts_connections_once_it_says_so(self) -> None:
+        with self.serving("--port", "0") as (url, _):
+            assert httpx.get(f"{url}/config/{DEMO_SDK_KEY}", trust_env=False).status_code == 200
+
+    def test_a_taken_port_is_one_line(self, server: LocalServer) -> None:
+        command = [sys.executable, "-c", RUN, "serve", "--port", str(server.port)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert (
+            ended.stderr == f"error: 127.0.0.1:{server.port} cannot be listened on: Address already in use\n"
+        )
+
+    def test_a_file_is_followed(self, tmp_path: Path) -> None:
+        path = tmp_path / "project.json"
+        write_document(path, "first")
+        with self.serving(str(path), "--port", "0", "--watch") as (url, process):
+            assert process.stderr is not None
+            lines = iter(process.stderr.readline, "")
+            next(line for line in lines if line.startswith("What was tracked"))
+            write_document(path, "second")
+            next(line for line in lines if "is served" in line)
+            answer = httpx.get(f"{url}/config/100/200", trust_env=False)
+            assert answer.json()["project"]["name"] == "second"
+            path.write_text("{")
+            next(line for line in lines if "the last good document is still served" in line)
+            assert httpx.get(f"{url}/config/100/200", trust_env=False).json() == answer.json()
+
+    def test_the_problems_of_a_document_are_told(self, tmp_path: Path) -> None:
+        path = tmp_path / "project.json"
+        path.write_text(json.dumps(document(audiences=[{"id": "5", "key": "a", "rules": {"OR": 3}}])))
+        with self.serving(str(path), "--port", "0") as (_, process):
+            assert process.stderr is not None
+            assert process.stderr.readline().startswith(f"{path}: $.")

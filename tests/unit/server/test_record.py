@@ -70,7 +70,7 @@ def test_given_bucketing_and_segments_win_over_the_stored(book: Book) -> None:
     book.send("v", conversion("7", bucketingData={"1": "11"}), segments={"country": "FR"})
     book.send("v", conversion("8"))
     first, second = (of(Conversion, event) for event in book.record.events()[-2:])
-    assert (first.bucketing, first.segments) == ({"1": "11", "2": "20"}, {"country": "FR"})
+    assert (first.bucketing, first.segments) == ({"1": "11"}, {"country": "FR"})
     assert (second.bucketing, second.segments) == ({"1": "11", "2": "20"}, {"country": "FR"})
 
 
@@ -115,3 +115,14 @@ def test_clear_forgets_everything(book: Book) -> None:
     book.record.clear()
     assert book.record.summary() == Record().summary()
     assert book.record.events() == ()
+
+
+def test_what_is_kept_is_bounded_in_bytes(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convert_sdk.server.record.KEPT_BYTES", 1_000)
+    for number in range(10):
+        body = json.dumps(
+            {"visitors": [{"visitorId": f"v-{number}", "events": [exposure("1", "10"), conversion("7")]}]}
+        ).encode()
+        book.record.add(read_tracking(body), 300)
+    assert [event.visitor_id for event in book.record.events()] == [f"v-{n}" for n in (7, 7, 8, 8, 9, 9)]
+    assert (book.record.summary().received, book.record.summary().visitors) == (20, 10)
