@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench baseline packages soak clean
+.PHONY: demo test test-servers test-all check bench baseline packages soak clean
 
 $(READY): pyproject.toml convert_sdk/_version.py
 	$(PYTHON) -m venv $(VENV)
@@ -20,8 +20,18 @@ QUICK := tests/unit tests/vectors
 COVERED := --cov=convert_sdk._core --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 
 test: $(READY)
-	$(BIN)/python -m pytest $(COVERED) convert_sdk $(QUICK)
-	$(BIN)/python -m pytest tests $(QUICK:%=--ignore=%)
+	$(BIN)/python -m pytest -m "not servers and not soak" $(COVERED) convert_sdk $(QUICK)
+	$(BIN)/python -m pytest -m "not servers and not soak" tests $(QUICK:%=--ignore=%)
+
+# Server programs and other foreign processes, each once and short.
+test-servers: $(READY)
+	$(BIN)/python -m pytest -m "servers and not soak" tests
+
+# Everything there is: all tests with every Python that is found, the soaks once, the lowest versions of what we need.
+test-all: $(READY)
+	$(BIN)/python -m tests.interpreters
+	$(BIN)/python -m pytest -m soak tests
+	$(MAKE) test-lowest
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -37,15 +47,16 @@ bench: $(READY)
 baseline: $(READY)
 	$(BIN)/python -m benchmarks.baseline $(if $(AGAINST),--against $(AGAINST))
 
-# A hundred kills instead of twenty, and what callers feel while the network is bad: about ten minutes.
+# The long rows, and what callers feel while the network is bad: about ten minutes.
 soak: $(READY)
-	SOAK=1 $(BIN)/python -m pytest -m slow tests/reliability
+	$(BIN)/python -m pytest -m soak tests
 	$(BIN)/python -m benchmarks.outage
 
 # Debian packages that a few tests start for real; without them those tests skip and say so.
+ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 packages:
-	apt-get update -qq
-	apt-get install -y -qq faketime redis-server
+	$(ROOT) apt-get update -qq
+	$(ROOT) apt-get install -y -qq faketime redis-server
 
 clean:
-	rm -rf $(VENV) .venv-peers
+	rm -rf $(VENV) .venv-peers .venv-3.*

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.servers import redis_server
+from tests.servers.programs import redis_server
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ class Driven(Protocol):
     project: Project | None
 
     def visitor(self, id: str, attributes: Mapping[str, object] | None = None) -> Visitor: ...
-    def flush(self, timeout: float = 20.0) -> FlushReport: ...
+    def flush(self, timeout: float = 120.0) -> FlushReport: ...
     def close(self, timeout: float | None = None) -> FlushReport: ...
     def status(self) -> Status: ...
     def load_preview(self, experience_id: str) -> bool: ...
@@ -51,7 +51,7 @@ class Awaited:
     def visitor(self, id: str, attributes: Mapping[str, object] | None = None) -> Visitor:
         return self._run(self._client.visitor(id, attributes))  # type: ignore[no-any-return]
 
-    def flush(self, timeout: float = 20.0) -> FlushReport:
+    def flush(self, timeout: float = 120.0) -> FlushReport:
         return self._run(self._client.flush(timeout))  # type: ignore[no-any-return]
 
     def close(self, timeout: float | None = None) -> FlushReport:
@@ -74,7 +74,8 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     with asyncio.Runner() as runner:
 
         def one(convert: Collector, **options: Any) -> Driven:
-            options = {"config_endpoint": convert.url, "track_endpoint": convert.url, **options}
+            at = {"config_endpoint": convert.url, "track_endpoint": convert.url}
+            options = {**at, "start_wait": 120, "shutdown_timeout": 120, **options}
             client: Driven
             if request.param == "thread":
                 client = Client(KEY, **options)  # type: ignore[assignment]
@@ -85,7 +86,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
 
         yield one
         for client in made:
-            client.close(0.1)
+            client.close(0)
 
 
 @contextmanager
@@ -114,7 +115,7 @@ class TestEveryClient:
     def test_a_closed_client_says_so(self, ready: bool, make: Make) -> None:
         with site() as convert:
             convert.answer = convert.answer if ready else dead
-            client = make(convert, start_wait=5.0 if ready else 0.0)
+            client = make(convert, start_wait=120 if ready else 0)
             visitor = client.visitor("v")
             client.close()
             assert visitor.track("goal-1").reason is ConversionReason.CLOSED
@@ -145,7 +146,7 @@ class TestEveryClient:
     def test_a_flush_waits_for_what_was_offered_before_it(self, make: Make) -> None:
         """Each request brings about another event, as busy threads do; that one is for the next time."""
         with site() as convert:
-            client = make(convert, flush_interval=0.2)
+            client = make(convert, flush_interval=3600)
             more = iter([client.visitor(f"v{n}") for n in range(40)])
 
             def track(_: Received) -> Answer:
@@ -162,7 +163,7 @@ class TestEveryClient:
 
     def test_what_cannot_be_delivered_is_dropped_and_counted_at_the_end(self, make: Make) -> None:
         with site(dead) as convert:
-            client = make(convert)
+            client = make(convert, flush_interval=3600)
             client.visitor("v").track("goal-1")
             report = client.close(0.1)
             assert report == FlushReport(sent=0, pending=0, dropped=1)
@@ -170,13 +171,13 @@ class TestEveryClient:
 
     def test_what_cannot_be_delivered_is_left_to_the_next(self, make: Make, tmp_path: Path) -> None:
         with site(dead) as convert:
-            client = make(convert, spool=str(tmp_path))
+            client = make(convert, spool=str(tmp_path), flush_interval=3600)
             client.visitor("v").track("goal-1")
             assert client.close(0.1) == FlushReport(sent=0, pending=1, dropped=0)
             convert.answer = serving()
             other = make(convert, spool=str(tmp_path))
             other.visitor("w")
-            assert other.flush().sent == 1
+            assert other.flush().pending == 0
             assert other.status().events == (1, 1, 0, 0, 0, 0, 0, 0)
 
     def test_closing_again_is_fine_and_closed_is_closed(self, make: Make) -> None:
@@ -213,7 +214,7 @@ class TestEveryClient:
             first.visitor("v")
             first.close()
             convert.answer = dead
-            second = make(convert, cache_dir=str(tmp_path), start_wait=20.0)
+            second = make(convert, cache_dir=str(tmp_path), start_wait=120)
             assert second.visitor("v").decide("button-10").variation is not None
             assert second.status().stale
             assert second.status().revision == first.status().revision

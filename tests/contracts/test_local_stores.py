@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +11,7 @@ import pytest
 from convert_sdk.errors import StoreError
 from convert_sdk.stores import Changes, MemoryStore, VisitorState
 from convert_sdk.stores.sqlite import SqliteStore
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import finished
 
 
 class TestMemoryStore:
@@ -32,8 +29,8 @@ class TestMemoryStore:
             MemoryStore(max_visitors=0)
 
     def test_a_fork_finds_the_lock_free(self) -> None:
-        done = subprocess.run([sys.executable, "-c", FORKS], cwd=ROOT, timeout=120, check=False)
-        assert done.returncode == 0
+        status, _, err = finished(FORKS)
+        assert (status, err) == (0, "")
 
 
 # Forks while a thread saves all the time; a child that inherited the lock taken would hang.

@@ -17,7 +17,7 @@ from convert_sdk.stores import Changes, Store, VisitorState, Winners
 from convert_sdk.stores.breaker import Breaker
 from convert_sdk.stores.redis import AsyncRedisStore, RedisStore
 from tests.contracts.awaited import Awaited, state_of
-from tests.servers import redis_server, refused_port
+from tests.servers.programs import redis_server, refused_port
 
 
 class Clock:
@@ -77,7 +77,7 @@ def made(
 
 class TestRedisStores:
     def test_one_round_trip_each(self, lonely: type[RedisStore | AsyncRedisStore], redis_url: str) -> None:
-        store, watching = made(lonely, redis_url, Breaker(), timeout=5), redis.Redis.from_url(redis_url)
+        store, watching = made(lonely, redis_url, Breaker(), timeout=120), redis.Redis.from_url(redis_url)
         change = Changes("counted", {"1": "a", "2": "b"}, {"buy": "u"}, {"country": "DE"}, ("home",))
         store.save(change)
         watching.config_resetstat()
@@ -94,7 +94,7 @@ class TestRedisStores:
         watching.close()
 
     def test_a_visitor_lives_90_days_under_the_prefix(self, redis_url: str) -> None:
-        store, watching = RedisStore(redis_url, prefix="shop:", timeout=5), redis.Redis.from_url(redis_url)
+        store, watching = RedisStore(redis_url, prefix="shop:", timeout=120), redis.Redis.from_url(redis_url)
         store.save(Changes("1-2-living"))
         assert 90 * 86_400 - 60 < watching.ttl("shop:1-2-living") <= 90 * 86_400
         store.close()
@@ -112,7 +112,7 @@ class TestRedisStores:
         client.close()
 
     def test_a_forgotten_script_is_sent_again(self, redis_url: str, key: str) -> None:
-        store, watching = RedisStore(redis_url, timeout=5), redis.Redis.from_url(redis_url)
+        store, watching = RedisStore(redis_url, timeout=120), redis.Redis.from_url(redis_url)
         store.save(Changes(key, {"1": "a"}))
         watching.script_flush()
         assert store.save(Changes(key, {"1": "b"})).bucketing == {"1": "a"}
@@ -123,7 +123,7 @@ class TestRedisStores:
         self, lonely: type[RedisStore | AsyncRedisStore], redis_url: str, key: str
     ) -> None:
         breaker = Breaker()
-        store, watching = made(lonely, redis_url, breaker, timeout=5), redis.Redis.from_url(redis_url)
+        store, watching = made(lonely, redis_url, breaker, timeout=120), redis.Redis.from_url(redis_url)
         watching.set(f"convert:{key}", "no hash")
         with pytest.raises(StoreError, match=r"refused \(ResponseError\)") as raised:
             store.load(key)
@@ -137,7 +137,7 @@ class TestRedisStores:
         watching.close()
 
     def test_each_loop_has_its_own_connections(self, redis_url: str, key: str) -> None:
-        store = AsyncRedisStore(redis_url, timeout=5)
+        store = AsyncRedisStore(redis_url, timeout=120)
 
         async def visit(name: str) -> Winners:
             won = await store.save(Changes(key, {"1": name}))
@@ -199,17 +199,18 @@ class TestRedisDown:
                 hole.accept()
             store.close()
 
+    @pytest.mark.servers
     def test_a_frozen_server_comes_back(self, lonely: type[RedisStore | AsyncRedisStore]) -> None:
         clock = Clock()
         breaker = Breaker(cooldown=3, clock=clock)
         with redis_server() as server:
             store = made(lonely, server.url, breaker, timeout=2)
             store.save(Changes("ann", {"100": "one"}))
-            server.process.send_signal(signal.SIGSTOP)
+            server.process.freeze()
             with pytest.raises(StoreError, match="does not answer"):
                 store.load("ann")
             assert breaker.state == "open"
-            server.process.send_signal(signal.SIGCONT)
+            server.process.send(signal.SIGCONT)
             clock.now += 3
             assert breaker.state == "half-open"
             assert store.load("ann") == VisitorState({"100": "one"})

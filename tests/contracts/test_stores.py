@@ -19,8 +19,10 @@ from convert_sdk.stores.sqlite import SqliteStore
 from tests.contracts.awaited import Awaited, state_of
 from tests.shapes import of
 
+REDIS = [pytest.param(kind, marks=pytest.mark.servers) for kind in ("redis", "redis, awaited")]
 
-@pytest.fixture(scope="module", params=["memory", "sqlite", "redis", "redis, awaited"])
+
+@pytest.fixture(scope="module", params=["memory", "sqlite", *REDIS])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     made: Store
     if request.param == "memory":
@@ -28,9 +30,9 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     elif request.param == "sqlite":
         made = SqliteStore(tmp_path_factory.mktemp("store") / "visitors.db")
     elif request.param == "redis":
-        made = RedisStore(request.getfixturevalue("redis_url"), timeout=5)
+        made = RedisStore(request.getfixturevalue("redis_url"), timeout=120)
     else:
-        made = Awaited(AsyncRedisStore(request.getfixturevalue("redis_url"), timeout=5))
+        made = Awaited(AsyncRedisStore(request.getfixturevalue("redis_url"), timeout=120))
     yield made
     made.close()
 

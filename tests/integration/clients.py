@@ -6,24 +6,15 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Condition, Event, Thread
-from time import monotonic
+from threading import Condition, Thread
 from typing import Any, NamedTuple, Self, TypeVar
 
 import httpx
 
 from convert_sdk import AsyncClient, Client, FlushReport, Project, Status, Visitor
+from tests.waiting import PATIENCE
 
 T = TypeVar("T")
-PATIENCE = 20.0
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait until a condition that nobody announces holds."""
-    until = monotonic() + PATIENCE
-    while not condition():
-        assert monotonic() < until, "the condition never held"
-        Event().wait(0.005)
 
 
 class Exchange(NamedTuple):

@@ -10,9 +10,10 @@ import pytest
 pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk import ConversionReason, FetchError, FlushReport, OptionError, Reason
 from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, ServedProject, demo_document, running
-from tests.integration.clients import Making, Odd, Wire, eventually
-from tests.servers import refused_port
+from tests.integration.clients import Making, Odd, Wire
+from tests.servers.programs import refused_port
 from tests.shapes import of
+from tests.waiting import eventually
 
 CHECKOUT = {"path": "/checkout"}
 GIFTS = "100346007"

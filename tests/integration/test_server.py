@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from convert_sdk.server import (
     demo_document,
     running,
 )
+from tests.servers.programs import free_port, server_program
 from tests.shapes import of
 
 JSON = {"Content-Type": "application/json"}
@@ -654,21 +654,17 @@ def test_the_demonstration_project_is_served() -> None:
 
 
 def test_serve_runs_until_it_is_told_to_stop() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     code = (
         "from convert_sdk.server import Registry, demo_document, serve\n"
         "registry = Registry(); registry.add(demo_document())\n"
         f"serve(registry, port={port})"
     )
-    with subprocess.Popen([sys.executable, "-c", code]) as process:
-        try:
-            transport = httpx.HTTPTransport(retries=20)
-            with httpx.Client(transport=transport, trust_env=False) as client:
-                assert client.get(f"http://127.0.0.1:{port}/config/10035569/10034190").status_code == 200
-        finally:
-            process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) in {0, -signal.SIGTERM}
+    with server_program(sys.executable, "-c", code, at=("127.0.0.1", port)) as process:
+        url = f"http://127.0.0.1:{port}/config/10035569/10034190"
+        assert httpx.get(url, trust_env=False, timeout=120).status_code == 200
+        process.send(signal.SIGTERM)
+        assert process.end().status in {0, -signal.SIGTERM}
 
 
 def write_document(path: Path, name: str) -> None:

@@ -38,6 +38,7 @@ class Collector:
         self.events: list[tuple[str, str]] = []
         """Visitor id and the event's JSON, in order of arrival."""
         self.connections = 0
+        self._refused = 0
         self._open: set[socket.socket] = set()
         self._changed = Condition()
         self._server = _Server(self)
@@ -64,15 +65,20 @@ class Collector:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait_for(self, events: int, timeout: float = 20.0) -> bool:
+    def wait_for(self, events: int, timeout: float = 120.0) -> bool:
         """Whether so many events have arrived in time."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.events) >= events, timeout)
 
-    def wait_for_requests(self, count: int, timeout: float = 20.0) -> bool:
+    def wait_for_requests(self, count: int, timeout: float = 120.0) -> bool:
         """Whether so many requests have arrived in time."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.requests) >= count, timeout)
+
+    @property
+    def refused(self) -> int:
+        """How many requests of tracking were answered with an error."""
+        return self._refused
 
     def duplicates(self) -> int:
         """How many events arrived more than once."""
@@ -102,6 +108,7 @@ class Collector:
                 arrived += [(visitor["visitorId"], json.dumps(event)) for event in visitor["events"]]
         with self._changed:
             self.requests.append(received)
+            self._refused += received.method == "POST" and answer.status >= 400
             self.events += arrived
             self._changed.notify_all()
         return answer

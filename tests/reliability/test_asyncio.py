@@ -10,13 +10,14 @@ from threading import Thread
 import pytest
 
 from convert_sdk import AsyncClient
+from tests.processes import finished
 from tests.reliability.fault_proxy import Fault, FaultProxy
-from tests.reliability.processes import finished
 from tests.reliability.site import BODY, KEY, dead, serving, site
 
 
 def client_of(url: str, **options: object) -> AsyncClient:
-    return AsyncClient(KEY, config_endpoint=url, track_endpoint=url, **options)  # type: ignore[arg-type]
+    given = {"start_wait": 120.0, "shutdown_timeout": 120.0, **options}
+    return AsyncClient(KEY, config_endpoint=url, track_endpoint=url, **given)  # type: ignore[arg-type]
 
 
 def test_two_loops_in_a_row_share_one_client() -> None:
@@ -26,7 +27,7 @@ def test_two_loops_in_a_row_share_one_client() -> None:
         visitor = await client.visitor(f"v{number}")
         visitor.track("goal-1")
         if flush:
-            assert (await client.flush(20)).pending == 0
+            assert (await client.flush(120)).pending == 0
 
     with site() as convert:
         client = client_of(convert.url)
@@ -45,13 +46,13 @@ def test_two_loops_at_once_share_one_client() -> None:
             for n in range(50):
                 visitor = await client.visitor(f"{name}{n}")
                 visitor.track("goal-1")
-            assert (await client.flush(20)).pending == 0
+            assert (await client.flush(120)).pending == 0
 
         threads = [Thread(target=asyncio.run, args=(work(name),)) for name in "abcd"]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(120)
         asyncio.run(client.close())
         assert len(convert.events) == 200
         assert convert.duplicates() == 0
@@ -66,7 +67,7 @@ def test_cancelling_loses_nothing() -> None:
             for n in range(40):
                 visitor = await client.visitor(f"v{n}")
                 visitor.track("goal-1")
-                flush = asyncio.create_task(client.flush(20))
+                flush = asyncio.create_task(client.flush(120))
                 for _ in range(n):
                     await asyncio.sleep(0)
                 flush.cancel()
@@ -75,7 +76,7 @@ def test_cancelling_loses_nothing() -> None:
                     client._delivery._task.cancel()
                     await asyncio.wait([client._delivery._task])
             await client.visitor("again")
-            assert (await client.flush(30)).pending == 0
+            assert (await client.flush(120)).pending == 0
             counts = client.status().events
             assert counts.offered == sum(counts[1:]) == counts.sent == 40
 
@@ -94,7 +95,7 @@ def test_visitors_that_are_cancelled_while_they_wait_for_the_document() -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(client.visitor("v"), 0.1)
         assert client.status().worker_alive
-        await client.close(0.1)
+        await client.close(0)
 
     with site() as convert:
         with FaultProxy(convert.address, Fault("black_hole")) as proxy:
@@ -112,7 +113,8 @@ def test_a_task_that_was_killed_is_replaced_by_the_next_visitor() -> None:
             assert not client.status().worker_alive
             (await client.visitor("v")).track("goal-1")
             assert client.status().worker_alive
-            assert (await client.flush(20)).sent == 1
+            assert (await client.flush(120)).pending == 0
+            assert client.status().events.sent == 1
 
     with site() as convert:
         asyncio.run(use(convert.url))
@@ -124,8 +126,9 @@ from convert_sdk import AsyncClient
 from convert_sdk.stores.sqlite import SqliteStore
 
 url, key, folder = sys.argv[1:4]
-client = AsyncClient(key, config_endpoint=url, track_endpoint=url, spool=folder, cache_dir=folder + "/cache",
-                     store=SqliteStore(folder + "/visitors.db"), observe=lambda _: None, flush_interval=0.05)
+client = AsyncClient(key, config_endpoint=url, track_endpoint=url, start_wait=120, spool=folder,
+                     cache_dir=folder + "/cache", store=SqliteStore(folder + "/visitors.db"),
+                     observe=lambda _: None, flush_interval=0.05)
 import concurrent.futures.thread, queue  # what asyncio itself needs for its first thread
 seen, loop_thread, watching = [], threading.get_ident(), False
 SLOW = {"import", "compile", "sqlite3.connect", "open", "os.mkdir", "os.rename", "os.fsync", "socket.getaddrinfo",
@@ -149,7 +152,7 @@ async def main():
         visitor = await client.visitor(f"v{n}")
         visitor.decide("button-10")
         visitor.track("goal-1", revenue=5)
-    assert (await client.flush(20)).pending == 0
+    assert (await client.flush(120)).pending == 0
     await client.load_preview("9999")
     await client.close()
     watching = False
@@ -207,8 +210,7 @@ def test_the_worker_survives_what_a_machine_or_a_store_raises(monkeypatch: pytes
 
             monkeypatch.setattr(line, "do_chores", dying)
             (await client.visitor("v")).track("goal-1")
-            while not convert.events:
-                await asyncio.sleep(0)
+            assert await asyncio.to_thread(convert.wait_for, 1)
             assert client.status().lapses["worker"] >= 1
             assert client.status().worker_alive
 
@@ -218,7 +220,7 @@ def test_the_worker_survives_what_a_machine_or_a_store_raises(monkeypatch: pytes
 
 def test_closing_in_the_middle_of_an_outage_keeps_to_its_time() -> None:
     async def use(url: str) -> None:
-        client = client_of(url, shutdown_timeout=0.2)
+        client = client_of(url, shutdown_timeout=0.2, flush_interval=3600)
         (await client.visitor("v")).track("goal-1")
         report = await client.close()
         assert report.dropped == 1
@@ -237,7 +239,7 @@ def test_what_a_flush_could_not_deliver_is_tried_again() -> None:
             (await client.visitor(f"v{cancelled}")).track("goal-1")
             if cancelled:
                 with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(client.flush(20), 0.2)
+                    await asyncio.wait_for(client.flush(120), 0.2)
             else:
                 assert (await client.flush(0.2)).pending == 1
             convert.answer = serving()

@@ -15,12 +15,11 @@ from convert_sdk._delivery.engine import Engine
 from convert_sdk._delivery.runtime import Line
 from convert_sdk._delivery.visitors import Memory
 from convert_sdk._http.messages import Failure, Reply
+from tests.processes import finished
 from tests.reliability.collector import Answer
-from tests.reliability.processes import finished
 from tests.reliability.site import BODY, DOCUMENT, KEY, site
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "serving_document.json"
-MUTANTS = 10_000
 
 
 def line() -> Line:
@@ -137,14 +136,14 @@ def changed(node: object, dice: random.Random, odd: list[object]) -> object:
     return dice.choice(odd)
 
 
-@pytest.mark.slow
-def test_ten_thousand_mutants_raise_nothing_and_leave_a_project_that_decides() -> None:
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_mutants_raise_nothing_and_leave_a_project_that_decides(count: int) -> None:
     subject = line()
     served = answered(subject, Reply(200, {}, FIXTURE.read_bytes()))
     assert served is not None
     home = (served.account_id, served.id)
     taken = 0
-    for body in mutants(FIXTURE.read_bytes(), MUTANTS):
+    for body in mutants(FIXTURE.read_bytes(), count):
         project = answered(subject, Reply(200, {}, body))
         assert project is not None
         assert (project.account_id, project.id) == home
@@ -158,7 +157,7 @@ def test_ten_thousand_mutants_raise_nothing_and_leave_a_project_that_decides() -
         else:
             assert subject.feed.error
         served = project
-    assert 0 < taken < MUTANTS
+    assert 0 < taken < count
 
 
 def json_or_none(body: bytes) -> object:
@@ -173,7 +172,11 @@ def test_a_bomb_is_refused_and_the_document_on_disk_serves(tmp_path: Path) -> No
     bomb = gzip.compress(b" " * 400_000_000, 9)
     with site() as convert:
         with Client(
-            KEY, config_endpoint=convert.url, track_endpoint=convert.url, cache_dir=str(tmp_path)
+            KEY,
+            config_endpoint=convert.url,
+            track_endpoint=convert.url,
+            start_wait=120,
+            cache_dir=str(tmp_path),
         ) as client:
             client.visitor("v")
         convert.answer = lambda _: Answer(200, {"Content-Encoding": "gzip"}, bomb)
@@ -182,7 +185,7 @@ import sys
 from pathlib import Path
 from convert_sdk import Client
 url, key, folder = sys.argv[1:4]
-client = Client(key, config_endpoint=url, track_endpoint=url, cache_dir=folder, tracking=False)
+client = Client(key, config_endpoint=url, track_endpoint=url, start_wait=120, cache_dir=folder, tracking=False)
 assert client.visitor("v").decide("button-10").variation is not None
 from convert_sdk._process.fork import import_all
 from convert_sdk._delivery.runtime import NEEDED
@@ -205,7 +208,7 @@ print(client.status().fetch_error, client.status().stale, grown < 16 * 1024)
 def test_a_damaged_document_on_disk_is_not_served(damage: str, tmp_path: Path) -> None:
     with site() as convert:
         options = {"config_endpoint": convert.url, "track_endpoint": convert.url, "cache_dir": str(tmp_path)}
-        with Client(KEY, **options) as client:  # type: ignore[arg-type]
+        with Client(KEY, start_wait=120, shutdown_timeout=120, **options) as client:  # type: ignore[arg-type]
             client.visitor("v")
         (kept,) = tmp_path.iterdir()
         assert kept.stat().st_mode & 0o777 == 0o600
@@ -226,9 +229,13 @@ def test_a_damaged_document_on_disk_is_not_served(damage: str, tmp_path: Path) -
 def test_a_disk_that_cannot_keep_the_document_is_said_once() -> None:
     with site() as convert:
         client = Client(
-            KEY, config_endpoint=convert.url, track_endpoint=convert.url, cache_dir="/proc/nowhere"
+            KEY,
+            config_endpoint=convert.url,
+            track_endpoint=convert.url,
+            start_wait=120,
+            cache_dir="/proc/nowhere",
         )
         assert client.visitor("v").decide("button-10").variation is not None
-        client.flush()
+        client.flush(120)
         assert client.status().lapses["cache"] == 1
         client.close()

@@ -9,9 +9,9 @@ from threading import Event
 import pytest
 
 from convert_sdk import Client
+from tests.processes import finished, running
 from tests.reliability.collector import Answer, Received
 from tests.reliability.fault_proxy import Fault, FaultProxy
-from tests.reliability.processes import finished, running
 from tests.reliability.site import KEY, site
 
 HEAD = """
@@ -20,7 +20,8 @@ from time import monotonic
 from convert_sdk import AsyncClient, Client, flush_on_sigterm
 
 url, key = sys.argv[1:3]
-options = dict(config_endpoint=url, track_endpoint=url, flush_interval=3600.0, batch_size=1_000_000)
+options = dict(config_endpoint=url, track_endpoint=url, start_wait=120, shutdown_timeout=120,
+               flush_interval=3600.0, batch_size=1_000_000)
 
 def work(client, visitors=10, goals=20, name=""):
     for n in range(visitors):
@@ -76,7 +77,7 @@ asyncio.run(main())
 
 
 CLOSING = """
-client = Client(key, shutdown_timeout=float(sys.argv[3]), spool=sys.argv[4] or None, **options)
+client = Client(key, **options | dict(shutdown_timeout=float(sys.argv[3]), spool=sys.argv[4] or None))
 work(client, 100)
 
 @atexit.register
@@ -92,7 +93,7 @@ def test_a_black_hole_does_not_keep_the_process(spooled: bool, tmp_path: Path) -
     silent = Event()
 
     def swallow(_: Received) -> Answer:
-        silent.wait(60)
+        silent.wait(120)
         return Answer(503)
 
     with site(swallow) as convert:
@@ -106,7 +107,11 @@ def test_a_black_hole_does_not_keep_the_process(spooled: bool, tmp_path: Path) -
         with (
             site() as convert,
             Client(
-                KEY, config_endpoint=convert.url, track_endpoint=convert.url, spool=str(tmp_path)
+                KEY,
+                config_endpoint=convert.url,
+                track_endpoint=convert.url,
+                start_wait=120,
+                spool=str(tmp_path),
             ) as client,
         ):
             client.visitor("next")
@@ -118,14 +123,15 @@ def test_a_server_that_never_accepts_does_not_keep_the_process() -> None:
     with site() as convert, FaultProxy(convert.address, Fault("black_hole")) as proxy:
         script = (
             HEAD
-            + "client = Client(key, start_wait=0.1, shutdown_timeout=0.2, **options)\nclient.visitor('v')"
+            + "client = Client(key, **options | dict(start_wait=0.1, shutdown_timeout=0.2))\nclient.visitor('v')"
         )
         assert finished(script, proxy.url, KEY)[0] == 0
 
 
 RESOLVING = """
 import socket
-answers, resolve, hung = int(sys.argv[3]), socket.getaddrinfo, threading.Event()
+answers, patience = int(sys.argv[3]), float(sys.argv[4])
+resolve, hung = socket.getaddrinfo, threading.Event()
 
 def getaddrinfo(host, *given, **named):
     global answers
@@ -135,11 +141,11 @@ def getaddrinfo(host, *given, **named):
     return resolve(host, *given, **named)
 
 socket.getaddrinfo = getaddrinfo
-client = Client(key, start_wait=1.0, shutdown_timeout=1.0, **options)
+client = Client(key, **options | dict(start_wait=patience, shutdown_timeout=patience))
 client.visitor("v").track("goal-1")
 """
 HANG_UP = """
-client.flush()
+client.flush(120)
 client.visitor("v").track("goal-2")
 print("ready", flush=True)
 sys.stdin.readline()
@@ -149,7 +155,7 @@ sys.stdin.readline()
 def test_a_resolver_that_hangs_does_not_keep_the_process() -> None:
     with site() as convert:
         url = convert.url.replace("127.0.0.1", "localhost")
-        status, _, err = finished(HEAD + RESOLVING, url, KEY, "0")
+        status, _, err = finished(HEAD + RESOLVING, url, KEY, "0", "0.5")
         assert status == 0
         assert "closed: 1 events were not delivered in time and are dropped" in err
         assert not convert.requests
@@ -158,12 +164,10 @@ def test_a_resolver_that_hangs_does_not_keep_the_process() -> None:
 def test_where_the_resolver_hangs_the_last_address_is_tried() -> None:
     with site() as convert:
         url = convert.url.replace("127.0.0.1", "localhost")
-        with running(HEAD + RESOLVING + HANG_UP, url, KEY, "1") as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+        with running(HEAD + RESOLVING + HANG_UP, url, KEY, "1", "120") as process:
+            process.hear("ready")
             convert.hang_up()
-            _, err = process.communicate("go\n", timeout=60)
-            assert (process.returncode, err) == (0, "")
+            assert process.end("go") == (0, "", "")
         assert len(convert.events) == 2
 
 
@@ -212,29 +216,34 @@ while True:
 )
 def test_sigterm_flushes_and_does_what_it_did_before(before: str, status: int) -> None:
     with site() as convert, running(HEAD + SIGTERM.format(before=before), convert.url, KEY) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == status
+        process.hear("ready")
+        process.send(signal.SIGTERM)
+        assert process.end().status == status
         assert len(convert.events) == 200
 
 
 def test_sigterm_that_was_ignored_is_still_ignored() -> None:
     before = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     with site() as convert, running(HEAD + SIGTERM.format(before=before), convert.url, KEY) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGTERM)
+        process.hear("ready")
+        process.send(signal.SIGTERM)
         assert convert.wait_for(200)
-        assert process.poll() is None
+        assert process.is_running()
 
 
 def test_closing_twice_and_closing_unused_clients_is_fine() -> None:
     with site() as convert:
-        client = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url)
+        client = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, start_wait=120)
         assert client.close() == client.close()
         assert not convert.requests
-        used = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url)
+        used = Client(
+            KEY,
+            config_endpoint=convert.url,
+            track_endpoint=convert.url,
+            start_wait=120,
+            shutdown_timeout=120,
+            flush_interval=3600,
+        )
         used.visitor("v").track("goal-1")
         assert used.close().sent == 1
         assert used.close().sent == 0
@@ -250,19 +259,19 @@ def test_events_in_a_request_without_an_answer_are_told_of(spooled: bool, tmp_pa
 
     def swallow(_: Received) -> Answer:
         arrived.set()
-        silent.wait(60)
+        silent.wait(120)
         return Answer(503)
 
     script = """
-options["flush_interval"] = 0.01
-client = Client(key, shutdown_timeout=0.2, spool=sys.argv[3] or None, **options)
+options |= dict(flush_interval=0.01, shutdown_timeout=0.2)
+client = Client(key, spool=sys.argv[3] or None, **options)
 client.visitor("v").track("goal-1")
 sys.stdin.readline()
 """
     spool = str(tmp_path) if spooled else ""
     with site(swallow) as convert, running(HEAD + script, convert.url, KEY, spool) as process:
-        assert arrived.wait(20)
-        _, err = process.communicate("go\n", timeout=60)
+        assert arrived.wait(120)
+        status, _, err = process.end("go")
         silent.set()
-    assert process.returncode == 0
+    assert status == 0
     assert ("closed: 1 events were sent and had no answer in time" in err) is not spooled

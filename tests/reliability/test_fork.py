@@ -2,92 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.reliability.processes import ROOT, finished
+from tests.processes import finished
 from tests.reliability.site import KEY, site
-
-APP = """
-import os
-from convert_sdk import Client
-
-client = Client(
-    os.environ["SITE_KEY"],
-    config_endpoint=os.environ["SITE"],
-    track_endpoint=os.environ["SITE"],
-    spool=os.environ.get("SPOOL") or None,
-)
-client.visitor("preloaded").track("goal-0")
-
-def app(environ, start_response):
-    name = environ["PATH_INFO"].strip("/")
-    accepted = bool(name) and bool(client.visitor(name).track("goal-1"))
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [f"{os.getpid()} {accepted}".encode()]
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("spooled", [False, True])
-def test_gunicorn_with_preload_loses_and_doubles_nothing(spooled: bool, tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(APP)
-    address = str(tmp_path / "gunicorn.sock")
-    command = [sys.executable, "-m", "gunicorn", "--preload", "--workers=4", f"--bind=unix:{address}"]
-    command += ["--chdir", str(tmp_path), "--log-level=error", "--graceful-timeout=10", "shop:app"]
-    with site() as convert:
-        environ = {**os.environ, "SITE": convert.url, "SITE_KEY": KEY, "PYTHONPATH": str(ROOT)}
-        environ["SPOOL"] = str(tmp_path / "spool") if spooled else ""
-        with subprocess.Popen(command, env=environ) as gunicorn:
-            try:
-                workers = conversions(address, gunicorn)
-            finally:
-                gunicorn.send_signal(signal.SIGTERM)
-                assert gunicorn.wait(30) == 0
-        assert len(workers) == 4
-        assert convert.wait_for(4_001)
-        assert len(convert.events) == 4_001
-        assert convert.duplicates() == 0
-
-
-def conversions(address: str, gunicorn: subprocess.Popen[bytes]) -> set[str]:
-    """Four thousand, a thousand for each worker as they come; the workers that took them."""
-    transport = httpx.HTTPTransport(uds=address, retries=0)
-    with httpx.Client(transport=transport, base_url="http://shop", timeout=30) as shop:
-        while gunicorn.poll() is None and not connectable(address):
-            pass
-        with ThreadPoolExecutor(8) as pool:
-            replies = list(pool.map(lambda n: shop.get(f"/v{n}").text.split(), range(4_000)))
-    assert all(accepted == "True" for _, accepted in replies)
-    return {worker for worker, _ in replies}
-
-
-def connectable(address: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(address) == 0
-
 
 HEAD = """
 import multiprocessing, os, sys, threading
 from convert_sdk import AsyncClient, Client
 
 url, key = sys.argv[1:3]
-client = Client(key, config_endpoint=url, track_endpoint=url, spool=sys.argv[3] or None, flush_interval=0.05)
+client = Client(key, config_endpoint=url, track_endpoint=url, spool=sys.argv[3] or None, flush_interval=0.05,
+                start_wait=120, shutdown_timeout=120)
 """
 
 SAME_VISITOR = """
 visitor = client.visitor("shared")
 visitor.track("goal-0")
-client.flush()
+client.flush(120)
 pids = []
 for n in range(1, 9):
     pid = os.fork()
@@ -128,8 +63,8 @@ pid = os.fork()
 if pid == 0:
     assert visitor.track("goal-1") and visitor.decide("button-10").variation
     assert client.visitor("w").track("goal-2")
-    report = client.flush(20)
-    os._exit(0 if (report.sent, report.pending) == (3, 0) else 1)
+    report = client.flush(120)
+    os._exit(0 if (client.status().events.sent, report.pending) == (3, 0) else 1)
 print(os.waitpid(pid, 0)[1], flush=True)
 os._exit(0)
 """
@@ -144,7 +79,7 @@ def test_locks_that_another_thread_holds_at_the_fork_do_not_matter() -> None:
 
 INHERITED = """
 client.visitor("parent").track("goal-1")
-client.flush()
+client.flush(120)
 worker = client._delivery
 http, thread = worker._client, worker._thread
 
@@ -157,14 +92,14 @@ assert inherited
 pid = os.fork()
 if pid == 0:
     client.visitor("child").track("goal-1")
-    client.flush()
+    client.flush(120)
     assert inherited <= sockets(), "an inherited connection was closed"
     assert worker._client is not http and not http.is_closed
     assert worker._thread is not thread
     os._exit(0)
 status = os.waitpid(pid, 0)[1]
 client.visitor("parent").track("goal-2")
-client.flush()
+client.flush(120)
 print(status, client.status().retries, client.status().events.sent)
 """
 
@@ -180,9 +115,9 @@ IMPORTING = """
 for _ in range(20):
     pid = os.fork()
     if pid == 0:
-        fresh = Client(key, config_endpoint=url, track_endpoint=url)
-        sent = fresh.visitor("v").track("goal-1") and fresh.flush(20).sent
-        os._exit(0 if sent == 1 else 1)
+        fresh = Client(key, config_endpoint=url, track_endpoint=url, start_wait=120)
+        fresh.visitor("v").track("goal-1")
+        os._exit(0 if fresh.flush(120).pending == 0 and fresh.status().events.sent == 1 else 1)
     if os.waitpid(pid, 0)[1]:
         sys.exit("a child could not deliver")
 """
@@ -198,7 +133,7 @@ def test_a_fork_while_the_worker_imports_what_it_needs() -> None:
 
 ASYNC = """
 import asyncio
-client = AsyncClient(key, config_endpoint=url, track_endpoint=url, spool=sys.argv[3] or None)
+client = AsyncClient(key, config_endpoint=url, track_endpoint=url, start_wait=120, spool=sys.argv[3] or None)
 
 async def main():
     visitor = await client.visitor("v")
@@ -206,7 +141,7 @@ async def main():
     pid = os.fork()
     if pid == 0:
         return child(visitor)
-    await client.flush()
+    await client.flush(120)
     print(os.waitpid(pid, 0)[1], flush=True)
 
 def child(visitor):
@@ -215,9 +150,9 @@ def child(visitor):
     async def anew():
         again = await client.visitor("child")
         again.track("goal-1")
-        return await client.flush()
+        return await client.flush(120)
     report = asyncio.run(anew())
-    os._exit(0 if report.sent == 2 else 1)
+    os._exit(0 if report.pending == 0 and client.status().events.sent == 2 else 1)
 
 asyncio.run(main())
 """
@@ -233,13 +168,13 @@ def test_an_asyncio_client_begins_anew_in_the_child() -> None:
 
 UNHEARD = """
 client.visitor("early").track("goal-1")
-client.flush()
+client.flush(120)
 client.visitor("parent").track("goal-2")
 
 def child(first):
     first()
     client.visitor("child").track("goal-3")
-    report = client.flush(20)
+    report = client.flush(120)
     status = client.status()
     os._exit(0 if status.worker_alive and status.events.sent == status.events.offered == 1 else 1)
 
@@ -252,7 +187,7 @@ for first in (lambda: None, client.status, client.flush):
 pid = os.fork()
 if pid == 0:
     sys.exit(0)  # what the parent has queued is not the child's to deliver
-print([*statuses, os.waitpid(pid, 0)[1]], client.flush(20).pending)
+print([*statuses, os.waitpid(pid, 0)[1]], client.flush(120).pending)
 """
 DEAF = "import logging, os, random, threading\nos.register_at_fork = lambda **hooks: None\n"
 
@@ -279,7 +214,7 @@ if child == 0:
     client.visitor("child").track("goal-1")
     client.visitor("parent").track("goal-1")
 events = client.status().events
-client.flush()
+client.flush(120)
 sys.stdout.flush()
 if child:
     assert os.waitpid(child, 0)[1] == 0

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -16,9 +15,10 @@ from convert_sdk import AsyncClient, Client, MemoryStore, StoreError, VisitorSta
 from convert_sdk.stores import Changes, Winners
 from convert_sdk.stores.breaker import Breaker
 from convert_sdk.stores.redis import AsyncRedisStore, RedisStore
-from tests.reliability.processes import running
+from tests.processes import running
 from tests.reliability.site import KEY, dead, serving, site
-from tests.servers import redis_server, refused_port
+from tests.servers.programs import redis_server, refused_port
+from tests.waiting import eventually
 
 RACER = """
 import sys
@@ -27,15 +27,15 @@ from convert_sdk.stores.redis import RedisStore
 from convert_sdk.stores.sqlite import SqliteStore
 
 url, key, where, arm = sys.argv[1:5]
-store = RedisStore(where, timeout=5) if where.startswith("unix:") else SqliteStore(where)
-client = Client(key, config_endpoint=url, track_endpoint=url, store=store, flush_interval=0.01)
+store = RedisStore(where, timeout=60) if where.startswith("unix:") else SqliteStore(where)
+client = Client(key, config_endpoint=url, track_endpoint=url, start_wait=120, store=store, flush_interval=0.01)
 client.visitor("warm")
 print("ready", flush=True)
 for visitor_id in sys.stdin.readline().split():
     visitor = client.visitor(visitor_id)
     visitor.force("button-10", f"10{arm}")
     visitor.track("goal-1", revenue=5)
-report = client.flush(30)
+report = client.flush(120)
 print("saved", flush=True)
 sys.stdin.readline()
 print(*(client.visitor(visitor_id).peek("button-10").variation.key for visitor_id in sys.argv[5:]))
@@ -44,7 +44,7 @@ print(report.pending, counts.offered - sum(counts[1:]), flush=True)
 """
 
 
-@pytest.fixture(params=["redis", "sqlite"])
+@pytest.fixture(params=[pytest.param("redis", marks=pytest.mark.servers), "sqlite"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "redis":
         with redis_server() as server:
@@ -53,22 +53,21 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield str(tmp_path / "visitors.db")
 
 
-@pytest.mark.slow
 def test_eight_processes_racing_for_the_same_visitors_agree(where: str) -> None:
     """Each wants a variation of its own choice for the same visitors, and to count their one conversion."""
     visitors = [f"v{n}" for n in range(25)]
     with site() as convert:
-        racers = [running(RACER, convert.url, KEY, where, str(1 + n % 2), *visitors) for n in range(8)]
-        processes = [racer.__enter__() for racer in racers]
-        try:
-            heard(processes, "ready")
-            say(processes, " ".join(visitors))
-            heard(processes, "saved")
-            say(processes, "look")
-            outcomes = [process.communicate(timeout=30)[0].splitlines() for process in processes]
-        finally:
-            for racer in racers:
-                racer.__exit__(None, None, None)
+        with ExitStack() as stack:
+            racers = [
+                stack.enter_context(running(RACER, convert.url, KEY, where, str(1 + n % 2), *visitors))
+                for n in range(8)
+            ]
+            for word, answer in (("ready", " ".join(visitors)), ("saved", "look")):
+                for racer in racers:
+                    racer.hear(word)
+                for racer in racers:
+                    racer.say(answer)
+            outcomes = [racer.end().out.splitlines() for racer in racers]
         shown = {tuple(variations.split()) for variations, _ in outcomes}
         assert len(shown) == 1, "one variation for each visitor, in every process"
         books = [tuple(map(int, book.split())) for _, book in outcomes]
@@ -80,23 +79,12 @@ def test_eight_processes_racing_for_the_same_visitors_agree(where: str) -> None:
         assert not any(body["enrichData"] for body in bodies)
 
 
-def heard(processes: list[subprocess.Popen[str]], word: str) -> None:
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == word + "\n"
-
-
-def say(processes: list[subprocess.Popen[str]], line: str) -> None:
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-
-
 def test_redis_that_is_down_costs_a_decision_nothing() -> None:
     with refused_port() as port, site() as convert:
         store = RedisStore(f"redis://127.0.0.1:{port}/0", breaker=Breaker(cooldown=60))
-        with Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, store=store) as client:
+        with Client(
+            KEY, config_endpoint=convert.url, track_endpoint=convert.url, start_wait=120, store=store
+        ) as client:
             for n in range(50):
                 visitor = client.visitor(f"v{n}")
                 assert visitor.decide("button-10").variation is not None
@@ -110,26 +98,26 @@ def test_redis_that_is_down_costs_a_decision_nothing() -> None:
         assert len(convert.events) == 100
 
 
+@pytest.mark.servers
 def test_redis_that_comes_back_is_told_everything() -> None:
     with redis_server() as server, site() as convert:
         store = RedisStore(server.url, breaker=Breaker(cooldown=0.2))
-        patient = RedisStore(server.url, timeout=5)
-        with Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, store=store) as client:
+        patient = RedisStore(server.url, timeout=60)
+        with Client(
+            KEY, config_endpoint=convert.url, track_endpoint=convert.url, start_wait=120, store=store
+        ) as client:
             client.visitor("before").decide("button-10")
-            client.flush()
-            assert patient.load("1001-2002-before") is not None
-            server.process.send_signal(signal.SIGSTOP)
+            eventually(lambda: client.flush(0.1) and patient.load("1001-2002-before"))
+            server.process.freeze()
             for n in range(20):
                 assert client.visitor(f"v{n}").decide("button-10").variation is not None
             client.flush(0.1)
-            server.process.send_signal(signal.SIGCONT)
-            until = monotonic() + 20
+            server.process.send(signal.SIGCONT)
             keys = [f"1001-2002-v{n}" for n in range(20)]
-            while any(patient.load(key) is None for key in keys) and monotonic() < until:
-                client.flush(0.1)
+            eventually(lambda: client.flush(0.1) and all(patient.load(key) for key in keys))
             states = [patient.load(key) for key in keys]
             assert [state and set(state.bucketing) for state in states] == [{"10"}] * 20
-            assert client.status().breaker == "closed"
+            eventually(lambda: client.flush(0.1) and client.status().breaker == "closed")
 
 
 class Moody:
@@ -160,6 +148,7 @@ def test_a_store_that_raises_anything_at_all_stops_nothing(kind: str) -> None:
     store = Moody()
     with site() as convert:
         options = {"config_endpoint": convert.url, "track_endpoint": convert.url, "store": store}
+        options |= {"start_wait": 120, "shutdown_timeout": 120}
 
         async def use() -> None:
             async with AsyncClient(KEY, **options) as client:  # type: ignore[arg-type]
@@ -168,7 +157,7 @@ def test_a_store_that_raises_anything_at_all_stops_nothing(kind: str) -> None:
                 assert visitor.decide("button-10").variation
                 await client.flush(0.2)
                 store.works = True
-                assert (await client.flush(20)).pending == 0
+                assert (await client.flush(120)).pending == 0
                 assert client.status().lapses["store"] >= 1
 
         if kind == "task":
@@ -180,7 +169,7 @@ def test_a_store_that_raises_anything_at_all_stops_nothing(kind: str) -> None:
                 assert visitor.decide("button-10").variation
                 client.flush(0.2)
                 store.works = True
-                assert client.flush(20).pending == 0
+                assert client.flush(120).pending == 0
                 assert client.status().lapses["store"] >= 1
         stored = store.inner.load("1001-2002-v")
         assert stored is not None
@@ -188,17 +177,20 @@ def test_a_store_that_raises_anything_at_all_stops_nothing(kind: str) -> None:
         assert sum("goalId" in event for _, event in convert.events) == 1
 
 
+@pytest.mark.servers
 def test_an_asyncio_client_claims_in_redis() -> None:
     async def use(url: str, where: str) -> int:
         deduplicated = 0
         for _ in range(2):
-            store = AsyncRedisStore(where, timeout=5)
-            async with AsyncClient(KEY, config_endpoint=url, track_endpoint=url, store=store) as client:
+            store = AsyncRedisStore(where, timeout=60)
+            async with AsyncClient(
+                KEY, config_endpoint=url, track_endpoint=url, start_wait=120, store=store
+            ) as client:
                 visitor = await client.visitor("v")
                 visitor._engine.memory.states.clear()
                 visitor.state = VisitorState()
                 visitor.track("goal-1")
-                assert (await client.flush(20)).pending == 0
+                assert (await client.flush(120)).pending == 0
                 deduplicated += client.status().events.deduplicated
             await store.close()
         return deduplicated
@@ -214,20 +206,22 @@ from convert_sdk import Client
 from convert_sdk.stores.redis import RedisStore
 
 url, key, where, spool = sys.argv[1:5]
-store = RedisStore(where, timeout=5)
-client = Client(key, config_endpoint=url, track_endpoint=url, store=store, spool=spool, durability="sync")
+store = RedisStore(where, timeout=60)
+client = Client(key, config_endpoint=url, track_endpoint=url, start_wait=120,
+                store=store, spool=spool, durability="sync")
 assert all(client.visitor(f"v{n}").track("goal-1") for n in range(20))
 os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.servers
 def test_what_a_killed_process_left_is_claimed_again_before_it_is_sent(tmp_path: Path) -> None:
     """Half of its visitors converted elsewhere meanwhile: those conversions count there alone."""
     with redis_server() as server, site(dead) as convert:
         with running(CLAIMS, convert.url, KEY, server.url, str(tmp_path)) as process:
-            process.communicate(timeout=60)
+            assert process.end().status == -signal.SIGKILL
         convert.answer = serving()
-        store = RedisStore(server.url, timeout=5)
+        store = RedisStore(server.url, timeout=60)
         claimed = {
             f"v{n}": store.save(Changes(f"1001-2002-v{n}", goals={"goal-1": "elsewhere"})).goals["goal-1"]
             for n in range(10)
@@ -235,10 +229,15 @@ def test_what_a_killed_process_left_is_claimed_again_before_it_is_sent(tmp_path:
         already = {visitor for visitor, winner in claimed.items() if winner != "elsewhere"}
         elsewhere = set(claimed) - already
         with Client(
-            KEY, config_endpoint=convert.url, track_endpoint=convert.url, store=store, spool=str(tmp_path)
+            KEY,
+            config_endpoint=convert.url,
+            track_endpoint=convert.url,
+            start_wait=120,
+            store=store,
+            spool=str(tmp_path),
         ) as client:
             client.visitor("restart")
-            assert client.flush(20).pending == 0
+            assert client.flush(120).pending == 0
             assert client.status().events.deduplicated == len(elsewhere)
         delivered = {visitor for visitor, _ in convert.events}
         assert delivered == {f"v{n}" for n in range(20)} - elsewhere

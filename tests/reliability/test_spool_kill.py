@@ -1,15 +1,10 @@
-"""What a spool promises, against real processes, signals and disks.
-
-`SOAK=1` raises the kills from 20 to 100.
-"""
+"""What a spool promises, against real processes, signals and disks."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,24 +16,10 @@ import pytest
 from convert_sdk._core.events import Event
 from convert_sdk._spool.spool import Counts, Spool
 from convert_sdk.errors import SpoolError
+from tests.processes import running
 
-ROOT = Path(__file__).parents[2]
 OWNER = "10035569/10034190"
-KILLS = 100 if os.environ.get("SOAK") else 20
 NOBODY = 65534
-
-
-@contextmanager
-def running(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python process with pipes; killed at the end if it still runs."""
-    command = [sys.executable, "-c", script, *arguments]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 # Appends groups of up to 100 events and says so after each commit; deletes some, as after a delivery.
@@ -61,27 +42,26 @@ while True:
 """
 
 
-@pytest.mark.slow
-def test_every_acknowledged_event_survives_kill_9(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.soak)])
+def test_every_acknowledged_event_survives_kill_9(kills: int, tmp_path: Path) -> None:
     dice = random.Random(20_250_101)
     acknowledged: set[str] = set()
     maybe_deleted: set[str] = set()
-    for life in range(KILLS):
+    heard = 0
+    for life in range(kills):
         with running(WRITES, str(tmp_path), OWNER, str(life)) as process:
-            assert process.stdout is not None
-            lines = iter(process.stdout.readline, "")
-            for _ in range(dice.randint(1, 40)):
-                note(next(lines), acknowledged, maybe_deleted)
-            process.send_signal(signal.SIGKILL)
-            for line in lines:
-                if line.endswith("\n"):
-                    note(line, acknowledged, maybe_deleted)
+            for _ in range(dice.randint(2, 40)):
+                note(process.hear(), acknowledged, maybe_deleted)
+                heard += 1
+            process.send(signal.SIGKILL)
+            for line in process.lines():
+                note(line, acknowledged, maybe_deleted)
     survivor = Spool(tmp_path, OWNER)
     survivor.adopt()
     found = [event.uuid for event in survivor.load(10_000_000)]
     assert len(found) == len(set(found))
     assert acknowledged - maybe_deleted <= set(found)
-    assert len(acknowledged) > KILLS * 20
+    assert len(acknowledged) >= heard // 2
     assert survivor.counts() == Counts(events=len(found))
     survivor.close()
 
@@ -121,23 +101,15 @@ def test_several_adopters_get_every_event_once(tmp_path: Path) -> None:
     ):
         adopters = [one, two, three, four]
         for adopter in adopters:
-            assert adopter.stdout is not None
-            assert adopter.stdout.readline() == "ready\n"
+            adopter.hear("ready")
         for adopter in adopters:
-            say(adopter, "go")
+            adopter.say("go")
         brought, found = [], []
         for adopter in adopters:
-            assert adopter.stdout is not None
-            brought.append(int(adopter.stdout.readline()))
-            found += adopter.stdout.readline().split()
+            brought.append(int(adopter.hear()))
+            found += adopter.hear().split()
     assert sum(brought) == len(expected)
     assert sorted(found) == sorted(expected)
-
-
-def say(process: subprocess.Popen[str], word: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(word + "\n")
-    process.stdin.flush()
 
 
 def test_an_adopter_killed_on_the_way_loses_nothing(tmp_path: Path) -> None:
@@ -151,14 +123,13 @@ def test_an_adopter_killed_on_the_way_loses_nothing(tmp_path: Path) -> None:
     dice = random.Random(7)
     for _ in range(5):
         with running(ADOPTS, str(tmp_path), OWNER) as adopter:
-            assert adopter.stdout is not None
-            adopter.stdout.readline()
-            say(adopter, "go")
+            adopter.hear("ready")
+            adopter.say("go")
             files = len(list(tmp_path.rglob("*.db")))
             wanted = max(1, files - dice.randint(1, 5))
-            while len(list(tmp_path.rglob("*.db"))) > wanted and adopter.poll() is None:
+            while len(list(tmp_path.rglob("*.db"))) > wanted and adopter.is_running():
                 pass
-            adopter.send_signal(signal.SIGKILL)
+            adopter.send(signal.SIGKILL)
     survivor = Spool(tmp_path, OWNER)
     survivor.adopt()
     assert {event.uuid for event in survivor.load(100_000)} == expected
@@ -192,8 +163,8 @@ print(len(stored) + 1, flush=True)
 
 def test_a_full_disk_is_a_spool_error_and_passes(tmp_path: Path) -> None:
     with running(FILLS, str(tmp_path), OWNER) as process:
-        output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
+        status, output, _ = process.end()
+    assert status == 0
     said, stored = output.splitlines()
     assert said.startswith("the spool cannot be used")
     assert int(stored) > 50
@@ -205,7 +176,7 @@ def test_a_full_disk_is_a_spool_error_and_passes(tmp_path: Path) -> None:
 def test_no_byte_may_be_written(tmp_path: Path) -> None:
     script = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n" + NO_DISK
     with running(script, str(tmp_path), OWNER) as process:
-        assert process.communicate(timeout=60)[0] == "refused\n"
+        assert process.end() == (0, "refused\n", "")
 
 
 def test_a_read_only_folder_is_a_spool_error() -> None:
@@ -290,8 +261,8 @@ os._exit(0)
 
 def test_forks_while_a_thread_appends(tmp_path: Path) -> None:
     with running(FORKS, str(tmp_path), OWNER) as process:
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
+        status, output, _ = process.end()
+    assert status == 0
     after = Spool(tmp_path, OWNER)
     after.adopt()
     found = sorted(event.uuid for event in after.load(1_000_000))

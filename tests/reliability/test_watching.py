@@ -12,6 +12,7 @@ from convert_sdk import AsyncClient, Client, FlushReport
 from convert_sdk.observation import Converted, Decided, Delivered, Exposed, Lapse, Observation
 from tests.reliability.collector import Answer
 from tests.reliability.site import KEY, dead, site
+from tests.waiting import eventually
 
 
 class Ear:
@@ -30,7 +31,8 @@ class Ear:
 
 
 def client_of(url: str, **options: object) -> Client:
-    return Client(KEY, config_endpoint=url, track_endpoint=url, **options)  # type: ignore[arg-type]
+    given = {"start_wait": 120.0, "shutdown_timeout": 120.0, **options}
+    return Client(KEY, config_endpoint=url, track_endpoint=url, **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("spooled", [False, True])
@@ -83,7 +85,7 @@ def test_a_callback_that_raises_is_counted_and_stops_nothing(inline: bool) -> No
         raise RuntimeError("of the application")
 
     with site() as convert:
-        client = client_of(convert.url, observe=broken, observe_inline=inline)
+        client = client_of(convert.url, observe=broken, observe_inline=inline, flush_interval=3600)
         visitor = client.visitor("v")
         assert visitor.decide("button-10").variation is not None
         assert visitor.track("goal-1")
@@ -97,7 +99,7 @@ def test_a_callback_that_uses_the_client_does_not_deadlock() -> None:
     def nosy(observation: Observation) -> None:
         if isinstance(observation, Converted) and observation.goal == "goal-1":
             client.visitor("other").track("goal-2")
-            reports.append(client.flush(5))
+            reports.append(client.flush(120))
             client.status()
 
     with site() as convert:
@@ -113,23 +115,26 @@ def test_a_callback_that_hangs_holds_up_no_request_and_no_end() -> None:
 
     def hang(_: Observation) -> None:
         stuck.set()
-        let_go.wait(60)
+        let_go.wait(120)
 
     with site() as convert:
         client = client_of(convert.url, observe=hang)
         client.visitor("v").track("goal-1")
-        assert stuck.wait(20)
+        assert stuck.wait(120)
         assert client.visitor("w").track("goal-1")
-        assert client.close().pending == 0
+        assert client.flush(120).pending == 0
         assert len(convert.events) == 2
+        assert client.close(0.5).pending == 0
+        assert not let_go.is_set(), "it came back while the callback still hung"
         let_go.set()
 
 
 def test_lapses_are_heard_of() -> None:
     ear = Ear()
     with site(dead) as convert:
-        client = client_of(convert.url, observe=ear, spool="/proc/nowhere")
+        client = client_of(convert.url, observe=ear, spool="/proc/nowhere", flush_interval=3600)
         client.visitor("v").track("goal-1")
+        eventually(lambda: client.flush(0.1) and convert.refused)
         client.close(0.1)
     texts = " ".join(each.text for each in ear.heard if isinstance(each, Lapse))
     assert "the spool cannot be used" in texts
@@ -143,11 +148,13 @@ def test_an_asyncio_client_tells_off_the_loop() -> None:
     ear = Ear()
 
     async def use(url: str) -> None:
-        async with AsyncClient(KEY, config_endpoint=url, track_endpoint=url, observe=ear) as client:
+        async with AsyncClient(
+            KEY, config_endpoint=url, track_endpoint=url, start_wait=120, observe=ear
+        ) as client:
             visitor = await client.visitor("v")
             visitor.decide("button-10")
             visitor.track("goal-1")
-            await client.flush(20)
+            await client.flush(120)
 
     with site() as convert:
         asyncio.run(use(convert.url))
@@ -169,7 +176,7 @@ def test_conversions_attributed_elsewhere_travel_apart() -> None:
         visitor = client.visitor("v")
         visitor.track("goal-1", attributed_to={"10": "102"})
         visitor.track("goal-2")
-        client.flush(20)
+        client.flush(120)
     assert sorted((b'"enrichData":false' in body, b'{"10":"102"}' in body) for body in bodies) == [
         (False, False),
         (True, True),

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.processes import finished
 
 PACKAGE = Path(__file__).parents[2] / "convert_sdk"
 CORE = sorted((PACKAGE / "_core").rglob("*.py"))
@@ -83,10 +83,9 @@ HEAVY = {
 def heavy(code: str) -> set[str]:
     """The heavy modules that some code loads in an interpreter of its own."""
     script = f"import sys\n{code}\nprint(*{HEAVY!r}.intersection(sys.modules))"
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
-    )
-    return set(run.stdout.split())
+    status, out, err = finished(script)
+    assert (status, err) == (0, "")
+    return set(out.split())
 
 
 def test_importing_loads_nothing_heavy() -> None:

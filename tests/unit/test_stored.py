@@ -29,7 +29,7 @@ from convert_sdk.options import OptionArguments
 from convert_sdk.stores import Changes
 from convert_sdk.stores.redis import RedisStore
 from convert_sdk.stores.sqlite import SqliteStore
-from tests.servers import redis_server
+from tests.servers.programs import redis_server
 
 STORED = Path(__file__).parents[1] / "fixtures" / "stored"
 MADE = 1_777_000_000.0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from hypothesis import strategies as st
 
 from convert_sdk._config.cache import CachedDocument, DocumentCache, document_name
 from convert_sdk._config.source import Source
+from tests.processes import finished
 
 SOURCE = Source("1002/1003", "https://cdn.example.com/v1", "production", secret="s3cret")
 DOCUMENT = CachedDocument(b'{"account_id": "1002"}\n{}', '"v\n7"')
@@ -128,8 +127,5 @@ except OSError:
 
 
 def test_a_full_disk_leaves_the_last_document(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout == "good\n"
+    assert finished(FULL, str(tmp_path)) == (0, "good\n", "")
     assert len(list(tmp_path.iterdir())) == 1

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typer.testing import CliRunner
 
 from convert_sdk.cli.app import app
 from convert_sdk.demo.experiments.sample_ratio import chi_square, p_value
+from tests.processes import finished
 
 RUN = CliRunner()
 DOCUMENT = str(Path(__file__).parents[3] / "convert_sdk" / "server" / "demo_document.json")
@@ -171,8 +170,5 @@ class TestCommand:
     )
     def test_a_missing_extra_is_one_line(self, missing: str, command: list[str]) -> None:
         program = f"import sys; sys.modules[{missing!r}] = None; from convert_sdk.cli import main; main()"
-        done = subprocess.run(
-            [sys.executable, "-c", program, *command], check=False, capture_output=True, text=True
-        )
-        assert done.returncode == 1
-        assert done.stderr == f"{missing} is not installed: pip install 'convert-sdk[cli,server]'\n"
+        told = f"{missing} is not installed: pip install 'convert-sdk[cli,server]'\n"
+        assert finished(program, *command) == (1, "", told)

@@ -1,0 +1,85 @@
+"""A web server whose workers are forked after the application has been loaded and has used its client."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.processes import ROOT
+from tests.reliability.site import KEY, site
+from tests.servers.programs import server_program
+
+pytest.importorskip("gunicorn", reason="needs gunicorn: pip install --group reliability")
+
+APP = """
+import os
+from convert_sdk import Client
+
+client = Client(
+    os.environ["SITE_KEY"],
+    config_endpoint=os.environ["SITE"],
+    track_endpoint=os.environ["SITE"],
+    spool=os.environ.get("SPOOL") or None,
+    start_wait=120,
+    shutdown_timeout=120,
+)
+client.visitor("preloaded").track("goal-0")
+
+def app(environ, start_response):
+    name = environ["PATH_INFO"].strip("/")
+    accepted = bool(name) and bool(client.visitor(name).track("goal-1"))
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{os.getpid()} {accepted}".encode()]
+"""
+WORKERS = 4
+
+
+@pytest.mark.parametrize("conversions", [400, pytest.param(4_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("spooled", [False, True])
+def test_gunicorn_with_preload_loses_and_doubles_nothing(
+    spooled: bool, conversions: int, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.py").write_text(APP)
+    address = str(tmp_path / "gunicorn.sock")
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--preload",
+        f"--workers={WORKERS}",
+        f"--bind=unix:{address}",
+    ]
+    command += ["--chdir", str(tmp_path), "--log-level=warning", "--timeout=120", "--graceful-timeout=120"]
+    with site() as convert:
+        environ = {"SITE": convert.url, "SITE_KEY": KEY, "PYTHONPATH": str(ROOT)}
+        environ["SPOOL"] = str(tmp_path / "spool") if spooled else ""
+        with server_program(*command, "shop:app", at=address, env=environ) as gunicorn:
+            made = converted(address, conversions)
+            gunicorn.send(signal.SIGTERM)
+            assert gunicorn.end().status == 0
+        assert convert.wait_for(made + 1)
+        assert len(convert.events) == made + 1
+        assert convert.duplicates() == 0
+
+
+def converted(address: str, conversions: int) -> int:
+    """Make so many conversions, and more until every worker has taken some; say how many they were."""
+    workers: set[str] = set()
+    made = 0
+    transport = httpx.HTTPTransport(uds=address)
+    with (
+        httpx.Client(transport=transport, base_url="http://shop", timeout=120) as shop,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        while made < conversions or len(workers) < WORKERS:
+            names = range(made, made + 100)
+            replies = list(pool.map(lambda n: shop.get(f"/v{n}").text.split(), names))
+            assert all(accepted == "True" for _, accepted in replies)
+            workers.update(worker for worker, _ in replies)
+            made += len(names)
+    return made
