@@ -171,7 +171,7 @@ def redis_down(url: str) -> str:
     with socket.create_server(("127.0.0.1", 0)) as silent, Collections() as collections:
         store = RedisStore(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", breaker=Breaker(cooldown=60))
         client = Client(KEY, config_endpoint=url, track_endpoint=url, store=store)
-        client._delivery.start()
+        client._worker.start()
         times, apart = [], []
         for number in range(5_001):
             before, collected = monotonic(), collections.spent

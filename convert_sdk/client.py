@@ -10,7 +10,7 @@ from . import _checks as check
 from ._core.facts import Place
 from ._core.state import NOTHING, VisitorState
 from ._delivery.engine import Engine
-from ._delivery.visitors import Memory
+from ._delivery.visitors import VisitorCache
 from .errors import OptionError
 from .options import OptionArguments, Options, build
 from .project import Project
@@ -19,8 +19,8 @@ from .visitor import Visitor
 
 if TYPE_CHECKING:
     from ._config.schema.document import ProjectSettings
-    from ._delivery.offline import Offline, Sink
-    from ._delivery.thread import Worker
+    from ._delivery.offline import OfflineDelivery, Sink
+    from ._delivery.thread import ThreadWorker
     from .status import Status
     from .stores import AsyncStore, Store
 
@@ -43,16 +43,16 @@ class Client:
         self._set_up(build({"sdk_key": sdk_key, **options}))
 
     def _set_up(self, options: Options, key: str | None = None) -> None:
-        from ._delivery.previews import Questions
-        from ._delivery.thread import Worker
+        from ._delivery.previews import Previews
+        from ._delivery.thread import ThreadWorker
 
         self.options = options
         self._store = sync_store(options)
         self._engine = engine_of(options)
         named = key_of(options, key)
         self._visitor = kind_of_visitor(options)
-        self._questions = Questions(options, named, self._engine)
-        self._delivery: Worker | Offline = Worker(options, named, self._engine, self._store)
+        self._previews = Previews(options, named, self._engine)
+        self._worker: ThreadWorker | OfflineDelivery = ThreadWorker(options, named, self._engine, self._store)
 
     @classmethod
     def for_project(
@@ -82,8 +82,8 @@ class Client:
         >>> Client.offline(project).visitor("v-1").decide("home").reason.value
         'unknown'
         """
-        from ._delivery.offline import Offline
-        from ._delivery.previews import Questions
+        from ._delivery.offline import OfflineDelivery
+        from ._delivery.previews import Previews
 
         if not isinstance(project, Project):
             found = type(project).__name__
@@ -94,9 +94,9 @@ class Client:
         client.options = build({**options}, {})
         client._store = sync_store(client.options)
         client._engine = engine_of(client.options)
-        client._questions = Questions(client.options, None, client._engine)
+        client._previews = Previews(client.options, None, client._engine)
         client._visitor = kind_of_visitor(client.options)
-        client._delivery = Offline(client._engine, client.options, project, sink, client._store)
+        client._worker = OfflineDelivery(client._engine, client.options, project, sink, client._store)
         return client
 
     def visitor(
@@ -111,15 +111,15 @@ class Client:
         'bucketed'
         """
         visitor_id = id if type(id) is str and id else check.visitor_id(id)
-        if not self._delivery.started[0]:
-            self._delivery.start()
+        if not self._worker.started[0]:
+            self._worker.start()
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
             try:
                 state = self._store.load(self._engine.store_key(visitor_id))
             except Exception:  # noqa: BLE001  # the store may be the application's own
                 state = None
-                self._engine.memory.failed_loads += 1
-            take_in(self._engine, visitor_id, state)
+                self._engine.visitors.failed_loads += 1
+            merge_loaded(self._engine, visitor_id, state)
         # A dict is copied: the application may use its own again for the next visitor.
         attributes = {**attributes} if type(attributes) is dict else check.attributes(attributes)
         if location is not NOTHING:
@@ -131,9 +131,9 @@ class Client:
 
         `timeout` is in seconds, `request_timeout` by default. Raises FetchError where no good answer comes.
         """
-        if not self._delivery.started[0]:
-            self._delivery.start()
-        return self._questions.settings_of(self._delivery.ask(self._questions.settings_request(timeout)))
+        if not self._worker.started[0]:
+            self._worker.start()
+        return self._previews.parse_settings(self._worker.ask(self._previews.settings_request(timeout)))
 
     def load_preview(self, experience_id: str | int, *, timeout: float | None = None) -> bool:
         """Fetch an experience that is not live, in this thread, so that `visitor.preview` can show it.
@@ -141,22 +141,20 @@ class Client:
         Says whether there is one of this id; a failure says no and is logged. One that was found is not fetched again
         for a minute. Raises what a callable debug token raises.
         """
-        request = self._questions.preview_request(str(experience_id), timeout)
-        return request is None or self._questions.take_preview(
-            str(experience_id), self._delivery.ask(request)
-        )
+        request = self._previews.preview_request(str(experience_id), timeout)
+        return request is None or self._previews.accept_preview(str(experience_id), self._worker.ask(request))
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
         """Send what waits now, for up to `timeout` seconds; what is still pending stays queued."""
-        return self._delivery.flush(timeout)
+        return self._worker.flush(timeout)
 
     def close(self, timeout: float | None = None) -> FlushReport:
         """Flush for up to `timeout` seconds (`shutdown_timeout` by default) and end the thread. Again is fine."""
-        return self._delivery.close(timeout)
+        return self._worker.close(timeout)
 
     def status(self) -> Status:
         """How the client is doing, in figures."""
-        return self._delivery.status()
+        return self._worker.status()
 
     @property
     def project(self) -> Project | None:
@@ -189,16 +187,16 @@ class AsyncClient:
         self._set_up(build({"sdk_key": sdk_key, **options}))
 
     def _set_up(self, options: Options, key: str | None = None) -> None:
-        from ._delivery.previews import Questions
-        from ._delivery.task import AsyncWorker
+        from ._delivery.previews import Previews
+        from ._delivery.task import TaskWorker
 
         self.options = options
         self._store = options.store
         self._engine = engine_of(options)
         named = key_of(options, key)
         self._visitor = kind_of_visitor(options)
-        self._questions = Questions(options, named, self._engine)
-        self._delivery = AsyncWorker(options, named, self._engine, options.store)
+        self._previews = Previews(options, named, self._engine)
+        self._worker = TaskWorker(options, named, self._engine, options.store)
 
     @classmethod
     def for_project(
@@ -217,44 +215,42 @@ class AsyncClient:
     ) -> Visitor:
         """One visitor, for one request, as `Client.visitor`."""
         visitor_id = check.visitor_id(id)
-        await self._delivery.start()
+        await self._worker.start()
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
             try:
-                state = await self._delivery.load(self._engine.store_key(visitor_id))
+                state = await self._worker.load(self._engine.store_key(visitor_id))
             except Exception:  # noqa: BLE001  # the store may be the application's own
                 state = None
-                self._engine.memory.failed_loads += 1
-            take_in(self._engine, visitor_id, state)
+                self._engine.visitors.failed_loads += 1
+            merge_loaded(self._engine, visitor_id, state)
         return self._visitor(self._engine, visitor_id, check.attributes(attributes), check.location(location))
 
     async def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
         """What the project says of the browser's script, as `Client.project_settings`."""
-        await self._delivery.start()
-        return self._questions.settings_of(
-            await self._delivery.ask(self._questions.settings_request(timeout))
-        )
+        await self._worker.start()
+        return self._previews.parse_settings(await self._worker.ask(self._previews.settings_request(timeout)))
 
     async def load_preview(self, experience_id: str | int, *, timeout: float | None = None) -> bool:
         """Fetch an experience that is not live, so that `visitor.preview` can show it, as `Client.load_preview`."""
         from asyncio import to_thread
 
-        request = self._questions.preview_request(str(experience_id), timeout)
+        request = self._previews.preview_request(str(experience_id), timeout)
         if request is None:
             return True
-        answer = await self._delivery.ask(request)
-        return await to_thread(self._questions.take_preview, str(experience_id), answer)
+        answer = await self._worker.ask(request)
+        return await to_thread(self._previews.accept_preview, str(experience_id), answer)
 
     async def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
         """Send what waits now, for up to `timeout` seconds; what is still pending stays queued."""
-        return await self._delivery.flush(timeout)
+        return await self._worker.flush(timeout)
 
     async def close(self, timeout: float | None = None) -> FlushReport:
         """Flush for up to `timeout` seconds (`shutdown_timeout` by default) and end the task. Again is fine."""
-        return await self._delivery.close(timeout)
+        return await self._worker.close(timeout)
 
     def status(self) -> Status:
         """How the client is doing, in figures."""
-        return self._delivery.status()
+        return self._worker.status()
 
     @property
     def project(self) -> Project | None:
@@ -262,7 +258,7 @@ class AsyncClient:
         return self._engine.project
 
     async def __aenter__(self) -> Self:
-        await self._delivery.start()
+        await self._worker.start()
         return self
 
     async def __aexit__(
@@ -277,18 +273,18 @@ class AsyncClient:
 def engine_of(options: Options) -> Engine:
     """An engine for these options."""
     store = options.store
-    watch = None
+    observer = None
     if options.observe is not None:
-        from ._delivery.observer import Watch
+        from ._delivery.observer import Observer
 
-        watch = Watch(options.observe, inline=options.observe_inline)
+        observer = Observer(options.observe, inline=options.observe_inline)
     return Engine(
-        Memory(options.max_visitors, stored=store is not None),
+        VisitorCache(options.max_visitors, stored=store is not None),
         None,
         environment=options.environment,
         claiming=store is not None and store.shared,
         naming=options.spool is not None or options.observe is not None,
-        watch=watch,
+        observer=observer,
     )
 
 
@@ -296,9 +292,9 @@ def kind_of_visitor(options: Options) -> type[Visitor]:
     """Visitors that tell of their decisions, where somebody listens."""
     if options.observe is None:
         return Visitor
-    from ._delivery.observer import WatchedVisitor
+    from ._delivery.observer import ObservedVisitor
 
-    return WatchedVisitor
+    return ObservedVisitor
 
 
 def sync_store(options: Options) -> Store | None:
@@ -335,8 +331,8 @@ def is_to_load(engine: Engine, store: Store | AsyncStore, visitor_id: str) -> bo
     return engine.project is not None and (store.shared or visitor_id not in engine.states)
 
 
-def take_in(engine: Engine, visitor_id: str, state: VisitorState | None) -> None:
+def merge_loaded(engine: Engine, visitor_id: str, state: VisitorState | None) -> None:
     """Remember what the store knows."""
     if state is not None:
         with engine.lock:
-            engine.memory.put(visitor_id, state)
+            engine.visitors.merge_loaded(visitor_id, state)

@@ -45,15 +45,15 @@ class Converted(NamedTuple):
 class Delivered(NamedTuple):
     """What became of these events: sent, dropped, refused for good, or counted by another process."""
 
-    fate: Literal["sent", "dropped", "dead", "deduplicated"]
+    outcome: Literal["sent", "dropped", "rejected", "deduplicated"]
     uuids: tuple[str, ...]
 
 
-class Lapse(NamedTuple):
+class Incident(NamedTuple):
     """Something that should not happen, or its end: a fetch or a delivery that fails, a store that is down."""
 
     level: Literal["info", "warning", "error"]
     text: str
 
 
-Observation = Decided | Exposed | Converted | Delivered | Lapse
+Observation = Decided | Exposed | Converted | Delivered | Incident

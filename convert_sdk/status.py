@@ -26,7 +26,7 @@ class Counts(NamedTuple):
     spooled: int = 0
     """On disk only."""
     dropped: int = 0
-    dead: int = 0
+    rejected: int = 0
     """Refused by the endpoint as malformed and set aside."""
     deduplicated: int = 0
     """Another process had claimed the conversion."""
@@ -51,11 +51,11 @@ class FlushReport(NamedTuple):
     @classmethod
     def between(cls, before: Counts, after: Counts) -> FlushReport:
         """Fold two snapshots; what the endpoint refused as malformed counts as dropped."""
-        gone = after.dropped + after.dead - before.dropped - before.dead
+        gone = after.dropped + after.rejected - before.dropped - before.rejected
         return cls(after.sent - before.sent, after.pending, gone)
 
 
-class Trouble(NamedTuple):
+class DeliveryError(NamedTuple):
     """The last thing that went wrong; `code` and `message` are the endpoint's own words."""
 
     status: int | None
@@ -63,14 +63,14 @@ class Trouble(NamedTuple):
     message: str
 
 
-class DeadEvent(NamedTuple):
+class RejectedEvent(NamedTuple):
     """An event that the endpoint refused as malformed, and what it said."""
 
     event: Event
-    trouble: Trouble
+    error: DeliveryError
 
     def __repr__(self) -> str:
-        return f"DeadEvent({self.event.uuid}, {self.trouble.status}, {self.trouble.message!r})"
+        return f"RejectedEvent({self.event.uuid}, {self.error.status}, {self.error.message!r})"
 
 
 class Status(NamedTuple):
@@ -99,19 +99,19 @@ class Status(NamedTuple):
     dropped: Mapping[str, int] = MappingProxyType({})
     """Dropped events by reason."""
     retries: int = 0
-    doubted: int = 0
+    ambiguous: int = 0
     """Events that were sent again although they may have arrived, or dropped for that."""
-    last_error: Trouble | None = None
+    last_error: DeliveryError | None = None
     """The tracking endpoint's last complaint."""
     fetch_error: str | None = None
     """What the last fetch failed of."""
-    dead: tuple[DeadEvent, ...] = ()
+    rejected: tuple[RejectedEvent, ...] = ()
     """The last events that the endpoint refused for good."""
-    lapses: Mapping[str, int] = MappingProxyType({})
+    incidents: Mapping[str, int] = MappingProxyType({})
     """Failures that were survived, by kind: store, spool, cache, observe, worker, regex."""
     visitors: int = 0
     """Visitors remembered in this process."""
-    kept: int = 0
+    pending_conversions: int = 0
     """Conversions from before the first document."""
     breaker: str | None = None
     """Of the store, where it has one: closed, open (the store is spared) or half-open."""
@@ -123,13 +123,18 @@ class Status(NamedTuple):
     def _lines(self) -> Iterator[tuple[str, str]]:
         yield "document", self._document()
         yield "fetch", self.fetch_error or ""
-        yield "events", _fates(self.events)
+        yield "events", _outcomes(self.events)
         yield "dropped", _listed(self.dropped)
         if self.last_error is not None:
             status, _, message = self.last_error
             yield "tracking", f"last error {status or ''} {message}".strip()
-        yield "kept", f"{self.kept} conversions, until the document arrives" if self.kept else ""
-        yield "lapses", _listed(self.lapses)
+        yield (
+            "pending",
+            f"{self.pending_conversions} conversions, until the document arrives"
+            if self.pending_conversions
+            else "",
+        )
+        yield "incidents", _listed(self.incidents)
         yield "visitors", f"{self.visitors} remembered"
         yield "worker", "running" if self.worker_alive else "not running"
 
@@ -141,7 +146,7 @@ class Status(NamedTuple):
         return f"{self.revision}, {confirmed}{', stale' if self.stale else ''}{problems}"
 
 
-def _fates(events: Counts) -> str:
+def _outcomes(events: Counts) -> str:
     offered, *fates = zip(events._fields, events, strict=True)
     told = ", ".join(f"{count} {fate.replace('_', ' ')}" for fate, count in fates if count)
     return f"{offered[1]} offered{': ' if told else ''}{told}"

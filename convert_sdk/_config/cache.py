@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from convert_sdk._http.messages import SIZE_CAP
 
-from .source import Source
+from .source import DocumentSource
 
 _MAGIC = b"convert-document-1"
 _LONGEST_HEADER = 4_096
@@ -34,7 +34,7 @@ class DocumentCache:
 
     __slots__ = ("_debug", "_path")
 
-    def __init__(self, folder: str | Path, source: Source) -> None:
+    def __init__(self, folder: str | Path, source: DocumentSource) -> None:
         self._debug = source.debug_token is not None
         self._path = Path(folder) / f"{document_name(source)}.document"
 
@@ -82,10 +82,10 @@ class DocumentCache:
             self._path.unlink()
 
 
-def document_name(source: Source) -> str:
+def document_name(source: DocumentSource) -> str:
     """A name for the documents of one endpoint, key and environment, which gives none of them away.
 
-    >>> len(document_name(Source("1002/1003")))
+    >>> len(document_name(DocumentSource("1002/1003")))
     32
     """
     parts = (source.endpoint.removesuffix("/"), source.key, source.environment)

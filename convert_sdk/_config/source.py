@@ -14,7 +14,7 @@ _SAFE = "!'()*~"
 """What `encodeURIComponent` leaves alone besides letters, digits, `-`, `.` and `_`."""
 
 
-class Source(NamedTuple):
+class DocumentSource(NamedTuple):
     """Where a document comes from. `key` goes into the path as it is: an SDK key, or `account/project`."""
 
     key: str
@@ -29,28 +29,30 @@ class Source(NamedTuple):
     """Seconds for one whole answer."""
 
     def __repr__(self) -> str:
-        return f"Source({self.endpoint}, environment={self.environment!r})"
+        return f"DocumentSource({self.endpoint}, environment={self.environment!r})"
 
 
-def request_url(source: Source, *, debug: bool = False) -> str:
+def request_url(source: DocumentSource, *, debug: bool = False) -> str:
     """The address of a document.
 
-    >>> request_url(Source("1002/1003", "https://cdn.example.com/v1/", environment="eu west"))
+    >>> request_url(DocumentSource("1002/1003", "https://cdn.example.com/v1/", environment="eu west"))
     'https://cdn.example.com/v1/config/1002/1003?environment=eu%20west'
     """
     return _url(source, None, low_cache=source.low_cache or debug)
 
 
-def preview_url(source: Source, experience_id: str) -> str:
+def preview_url(source: DocumentSource, experience_id: str) -> str:
     """The address of a document with one experience that is not live.
 
-    >>> preview_url(Source("1002/1003", "https://cdn.example.com/v1"), "77")
+    >>> preview_url(DocumentSource("1002/1003", "https://cdn.example.com/v1"), "77")
     'https://cdn.example.com/v1/config/1002/1003?exp=77&_conv_low_cache=1'
     """
     return _url(source, experience_id, low_cache=True)
 
 
-def document_request(source: Source, *, experience_id: str | None = None, etag: str | None = None) -> Request:
+def document_request(
+    source: DocumentSource, *, experience_id: str | None = None, etag: str | None = None
+) -> Request:
     """One fetch; with `experience_id` that of a preview. Raises what a callable debug token raises."""
     token = source.debug_token() if callable(source.debug_token) else source.debug_token
     headers = request_headers(source.secret)
@@ -63,7 +65,7 @@ def document_request(source: Source, *, experience_id: str | None = None, etag: 
     return Request("GET", preview_url(source, experience_id), headers, timeout=source.timeout)
 
 
-def _url(source: Source, experience_id: str | None, *, low_cache: bool) -> str:
+def _url(source: DocumentSource, experience_id: str | None, *, low_cache: bool) -> str:
     from urllib.parse import quote
 
     query = [f"environment={quote(source.environment, safe=_SAFE)}"] if source.environment else []

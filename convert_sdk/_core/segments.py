@@ -36,7 +36,7 @@ _CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-class Unknown:
+class UnknownSegments:
     """Looks at segments on their way out, for each segment until it has had something to say."""
 
     __slots__ = ("_checks",)

@@ -11,14 +11,14 @@ from typing import TypeVar
 from convert_sdk._process.locks import Latch, WakeEvent, held_by_this_thread
 
 T = TypeVar("T")
-_LONGEST_REST = 3_600.0
+_LONGEST_WAIT = 3_600.0
 _BREATHER = 0.5
 
 
-class Scribe:
+class BackgroundThread:
     """One daemon thread that does slow work as soon as it is due, started when it is first needed.
 
-    `work` is done at `due()` (monotonic seconds), or earlier after `stir`, and is told whether to leave nothing
+    `work` is done at `due()` (monotonic seconds), or earlier after `notify`, and is told whether to leave nothing
     for later; `done` is called after it.
     """
 
@@ -29,33 +29,33 @@ class Scribe:
         due: Callable[[], float],
         *,
         done: Callable[[], None],
-        trouble: Callable[[BaseException], None],
+        on_error: Callable[[BaseException], None],
     ) -> None:
         self._name = name
         self._work = work
         self._due = due
         self._done = done
-        self._trouble = trouble
+        self._on_error = on_error
         self._wake_event = WakeEvent()
         self._asked: deque[Latch] = deque()
         self._starting = RLock()
         self._thread: Thread | None = None
         self._stopped = False
 
-    def stir(self) -> None:
+    def notify(self) -> None:
         """Something may be due earlier; any thread may say so."""
         self._wake_event.notify()
-        if not self._stopped and not self._lives():
+        if not self._stopped and not self._is_alive():
             self._start()
 
-    def ask(self) -> Latch:
+    def request_all(self) -> Latch:
         """Have everything done, and say by the latch that it is; the caller does it where no thread can."""
         latch = Latch()
         if self._thread is not current_thread():
             self._asked.append(latch)
-            self.stir()
-        if self._stopped or not self._lives():
-            self._turn()
+            self.notify()
+        if self._stopped or not self._is_alive():
+            self._work_once()
         return latch
 
     def stop(self) -> None:
@@ -63,7 +63,7 @@ class Scribe:
         self._stopped = True
         self._wake_event.notify()
 
-    def _lives(self) -> bool:
+    def _is_alive(self) -> bool:
         thread = self._thread
         return thread is not None and thread.is_alive()
 
@@ -71,31 +71,31 @@ class Scribe:
         if held_by_this_thread(self._starting):
             return  # interrupted while it starts
         with self._starting:
-            if self._lives():
+            if self._is_alive():
                 return
             thread = Thread(target=self._run, name=self._name, daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:  # no more threads, or the interpreter ends
-                self._trouble(error)
+                self._on_error(error)
             else:
                 self._thread = thread
 
     def _run(self) -> None:
         while not self._stopped:
-            if not self._turn():
+            if not self._work_once():
                 self._wake_event.wait(_BREATHER)
-            self._wake_event.wait(min(self._due() - monotonic(), _LONGEST_REST))
-        for latch in drained(self._asked):
+            self._wake_event.wait(min(self._due() - monotonic(), _LONGEST_WAIT))
+        for latch in drain(self._asked):
             latch.open()
 
-    def _turn(self) -> bool:
-        asked = list(drained(self._asked))
+    def _work_once(self) -> bool:
+        asked = list(drain(self._asked))
         try:
             self._work(bool(asked))
             self._done()
         except BaseException as error:  # noqa: BLE001  # the worker does the chores, too
-            self._trouble(error)
+            self._on_error(error)
             return False
         finally:
             for latch in asked:
@@ -103,7 +103,7 @@ class Scribe:
         return True
 
 
-def drained(queue: deque[T]) -> Iterator[T]:
+def drain(queue: deque[T]) -> Iterator[T]:
     """Take everything out, beside other threads that may."""
     while queue:
         try:

@@ -19,18 +19,18 @@ from convert_sdk._core.goals import ConversionReason, ConversionRequest, Convers
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.state import NOTHING, VisitorState, Winners
 
-from .pending import Kept
-from .visitors import Memory
+from .pending import PendingConversion
+from .visitors import VisitorCache
 
 if TYPE_CHECKING:
     from convert_sdk.observation import Observation
     from convert_sdk.project import Project
     from convert_sdk.visitor import Visitor
 
-    from .observer import Watch
-    from .queue import Outbox
+    from .observer import Observer
+    from .queue import EventQueue
 
-_MOST_KEPT = 1_000
+_MOST_PENDING = 1_000
 _SHARES = 64
 """Locks for the visitors of a process: threads that serve different ones hardly ever meet."""
 _BUCKETED = Reason.BUCKETED
@@ -41,7 +41,7 @@ _new = tuple.__new__  # a call of a NamedTuple costs more than all else that an 
 
 
 class Engine:
-    """One client's project, memory and outbox, and the one lock of the request path, never held across I/O.
+    """One client's project, visitors and queue, and the one lock of the request path, never held across I/O.
 
     `claiming`: several processes share the store, and a conversion counts in one of them. `naming`: somebody will
     ask for exposures by id, as a spool does and whoever observes; a name costs a tenth of an exposure.
@@ -49,45 +49,45 @@ class Engine:
 
     def __init__(
         self,
-        memory: Memory,
-        outbox: Outbox | None,
+        visitors: VisitorCache,
+        queue: EventQueue | None,
         *,
         environment: str | None = None,
         claiming: bool = False,
         naming: bool = True,
-        watch: Watch | None = None,
+        observer: Observer | None = None,
     ) -> None:
-        self.memory = memory
-        self.states = memory.states
-        self.outbox = outbox
+        self.visitors = visitors
+        self.states = visitors.states
+        self.queue = queue
         self.project: Project | None = None
         self.serving: tuple[Project | None, str | None] = (None, environment)
         """The project, and the environment of its visitors."""
         self._environment = environment
         self.previews: dict[str, Experience] = {}
-        self.kept: dict[str, Kept]
+        self.pending: dict[str, PendingConversion]
         """Conversions from before the first document, by the ids they will have."""
-        self.void: deque[str]
+        self.cancelled: deque[str]
         """The ids of those that came to nothing."""
-        self.seen = watch
+        self.observer = observer
         self.after_offer: Callable[[], None] | None = None
-        """What empties the outbox where no worker does."""
+        """What empties the queue where no worker does."""
         self._claiming = claiming
         self._naming = naming
-        self.start_anew()
+        self.reset_after_fork()
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """In a forked process: a lock that nobody holds, ids that no other process has, nothing of the parent's."""
         self.lock = RLock()  # a signal's own handler may track while the interrupted thread does
-        shared = self.memory.unsaved is not None  # what a store has yet to hear of is one for all visitors
-        self._shares = [self.lock if shared else RLock() for _ in range(_SHARES)]
-        self.kept = {}
-        self.void = deque()
+        shared = self.visitors.pending is not None  # what a store has yet to hear of is one for all visitors
+        self._visitor_locks = [self.lock if shared else RLock() for _ in range(_SHARES)]
+        self.pending = {}
+        self.cancelled = deque()
         self._prefix = urandom(10).hex()
         self._numbers = count(1)
-        self.memory.start_anew()
-        if self.seen is not None:
-            self.seen.clear()
+        self.visitors.reset_after_fork()
+        if self.observer is not None:
+            self.observer.clear()
 
     def install(self, project: Project) -> None:
         """Serve this project to the visitors made from now on, and count what was kept for it."""
@@ -95,27 +95,33 @@ class Engine:
         self.serving = project, project.default_environment if environment is None else environment
         self.project = project
         with self.lock:
-            kept, self.kept = self.kept, {}
+            kept, self.pending = self.pending, {}
         for each in kept.values():
             self.resolve(each)
 
-    def resolve(self, kept: Kept) -> None:
+    def resolve(self, conversion: PendingConversion) -> None:
         """Count a conversion that waited for a document."""
-        result = self.convert(kept.visitor, kept.goal, kept.request, tracking=kept.tracking, uuid=kept.uuid)
+        result = self.convert(
+            conversion.visitor,
+            conversion.goal,
+            conversion.request,
+            tracking=conversion.tracking,
+            uuid=conversion.uuid,
+        )
         if result.reason is not ConversionReason.ACCEPTED:
-            self.void.append(kept.uuid)
+            self.cancelled.append(conversion.uuid)
 
     def reclaim(self, events: Iterable[Event]) -> set[str]:
         """Claim what came back from disk in the store, under the same names; the ids of the events that have lost."""
         lost: set[str] = set()
         with self.lock:
             for event in events:
-                if event.claim is None or self.memory.unsaved is None:
+                if event.claim is None or self.visitors.pending is None:
                     continue
                 uuid = conversion_of(event.uuid)
                 state = self.states.get(event.visitor_id)
                 standing = state.goals.get(event.claim, uuid) if state is not None else uuid
-                claims = self.memory.changed(event.visitor_id).goals
+                claims = self.visitors.changes_of(event.visitor_id).goals
                 if standing != uuid or claims.setdefault(event.claim, uuid) != uuid:
                     lost.add(event.uuid)
         return lost
@@ -130,10 +136,10 @@ class Engine:
         experience = project.experiences.of_id(experience_id) if project is not None else None
         return experience or self.previews.get(experience_id)
 
-    def note(self, observation: Observation) -> None:
+    def observe(self, observation: Observation) -> None:
         """Keep something for the application's callback; the oldest goes where it cannot keep up."""
-        if self.seen is not None:
-            self.seen.append(observation)
+        if self.observer is not None:
+            self.observer.append(observation)
 
     def enter(self, visitor: Facts) -> None:
         """Remember the attributes that are reported, once for each visitor object."""
@@ -141,21 +147,21 @@ class Engine:
             visitor.state = self.states.get(visitor.id, UNSEEN)
         if not visitor.attributes_remembered:
             if known_segments(visitor.attributes):
-                with self._share_of(visitor.id):
-                    self.memory.writable(visitor)
+                with self._lock_of(visitor.id):
+                    self.visitors.get_for_update(visitor)
             visitor.attributes_remembered = True
 
     def remember(self, visitor: Facts, decisions: Sequence[Decision], *, tracking: bool) -> None:
         """Keep those decisions that are new and queue their exposures. Of two threads, the first reports."""
-        memory, seen = self.memory, self.seen
+        visitors, observer = self.visitors, self.observer
         state = None
-        if visitor.state is UNSEEN and memory.unsaved is None:
-            state = memory.begin(visitor, decisions)
+        if visitor.state is UNSEEN and visitors.pending is None:
+            state = visitors.create(visitor, decisions)
         if state is None:
-            with self._share_of(visitor.id):
-                state = memory.writable(visitor)
+            with self._lock_of(visitor.id):
+                state = visitors.get_for_update(visitor)
                 decisions = [each for each in decisions if self._is_new(visitor.id, state, each)]
-        if not decisions or not tracking or self.outbox is None:
+        if not decisions or not tracking or self.queue is None:
             return
         # Not of the visitor's own state, which may be another thread's just now.
         visitor_id, segments = visitor.id, state.segments
@@ -166,9 +172,9 @@ class Engine:
             if variation is not None:
                 uuid = f"{prefix}-{next(numbers)}" if naming else ""
                 exposures.append(_new(Event, (uuid, visitor_id, variation.exposure, reported, None, False)))
-        if seen is not None:  # first, so that whoever delivers the events tells of this too, and in time
-            seen.expose(exposures, decisions)
-        self._report(exposures, self.outbox)
+        if observer is not None:  # first, so that whoever delivers the events tells of this too, and in time
+            observer.add_exposures(exposures, decisions)
+        self._report(exposures, self.queue)
 
     def _is_new(self, visitor_id: str, state: VisitorState, decision: Decision) -> bool:
         """Keep a decision, unless there is one that counts already."""
@@ -181,35 +187,37 @@ class Engine:
         ):
             return False
         state.bucketing[experience.id] = variation.id
-        if self.memory.unsaved is not None:
-            self.memory.decided(visitor_id, experience.id, variation.id, before)
+        if self.visitors.pending is not None:
+            self.visitors.note_decision(visitor_id, experience.id, variation.id, before)
         return True
 
-    def _report(self, exposures: list[Event], outbox: Outbox) -> None:
+    def _report(self, exposures: list[Event], queue: EventQueue) -> None:
         """Queue exposures: all of them, or the first ones that fit."""
-        if len(exposures) == 1 or len(exposures) <= outbox.room:
-            outbox.offer(exposures, monotonic())
+        if len(exposures) == 1 or len(exposures) <= queue.room:
+            queue.offer(exposures, monotonic())
         else:
             for exposure in exposures:
-                outbox.offer((exposure,), monotonic())
+                queue.offer((exposure,), monotonic())
         after_offer = self.after_offer
         if after_offer is not None:
             after_offer()
 
     def relocate(self, visitor: Facts, experience: Experience) -> None:
         """Remember which of the experience's locations the visitor is in."""
-        with self._share_of(visitor.id):
+        with self._lock_of(visitor.id):
             locations = updated_locations(experience, visitor)
             if locations is None:
                 return
-            self.memory.writable(visitor).locations = locations
-            if self.memory.unsaved is not None:
-                self.memory.changed(visitor.id).locations = locations
+            self.visitors.get_for_update(visitor).locations = locations
+            if self.visitors.pending is not None:
+                self.visitors.changes_of(visitor.id).locations = locations
 
     def set_segments(self, visitor: Facts, segments: Mapping[str, object]) -> None:
         """Remember segments over the present ones."""
-        with self._share_of(visitor.id):
-            self.memory.set_segments(visitor, self.memory.writable(visitor), copy_json({**segments}))
+        with self._lock_of(visitor.id):
+            self.visitors.set_segments(
+                visitor, self.visitors.get_for_update(visitor), copy_json({**segments})
+            )
 
     def convert(
         self,
@@ -222,21 +230,22 @@ class Engine:
     ) -> ConversionResult:
         """Count a conversion, under this id or a new one: once for each goal, unless it is wished again."""
         wanted = _new(
-            Kept, (uuid or f"{self._prefix}-{next(self._numbers)}", visitor, name, request, tracking)
+            PendingConversion,
+            (uuid or f"{self._prefix}-{next(self._numbers)}", visitor, name, request, tracking),
         )
         result = self._convert(wanted)
         after_offer = self.after_offer
         if after_offer is not None:
             after_offer()
-        if self.seen is not None:
+        if self.observer is not None:
             from convert_sdk.observation import Converted
 
-            self.seen.append(Converted(result.uuid, visitor.id, name, result.reason))
+            self.observer.append(Converted(result.uuid, visitor.id, name, result.reason))
         return result
 
-    def _convert(self, wanted: Kept) -> ConversionResult:
+    def _convert(self, wanted: PendingConversion) -> ConversionResult:
         _, visitor, name, request, _ = wanted
-        project = visitor.project or self.project or self._keep(wanted)
+        project = visitor.project or self.project or self._keep_pending(wanted)
         if isinstance(project, ConversionResult):
             return self._refused(visitor, project)
         goals = project.goals
@@ -249,31 +258,31 @@ class Engine:
         refused = refusal(goal, request.rule_data) if request.rule_data is not None else None
         if refused is not None:
             return self._refused(visitor, ConversionResult(refused))
-        with self._share_of(visitor.id):
+        with self._lock_of(visitor.id):
             return self._count(goal, wanted)
 
     def _refused(self, visitor: Facts, result: ConversionResult) -> ConversionResult:
         self.enter(visitor)
         return result
 
-    def _keep(self, conversion: Kept) -> ConversionResult | Project:
+    def _keep_pending(self, conversion: PendingConversion) -> ConversionResult | Project:
         """Keep a conversion for the first document; the project, if that has come meanwhile."""
         with self.lock:
             if self.project is not None:
                 return self.project
-            if len(self.kept) < _MOST_KEPT and not (self.outbox is not None and self.outbox.closed):
-                self.kept[conversion.uuid] = conversion
-                self.memory.stir()
+            if len(self.pending) < _MOST_PENDING and not (self.queue is not None and self.queue.closed):
+                self.pending[conversion.uuid] = conversion
+                self.visitors.notify()
                 return ConversionResult(ConversionReason.PENDING, conversion.uuid)
-        outbox = self.outbox
-        closed = outbox is not None and outbox.closed
-        if outbox is not None:
-            outbox.ledger.refuse(1, monotonic(), "closed" if closed else "full")
+        queue = self.queue
+        closed = queue is not None and queue.closed
+        if queue is not None:
+            queue.stats.refuse(1, monotonic(), "closed" if closed else "full")
         return ConversionResult(_CLOSED if closed else _QUEUE_FULL)
 
-    def _count(self, goal: Goal, wanted: Kept) -> ConversionResult:
+    def _count(self, goal: Goal, wanted: PendingConversion) -> ConversionResult:
         uuid, visitor, _, (data, _, again, attributed_to), tracking = wanted
-        state = self.memory.writable(visitor)
+        state = self.visitors.get_for_update(visitor)
         first = goal.key not in state.goals
         if not first and not again:
             return ConversionResult(ConversionReason.DUPLICATE)
@@ -283,24 +292,24 @@ class Engine:
         wires = conversion_wires(goal.id, bucketing, data, first=first)
         if not wires:
             return ConversionResult(ConversionReason.NOTHING_TO_SEND)
-        outbox = self.outbox if tracking else None
-        if outbox is not None:
+        queue = self.queue if tracking else None
+        if queue is not None:
             about = visitor.id, _reported(state), goal.key if first and self._claiming else None
             events = _events(uuid, wires, about, attributed=attributed_to is not None)
-            if not outbox.offer(events, monotonic()):
+            if not queue.offer(events, monotonic()):
                 if first:  # without a call, in which a signal's handler might count another goal
                     goals = {**state.goals}
                     del goals[goal.key]
                     state.goals = goals
-                return ConversionResult(_CLOSED if outbox.closed else _QUEUE_FULL)
-        if first and self.memory.unsaved is not None:
-            self.memory.changed(visitor.id).goals[goal.key] = uuid
-        if outbox is None:
+                return ConversionResult(_CLOSED if queue.closed else _QUEUE_FULL)
+        if first and self.visitors.pending is not None:
+            self.visitors.changes_of(visitor.id).goals[goal.key] = uuid
+        if queue is None:
             return ConversionResult(ConversionReason.TRACKING_OFF, uuid)
         return _new(ConversionResult, (_ACCEPTED, uuid, len(wires)))
 
-    def _share_of(self, visitor_id: str) -> RLock:
-        return self._shares[hash(visitor_id) % _SHARES]
+    def _lock_of(self, visitor_id: str) -> RLock:
+        return self._visitor_locks[hash(visitor_id) % _SHARES]
 
 
 def _reported(state: VisitorState) -> Mapping[str, object] | None:
@@ -341,7 +350,7 @@ def conversion_of(event_id: str) -> str:
     return event_id.rpartition(".")[0]
 
 
-def verdicts(claims: Mapping[str, str], winners: Winners) -> tuple[set[str], set[str]]:
+def claim_results(claims: Mapping[str, str], winners: Winners) -> tuple[set[str], set[str]]:
     """The ids of the events whose conversions won their claims, and of those that lost them."""
     won: set[str] = set()
     lost: set[str] = set()

@@ -22,69 +22,69 @@ class Machine(Protocol):
     """A conversation without a socket, a clock or a thread; the times are monotonic seconds."""
 
     def due(self) -> float:
-        """When `speak` has something to say; `inf` while there is nothing or an answer is awaited."""
+        """When `next_request` has something to say; `inf` while there is nothing or an answer is awaited."""
         ...
 
-    def speak(self, now: float) -> Request | None:
-        """The next request. Whoever takes one must `hear` its answer."""
+    def next_request(self, now: float) -> Request | None:
+        """The next request. Whoever takes one must `handle_response` its answer."""
         ...
 
-    def hear(self, answer: Reply | Failure, now: float) -> None:
+    def handle_response(self, answer: Reply | Failure, now: float) -> None:
         """Take the answer to the last request."""
         ...
 
 
 Clock = Callable[[], float]
-Trouble = Callable[[Exception], None]
+OnError = Callable[[Exception], None]
 
 
-def carry(
+def run(
     machines: Sequence[Machine],
     client: httpx.Client,
     *,
-    rest: Callable[[float], bool],
-    trouble: Trouble,
+    wait: Callable[[float], bool],
+    on_error: OnError,
     clock: Clock = monotonic,
 ) -> None:
-    """Keep the machines going in this thread until `rest` says no.
+    """Keep the machines going in this thread until `wait` says no.
 
-    `rest(seconds)` waits at most so long (`inf`: until woken) and returns whether to go on.
-    `trouble` is told of exceptions that a machine raised; the loop goes on after a second.
+    `wait(seconds)` waits at most so long (`inf`: until woken) and returns whether to go on.
+    `on_error` is told of exceptions that a machine raised; the loop goes on after a second.
     """
     while True:
         earliest = 0.0
         for machine in machines:
             try:
-                turn(machine, client, clock=clock)
+                step(machine, client, clock=clock)
             except Exception as error:  # noqa: BLE001  # the loop outlives a defect in a machine
-                trouble(error)
+                on_error(error)
                 earliest = clock() + _BREATHER
-        if not rest(pause(machines, earliest, clock)):
+        if not wait(seconds_until_due(machines, earliest, clock)):
             return
 
 
-async def acarry(
+async def arun(
     machines: Sequence[Machine],
     client: httpx.AsyncClient,
     *,
-    rest: Callable[[float], Awaitable[bool]],
-    trouble: Trouble,
+    wait: Callable[[float], Awaitable[bool]],
+    on_error: OnError,
     clock: Clock = monotonic,
 ) -> None:
-    """Keep the machines going in this task until `rest` says no, as `carry` does."""
+    """Keep the machines going in this task until `wait` says no, as `run` does."""
     while True:
         earliest = 0.0
         for machine in machines:
             try:
-                await aturn(machine, client, clock=clock)
+                await astep(machine, client, clock=clock)
             except Exception as error:  # noqa: BLE001  # the loop outlives a defect in a machine
-                trouble(error)
+                on_error(error)
                 earliest = clock() + _BREATHER
-        if not await rest(pause(machines, earliest, clock)):
+        if not await wait(seconds_until_due(machines, earliest, clock)):
             return
 
 
-def turn(machine: Machine, client: httpx.Client, *, clock: Clock = monotonic, within: float = inf) -> bool:
+def step(machine: Machine, client: httpx.Client, *, clock: Clock = monotonic, within: float = inf) -> bool:
     """Make the one exchange that is due, in `within` seconds at most; whether there was one."""
     request = _next(machine, clock, within)
     if request is None:
@@ -93,11 +93,11 @@ def turn(machine: Machine, client: httpx.Client, *, clock: Clock = monotonic, wi
     try:
         answer = exchange(client, request)
     finally:
-        machine.hear(answer, clock())
+        machine.handle_response(answer, clock())
     return True
 
 
-async def aturn(
+async def astep(
     machine: Machine, client: httpx.AsyncClient, *, clock: Clock = monotonic, within: float = inf
 ) -> bool:
     """The same; a machine hears a large body in a thread, since it may compile it."""
@@ -108,19 +108,19 @@ async def aturn(
     try:
         answer = await aexchange(client, request)
     finally:
-        await _told(machine, answer, clock())
+        await _handle_response(machine, answer, clock())
     return True
 
 
-async def _told(machine: Machine, answer: Reply | Failure, now: float) -> None:
+async def _handle_response(machine: Machine, answer: Reply | Failure, now: float) -> None:
     """Let a machine hear, whatever becomes of this task."""
     if isinstance(answer, Failure) or len(answer.body) <= _WORTH_A_THREAD:
-        machine.hear(answer, now)
+        machine.handle_response(answer, now)
     else:
-        await beside_the_loop(lambda: machine.hear(answer, now))
+        await beside_the_loop(lambda: machine.handle_response(answer, now))
 
 
-def pause(machines: Sequence[Machine], earliest: float, clock: Clock) -> float:
+def seconds_until_due(machines: Sequence[Machine], earliest: float, clock: Clock) -> float:
     """Seconds until a machine is due."""
     due = min((machine.due() for machine in machines), default=inf)
     return max(0.0, max(due, earliest) - clock())
@@ -128,7 +128,7 @@ def pause(machines: Sequence[Machine], earliest: float, clock: Clock) -> float:
 
 def _next(machine: Machine, clock: Clock, within: float) -> Request | None:
     now = clock()
-    request = machine.speak(now) if machine.due() <= now else None
+    request = machine.next_request(now) if machine.due() <= now else None
     return request and request._replace(timeout=max(_LEAST, min(request.timeout, within)))
 
 

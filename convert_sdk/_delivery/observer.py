@@ -14,13 +14,13 @@ from convert_sdk.visitor import Visitor
 _MOST_WAITING = 100_000
 
 
-class Watch:
+class Observer:
     """Observations on their way to the callback: told by the worker in order, or at once where `inline`.
 
     Where the callback cannot keep up, the oldest goes and is counted in `lost`.
     """
 
-    __slots__ = ("_callback", "_inline", "_telling", "_waiting", "failures", "lost")
+    __slots__ = ("_callback", "_delivering", "_inline", "_waiting", "failures", "lost")
 
     def __init__(self, callback: Callable[[Observation], None], *, inline: bool) -> None:
         self._callback = callback
@@ -30,7 +30,7 @@ class Watch:
     def clear(self) -> None:
         """Begin anew, in a forked process."""
         self._waiting: deque[Observation] = deque(maxlen=_MOST_WAITING)
-        self._telling = Lock()
+        self._delivering = Lock()
         self.failures = self.lost = 0
 
     def append(self, observation: Observation) -> None:
@@ -42,22 +42,22 @@ class Watch:
             self.lost += 1
         self._waiting.append(observation)
 
-    def expose(self, exposures: Iterable[Event], decisions: Iterable[Decision]) -> None:
+    def add_exposures(self, exposures: Iterable[Event], decisions: Iterable[Decision]) -> None:
         """Take the exposures of these new decisions, which those without a variation have none of."""
         shown = (each for each in decisions if each.variation is not None)
         for event, (_, _, experience, variation, _) in zip(exposures, shown, strict=True):
             if experience is not None and variation is not None:
                 self.append(Exposed(event.uuid, event.visitor_id, experience.id, variation.id))
 
-    def tell(self) -> None:
+    def deliver(self) -> None:
         """Call back with everything that waits; nothing where another thread is at it, or this one already."""
-        if not self._telling.acquire(blocking=False):
+        if not self._delivering.acquire(blocking=False):
             return
         try:
             for _ in range(len(self._waiting)):  # what the callback itself brings about is for the next time
                 self._call(self._waiting.popleft())
         finally:
-            self._telling.release()
+            self._delivering.release()
 
     def _call(self, observation: Observation) -> None:
         try:
@@ -66,12 +66,12 @@ class Watch:
             self.failures += 1
 
 
-class WatchedVisitor(Visitor):
+class ObservedVisitor(Visitor):
     """A visitor whose decisions are told to the application's `observe`: in a class, others need not ask."""
 
     __slots__ = ()
 
     def _settle(self, decisions: Sequence[Decision]) -> None:
         for decision in decisions:
-            self._engine.note(Decided(self.id, decision))
+            self._engine.observe(Decided(self.id, decision))
         super()._settle(decisions)

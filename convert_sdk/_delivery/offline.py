@@ -14,10 +14,10 @@ from convert_sdk._process.fork import check_pid, register_after_fork
 from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.status import FlushReport, Status
 
-from .engine import Engine, verdicts
-from .queue import Outbox, Target, Terms
+from .engine import Engine, claim_results
+from .queue import DeliveryConfig, Endpoint, EventQueue
 from .runtime import status_of
-from .visitors import changes
+from .visitors import to_changes
 
 if TYPE_CHECKING:
     from convert_sdk.options import Options
@@ -30,10 +30,10 @@ Sink = Callable[[bytes], object]
 _DRAIN_AT = 1_000
 _ROOM = 100_000
 _DELIVERED = Reply(200)
-_clients: WeakSet[Offline] = WeakSet()
+_clients: WeakSet[OfflineDelivery] = WeakSet()
 
 
-class Offline:
+class OfflineDelivery:
     """Hands bodies to a sink, and states to a store, on `flush` and whenever a thousand wait."""
 
     started = b"\x01"
@@ -46,23 +46,23 @@ class Offline:
         self._store = store
         self._tracking = sink is not None and options.tracking
         address = TrackingContext(project.account_id, project.id, options.source)
-        self._target = Target("", {}, address, options.enriches)
-        self._begin()
+        self._endpoint = Endpoint("", {}, address, options.enriches)
+        self._set_up()
         engine.install(project.with_bucketing(options.bucketing))
         _clients.add(self)
 
-    def _begin(self) -> None:
+    def _set_up(self) -> None:
         self._sending = RLock()
-        terms = Terms(max_queue=_ROOM, batch_size=_DRAIN_AT)
-        self.outbox = Outbox(terms, dice=lambda: 0.0, wake=self._filled)
-        self.outbox.address(self._target)
+        config = DeliveryConfig(max_queue=_ROOM, batch_size=_DRAIN_AT)
+        self.queue = EventQueue(config, random=lambda: 0.0, notify=self._filled)
+        self.queue.set_endpoint(self._endpoint)
         self._engine.after_offer = None
-        self._engine.outbox = self.outbox if self._tracking else None
+        self._engine.queue = self.queue if self._tracking else None
 
     def reset_after_fork(self) -> None:
         """The child starts anew: what waited is the parent's."""
-        self._engine.start_anew()
-        self._begin()
+        self._engine.reset_after_fork()
+        self._set_up()
 
     def start(self) -> None:
         """There is nothing to start."""
@@ -70,12 +70,12 @@ class Offline:
     def flush(self, timeout: float) -> FlushReport:  # noqa: ARG002 # as every delivery
         """Hand over everything that waits; an error of the sink is the caller's, and loses nothing."""
         check_pid()
-        before = self.outbox.counts()
+        before = self.queue.counts()
         self._save()
         self._drain()
-        if self._engine.seen is not None:
-            self._engine.seen.tell()
-        return FlushReport.between(before, self.outbox.counts())
+        if self._engine.observer is not None:
+            self._engine.observer.deliver()
+        return FlushReport.between(before, self.queue.counts())
 
     def ask(self, request: Request) -> Reply | Failure:  # noqa: ARG002 # as every delivery
         """Nobody is asked."""
@@ -88,43 +88,43 @@ class Offline:
     def status(self) -> Status:
         """The figures of this moment."""
         check_pid()
-        return status_of(self._engine, self.outbox)
+        return status_of(self._engine, self.queue)
 
     def _filled(self) -> None:
-        """The outbox says so in the middle of an offer: what to do about it comes right after."""
-        if self.outbox.room <= _ROOM - _DRAIN_AT:
+        """The queue says so in the middle of an offer: what to do about it comes right after."""
+        if self.queue.room <= _ROOM - _DRAIN_AT:
             self._engine.after_offer = self._drain
 
     def _drain(self) -> None:
-        if self._sink is None or held_by_this_thread(self._sending) or self.outbox.books.busy:
+        if self._sink is None or held_by_this_thread(self._sending) or self.queue.books.busy:
             return  # in the middle of it, the sink or a signal's handler asks for more: that is for the next time
         with self._sending:
             self._engine.after_offer = None  # first: what fills up meanwhile says so again
-            self.outbox.hurry()
-            while (request := self.outbox.speak(monotonic())) is not None:
+            self.queue.override_backoff()
+            while (request := self.queue.next_request(monotonic())) is not None:
                 answer = Reply(503)
                 try:
                     self._sink(request.body or b"")
                     answer = _DELIVERED
                 finally:
-                    self.outbox.hear(answer, monotonic())
+                    self.queue.handle_response(answer, monotonic())
 
     def _save(self) -> None:
         if self._store is None:
             return
         engine = self._engine
         with engine.lock:
-            taken = engine.memory.take_unsaved(len(engine.memory.unsaved or ()))
-        for visitor_id, unsaved in taken.items():
+            taken = engine.visitors.take_pending(len(engine.visitors.pending or ()))
+        for visitor_id, pending in taken.items():
             try:
-                winners = self._store.save(changes(engine.store_key(visitor_id), unsaved))
+                winners = self._store.save(to_changes(engine.store_key(visitor_id), pending))
             except Exception:  # noqa: BLE001  # the store may be the application's own
                 with engine.lock:
-                    engine.memory.give_back(visitor_id, unsaved)
+                    engine.visitors.restore_pending(visitor_id, pending)
             else:
                 with engine.lock:
-                    engine.memory.adopt(visitor_id, winners)
-                self.outbox.claimed(*verdicts(unsaved.goals, winners), monotonic())
+                    engine.visitors.apply_winners(visitor_id, winners)
+                self.queue.resolve_claims(*claim_results(pending.goals, winners), monotonic())
 
 
 def _after_fork_in_child() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 
-class Kept(NamedTuple):
+class PendingConversion(NamedTuple):
     """A conversion that cannot become events yet; `uuid` is what it will be called."""
 
     uuid: str
@@ -25,22 +25,22 @@ class Kept(NamedTuple):
     tracking: bool
 
 
-def to_record(kept: Kept) -> dict[str, object]:
+def to_record(conversion: PendingConversion) -> dict[str, object]:
     """What lies on disk of it."""
-    request = kept.request
+    request = conversion.request
     return {
-        "visitor": kept.visitor.id,
-        "segments": dict(known_segments(kept.visitor.segments)),
-        "goal": kept.goal,
+        "visitor": conversion.visitor.id,
+        "segments": dict(known_segments(conversion.visitor.segments)),
+        "goal": conversion.goal,
         "data": request.data,
         "rule_data": request.rule_data,
         "again": request.again,
         "attributed_to": dict(request.attributed_to) if request.attributed_to is not None else None,
-        "tracking": kept.tracking,
+        "tracking": conversion.tracking,
     }
 
 
-def from_record(engine: Engine, uuid: str, record: Mapping[str, object]) -> Kept | None:
+def from_record(engine: Engine, uuid: str, record: Mapping[str, object]) -> PendingConversion | None:
     """The conversion of an earlier process; None for what `to_record` did not write."""
     from convert_sdk.visitor import Visitor
 
@@ -56,4 +56,4 @@ def from_record(engine: Engine, uuid: str, record: Mapping[str, object]) -> Kept
         record.get("again") is True,
         cast("Mapping[str, str]", attributed) if isinstance(attributed, Mapping) else None,
     )
-    return Kept(uuid, visitor, goal, request, record.get("tracking") is not False)
+    return PendingConversion(uuid, visitor, goal, request, record.get("tracking") is not False)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import inf
 from threading import Lock
 
-from convert_sdk._config.source import Source, document_request
+from convert_sdk._config.source import DocumentSource, document_request
 from convert_sdk._http.backoff import PATIENCE, Dice, full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import Failure, Reply, Request
 from convert_sdk.errors import ConvertError
@@ -22,25 +22,25 @@ _ADVICE = {
 }
 
 
-class Feed:
+class ConfigPoller:
     """The machine that fetches the document and keeps it fresh.
 
-    `take` is given the body of each new document and raises a ConvertError for one that is no good: then
+    `accept` is given the body of each new document and raises a ConvertError for one that is no good: then
     the last good one stays, and its ETag too. `refresh` is in seconds; None fetches once. Of several threads
     that want to fetch, one does.
     """
 
     __slots__ = (
+        "_accept",
         "_asked",
         "_attempt",
         "_confirmed",
-        "_dice",
         "_due",
         "_etag",
-        "_floor",
+        "_fetching",
+        "_random",
         "_refresh",
         "_source",
-        "_take",
         "error",
         "failures",
         "fetches",
@@ -49,14 +49,19 @@ class Feed:
     )
 
     def __init__(
-        self, source: Source, take: Callable[[bytes], None], *, dice: Dice, refresh: float | None = 300.0
+        self,
+        source: DocumentSource,
+        accept: Callable[[bytes], None],
+        *,
+        random: Dice,
+        refresh: float | None = 300.0,
     ) -> None:
         self._source = source
-        self._take = take
-        self._dice = dice
+        self._accept = accept
+        self._random = random
         self._refresh = refresh
         self._due = 0.0
-        self._floor = Lock()  # held while a fetch is under way
+        self._fetching = Lock()  # held while a fetch is under way
         self._etag: str | None = None
         self._asked: str | None = None
         self._attempt = 0
@@ -80,7 +85,7 @@ class Feed:
         """A document from disk is in use: ask only for what is newer, and call it stale until then."""
         self._etag = etag
 
-    def hurry(self) -> None:
+    def fetch_now(self) -> None:
         """Fetch now, back-off or not."""
         self._due = 0.0
 
@@ -95,11 +100,11 @@ class Feed:
 
     def due(self) -> float:
         """When the next fetch may start."""
-        return inf if self._floor.locked() else self._due
+        return inf if self._fetching.locked() else self._due
 
-    def speak(self, now: float) -> Request | None:
+    def next_request(self, now: float) -> Request | None:
         """The next fetch, if it is due."""
-        if not self._floor.acquire(blocking=False):
+        if not self._fetching.acquire(blocking=False):
             return None
         request = None
         try:
@@ -110,15 +115,15 @@ class Feed:
             self._failed(now, "debug_token", f"debug_token raised {type(error).__name__}")
         finally:
             if request is None:
-                self._floor.release()
+                self._fetching.release()
         return request
 
-    def hear(self, answer: Reply | Failure, now: float) -> None:
+    def handle_response(self, answer: Reply | Failure, now: float) -> None:
         """Take the document, or come back later: only 200, or 304 to a conditional request, is an answer."""
         try:
             self._settle(answer, now)
         finally:
-            self._floor.release()
+            self._fetching.release()
 
     def _settle(self, answer: Reply | Failure, now: float) -> None:
         if isinstance(answer, Failure):
@@ -136,7 +141,7 @@ class Feed:
 
     def _document(self, reply: Reply, now: float) -> None:
         try:
-            self._take(reply.body)
+            self._accept(reply.body)
         except ConvertError as error:
             self._failed(now, "body", str(error))
         except BaseException:
@@ -153,20 +158,20 @@ class Feed:
         if self.error is not None:
             self.notices.append(Notice("info", "the document is refreshed again"))
         self.error = None
-        self._due = inf if self._refresh is None else now + self._refresh * (0.9 + 0.2 * self._dice())
+        self._due = inf if self._refresh is None else now + self._refresh * (0.9 + 0.2 * self._random())
 
     def _refused(self, reply: Reply, now: float) -> None:
         advice = _ADVICE.get(reply.status, "")
         self._failed(now, str(reply.status), f"the config endpoint answers {reply.status}{advice}")
         if 400 <= reply.status < 500 and reply.status not in _BUSY:
-            self._due = now + slow_cadence(self._dice)
+            self._due = now + slow_cadence(self._random)
         else:
             self._due = max(self._due, now + retry_after(reply))
 
     def _failed(self, now: float, kind: str, text: str) -> None:
         self.failures[kind] += 1
         cap = PATIENCE if self._refresh is None else self._refresh
-        self._due = now + full_jitter(self._attempt, self._dice, base=1.0, cap=cap)
+        self._due = now + full_jitter(self._attempt, self._random, base=1.0, cap=cap)
         self._attempt += 1
         if self.error is None:
             self.notices.append(Notice("warning", f"no new document: {text}"))

@@ -6,11 +6,11 @@ from collections.abc import MutableMapping
 from re import ASCII, fullmatch
 from typing import TYPE_CHECKING, cast
 
-from convert_sdk._config.source import Source, document_request
+from convert_sdk._config.source import DocumentSource, document_request
 from convert_sdk._http.messages import Failure, Reply, Request, request_headers
 from convert_sdk.errors import ConvertError, FetchError
 
-from .stats import trouble_of
+from .stats import error_of
 
 if TYPE_CHECKING:
     from convert_sdk._config.schema.document import ProjectSettings
@@ -22,7 +22,7 @@ _FRESH = 60.0
 _MOST_FRESH = 1_000
 
 
-class Questions:
+class Previews:
     """The requests and what becomes of their answers; who asks makes the exchange, in its own thread or task."""
 
     def __init__(self, options: Options, key: str | None, engine: Engine) -> None:
@@ -45,7 +45,7 @@ class Questions:
         return Request("GET", url, request_headers(), timeout=timeout or self._options.request_timeout)
 
     @staticmethod
-    def settings_of(answer: Reply | Failure) -> ProjectSettings:
+    def parse_settings(answer: Reply | Failure) -> ProjectSettings:
         """The settings in an answer. Raises FetchError where it has none."""
         from convert_sdk._config.json import read_json
         from convert_sdk._config.schema.document import read_project_settings
@@ -65,10 +65,12 @@ class Questions:
         with engine.lock:
             if experience_id in fresh:
                 return None
-        request = document_request(source_of(self._options, self._key or ""), experience_id=experience_id)
+        request = document_request(
+            document_source(self._options, self._key or ""), experience_id=experience_id
+        )
         return request._replace(timeout=timeout or request.timeout)
 
-    def take_preview(self, experience_id: str, answer: Reply | Failure) -> bool:
+    def accept_preview(self, experience_id: str, answer: Reply | Failure) -> bool:
         """Make the experience known to `visitor.preview`; whether the answer had it. A failure is not remembered."""
         from convert_sdk.project import Project
 
@@ -101,9 +103,9 @@ class Questions:
         return self._loaded
 
 
-def source_of(options: Options, key: str) -> Source:
+def document_source(options: Options, key: str) -> DocumentSource:
     """Where the documents of this key come from."""
-    return Source(
+    return DocumentSource(
         key,
         options.config_endpoint,
         environment=options.environment,
@@ -119,7 +121,7 @@ def body_of(answer: Reply | Failure) -> bytes:
     if isinstance(answer, Failure):
         raise FetchError(f"no answer: {answer.detail}")
     if answer.status != 200:
-        said = trouble_of(answer).message
+        said = error_of(answer).message
         raise FetchError(
             f"the config endpoint answers {answer.status}{': ' if said else ''}{said}", status=answer.status
         )

@@ -4,7 +4,7 @@
                             │                 ▲ │
                          shelved ──restore────┘ └── held until claimed, or 5 s
 
-The bracketed steps happen with `Terms(durable=True)` only; otherwise `speak` empties `fresh` itself.
+The bracketed steps happen with `DeliveryConfig(durable=True)` only; otherwise `next_request` empties `fresh` itself.
 """
 
 from __future__ import annotations
@@ -23,39 +23,58 @@ from convert_sdk._core.events import Event, TrackingContext, tracking_body
 from convert_sdk._http.backoff import Dice, full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import TIMEOUT, Failure, Reply, Request
 from convert_sdk._process.locks import held_by_this_thread
-from convert_sdk.status import Counts, Trouble
+from convert_sdk.status import Counts, DeliveryError
 
-from .stats import Ledger, trouble_of, verdict
+from .stats import DeliveryStats, classify, error_of
 
 
-class Outbox:
-    """The machine that delivers events; nothing is due before `address` says where to.
+class EventQueue:
+    """The machine that delivers events; nothing is due before `set_endpoint` says where to.
 
-    Any thread may `offer`, without the lock that serialises all else. `wake` is called when an offer makes
+    Any thread may `offer`, without the lock that serialises all else. `notify` is called when an offer makes
     something due earlier. Who finds the `books` busy may `offer` and ask for `counts`, and no more.
     """
 
     __slots__ = (
-        "_attempt", "_backlog", "_closing", "_dice", "_flight", "_fresh", "_gate", "_hurry", "_ready_at", "_refusals",
-        "_room", "_rouse_at", "_saving", "_since", "_target", "_terms", "_wake", "books", "ledger",
+        "_attempt",
+        "_blocked_until",
+        "_closing",
+        "_config",
+        "_endpoint",
+        "_flight",
+        "_fresh",
+        "_lanes",
+        "_notify",
+        "_notify_at",
+        "_overridden",
+        "_random",
+        "_ready_at",
+        "_refusals",
+        "_room",
+        "_since",
+        "_unwritten",
+        "books",
+        "stats",
     )  # fmt: skip
 
-    def __init__(self, terms: Terms, *, dice: Dice, wake: Callable[[], None] = lambda: None) -> None:
-        self._terms = terms
-        self._dice = dice
-        self._wake = wake
+    def __init__(
+        self, config: DeliveryConfig, *, random: Dice, notify: Callable[[], None] = lambda: None
+    ) -> None:
+        self._config = config
+        self._random = random
+        self._notify = notify
         self.books = Books(self._counted)
-        self._target: Target | None = None
+        self._endpoint: Endpoint | None = None
         self._fresh: deque[Event] = deque()
-        self._saving: list[Event] = []
-        self._backlog = Backlog()
+        self._unwritten: list[Event] = []
+        self._lanes = Lanes()
         self._flight: list[Event] = []
-        self._room = terms.max_queue
-        self._rouse_at: float = 1
-        self._since = self._ready_at = self._gate = 0.0
-        self._attempt = self._refusals = self._hurry = 0
+        self._room = config.max_queue
+        self._notify_at: float = 1
+        self._since = self._ready_at = self._blocked_until = 0.0
+        self._attempt = self._refusals = self._overridden = 0
         self._closing: Container[str] | None = None
-        self.ledger = Ledger(watched=terms.watched)
+        self.stats = DeliveryStats(keep_settled=config.keep_settled)
 
     # The request path.
 
@@ -63,46 +82,46 @@ class Outbox:
         """Take all of the events or, where they do not fit, none: the newest are dropped and counted."""
         fresh = self._fresh
         if len(fresh) + len(events) > self._room:
-            self.ledger.refuse(len(events), now, "closed" if self.closed else "full")
+            self.stats.refuse(len(events), now, "closed" if self.closed else "full")
             return False
         fresh.extend(events)
-        if len(fresh) >= self._rouse_at:
-            self._rouse(now)
+        if len(fresh) >= self._notify_at:
+            self._notify_once(now)
         return True
 
-    def _rouse(self, now: float) -> None:
+    def _notify_once(self, now: float) -> None:
         """Wake for the first event, and for a full batch."""
-        if self._rouse_at == 1:
+        if self._notify_at == 1:
             self._since = now
-        self._rouse_at = self._terms.batch_size if len(self._fresh) < self._terms.batch_size else inf
+        self._notify_at = self._config.batch_size if len(self._fresh) < self._config.batch_size else inf
         if not self._fresh:
-            self._rouse_at = 1  # drained meanwhile: the next one is a first one
-        self._wake()  # last: who is woken sees all that came without waking
+            self._notify_at = 1  # drain meanwhile: the next one is a first one
+        self._notify()  # last: who is woken sees all that came without waking
 
     # The machine.
 
-    def address(self, target: Target) -> None:
+    def set_endpoint(self, endpoint: Endpoint) -> None:
         """Say where events go from now on."""
         with self.books.changing():
-            self._target = target
+            self._endpoint = endpoint
 
     def due(self) -> float:
         """When the next request may start; `inf` while one is under way or nothing waits."""
         with self.books.lock:
             return self._due()
 
-    def speak(self, now: float) -> Request | None:
+    def next_request(self, now: float) -> Request | None:
         """The next batch, if one is due: up to 1,000 events or 512 KiB."""
         with self.books.changing():
-            if self._target is None or self._due() > now:
+            if self._endpoint is None or self._due() > now:
                 return None
             self._pull(now)
-            self._backlog.release(now)
-            part = self._flight = self._backlog.next_part(MOST_EVENTS, MOST_BYTES)
+            self._lanes.release(now)
+            part = self._flight = self._lanes.next_part(MOST_EVENTS, MOST_BYTES)
             self._measure()
-            return self._request(self._target, now) if part else None
+            return self._request(self._endpoint, now) if part else None
 
-    def hear(self, answer: Reply | Failure, now: float) -> None:
+    def handle_response(self, answer: Reply | Failure, now: float) -> None:
         """Settle, split or keep the batch in flight."""
         with self.books.changing():
             part, self._flight = self._flight, []
@@ -112,77 +131,77 @@ class Outbox:
             if self._closing is not None:
                 self._give_up(self._closing)
 
-    def hurry(self) -> None:
+    def override_backoff(self) -> None:
         """Make everything that waits due now, back-off or not, until it is sent or one request fails."""
         with self.books.changing():
-            self._hurry = len(self._fresh) + len(self._saving) + len(self._backlog)
-        self._wake()
+            self._overridden = len(self._fresh) + len(self._unwritten) + len(self._lanes)
+        self._notify()
 
     # The spool.
 
-    def save_due(self, *, events: int = 100, window: float = 0.05) -> float:
-        """When `unsaved` should be called: at so many events or so many seconds after the first."""
+    def write_due(self, *, events: int = 100, window: float = 0.05) -> float:
+        """When `unwritten` should be called: at so many events or so many seconds after the first."""
         with self.books.lock:
-            if self._saving or len(self._fresh) >= events:
+            if self._unwritten or len(self._fresh) >= events:
                 return 0.0
             return self._since + window if self._fresh else inf
 
-    def unsaved(self, most: int = 1_000) -> Sequence[Event]:
-        """The events to write next; the same ones again until `saved` or `shelved` is called."""
+    def unwritten(self, most: int = 1_000) -> Sequence[Event]:
+        """The events to write next; the same ones again until `written` or `spooled` is called."""
         with self.books.changing():
             self._collect(most)
             self._measure()
-            return tuple(self._saving)
+            return tuple(self._unwritten)
 
-    def saved(self, now: float) -> None:
-        """What `unsaved` gave goes on to be sent, on disk or (where the disk failed) not."""
+    def written(self, now: float) -> None:
+        """What `unwritten` gave goes on to be sent, on disk or (where the disk failed) not."""
         with self.books.changing():
-            if not self._backlog.sendable:
-                self._ready_at = now + self._terms.flush_interval
-            self._admit(self._saving, now)
-            self._saving = []
+            if not self._lanes.sendable:
+                self._ready_at = now + self._config.flush_interval
+            self._admit(self._unwritten, now)
+            self._unwritten = []
 
-    def shelved(self) -> None:
-        """What `unsaved` gave is on disk and leaves memory until `restore`."""
+    def spooled(self) -> None:
+        """What `unwritten` gave is on disk and leaves memory until `restore`."""
         with self.books.changing():
-            self.ledger.spooled += len(self._saving)
-            self._saving = []
+            self.stats.spooled += len(self._unwritten)
+            self._unwritten = []
             self._measure()
 
-    def adopt(self, count: int) -> None:
+    def count_spooled(self, count: int) -> None:
         """Answer for events that were found on disk: offered to an earlier process, counted here too."""
         with self.books.changing():
-            self.ledger.accepted += count
-            self.ledger.spooled += count
+            self.stats.accepted += count
+            self.stats.spooled += count
 
     def restore(self, events: Sequence[Event], now: float) -> None:
         """Take shelved or adopted events back from disk; claims are decided again."""
         with self.books.changing():
-            if not self._backlog.sendable:
+            if not self._lanes.sendable:
                 self._ready_at = now
             self._admit(events, now)
-            self.ledger.spooled -= len(events)
+            self.stats.spooled -= len(events)
             self._measure()
 
-    def forget(self, count: int, reason: str) -> None:
+    def drop_spooled(self, count: int, reason: str) -> None:
         """Shelved events that the spool gave up, by age or size."""
         with self.books.changing():
-            self.ledger.spooled -= count
-            self.ledger.dropped[reason] += count
+            self.stats.spooled -= count
+            self.stats.dropped[reason] += count
 
     # Claims in a shared store.
 
-    def claims(self) -> Sequence[Event]:
+    def undecided_claims(self) -> Sequence[Event]:
         """Events that wait for the store: `claim` is the goal key, `uuid` the name to claim it under."""
         with self.books.lock:
-            return self._backlog.held()
+            return self._lanes.held()
 
-    def claimed(self, won: Collection[str], lost: Collection[str], now: float) -> None:
+    def resolve_claims(self, won: Collection[str], lost: Collection[str], now: float) -> None:
         """The store's answers, by uuid; what it lost is not sent."""
         with self.books.changing():
-            if not self._backlog.sendable:
+            if not self._lanes.sendable:
                 self._ready_at = now
-            self.ledger.settle("deduplicated", self._backlog.decide(won, lost))
+            self.stats.settle("deduplicated", self._lanes.decide(won, lost))
             self._measure()
 
     @property
@@ -202,7 +221,7 @@ class Outbox:
     def waiting(self) -> dict[int, Event]:
         """The events in memory, those in flight too, by their identity."""
         with self.books.lock:
-            events = [*self._flight, *self._backlog.everything(), *self._saving, *self._fresh.copy()]
+            events = [*self._flight, *self._lanes.everything(), *self._unwritten, *self._fresh.copy()]
         return {id(event): event for event in events}
 
     def close(self, on_disk: Container[str] = ()) -> int:
@@ -214,11 +233,11 @@ class Outbox:
             self._closing = on_disk
             return self._give_up(on_disk)
 
-    def release(self, now: float) -> None:
+    def send_unclaimed(self, now: float) -> None:
         """Stop waiting for the store: what was offered so far goes out unclaimed."""
         with self.books.changing():
             self._pull(now)
-            self._backlog.release()
+            self._lanes.release()
             self._ready_at = 0.0
             self._measure()
 
@@ -226,148 +245,154 @@ class Outbox:
 
     def _counted(self) -> Counts:
         fresh = len(self._fresh)  # once: any thread may offer meanwhile
-        waiting = fresh + len(self._saving) + len(self._backlog)
-        return self.ledger.counts(in_flight=len(self._flight), queued=waiting, fresh=fresh)
+        waiting = fresh + len(self._unwritten) + len(self._lanes)
+        return self.stats.counts(in_flight=len(self._flight), queued=waiting, fresh=fresh)
 
     def _collect(self, most: int) -> None:
-        taken = [self._fresh.popleft() for _ in range(min(len(self._fresh), most - len(self._saving)))]
-        self._saving += taken
-        self.ledger.accepted += len(taken)
-        self._rouse_at = 1
+        taken = [self._fresh.popleft() for _ in range(min(len(self._fresh), most - len(self._unwritten)))]
+        self._unwritten += taken
+        self.stats.accepted += len(taken)
+        self._notify_at = 1
 
     def _give_up(self, on_disk: Container[str]) -> int:
         self._room = -1  # first: what is offered from here on is turned away
-        self._collect(len(self._fresh) + len(self._saving))
-        events, self._saving = [*self._backlog.clear(), *self._saving], []
+        self._collect(len(self._fresh) + len(self._unwritten))
+        events, self._unwritten = [*self._lanes.clear(), *self._unwritten], []
         lost = [event for event in events if event.uuid not in on_disk]
-        self.ledger.spooled += len(events) - len(lost)
-        self.ledger.settle("dropped", lost, "closed")
+        self.stats.spooled += len(events) - len(lost)
+        self.stats.settle("dropped", lost, "closed")
         self._measure()
         return len(lost)
 
     def _due(self) -> float:
-        if self._flight or self._target is None:
+        if self._flight or self._endpoint is None:
             return inf
-        fresh = 0 if self._terms.durable else len(self._fresh)
-        sendable = self._backlog.sendable
-        if self._hurry > 0 and (sendable or fresh):
+        fresh = 0 if self._config.durable else len(self._fresh)
+        sendable = self._lanes.sendable
+        if self._overridden > 0 and (sendable or fresh):
             return 0.0
-        when = self._backlog.expiry
-        if self._backlog.again or sendable + fresh >= self._terms.batch_size:
+        when = self._lanes.expiry
+        if self._lanes.again or sendable + fresh >= self._config.batch_size:
             when = 0.0
         elif sendable or fresh:
-            first = self._since + self._terms.flush_interval if fresh else inf
+            first = self._since + self._config.flush_interval if fresh else inf
             when = min(when, first, self._ready_at if sendable else inf)
-        return max(when, self._gate)
+        return max(when, self._blocked_until)
 
     def _pull(self, now: float) -> None:
-        if not self._terms.durable:
+        if not self._config.durable:
             self._collect(len(self._fresh))
-            self._admit(self._saving, now)
-            self._saving, self._ready_at = [], 0.0
+            self._admit(self._unwritten, now)
+            self._unwritten, self._ready_at = [], 0.0
 
     def _admit(self, events: Sequence[Event], now: float) -> None:
-        lost = self._backlog.admit(events, now + CLAIM_PATIENCE)
+        lost = self._lanes.admit(events, now + CLAIM_PATIENCE)
         if lost:
-            self.ledger.settle("deduplicated", lost)
+            self.stats.settle("deduplicated", lost)
 
     def _measure(self) -> None:
-        room = self._terms.max_queue - len(self._saving) - len(self._backlog) - len(self._flight)
+        room = self._config.max_queue - len(self._unwritten) - len(self._lanes) - len(self._flight)
         self._room = room if self._closing is None else -1
 
-    def _request(self, target: Target, now: float) -> Request | None:
+    def _request(self, endpoint: Endpoint, now: float) -> Request | None:
         try:
-            body = self._body(target)
+            body = self._body(endpoint)
             while len(body) > MOST_BYTES and len(self._flight) > 1:
                 middle = len(self._flight) // 2
-                self._backlog.put_back(self._flight[middle:])
+                self._lanes.put_back(self._flight[middle:])
                 self._flight = self._flight[:middle]
-                body = self._body(target)
+                body = self._body(endpoint)
         except BaseException as error:  # a segment value may be any object of the application
             part, self._flight = self._flight, []
             if not isinstance(error, Exception):
-                self._backlog.put_back(part)
+                self._lanes.put_back(part)
                 raise
-            self.ledger.trouble = Trouble(None, None, f"not to be written as JSON: {type(error).__name__}")
+            self.stats.last_error = DeliveryError(
+                None, None, f"not to be written as JSON: {type(error).__name__}"
+            )
             self._bisect(part, now)
             return None
-        self._hurry = max(0, self._hurry - len(self._flight))
-        return Request("POST", target.url, target.headers, body, self._terms.timeout)
+        self._overridden = max(0, self._overridden - len(self._flight))
+        return Request("POST", endpoint.url, endpoint.headers, body, self._config.timeout)
 
-    def _body(self, target: Target) -> bytes:
-        enrich = target.enrich_data and not self._flight[0].attributed
-        return tracking_body(target.address, self._flight, enrich_data=enrich)
+    def _body(self, endpoint: Endpoint) -> bytes:
+        enrich = endpoint.enrich_data and not self._flight[0].attributed
+        return tracking_body(endpoint.address, self._flight, enrich_data=enrich)
 
     def _settle(self, part: list[Event], answer: Reply | Failure, now: float) -> None:
-        meaning = verdict(answer)
+        meaning = classify(answer)
         if meaning == "delivered":
             self._delivered(part)
             return
-        self.ledger.fail(answer, trouble_of(answer))
+        self.stats.note_failure(answer, error_of(answer))
         if meaning == "malformed":
             self._bisect(part, now)
         elif meaning == "denied":
             self._keep(part)
-            self._gate = now + slow_cadence(self._dice)
-            self.ledger.stand("denied", "error", "the tracking endpoint refuses us: events are kept")
+            self._blocked_until = now + slow_cadence(self._random)
+            self.stats.set_endpoint_state(
+                "denied", "error", "the tracking endpoint refuses us: events are kept"
+            )
         else:
             self._again(part, answer, now, doubtful=meaning == "doubtful")
 
     def _delivered(self, part: list[Event]) -> None:
-        self.ledger.settle("sent", part)
+        self.stats.settle("sent", part)
         self._attempt = self._refusals = 0
-        self._gate = 0.0
-        self.ledger.stand("ok", "info", "events are delivered again")
+        self._blocked_until = 0.0
+        self.stats.set_endpoint_state("ok", "info", "events are delivered again")
 
     def _again(self, part: list[Event], answer: Reply | Failure, now: float, *, doubtful: bool) -> None:
         if doubtful:
-            self.ledger.doubted += len(part)
-        if doubtful and self._terms.delivery == "at_most_once":
-            self.ledger.settle("dropped", part, "ambiguous")
-            self._hurry = 0
+            self.stats.ambiguous += len(part)
+        if doubtful and self._config.delivery == "at_most_once":
+            self.stats.settle("dropped", part, "ambiguous")
+            self._overridden = 0
         else:
             self._keep(part)
         least = retry_after(answer) if isinstance(answer, Reply) else 0.0
-        self._gate = now + max(least, full_jitter(self._attempt, self._dice))
+        self._blocked_until = now + max(least, full_jitter(self._attempt, self._random))
         self._attempt += 1
-        if self.ledger.standing == "ok":
-            self.ledger.stand("retrying", "warning", "the tracking endpoint fails: events are kept")
+        if self.stats.endpoint_state == "ok":
+            self.stats.set_endpoint_state(
+                "retrying", "warning", "the tracking endpoint fails: events are kept"
+            )
 
     def _keep(self, part: list[Event]) -> None:
-        self.ledger.retries += 1
-        self._backlog.put_back(part)
-        self._hurry = 0
+        self.stats.retries += 1
+        self._lanes.put_back(part)
+        self._overridden = 0
 
     def _bisect(self, part: list[Event], now: float) -> None:
         self._attempt = 0
-        self._gate = 0.0
+        self._blocked_until = 0.0
         self._refusals += 1
         if len(part) == 1:
-            self.ledger.settle("dead", part)
+            self.stats.settle("rejected", part)
         else:
             middle = len(part) // 2
-            self._backlog.put_back(part[middle:])
-            self._backlog.put_back(part[:middle])
-            self._hurry += len(part) if self._hurry else 0
+            self._lanes.put_back(part[middle:])
+            self._lanes.put_back(part[:middle])
+            self._overridden += len(part) if self._overridden else 0
         if self._refusals > MANY_REFUSALS:
-            self._hurry = 0
-            self._gate = now + full_jitter(self._refusals - MANY_REFUSALS - 1, self._dice)
+            self._overridden = 0
+            self._blocked_until = now + full_jitter(self._refusals - MANY_REFUSALS - 1, self._random)
 
 
 _MOST_DECIDED = 10_000
 
 
-class Backlog:
+class Lanes:
     """Parts to try again, then two lanes: attributed events travel apart. Claims are held."""
 
-    __slots__ = ("_apart", "_decided", "_held", "_parts", "_plain", "_turn")
+    __slots__ = ("_apart", "_apart_next", "_decided", "_held", "_parts", "_plain")
 
     def __init__(self) -> None:
         self._parts: deque[list[Event]] = deque()
         self._plain: deque[Event] = deque()
         self._apart: deque[Event] = deque()
         self._held: deque[tuple[float, Event]] = deque()
-        self._turn = False
+        self._apart_next = False
         self._decided: FIFOCache[str, bool] = FIFOCache(_MOST_DECIDED)
 
     def __len__(self) -> int:
@@ -389,7 +414,7 @@ class Backlog:
         return self._held[0][0] if self._held else inf
 
     def admit(self, events: Iterable[Event], hold_until: float) -> list[Event]:
-        """Line events up, or hold those whose claims must be decided first; gives back those that lost already."""
+        """Runtime events up, or hold those whose claims must be decided first; gives back those that lost already."""
         lost: list[Event] = []
         for event in events:
             uuid, _, _, _, claim, attributed = event
@@ -411,7 +436,7 @@ class Backlog:
         return [event for _, event in self._held]
 
     def decide(self, won: Collection[str], lost: Collection[str]) -> list[Event]:
-        """Line up the winners and give back the losers, by uuid; verdicts may come before their events."""
+        """Runtime up the winners and give back the losers, by uuid; verdicts may come before their events."""
         verdicts = {**dict.fromkeys(won, True), **dict.fromkeys(lost, False)}
         losers: list[Event] = []
         undecided: deque[tuple[float, Event]] = deque()
@@ -428,7 +453,7 @@ class Backlog:
         return losers
 
     def release(self, now: float = inf) -> None:
-        """Line up unclaimed what was held for long enough."""
+        """Runtime up unclaimed what was held for long enough."""
         while self._held and self._held[0][0] <= now:
             self._line_up(self._held.popleft()[1])
 
@@ -436,8 +461,8 @@ class Backlog:
         """Up to `most` events of one lane and about `size` characters; empty where none can go."""
         if self._parts:
             return self._parts.popleft()
-        lane = self._apart if self._apart and (self._turn or not self._plain) else self._plain
-        self._turn = lane is self._plain
+        lane = self._apart if self._apart and (self._apart_next or not self._plain) else self._plain
+        self._apart_next = lane is self._plain
         count = 0
         for _, visitor_id, wire, _, _, _ in islice(lane, most):
             count += 1
@@ -501,7 +526,7 @@ MANY_REFUSALS = 32
 """More refusals in a row than this are not one bad event but a bad endpoint: bisecting slows down."""
 
 
-class Terms(NamedTuple):
+class DeliveryConfig(NamedTuple):
     """How events are delivered."""
 
     max_queue: int = 10_000
@@ -511,14 +536,14 @@ class Terms(NamedTuple):
     """Seconds after which fewer do."""
     delivery: Literal["at_least_once", "at_most_once"] = "at_least_once"
     durable: bool = False
-    """Events pass through `unsaved` and `saved` before they are sent."""
+    """Events pass through `unwritten` and `written` before they are sent."""
     timeout: float = TIMEOUT
     """Seconds for one whole answer."""
-    watched: bool = False
-    """Somebody drains `ledger.endings`."""
+    keep_settled: bool = False
+    """Somebody drains `stats.settled`."""
 
 
-class Target(NamedTuple):
+class Endpoint(NamedTuple):
     """Where events go, and whose they are."""
 
     url: str
@@ -527,4 +552,4 @@ class Target(NamedTuple):
     enrich_data: bool = True
 
     def __repr__(self) -> str:
-        return f"Target({self.url!r})"
+        return f"Endpoint({self.url!r})"

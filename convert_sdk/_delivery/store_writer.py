@@ -9,49 +9,49 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from convert_sdk._core.state import Changes, Winners
 
-from .background import Scribe
-from .engine import verdicts
-from .visitors import Unsaved, changes
+from .background import BackgroundThread
+from .engine import claim_results
+from .visitors import PendingChanges, to_changes
 
 if TYPE_CHECKING:
     from convert_sdk.stores import AsyncStore, Store
 
     from .engine import Engine
-    from .queue import Outbox
+    from .queue import EventQueue
 
 _AT_ONCE = 500
 _RETRY_AFTER = 1.0
 
 
-class Save(NamedTuple):
+class StateSave(NamedTuple):
     """One visitor's changes."""
 
     visitor_id: str
-    unsaved: Unsaved
+    pending: PendingChanges
     changes: Changes
 
     def __repr__(self) -> str:
-        return f"Save({self.changes!r})"
+        return f"StateSave({self.changes!r})"
 
 
-class Saving:
+class StoreWriter:
     """Hands out what the store has yet to hear of, to a caller who can await or not, and takes its answers."""
 
-    def __init__(self, engine: Engine, outbox: Outbox, lapse: Callable[[str, str], None]) -> None:
+    def __init__(self, engine: Engine, queue: EventQueue, report: Callable[[str, str], None]) -> None:
         self._engine = engine
-        self._outbox = outbox
-        self._lapse = lapse
+        self._queue = queue
+        self._report = report
         self._retry_at = 0.0
-        self._in_hand: dict[str, Unsaved] = {}
+        self._in_hand: dict[str, PendingChanges] = {}
         self.down = False
 
     @property
-    def unsaved(self) -> int:
+    def waiting(self) -> int:
         """How many visitors the store has yet to hear of, or has not answered for."""
-        return len(self._engine.memory.unsaved or ()) + len(self._in_hand)
+        return len(self._engine.visitors.pending or ()) + len(self._in_hand)
 
     def save(self, store: Store, *, everything: bool) -> None:
-        """Save what is to be saved in this thread, for as long as the store takes."""
+        """StateSave what is to be saved in this thread, for as long as the store takes."""
         for save in self.take(monotonic(), everything=everything):
             try:
                 winners = store.save(save.changes)
@@ -72,50 +72,54 @@ class Saving:
 
     def due(self) -> float:
         """When there is something to save; `inf` while there is not."""
-        return self._retry_at if self._engine.memory.unsaved and self._engine.project is not None else inf
+        return self._retry_at if self._engine.visitors.pending and self._engine.project is not None else inf
 
-    def take(self, now: float, *, everything: bool = False) -> Iterator[Save]:
+    def take(self, now: float, *, everything: bool = False) -> Iterator[StateSave]:
         """What is to be saved, 500 visitors or all; after a failure the rest is for a second later."""
         if self._engine.project is None or (now < self._retry_at and not everything):
             return
         self.down = False
-        memory = self._engine.memory
+        visitors = self._engine.visitors
         with self._engine.lock:
-            waiting = memory.take_unsaved(len(memory.unsaved or ()) if everything else _AT_ONCE)
+            waiting = visitors.take_pending(len(visitors.pending or ()) if everything else _AT_ONCE)
             self._in_hand = waiting
         try:
-            for visitor_id, unsaved in list(waiting.items()):
-                yield Save(visitor_id, unsaved, changes(self._engine.store_key(visitor_id), unsaved))
+            for visitor_id, pending in list(waiting.items()):
+                yield StateSave(visitor_id, pending, to_changes(self._engine.store_key(visitor_id), pending))
                 if self.down:
                     return
                 del waiting[visitor_id]
         finally:
             with self._engine.lock:
-                for visitor_id, unsaved in waiting.items():
-                    memory.give_back(visitor_id, unsaved)
+                for visitor_id, pending in waiting.items():
+                    visitors.restore_pending(visitor_id, pending)
                 self._in_hand = {}
 
-    def saved(self, save: Save, winners: Winners, now: float) -> None:
+    def saved(self, save: StateSave, winners: Winners, now: float) -> None:
         """The store has the changes: take over what it holds, and let winners go out."""
         with self._engine.lock:
-            self._engine.memory.adopt(save.visitor_id, winners)
-        self._outbox.claimed(*verdicts(save.changes.goals, winners), now)
+            self._engine.visitors.apply_winners(save.visitor_id, winners)
+        self._queue.resolve_claims(*claim_results(save.changes.goals, winners), now)
 
     def failed(self, error: Exception, now: float) -> None:
         """The store did not take the last one: nothing is forgotten."""
         self.down = True
         self._retry_at = now + _RETRY_AFTER
-        self._lapse("store", f"visitors are not saved: {error}")
+        self._report("store", f"visitors are not saved: {error}")
 
 
-def saver(
-    saving: Saving, store: Store, *, done: Callable[[], None], trouble: Callable[[BaseException], None]
-) -> Scribe:
+def store_thread(
+    store_writer: StoreWriter,
+    store: Store,
+    *,
+    done: Callable[[], None],
+    on_error: Callable[[BaseException], None],
+) -> BackgroundThread:
     """The thread that waits for a store that blocks, so that nobody else does."""
-    return Scribe(
+    return BackgroundThread(
         "convert_sdk-store",
-        lambda everything: saving.save(store, everything=everything),
-        saving.due,
+        lambda everything: store_writer.save(store, everything=everything),
+        store_writer.due,
         done=done,
-        trouble=trouble,
+        on_error=on_error,
     )

@@ -16,8 +16,8 @@ from convert_sdk._process.fork import check_pid, import_all
 from convert_sdk.status import FlushReport
 
 from .engine import Engine
-from .runtime import NEEDED_BY_LOOPS, Line, delivery
-from .store_writer import saver
+from .runtime import NEEDED_BY_LOOPS, Runtime, flush_steps
+from .store_writer import store_thread
 
 if TYPE_CHECKING:
     import httpx
@@ -35,7 +35,7 @@ _GLANCE = 0.01
 """Seconds between two looks at an exchange that another task has under way."""
 
 
-class AsyncWorker:
+class TaskWorker:
     """Fetches, delivers and does the chores of one client, in one task of the loop that uses it.
 
     A loop that is gone takes its task along; the next loop gets a new one, and nothing is lost between them.
@@ -48,20 +48,22 @@ class AsyncWorker:
         self.shutdown_timeout = options.shutdown_timeout
         self._inherited: list[object] = []
         self.closed = False
-        self.line = Line(options, key, engine, wake=self.wake)
-        engine.memory.stir = self._stir
-        self._begin()
+        self.runtime = Runtime(options, key, engine, notify=self.notify)
+        engine.visitors.notify = self._notify_all
+        self._set_up()
         register_exit_hook(self)
 
-    def _begin(self) -> None:
+    def _set_up(self) -> None:
         self._ready_by: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._client: httpx.AsyncClient | None = None
-        store, line = self._store, self.line
+        store, runtime = self._store, self.runtime
         blocks = store is not None and not iscoroutinefunction(store.save)
-        self._saver = (
-            saver(line.saving, cast("Store", store), done=self.wake, trouble=line.complain)
+        self._store_thread = (
+            store_thread(
+                runtime.store_writer, cast("Store", store), done=self.notify, on_error=runtime.report_error
+            )
             if blocks
             else None
         )
@@ -69,11 +71,11 @@ class AsyncWorker:
     def reset_after_fork(self) -> None:
         """The child starts anew: what it inherited is neither used nor closed."""
         self._inherited += [self._loop, self._task, self._client]
-        self._engine.start_anew()
-        self.line.reopen()
-        self._begin()
+        self._engine.reset_after_fork()
+        self.runtime.reset_after_fork()
+        self._set_up()
         if self.closed:
-            self.line.outbox.close()
+            self.runtime.queue.close()
 
     @property
     def alive(self) -> bool:
@@ -102,11 +104,11 @@ class AsyncWorker:
         self._event = asyncio.Event()
         self._ready = asyncio.Event()
         self._opening = asyncio.Lock()
-        self._saving = asyncio.Lock()
+        self._store_lock = asyncio.Lock()
         self._client = None
         self._task = loop.create_task(self._run(), name="convert_sdk")
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Something is due earlier than the task knows. Any thread may say so."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
@@ -114,49 +116,52 @@ class AsyncWorker:
             with suppress(RuntimeError):  # the loop closed meanwhile: the next one starts awake
                 loop.call_soon_threadsafe(self._event.set)
 
-    def _stir(self) -> None:
-        self.line.stir()
-        if self._saver is not None and self._engine.project is not None:
-            self._saver.stir()
+    def _notify_all(self) -> None:
+        self.runtime.notify()
+        if self._store_thread is not None and self._engine.project is not None:
+            self._store_thread.notify()
 
     async def _run(self) -> None:
         try:
             while not self.closed:
                 try:
-                    await self._carry()
+                    await self._work()
                 except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
                     raise
                 except BaseException as error:  # noqa: BLE001  # whatever ends the loop, the events need it
-                    self.line.restarts += 1
-                    self.line.complain(error)
+                    self.runtime.restarts += 1
+                    self.runtime.report_error(error)
                     await asyncio.sleep(_BREATHER)
         finally:
             client, self._client = self._client, None
             if client is not None:
                 await client.aclose()
 
-    async def _carry(self) -> None:
-        await asyncio.to_thread(self.line.recall)
+    async def _work(self) -> None:
+        await asyncio.to_thread(self.runtime.load_cached)
         if self._engine.project is not None:
             self._ready.set()
         await asyncio.to_thread(import_all, NEEDED_BY_LOOPS)
-        from .loop import acarry
+        from .loop import arun
 
-        machines = self.line.feed, self.line.outbox
-        await acarry(machines, await self._opened(), rest=self._rest, trouble=self.line.complain)
+        machines = self.runtime.poller, self.runtime.queue
+        await arun(machines, await self._opened(), wait=self._wait, on_error=self.runtime.report_error)
 
     async def _opened(self) -> httpx.AsyncClient:
         async with self._opening:
             if self._client is None:
-                self._client = await asyncio.to_thread(self.line.open_async_client)
+                self._client = await asyncio.to_thread(self.runtime.open_async_client)
             return self._client
 
-    async def _rest(self, seconds: float) -> bool:
+    async def _wait(self, seconds: float) -> bool:
         self._ready.set()
         await self._save()
         await self._do_chores()
         now = monotonic()
-        seconds = min(self.line.rest(seconds, now), inf if self._saver else self.line.saving.due() - now)
+        seconds = min(
+            self.runtime.wait_seconds(seconds, now),
+            inf if self._store_thread else self.runtime.store_writer.due() - now,
+        )
         if seconds > 0 and not self.closed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -165,10 +170,10 @@ class AsyncWorker:
         return not self.closed
 
     async def _do_chores(self, *, everything: bool = False) -> None:
-        if self.line.touches_disk:
-            await asyncio.to_thread(self.line.do_chores, everything=everything)
+        if self.runtime.touches_disk:
+            await asyncio.to_thread(self.runtime.maintain, everything=everything)
         else:
-            self.line.do_chores(everything=everything)
+            self.runtime.maintain(everything=everything)
 
     # The store, which may be one that is awaited or one that blocks.
 
@@ -182,21 +187,21 @@ class AsyncWorker:
         return await asyncio.to_thread(cast("Store", store).load, key)
 
     async def _save(self, *, everything: bool = False) -> None:
-        saving = self.line.saving
-        if self._saver is not None:
-            if saving.due() < inf:
-                self._saver.stir()
+        store_writer = self.runtime.store_writer
+        if self._store_thread is not None:
+            if store_writer.due() < inf:
+                self._store_thread.notify()
         elif self._store is not None:
-            async with self._saving if self._loop is asyncio.get_running_loop() else nullcontext():
-                await saving.asave(cast("AsyncStore", self._store), everything=everything)
+            async with self._store_lock if self._loop is asyncio.get_running_loop() else nullcontext():
+                await store_writer.asave(cast("AsyncStore", self._store), everything=everything)
 
     async def _save_by(self, until: float) -> bool:
         """Have everything saved by then; whether it was. A save that is cancelled is made again."""
         seconds = until - monotonic()
-        if not self.line.saving.unsaved:
+        if not self.runtime.store_writer.waiting:
             return True
-        if self._saver is not None:
-            saved = self._saver.ask()
+        if self._store_thread is not None:
+            saved = self._store_thread.request_all()
             return await asyncio.to_thread(saved.wait, seconds)
         try:
             async with asyncio.timeout(seconds):
@@ -213,19 +218,19 @@ class AsyncWorker:
         return await self._flush(monotonic() + timeout)
 
     async def _flush(self, until: float, *, last: bool = False) -> FlushReport:
-        before = self.line.outbox.counts()
+        before = self.runtime.queue.counts()
         # Half of the time is for the store alone: conversions may wait for it to go out.
         saved = await self._save_by((monotonic() + until) / 2)
         if last:
-            self.line.stop_waiting_for_the_store(answers=saved)
+            self.runtime.release_claims(answers=saved)
         await self._do_chores(everything=True)
-        if self.line.waits:
+        if self.runtime.has_waiting:
             async with self._usable() as client:
                 await self._deliver(client, until, everything=last)
             await self._do_chores()
         if not saved:
             await self._save_by(until)
-        return FlushReport.between(before, self.line.outbox.counts())
+        return FlushReport.between(before, self.runtime.queue.counts())
 
     @asynccontextmanager
     async def _usable(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -233,23 +238,23 @@ class AsyncWorker:
         if self.alive and self._loop is asyncio.get_running_loop():
             yield await self._opened()
         else:
-            async with await asyncio.to_thread(self.line.open_async_client) as client:
+            async with await asyncio.to_thread(self.runtime.open_async_client) as client:
                 yield client
 
     async def _deliver(self, client: httpx.AsyncClient, until: float, *, everything: bool) -> None:
-        from .loop import aturn, resume
+        from .loop import astep, resume
 
-        with closing(delivery(self.line, until, everything=everything)) as steps:
-            step: Machine | float | None = next(steps, None)
-            while step is not None:
+        with closing(flush_steps(self.runtime, until, everything=everything)) as steps:
+            due: Machine | float | None = next(steps, None)
+            while due is not None:
                 moved = False
-                if isinstance(step, (int, float)):
-                    await asyncio.sleep(min(step, _GLANCE))
-                    if self.line.upkeep.due() <= monotonic():
-                        await asyncio.to_thread(self.line.catch_up)
-                elif moved := await aturn(step, client, within=until - monotonic()):
+                if isinstance(due, (int, float)):
+                    await asyncio.sleep(min(due, _GLANCE))
+                    if self.runtime.maintenance.due() <= monotonic():
+                        await asyncio.to_thread(self.runtime.maintain_if_due)
+                elif moved := await astep(due, client, within=until - monotonic()):
                     await self._do_chores(everything=True)
-                step = resume(steps, moved)
+                due = resume(steps, moved)
 
     async def ask(self, request: Request) -> Reply | Failure:
         """Make one exchange in the calling task."""
@@ -262,21 +267,21 @@ class AsyncWorker:
     async def close(self, timeout: float | None = None) -> FlushReport:
         """Flush, end the task and let go of everything; again is fine."""
         check_pid()
-        before = self.line.outbox.counts()
+        before = self.runtime.queue.counts()
         if self.closed:
             return FlushReport.between(before, before)
         until = monotonic() + (self.shutdown_timeout if timeout is None else timeout)
         try:
             await self._flush(until, last=True)
         except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
-            self.line.complain(error)
+            self.runtime.report_error(error)
         self.closed = True
         await self._part()
         await self._save_by(until)
-        if self._saver is not None:
-            self._saver.stop()
-        await asyncio.to_thread(self.line.leave)
-        return FlushReport.between(before, self.line.outbox.counts())
+        if self._store_thread is not None:
+            self._store_thread.stop()
+        await asyncio.to_thread(self.runtime.close)
+        return FlushReport.between(before, self.runtime.queue.counts())
 
     async def _part(self) -> None:
         task, loop = self._task, self._loop
@@ -295,26 +300,26 @@ class AsyncWorker:
         try:
             self.flush_by(since)
         except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
-            self.line.complain(error)
+            self.runtime.report_error(error)
         self.closed = True
-        if self._saver is not None:
-            self._saver.stop()
-        self.line.leave()
+        if self._store_thread is not None:
+            self._store_thread.stop()
+        self.runtime.close()
 
     def flush_by(self, since: float) -> None:
         """Deliver in this thread, which has no loop."""
         until = since + self.shutdown_timeout
-        saved = not self.line.saving.unsaved or self._save_here((monotonic() + until) / 2)
-        self.line.stop_waiting_for_the_store(answers=saved)
-        self.line.finish(until)
+        saved = not self.runtime.store_writer.waiting or self._save_here((monotonic() + until) / 2)
+        self.runtime.release_claims(answers=saved)
+        self.runtime.send_inline(until)
 
     def _save_here(self, until: float) -> bool:
-        if self._saver is not None:
-            return self._saver.ask().wait(until - monotonic())
+        if self._store_thread is not None:
+            return self._store_thread.request_all().wait(until - monotonic())
         try:
             return asyncio.run(self._save_by(until))
         except Exception as error:  # noqa: BLE001  # as in the task
-            self.line.complain(error)
+            self.runtime.report_error(error)
             return False
 
     def status(self) -> Status:
@@ -322,4 +327,4 @@ class AsyncWorker:
         check_pid()
         task, loop = self._task, self._loop
         lives = task is not None and not task.done() and loop is not None and not loop.is_closed()
-        return self.line.status(alive=lives)
+        return self.runtime.status(alive=lives)

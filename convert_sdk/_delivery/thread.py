@@ -17,10 +17,10 @@ from convert_sdk._process.fork import check_pid, fork_marker, import_all
 from convert_sdk._process.locks import Latch, WakeEvent, held_by_this_thread
 from convert_sdk.status import FlushReport
 
-from .background import drained
+from .background import drain
 from .engine import Engine
-from .runtime import NEEDED, Line
-from .store_writer import saver
+from .runtime import NEEDED, Runtime
+from .store_writer import store_thread
 
 if TYPE_CHECKING:
     import httpx
@@ -33,7 +33,7 @@ _BREATHER = 0.5
 _PARTING = 0.05
 
 
-class Worker:
+class ThreadWorker:
     """Fetches, delivers and does the chores of one client, in one thread of the process that uses it.
 
     A signal's handler may call everything here in the middle of everything here: what must not begin again
@@ -47,12 +47,12 @@ class Worker:
         self.shutdown_timeout = options.shutdown_timeout
         self._inherited: list[object] = []
         self.closed = False
-        self.line = Line(options, key, engine, wake=self.wake)
-        engine.memory.stir = self._stir
-        self._begin()
+        self.runtime = Runtime(options, key, engine, notify=self.notify)
+        engine.visitors.notify = self._notify_all
+        self._set_up()
         register_exit_hook(self)
 
-    def _begin(self) -> None:
+    def _set_up(self) -> None:
         self.started = fork_marker()
         """Whether this process has nothing to wait for any more; the request path asks no further."""
         self._starting = RLock()
@@ -66,17 +66,21 @@ class Worker:
         self._ready_by = 0.0
         self._thread: Thread | None = None
         self._client: httpx.Client | None = None
-        store, line = self._store, self.line
-        self._saver = saver(line.saving, store, done=self.wake, trouble=line.complain) if store else None
+        store, runtime = self._store, self.runtime
+        self._store_thread = (
+            store_thread(runtime.store_writer, store, done=self.notify, on_error=runtime.report_error)
+            if store
+            else None
+        )
 
     def reset_after_fork(self) -> None:
         """The child starts anew: what it inherited is neither used nor closed."""
         self._inherited += [self._thread, self._client]
-        self._engine.start_anew()
-        self.line.reopen()
-        self._begin()
+        self._engine.reset_after_fork()
+        self.runtime.reset_after_fork()
+        self._set_up()
         if self.closed:
-            self.line.outbox.close()
+            self.runtime.queue.close()
 
     def start(self) -> None:
         """Start the thread, and give the document a moment to arrive, once."""
@@ -97,49 +101,49 @@ class Worker:
         try:
             thread.start()
         except RuntimeError as error:  # no more threads, or the interpreter ends
-            self.line.complain(error)
+            self.runtime.report_error(error)
         else:
             self._thread = thread
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Something is due earlier than the thread knows. A thread that is not there any more is replaced."""
         self._wake_event.notify()
         if not self.started[0] and not self.closed:
-            self._revive()
+            self._replace_thread()
 
-    def _revive(self) -> None:
+    def _replace_thread(self) -> None:
         if held_by_this_thread(self._starting):
             return
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
                 self._spawn()
 
-    def _stir(self) -> None:
-        self.line.stir()
-        if self._saver is not None and self._engine.project is not None:
-            self._saver.stir()
+    def _notify_all(self) -> None:
+        self.runtime.notify()
+        if self._store_thread is not None and self._engine.project is not None:
+            self._store_thread.notify()
 
     def _run(self) -> None:
         try:
             while not self.closed:
                 try:
-                    self._carry()
+                    self._work()
                 except BaseException as error:  # noqa: BLE001  # whatever ends the loop, the events need it
-                    self.line.restarts += 1
-                    self.line.complain(error)
+                    self.runtime.restarts += 1
+                    self.runtime.report_error(error)
                     self._wake_event.wait(_BREATHER)
         finally:
             self._succeed()
 
-    def _carry(self) -> None:
-        self.line.recall()
+    def _work(self) -> None:
+        self.runtime.load_cached()
         if self._engine.project is not None:
             self._ready.open()
         import_all(NEEDED)
-        from .loop import carry
+        from .loop import run
 
-        machines = self.line.feed, self.line.outbox
-        carry(machines, self._opened(), rest=self._rest, trouble=self.line.complain)
+        machines = self.runtime.poller, self.runtime.queue
+        run(machines, self._opened(), wait=self._wait, on_error=self.runtime.report_error)
 
     def _succeed(self) -> None:
         """A thread that could not even complain leaves another one behind; the last one closes the door."""
@@ -153,7 +157,7 @@ class Worker:
     def _opened(self) -> httpx.Client:
         with self._opening:
             if self._client is None:
-                self._client = self.line.open_client()
+                self._client = self.runtime.open_client()
             return self._client
 
     def _shut(self) -> None:
@@ -161,14 +165,14 @@ class Worker:
             if self._client is not None:
                 self._client.close()
 
-    def _rest(self, seconds: float) -> bool:
+    def _wait(self, seconds: float) -> bool:
         self._ready.open()
-        for work in drained(self._left):
+        for work in drain(self._left):
             work()
-        if self._saver is not None and self.line.saving.due() < inf:
-            self._saver.stir()
-        self.line.do_chores()
-        self._wake_event.wait(0.0 if self.closed else self.line.rest(seconds, monotonic()))
+        if self._store_thread is not None and self.runtime.store_writer.due() < inf:
+            self._store_thread.notify()
+        self.runtime.maintain()
+        self._wake_event.wait(0.0 if self.closed else self.runtime.wait_seconds(seconds, monotonic()))
         return not self.closed
 
     # For whoever calls.
@@ -177,7 +181,7 @@ class Worker:
         """Send what waits, in the calling thread."""
         check_pid()
         if self._interrupted:
-            return self._leave(self.line.outbox.hurry)
+            return self._leave(self.runtime.queue.override_backoff)
         return self._flush(monotonic() + timeout)
 
     def ask(self, request: Request) -> Reply | Failure:
@@ -209,12 +213,12 @@ class Worker:
         """The figures of this moment."""
         check_pid()
         thread = self._thread
-        return self.line.status(alive=thread is not None and thread.is_alive())
+        return self.runtime.status(alive=thread is not None and thread.is_alive())
 
     @property
     def _interrupted(self) -> bool:
         """Whether this thread is in the middle of what must not begin again."""
-        return get_ident() in self._inside or self.line.busy
+        return get_ident() in self._inside or self.runtime.busy
 
     @contextmanager
     def _entered(self) -> Iterator[None]:
@@ -229,42 +233,42 @@ class Worker:
 
     def _leave(self, work: Callable[[], object]) -> FlushReport:
         self._left.append(work)
-        self.wake()
-        counts = self.line.outbox.counts()
+        self.notify()
+        counts = self.runtime.queue.counts()
         return FlushReport.between(counts, counts)
 
     def _flush(self, until: float, *, last: bool = False) -> FlushReport:
-        before = self.line.outbox.counts()
+        before = self.runtime.queue.counts()
         with self._entered():
             # Half of the time is for the store alone: conversions may wait for it to go out.
             saved = self._save_by((monotonic() + until) / 2)
             if last:
-                self.line.stop_waiting_for_the_store(answers=saved)
-            self.line.do_chores(everything=True)
-            if self.line.waits:
-                self.line.deliver(self._opened(), until, everything=last)
-                self.line.do_chores()
+                self.runtime.release_claims(answers=saved)
+            self.runtime.maintain(everything=True)
+            if self.runtime.has_waiting:
+                self.runtime.send_waiting(self._opened(), until, everything=last)
+                self.runtime.maintain()
             if not saved:
                 self._save_by(until)
-        return FlushReport.between(before, self.line.outbox.counts())
+        return FlushReport.between(before, self.runtime.queue.counts())
 
     def _save_by(self, until: float) -> bool:
         """Have everything saved by then; whether it was."""
-        if self._saver is None or not self.line.saving.unsaved:
+        if self._store_thread is None or not self.runtime.store_writer.waiting:
             return True
-        return self._saver.ask().wait(until - monotonic())
+        return self._store_thread.request_all().wait(until - monotonic())
 
     def _close(self, until: float) -> FlushReport:
-        before = self.line.outbox.counts()
+        before = self.runtime.queue.counts()
         if self.closed:
             return FlushReport.between(before, before)
         with self._entered():
             try:
                 self._flush(until, last=True)
             except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
-                self.line.complain(error)
+                self.runtime.report_error(error)
             self._part(until)
-        return FlushReport.between(before, self.line.outbox.counts())
+        return FlushReport.between(before, self.runtime.queue.counts())
 
     def _part(self, until: float) -> None:
         self.closed = True
@@ -272,9 +276,9 @@ class Worker:
         thread = self._thread
         if thread is not None and thread is not current_thread():
             thread.join(max(0.0, min(_PARTING, until - monotonic())))  # one that hangs is left behind
-        if self._saver is not None:
+        if self._store_thread is not None:
             self._save_by(until)
-            self._saver.stop()
-        self.line.leave()
+            self._store_thread.stop()
+        self.runtime.close()
         if thread is None or not thread.is_alive():
             self._shut()

@@ -14,7 +14,7 @@ from convert_sdk._core.state import NOTHING, Changes, VisitorState, Winners, new
 _MOST_SHARED = 1_000
 
 
-class Unsaved:
+class PendingChanges:
     """What changed of one visitor since the last save."""
 
     __slots__ = ("bucketing", "goals", "locations", "overruled", "segments")
@@ -27,30 +27,30 @@ class Unsaved:
         self.locations: tuple[str, ...] | None = None
 
 
-class Memory:
+class VisitorCache:
     """Visitor states, the oldest forgotten first; one that a store has not heard of stays.
 
-    Whoever writes holds the engine's lock. `unsaved` is None where there is no store. With a store that
+    Whoever writes holds the engine's lock. `pending` is None where there is no store. With a store that
     is down for so long that twice the bound waits, the oldest goes after all, and is counted in `lost`.
     """
 
-    __slots__ = ("_segments", "bound", "failed_loads", "lost", "states", "stir", "unsaved")
+    __slots__ = ("_segments", "bound", "failed_loads", "lost", "notify", "pending", "states")
 
-    def __init__(self, bound: int, *, stored: bool, stir: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, bound: int, *, stored: bool, notify: Callable[[], None] = lambda: None) -> None:
         self.bound = bound
         self.lost = self.failed_loads = 0
-        self.stir = stir
+        self.notify = notify
         """Called when there is something to save where there was nothing."""
         self.states: OrderedDict[str, VisitorState] = OrderedDict()
-        self.unsaved: dict[str, Unsaved] | None = {} if stored else None
+        self.pending: dict[str, PendingChanges] | None = {} if stored else None
         self._segments: dict[tuple[tuple[str, object], ...], Mapping[str, object]] = {}
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """In a forked process: the parent saves what it has not saved."""
-        if self.unsaved is not None:
-            self.unsaved = {}
+        if self.pending is not None:
+            self.pending = {}
 
-    def begin(self, facts: Facts, decisions: Iterable[Decision]) -> VisitorState | None:
+    def create(self, facts: Facts, decisions: Iterable[Decision]) -> VisitorState | None:
         """Remember a new visitor's first decisions; None where another thread has begun the same visitor.
 
         Without a lock: the state is whole before anybody else can see it.
@@ -71,7 +71,7 @@ class Memory:
             self.states.popitem(False)
         return state
 
-    def writable(self, facts: Facts) -> VisitorState:
+    def get_for_update(self, facts: Facts) -> VisitorState:
         """The one state of this visitor id, made on the first write; one that was forgotten comes back.
 
         The attributes that are reported are in it from then on.
@@ -79,14 +79,14 @@ class Memory:
         state = self.states.get(facts.id)
         if state is None:
             mine = new_visitor_state({}, NOTHING) if facts.state is UNSEEN else facts.state
-            state = self.states.setdefault(facts.id, mine)  # `begin` may have been quicker
+            state = self.states.setdefault(facts.id, mine)  # `create` may have been quicker
             if len(self.states) > self.bound:
                 self._forget_oldest(facts.id)
         facts.state = state
         if not facts.attributes_remembered:
             facts.attributes_remembered = True
             segments = self._shared(known_segments(facts.attributes))
-            if segments and not state.segments and self.unsaved is None:
+            if segments and not state.segments and self.pending is None:
                 state.segments = segments
                 if facts.merged_from is NOTHING:  # the attributes are what was merged, and stay so
                     facts.merged_from = segments
@@ -97,8 +97,8 @@ class Memory:
     def set_segments(self, facts: Facts, state: VisitorState, segments: Mapping[str, object]) -> None:
         """Remember segments over the present ones."""
         after = deep_merge(state.segments, segments)
-        if self.unsaved is not None:
-            changed = self.changed(facts.id)
+        if self.pending is not None:
+            changed = self.changes_of(facts.id)
             changed.segments = {**changed.segments, **{key: after[key] for key in segments}}
         state.segments = after
 
@@ -119,14 +119,14 @@ class Memory:
             self._segments[tuple(segments.items())] = segments
         return segments
 
-    def put(self, visitor_id: str, loaded: VisitorState) -> None:
+    def merge_loaded(self, visitor_id: str, loaded: VisitorState) -> None:
         """Take in what a store holds; what this process has yet to save wins over it."""
         state = self.states.setdefault(visitor_id, loaded)
         if state is loaded:
             if len(self.states) > self.bound:
                 self._forget_oldest(visitor_id)
             return
-        waiting = self.unsaved.get(visitor_id) if self.unsaved else None
+        waiting = self.pending.get(visitor_id) if self.pending else None
         state.bucketing.update(loaded.bucketing)
         state.goals = {**state.goals, **loaded.goals}
         state.segments = {**state.segments, **loaded.segments}
@@ -136,34 +136,36 @@ class Memory:
             state.bucketing.update(waiting.bucketing)
             state.segments = {**state.segments, **waiting.segments}
 
-    def changed(self, visitor_id: str) -> Unsaved:
+    def changes_of(self, visitor_id: str) -> PendingChanges:
         """Where to note a change for the store, which there is."""
-        unsaved = self.unsaved if self.unsaved is not None else {}
-        if not unsaved:
-            self.stir()
-        return unsaved.get(visitor_id) or unsaved.setdefault(visitor_id, Unsaved())
+        pending = self.pending if self.pending is not None else {}
+        if not pending:
+            self.notify()
+        return pending.get(visitor_id) or pending.setdefault(visitor_id, PendingChanges())
 
-    def decided(self, visitor_id: str, experience_id: str, variation_id: str, before: str | None) -> None:
+    def note_decision(
+        self, visitor_id: str, experience_id: str, variation_id: str, before: str | None
+    ) -> None:
         """A decision for the store; one from `before`, which the store may hold, no longer counts."""
-        changed = self.changed(visitor_id)
+        changed = self.changes_of(visitor_id)
         if before is not None and experience_id not in changed.bucketing:
             changed.overruled[experience_id] = before
         changed.bucketing[experience_id] = variation_id
 
-    def take_unsaved(self, most: int) -> dict[str, Unsaved]:
+    def take_pending(self, most: int) -> dict[str, PendingChanges]:
         """Take out what the store has yet to hear of, the oldest first."""
-        if not self.unsaved:
+        if not self.pending:
             return {}
-        taken: dict[str, Unsaved] = {}
-        for visitor_id in list(self.unsaved)[:most]:
-            unsaved = self.unsaved.pop(visitor_id, None)
-            if unsaved is not None:
-                taken[visitor_id] = unsaved
+        taken: dict[str, PendingChanges] = {}
+        for visitor_id in list(self.pending)[:most]:
+            pending = self.pending.pop(visitor_id, None)
+            if pending is not None:
+                taken[visitor_id] = pending
         return taken
 
-    def give_back(self, visitor_id: str, older: Unsaved) -> None:
+    def restore_pending(self, visitor_id: str, older: PendingChanges) -> None:
         """A save failed: what changed since then wins over what it would have saved."""
-        waiting = self.changed(visitor_id)
+        waiting = self.changes_of(visitor_id)
         waiting.bucketing = {**older.bucketing, **waiting.bucketing}
         waiting.overruled = {**waiting.overruled, **older.overruled}
         waiting.goals = {**waiting.goals, **older.goals}
@@ -171,12 +173,12 @@ class Memory:
         if waiting.locations is None:
             waiting.locations = older.locations
 
-    def adopt(self, visitor_id: str, winners: Winners) -> None:
+    def apply_winners(self, visitor_id: str, winners: Winners) -> None:
         """What the store holds is what counts, unless this process has decided anew since."""
         state = self.states.get(visitor_id)
         if state is None:
             return
-        waiting = self.unsaved.get(visitor_id) if self.unsaved else None
+        waiting = self.pending.get(visitor_id) if self.pending else None
         for experience_id, variation_id in winners.bucketing.items():
             if waiting is None or experience_id not in waiting.bucketing:
                 state.bucketing[experience_id] = variation_id
@@ -186,15 +188,15 @@ class Memory:
     def _forget_oldest(self, newest: str) -> None:
         oldest, state = self.states.popitem(last=False)
         if oldest == newest or (
-            self.unsaved and oldest in self.unsaved and len(self.states) < 2 * self.bound
+            self.pending and oldest in self.pending and len(self.states) < 2 * self.bound
         ):
             self.states[oldest] = state
-        elif self.unsaved and self.unsaved.pop(oldest, None):
+        elif self.pending and self.pending.pop(oldest, None):
             self.lost += 1
 
 
-def changes(key: str, unsaved: Unsaved) -> Changes:
+def to_changes(key: str, pending: PendingChanges) -> Changes:
     """One visitor's changes as a store takes them."""
     return Changes(
-        key, unsaved.bucketing, unsaved.goals, unsaved.segments, unsaved.locations, unsaved.overruled
+        key, pending.bucketing, pending.goals, pending.segments, pending.locations, pending.overruled
     )

@@ -200,10 +200,10 @@ class TestEveryClient:
             visitor = client.visitor("v")
             assert visitor.decide("button-10").reason.value == "not ready"
             assert visitor.track("goal-1")
-            assert client.status().kept == 1
+            assert client.status().pending_conversions == 1
             convert.answer = ready
             assert client.flush().pending == 0
-            assert client.status().kept == 0
+            assert client.status().pending_conversions == 0
             assert len(convert.events) == 1
 
     def test_a_cold_start_decides_from_disk_while_the_network_is_down(

@@ -269,13 +269,13 @@ class TestBeforeTheDocument:
         assert visitor.decide("checkout-layout").reason is Reason.NOT_READY
         assert visitor.track("purchase", revenue=10).reason is ConversionReason.PENDING
         status = client.status()
-        assert (status.revision, status.kept, status.stale) == (None, 1, True)
+        assert (status.revision, status.pending_conversions, status.stale) == (None, 1, True)
         assert status.fetch_error.startswith("ConnectError: ")
         server.start()
         eventually(lambda: client.project)
         assert client.flush().pending == 0
         assert shop.record.summary().received == 2
-        assert client.status().kept == 0
+        assert client.status().pending_conversions == 0
         assert client.visitor("v-1", location=CHECKOUT).decide("checkout-layout")
 
     def test_flush_fetches_it_too(self, make: Making, server: LocalServer, shop: ServedProject) -> None:

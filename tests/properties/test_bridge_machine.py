@@ -349,7 +349,7 @@ class BridgeMachine(RuleBasedStateMachine):
 
     @rule()
     def fail(self) -> None:
-        """The outbox gives up."""
+        """The queue gives up."""
         waiting, self.client.waiting = self.client.waiting, []
         self.doubtful |= {each.transaction_id for each in waiting}
         for each in waiting:

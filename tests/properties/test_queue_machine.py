@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
-from convert_sdk._delivery.queue import Outbox, Target, Terms
+from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
 from convert_sdk._http.messages import Failure, Reply
 
-TARGET = Target("https://collector.invalid/track/key", {}, TrackingContext("1", "2"))
+ENDPOINT = Endpoint("https://collector.invalid/track/key", {}, TrackingContext("1", "2"))
 
 ANSWERS = st.one_of(
     st.sampled_from([200, 202, 204]).map(Reply),
@@ -34,11 +34,11 @@ class OutboxLife(RuleBasedStateMachine):
         known=st.booleans(),
     )
     def open(self, durable: bool, delivery: str, max_queue: int, batch_size: int, known: bool) -> None:
-        self.terms = Terms(max_queue, batch_size, 1.0, delivery, durable, watched=True)  # type: ignore[arg-type]
+        self.config = DeliveryConfig(max_queue, batch_size, 1.0, delivery, durable, keep_settled=True)  # type: ignore[arg-type]
         self.now = 1_000.0
-        self.outbox = Outbox(self.terms, dice=lambda: 0.5)
+        self.queue = EventQueue(self.config, random=lambda: 0.5)
         if known:
-            self.outbox.address(TARGET)
+            self.queue.set_endpoint(ENDPOINT)
         self.offered = 0
         self.adopted = 0
         self.accepted: dict[str, Event] = {}
@@ -47,7 +47,7 @@ class OutboxLife(RuleBasedStateMachine):
         self.doubted: Counter[str] = Counter()
         self.disk: list[Event] = []
         self.forgotten: set[str] = set()
-        self.fate: dict[str, str] = {}
+        self.outcome: dict[str, str] = {}
         self.closed = False
 
     def made(self, claim: bool, attributed: bool, visitor: int) -> Event:
@@ -56,11 +56,11 @@ class OutboxLife(RuleBasedStateMachine):
         return Event(name, f"visitor-{visitor}", wire, None, "goal" if claim else None, attributed)
 
     def settle(self) -> None:
-        while self.outbox.ledger.endings:
-            ending = self.outbox.ledger.endings.popleft()
-            for event in ending.events:
-                assert event.uuid not in self.fate, "an event has one fate"
-                self.fate[event.uuid] = ending.fate
+        while self.queue.stats.settled:
+            settled_events = self.queue.stats.settled.popleft()
+            for event in settled_events.events:
+                assert event.uuid not in self.outcome, "an event has one outcome"
+                self.outcome[event.uuid] = settled_events.outcome
 
     @rule(claim=st.booleans(), attributed=st.booleans(), visitor=st.integers(0, 2), count=st.integers(1, 5))
     def offer(self, claim: bool, attributed: bool, visitor: int, count: int) -> None:
@@ -68,34 +68,39 @@ class OutboxLife(RuleBasedStateMachine):
         for _ in range(count):
             events.append(self.made(claim, attributed, visitor))
             self.offered += 1
-        held = self.outbox.counts()
-        fits = not self.closed and held.queued + held.in_flight + count <= self.terms.max_queue
-        taken = self.outbox.offer(events, now=self.now)
+        held = self.queue.counts()
+        fits = not self.closed and held.queued + held.in_flight + count <= self.config.max_queue
+        taken = self.queue.offer(events, now=self.now)
         assert taken == fits
         if taken:
             self.accepted.update({event.uuid: event for event in events})
 
     @rule()
     def learn_the_address(self) -> None:
-        self.outbox.address(TARGET)
+        self.queue.set_endpoint(ENDPOINT)
 
     @rule(seconds=st.floats(0.01, 400.0))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
     @rule()
-    def hurry(self) -> None:
-        self.outbox.hurry()
-        counts = self.outbox.counts()
-        if counts.queued and not counts.in_flight and not self.terms.durable and not self.outbox.claims():
-            assert self.outbox.due() in (0.0, float("inf"))
+    def override_backoff(self) -> None:
+        self.queue.override_backoff()
+        counts = self.queue.counts()
+        if (
+            counts.queued
+            and not counts.in_flight
+            and not self.config.durable
+            and not self.queue.undecided_claims()
+        ):
+            assert self.queue.due() in (0.0, float("inf"))
 
     @rule()
-    def speak(self) -> None:
-        due = self.outbox.due()
-        request = self.outbox.speak(self.now)
+    def next_request(self) -> None:
+        due = self.queue.due()
+        request = self.queue.next_request(self.now)
         if request is None:
-            assert due > self.now or self.outbox.due() > self.now or self.outbox.counts().in_flight
+            assert due > self.now or self.queue.due() > self.now or self.queue.counts().in_flight
             return
         assert due <= self.now
         assert self.flight is None, "one request at a time"
@@ -106,35 +111,35 @@ class OutboxLife(RuleBasedStateMachine):
         kinds = {self.accepted[name].attributed for name in self.flight}
         assert len(kinds) == 1
         assert body["enrichData"] is not kinds.pop()
-        assert len(self.flight) == self.outbox.counts().in_flight
+        assert len(self.flight) == self.queue.counts().in_flight
 
     @precondition(lambda self: self.flight is not None)
     @rule(answer=ANSWERS)
-    def hear(self, answer: Reply | Failure) -> None:
-        self.outbox.hear(answer, self.now)
+    def handle_response(self, answer: Reply | Failure) -> None:
+        self.queue.handle_response(answer, self.now)
         names, self.flight = self.flight or [], None
         if isinstance(answer, Reply) and 200 <= answer.status < 300:
             self.delivered.update(names)
         elif isinstance(answer, Failure) and answer.kind == "ambiguous":
             self.doubted.update(names)
         if isinstance(answer, Reply) and "retry-after" in answer.headers:
-            assert self.outbox.due() >= self.now + min(int(answer.headers["retry-after"]), 300)
-        soonest = min(self.outbox.due(), self.outbox.save_due())
-        assert soonest <= self.now + 330.0 or not self.outbox.counts().queued
+            assert self.queue.due() >= self.now + min(int(answer.headers["retry-after"]), 300)
+        soonest = min(self.queue.due(), self.queue.write_due())
+        assert soonest <= self.now + 330.0 or not self.queue.counts().queued
         self.look_at_the_disk()
 
     @rule(done=st.sampled_from(["saved", "shelved", "died"]))
     def commit(self, done: str) -> None:
-        if not self.terms.durable:
+        if not self.config.durable:
             return
-        events = self.outbox.unsaved(7)
+        events = self.queue.unwritten(7)
         if done == "saved":
-            self.outbox.saved(self.now)
+            self.queue.written(self.now)
         elif done == "shelved":
-            self.outbox.shelved()
+            self.queue.spooled()
             self.disk.extend(events)
         else:
-            assert self.outbox.unsaved(7)[: len(events)] == events
+            assert self.queue.unwritten(7)[: len(events)] == events
 
     @rule(claim=st.booleans(), count=st.integers(1, 3))
     def adopt(self, claim: bool, count: int) -> None:
@@ -143,62 +148,62 @@ class OutboxLife(RuleBasedStateMachine):
             self.adopted += 1
             self.accepted[event.uuid] = event
             self.disk.append(event)
-        self.outbox.adopt(count)
+        self.queue.count_spooled(count)
 
     @rule(count=st.integers(1, 9))
     def restore(self, count: int) -> None:
         back, self.disk = self.disk[:count], self.disk[count:]
-        self.outbox.restore(back, self.now)
+        self.queue.restore(back, self.now)
 
     @rule(count=st.integers(1, 3))
     def expire(self, count: int) -> None:
         gone, self.disk = self.disk[:count], self.disk[count:]
-        self.outbox.forget(len(gone), "age")
+        self.queue.drop_spooled(len(gone), "age")
         self.forgotten.update(event.uuid for event in gone)
 
     @rule(data=st.data())
     def the_store_answers(self, data: st.DataObject) -> None:
-        names = [event.uuid for event in self.outbox.claims()]
+        names = [event.uuid for event in self.queue.undecided_claims()]
         won = set(data.draw(st.lists(st.sampled_from(names)))) if names else set()
         lost = set(data.draw(st.lists(st.sampled_from(names)))) - won if names else set()
-        self.outbox.claimed(won, lost, self.now)
-        assert not (won | lost) & {event.uuid for event in self.outbox.claims()}
+        self.queue.resolve_claims(won, lost, self.now)
+        assert not (won | lost) & {event.uuid for event in self.queue.undecided_claims()}
 
     @rule()
     def stop_waiting_for_the_store(self) -> None:
-        self.outbox.release(self.now)
-        assert not self.outbox.claims()
+        self.queue.send_unclaimed(self.now)
+        assert not self.queue.undecided_claims()
 
     @rule(answer=ANSWERS, seconds=st.floats(0.01, 400.0))
     def exchange(self, answer: Reply | Failure, seconds: float) -> None:
         self.commit("saved")
         self.now += seconds
         if self.flight is None:
-            self.speak()
+            self.next_request()
         if self.flight is not None:
-            self.hear(answer)
+            self.handle_response(answer)
 
     @precondition(lambda self: self.offered > 30)
     @rule(share=st.integers(1, 3))
     def close(self, share: int) -> None:
         self.written = {name for number, name in enumerate(self.accepted) if number % share == 0}
         self.closed = True
-        self.outbox.close(self.written)
+        self.queue.close(self.written)
         self.look_at_the_disk()
-        assert self.outbox.counts().queued == 0
+        assert self.queue.counts().queued == 0
 
     def look_at_the_disk(self) -> None:
-        """What a closed outbox leaves behind lies on disk, if it ever did."""
+        """What a closed queue leaves behind lies on disk, if it ever did."""
         if not self.closed:
             return
         self.settle()
         lying = {event.uuid for event in self.disk} | set(self.flight or ())
-        for name in self.written - lying - set(self.fate) - self.forgotten:
+        for name in self.written - lying - set(self.outcome) - self.forgotten:
             self.disk.append(self.accepted[name])
 
     @invariant()
     def the_law_holds(self) -> None:
-        counts = self.outbox.counts()
+        counts = self.queue.counts()
         assert counts.offered == sum(counts[1:])
         assert counts.offered == self.offered + self.adopted
         assert min(counts) >= 0
@@ -208,40 +213,40 @@ class OutboxLife(RuleBasedStateMachine):
     @invariant()
     def every_event_is_accounted_for(self) -> None:
         self.settle()
-        counts = self.outbox.counts()
-        fates = Counter(self.fate.values())
-        assert (counts.sent, counts.dead, counts.deduplicated) == (
+        counts = self.queue.counts()
+        fates = Counter(self.outcome.values())
+        assert (counts.sent, counts.rejected, counts.deduplicated) == (
             fates["sent"],
-            fates["dead"],
+            fates["rejected"],
             fates["deduplicated"],
         )
-        open_events = set(self.accepted) - set(self.fate) - self.forgotten
+        open_events = set(self.accepted) - set(self.outcome) - self.forgotten
         assert len(open_events) == counts.pending
-        assert {name for name, fate in self.fate.items() if fate == "sent"} == set(self.delivered)
+        assert {name for name, outcome in self.outcome.items() if outcome == "sent"} == set(self.delivered)
         assert all(times == 1 for times in self.delivered.values()), "delivered once by a 2xx"
-        if self.terms.delivery == "at_most_once":
+        if self.config.delivery == "at_most_once":
             assert not set(self.doubted) & set(self.delivered)
 
     def teardown(self) -> None:
-        if not hasattr(self, "outbox") or self.closed:
+        if not hasattr(self, "queue") or self.closed:
             return
-        self.outbox.address(TARGET)
-        self.outbox.restore(self.disk, self.now)
+        self.queue.set_endpoint(ENDPOINT)
+        self.queue.restore(self.disk, self.now)
         self.disk = []
         if self.flight is not None:
-            self.hear(Reply(503))
+            self.handle_response(Reply(503))
         for _ in range(10_000):
             self.commit("saved")
-            self.outbox.release(self.now)
-            self.outbox.hurry()
-            self.speak()
+            self.queue.send_unclaimed(self.now)
+            self.queue.override_backoff()
+            self.next_request()
             if self.flight is not None:
-                self.hear(Reply(200))
-            elif not self.outbox.claims():
+                self.handle_response(Reply(200))
+            elif not self.queue.undecided_claims():
                 break
         self.the_law_holds()
         self.every_event_is_accounted_for()
-        assert self.outbox.counts().pending == 0
+        assert self.queue.counts().pending == 0
 
 
 OutboxLife.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)

@@ -13,15 +13,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from convert_sdk import Project
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.engine import Engine
-from convert_sdk._delivery.queue import Outbox, Target, Terms
-from convert_sdk._delivery.runtime import Upkeep
-from convert_sdk._delivery.spool_sync import Shelf
-from convert_sdk._delivery.visitors import Memory
+from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
+from convert_sdk._delivery.runtime import Maintenance
+from convert_sdk._delivery.spool_sync import SpoolSync
+from convert_sdk._delivery.visitors import VisitorCache
 from convert_sdk._http.messages import Failure, Reply
 from convert_sdk._spool.files import release
 from convert_sdk._spool.spool import Spool
 
-TARGET = Target("https://collector.invalid/track/key", {}, TrackingContext("1", "2"))
+ENDPOINT = Endpoint("https://collector.invalid/track/key", {}, TrackingContext("1", "2"))
 PROJECT = Project.parse(b'{"account_id": "1", "project": {"id": "2"}}')
 FAILURES = st.sampled_from(
     [Reply(503), Reply(401), Failure("undelivered", "refused"), Failure("ambiguous", "reset")]
@@ -32,14 +32,16 @@ class Process:
     """What one process of an application has of a client with a spool."""
 
     def __init__(self, folder: str, capacity: int) -> None:
-        terms = Terms(max_queue=capacity, batch_size=1, durable=True, watched=True)
-        self.outbox = Outbox(terms, dice=lambda: 0.0)
-        self.outbox.address(TARGET)
-        engine = Engine(Memory(100, stored=False), self.outbox)
+        terms = DeliveryConfig(max_queue=capacity, batch_size=1, durable=True, keep_settled=True)
+        self.queue = EventQueue(terms, random=lambda: 0.0)
+        self.queue.set_endpoint(ENDPOINT)
+        engine = Engine(VisitorCache(100, stored=False), self.queue)
         engine.install(PROJECT)
         self.spool = Spool(folder, "owner")
-        self.upkeep = Upkeep(engine, self.outbox, self.outbox.ledger.notices)
-        self.upkeep.shelf = Shelf(self.spool, engine, self.outbox, capacity=capacity, lapse=self.upkeep.lapse)
+        self.maintenance = Maintenance(engine, self.queue, self.queue.stats.notices)
+        self.maintenance.spool_sync = SpoolSync(
+            self.spool, engine, self.queue, capacity=capacity, report=self.maintenance.report
+        )
 
     def kill(self) -> None:
         """Nothing is said or written any more; the system lets go of the lock."""
@@ -69,22 +71,22 @@ class ShelfLife(RuleBasedStateMachine):
         for _ in range(count):
             name = f"e{self.names}"
             self.names += 1
-            if self.process.outbox.offer([Event(name, "visitor", exposure_wire(name, "v"))], now=0.0):
+            if self.process.queue.offer([Event(name, "visitor", exposure_wire(name, "v"))], now=0.0):
                 self.fresh.add(name)
 
     @rule()
     def write(self) -> None:
         """Commit, bring back, and delete what is settled."""
-        self.process.upkeep.write(everything=True)
+        self.process.maintenance.write(everything=True)
         self.committed |= self.fresh
         self.fresh = set()
         self.unsettled = set()
 
     @precondition(lambda self: not self.flight)
     @rule()
-    def speak(self) -> None:
-        self.process.outbox.hurry()
-        request = self.process.outbox.speak(1e9)
+    def next_request(self) -> None:
+        self.process.queue.override_backoff()
+        request = self.process.queue.next_request(1e9)
         if request is not None:
             (visitor,) = json.loads(request.body or b"")["visitors"]
             self.flight = [event["data"]["experienceId"] for event in visitor["events"]]
@@ -92,7 +94,7 @@ class ShelfLife(RuleBasedStateMachine):
     @precondition(lambda self: self.flight)
     @rule()
     def accept(self) -> None:
-        self.process.outbox.hear(Reply(200), 1e9)
+        self.process.queue.handle_response(Reply(200), 1e9)
         self.arrived.update(self.flight)
         self.unsettled.update(self.flight)
         self.flight = []
@@ -100,7 +102,7 @@ class ShelfLife(RuleBasedStateMachine):
     @precondition(lambda self: self.flight)
     @rule()
     def refuse(self) -> None:
-        self.process.outbox.hear(Reply(400), 1e9)
+        self.process.queue.handle_response(Reply(400), 1e9)
         if len(self.flight) == 1:
             self.dead.update(self.flight)
         self.flight = []
@@ -108,13 +110,13 @@ class ShelfLife(RuleBasedStateMachine):
     @precondition(lambda self: self.flight)
     @rule(answer=FAILURES)
     def fail(self, answer: Reply | Failure) -> None:
-        self.process.outbox.hear(answer, 0.0)
+        self.process.queue.handle_response(answer, 0.0)
         self.flight = []
 
     @rule(orderly=st.booleans())
     def restart(self, orderly: bool) -> None:
         if orderly:
-            self.process.upkeep.close()
+            self.process.maintenance.close()
             self.committed |= self.fresh
         else:
             self.process.kill()
@@ -124,7 +126,7 @@ class ShelfLife(RuleBasedStateMachine):
 
     @invariant()
     def the_law_holds(self) -> None:
-        counts = self.process.outbox.counts()
+        counts = self.process.queue.counts()
         assert counts.offered == sum(counts[1:])
         assert min(counts) >= 0
         assert {name for name, times in self.arrived.items() if times > 1} <= self.doubted
@@ -136,12 +138,12 @@ class ShelfLife(RuleBasedStateMachine):
             if self.flight:
                 self.accept()
             self.write()
-            self.speak()
-            if not self.flight and not self.process.outbox.counts().pending:
+            self.next_request()
+            if not self.flight and not self.process.queue.counts().pending:
                 break
         self.the_law_holds()
         assert self.committed <= set(self.arrived) | self.dead
-        self.process.upkeep.close()
+        self.process.maintenance.close()
         self.folder.cleanup()
 
 

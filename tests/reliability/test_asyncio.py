@@ -72,9 +72,9 @@ def test_cancelling_loses_nothing() -> None:
                     await asyncio.sleep(0)
                 flush.cancel()
                 await asyncio.wait([flush])
-                if n % 10 == 0 and client._delivery._task is not None:
-                    client._delivery._task.cancel()
-                    await asyncio.wait([client._delivery._task])
+                if n % 10 == 0 and client._worker._task is not None:
+                    client._worker._task.cancel()
+                    await asyncio.wait([client._worker._task])
             await client.visitor("again")
             assert (await client.flush(120)).pending == 0
             counts = client.status().events
@@ -106,7 +106,7 @@ def test_visitors_that_are_cancelled_while_they_wait_for_the_document() -> None:
 def test_a_task_that_was_killed_is_replaced_by_the_next_visitor() -> None:
     async def use(url: str) -> None:
         async with client_of(url) as client:
-            task = client._delivery._task
+            task = client._worker._task
             assert task is not None
             task.cancel()
             await asyncio.wait([task])
@@ -199,8 +199,8 @@ def test_a_large_document_is_compiled_off_the_loop(monkeypatch: pytest.MonkeyPat
 def test_the_worker_survives_what_a_machine_or_a_store_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(url: str) -> None:
         async with client_of(url, flush_interval=0.01) as client:
-            line = client._delivery.line
-            chores, failures = line.do_chores, iter([MemoryError, RuntimeError])
+            runtime = client._worker.runtime
+            chores, failures = runtime.maintain, iter([MemoryError, RuntimeError])
 
             def dying(**given: bool) -> None:
                 error = None if given["everything"] else next(failures, None)
@@ -208,10 +208,10 @@ def test_the_worker_survives_what_a_machine_or_a_store_raises(monkeypatch: pytes
                     raise error
                 chores(**given)
 
-            monkeypatch.setattr(line, "do_chores", dying)
+            monkeypatch.setattr(runtime, "maintain", dying)
             (await client.visitor("v")).track("goal-1")
             assert await asyncio.to_thread(convert.wait_for, 1)
-            assert client.status().lapses["worker"] >= 1
+            assert client.status().incidents["worker"] >= 1
             assert client.status().worker_alive
 
     with site() as convert:

@@ -12,8 +12,8 @@ import pytest
 
 from convert_sdk import Client, Options, Project
 from convert_sdk._delivery.engine import Engine
-from convert_sdk._delivery.runtime import Line
-from convert_sdk._delivery.visitors import Memory
+from convert_sdk._delivery.runtime import Runtime
+from convert_sdk._delivery.visitors import VisitorCache
 from convert_sdk._http.messages import Failure, Reply
 from tests.processes import finished
 from tests.reliability.collector import Answer
@@ -22,16 +22,16 @@ from tests.reliability.site import BODY, DOCUMENT, KEY, site
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "serving_document.json"
 
 
-def line() -> Line:
-    engine = Engine(Memory(10, stored=False), None)
-    return Line(Options(sdk_key=KEY), KEY, engine, wake=lambda: None)
+def line() -> Runtime:
+    engine = Engine(VisitorCache(10, stored=False), None)
+    return Runtime(Options(sdk_key=KEY), KEY, engine, notify=lambda: None)
 
 
-def answered(subject: Line, reply: Reply | Failure) -> Project | None:
+def answered(subject: Runtime, reply: Reply | Failure) -> Project | None:
     """What is served after one fetch."""
-    subject.feed.hurry()
-    assert subject.feed.speak(1e9) is not None
-    subject.feed.hear(reply, 1e9)
+    subject.poller.fetch_now()
+    assert subject.poller.next_request(1e9) is not None
+    subject.poller.handle_response(reply, 1e9)
     return subject.engine.project
 
 
@@ -63,8 +63,8 @@ def test_a_body_that_is_no_document_of_this_project_replaces_nothing(body: bytes
     good = answered(subject, Reply(200, {"etag": '"1"'}, BODY))
     assert good is not None
     assert answered(subject, Reply(200, {"etag": '"2"'}, body)) is good
-    assert subject.feed.error
-    assert subject.feed.etag == '"1"'
+    assert subject.poller.error
+    assert subject.poller.etag == '"1"'
 
 
 @pytest.mark.parametrize("flaw", ["too large", "too slow", "not gzip: cut short"])
@@ -149,13 +149,13 @@ def test_mutants_raise_nothing_and_leave_a_project_that_decides(count: int) -> N
         assert (project.account_id, project.id) == home
         if project is not served:
             taken += 1
-            assert subject.feed.error is None
+            assert subject.poller.error is None
             assert json_or_none(body) is not None, "what was taken is JSON"
             client = Client.offline(project)
             client.visitor("v", {"country": "DE"}).decide_all()
             assert isinstance(project.problems, tuple)
         else:
-            assert subject.feed.error
+            assert subject.poller.error
         served = project
     assert 0 < taken < count
 
@@ -196,7 +196,7 @@ def peak():
 Path("/proc/self/clear_refs").write_text("5")
 before = peak()
 while client.status().fetch_error is None:
-    client._delivery._ready.wait(0.01)
+    client._worker._ready.wait(0.01)
 grown = peak() - before
 print(client.status().fetch_error, client.status().stale, grown < 16 * 1024)
 """
@@ -237,5 +237,5 @@ def test_a_disk_that_cannot_keep_the_document_is_said_once() -> None:
         )
         assert client.visitor("v").decide("button-10").variation is not None
         client.flush(120)
-        assert client.status().lapses["cache"] == 1
+        assert client.status().incidents["cache"] == 1
         client.close()

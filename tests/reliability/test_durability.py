@@ -52,7 +52,7 @@ def test_kill_9_right_after_tracking_loses_nothing(kills: int, tmp_path: Path) -
             with running(WRITES, convert.url, KEY, str(tmp_path / "spool"), str(life), "") as process:
                 count = dice.randint(1, 150)
                 asked += count
-                promised.update(process.hear() for _ in range(count))
+                promised.update(process.handle_response() for _ in range(count))
                 process.send(signal.SIGKILL)
                 promised.update(process.lines())
         convert.answer = serving()
@@ -86,7 +86,7 @@ client = Client(key, config_endpoint=url, track_endpoint=url, spool=spool, durab
 results = [client.visitor(f"v{n}", {"country": "DE"}).track("goal-1", revenue=n, products=2) for n in range(50)]
 results.append(client.visitor("v0").track("no-such-goal"))
 results.append(client.visitor("v0").track(72, attributed_to={"9": "91"}))
-print(*{result.reason for result in results}, client.status().kept, flush=True)
+print(*{result.reason for result in results}, client.status().pending_conversions, flush=True)
 os.kill(os.getpid(), 9)
 """
 
@@ -191,7 +191,7 @@ def test_an_event_that_is_refused_for_good_lies_aside(tmp_path: Path) -> None:
         ) as client:
             client.visitor("v").track("goal-1")
             client.flush(120)
-            assert client.status().events.dead == 1
+            assert client.status().events.rejected == 1
         (report,) = inspect(tmp_path)
         assert [(dead.status, dead.message) for dead in report.dead] == [(400, "no such goal")]
 
@@ -211,9 +211,9 @@ def test_a_spool_that_was_deleted_is_said_to_be_lost(tmp_path: Path) -> None:
             for g in range(10):
                 client.visitor(f"v{n}").track(f"goal-{g}")
         assert client.status().events.spooled > 50
-        shelf = client._delivery.line.upkeep.shelf  # type: ignore[union-attr]
-        assert shelf is not None
-        shelf._spool.delete(event.uuid for event in shelf._spool.load(1_000))
+        spool_sync = client._worker.runtime.maintenance.spool_sync  # type: ignore[union-attr]
+        assert spool_sync is not None
+        spool_sync._spool.delete(event.uuid for event in spool_sync._spool.load(1_000))
         convert.answer = serving()
         client.flush(120)
         counts = client.status().events
@@ -233,9 +233,9 @@ client.visitor("first").track("goal-1")
 sys.stdin.readline()
 for n in range(500):
     client.visitor(f"v{n}").track("goal-1")
-shelf = client._delivery.line.upkeep.shelf
-while len(shelf.here) < 501:
-    client._delivery._ready.wait(0.001)
+spool_sync = client._worker.runtime.maintenance.spool_sync
+while len(spool_sync.on_disk) < 501:
+    client._worker._ready.wait(0.001)
 print("written", flush=True)
 os.kill(os.getpid(), 9)
 """
@@ -254,7 +254,7 @@ def test_events_are_written_while_a_request_hangs(tmp_path: Path) -> None:
         with running(HANGS, convert.url, KEY, str(tmp_path)) as process:
             assert asked.wait(120)
             process.say("go")
-            process.hear("written")
+            process.handle_response("written")
             assert process.end().status == -signal.SIGKILL
         let_go.set()
         convert.answer = serving()

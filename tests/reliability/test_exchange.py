@@ -19,8 +19,8 @@ import pytest
 import trustme
 
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
-from convert_sdk._delivery.loop import acarry, aturn, carry, turn
-from convert_sdk._delivery.queue import Outbox, Target, Terms
+from convert_sdk._delivery.loop import arun, astep, run, step
+from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
 from convert_sdk._http.client import aexchange, exchange, open_async_client, open_client
 from convert_sdk._http.messages import SIZE_CAP, Failure, Reply, Request, request_headers
 from tests.processes import finished
@@ -332,13 +332,13 @@ def test_a_mock_transport_is_understood(ask: Ask) -> None:
 # The loops.
 
 
-def outbox(url: str, **terms: object) -> Outbox:
-    machine = Outbox(Terms(flush_interval=0.0, **terms), dice=lambda: 0.0)  # type: ignore[arg-type]
-    machine.address(Target(f"{url}/track/key", request_headers(), TrackingContext("1", "2")))
+def queue(url: str, **terms: object) -> EventQueue:
+    machine = EventQueue(DeliveryConfig(flush_interval=0.0, **terms), random=lambda: 0.0)  # type: ignore[arg-type]
+    machine.set_endpoint(Endpoint(f"{url}/track/key", request_headers(), TrackingContext("1", "2")))
     return machine
 
 
-def offer(machine: Outbox, count: int) -> None:
+def offer(machine: EventQueue, count: int) -> None:
     for number in range(count):
         event = Event(f"u{number}", f"v{number}", exposure_wire("1", str(number)))
         assert machine.offer([event], now=0.0)
@@ -349,10 +349,10 @@ def test_retry_after_is_honoured_in_both_forms(form: str, proxy: FaultProxy) -> 
     value = "120" if form == "seconds" else formatdate(4_000_000_120, usegmt=True)
     date = {"Date": formatdate(4_000_000_000, usegmt=True)}
     proxy.fault = canned(429, {"Retry-After": value, **date})
-    machine = outbox(proxy.url)
+    machine = queue(proxy.url)
     offer(machine, 3)
     with open_client() as client:
-        assert turn(machine, client, clock=lambda: 50.0)
+        assert step(machine, client, clock=lambda: 50.0)
     assert machine.due() == 170.0
     assert machine.counts().queued == 3
 
@@ -365,14 +365,14 @@ def test_retry_after_is_honoured_in_both_forms(form: str, proxy: FaultProxy) -> 
     ],
 )
 def test_every_event_arrives_in_the_end(proxy: FaultProxy, collector: Collector, faults: list[Fault]) -> None:
-    machine = outbox(proxy.url)
+    machine = queue(proxy.url)
     with open_client() as client:
         for number, fault in enumerate([*faults, Fault()]):
             offer(machine, 10)
             proxy.fault = fault
-            assert turn(machine, client, clock=lambda number=number: 10.0 * number, within=0.5)  # type: ignore[misc]
-        machine.hurry()
-        while turn(machine, client, clock=lambda: 1_000.0):
+            assert step(machine, client, clock=lambda number=number: 10.0 * number, within=0.5)  # type: ignore[misc]
+        machine.override_backoff()
+        while step(machine, client, clock=lambda: 1_000.0):
             pass
     counts = machine.counts()
     assert counts.sent == counts.offered == 10 * (len(faults) + 1)
@@ -380,22 +380,22 @@ def test_every_event_arrives_in_the_end(proxy: FaultProxy, collector: Collector,
 
 
 def test_at_most_once_never_arrives_twice(proxy: FaultProxy, collector: Collector) -> None:
-    machine = outbox(proxy.url, delivery="at_most_once")
+    machine = queue(proxy.url, delivery="at_most_once")
     with open_client() as client:
         for fault in (Fault("reset"), Fault("half_close"), canned(503), Fault()):
             offer(machine, 1)
             proxy.fault = fault
-            turn(machine, client, clock=lambda: 1_000.0)
-        assert turn(machine, client, clock=lambda: 1_000.0)
+            step(machine, client, clock=lambda: 1_000.0)
+        assert step(machine, client, clock=lambda: 1_000.0)
     assert machine.counts().dropped == 2
-    assert machine.ledger.dropped == {"ambiguous": 2}
+    assert machine.stats.dropped == {"ambiguous": 2}
     assert machine.counts().sent == 2
     assert len(collector.events) == 4
 
 
 def test_the_blocking_loop_carries_until_told_to_stop(collector: Collector) -> None:
     wake, stop = Flag(), Flag()
-    machine = outbox(collector.url)
+    machine = queue(collector.url)
 
     def rest(seconds: float) -> bool:
         wake.wait(min(seconds, 10.0))
@@ -403,7 +403,7 @@ def test_the_blocking_loop_carries_until_told_to_stop(collector: Collector) -> N
         return not stop.is_set()
 
     with open_client() as client:
-        worker = Thread(target=carry, args=([machine], client), kwargs={"rest": rest, "trouble": print})
+        worker = Thread(target=run, args=([machine], client), kwargs={"wait": rest, "on_error": print})
         worker.start()
         offer(machine, 250)
         wake.set()
@@ -416,7 +416,7 @@ def test_the_blocking_loop_carries_until_told_to_stop(collector: Collector) -> N
 
 
 def test_the_awaiting_loop_carries_until_cancelled(collector: Collector) -> None:
-    machine = outbox(collector.url)
+    machine = queue(collector.url)
 
     async def main() -> None:
         wake, idle = asyncio.Event(), asyncio.Event()
@@ -433,7 +433,7 @@ def test_the_awaiting_loop_carries_until_cancelled(collector: Collector) -> None
             return True
 
         async with open_async_client() as client:
-            task = asyncio.create_task(acarry([machine], client, rest=rest, trouble=print))
+            task = asyncio.create_task(arun([machine], client, wait=rest, on_error=print))
             offer(machine, 250)
             wake.set()
             await asyncio.wait_for(idle.wait(), 120)
@@ -447,12 +447,12 @@ def test_the_awaiting_loop_carries_until_cancelled(collector: Collector) -> None
 
 def test_a_cancelled_exchange_loses_nothing(proxy: FaultProxy, collector: Collector) -> None:
     proxy.fault = Fault("black_hole")
-    machine = outbox(proxy.url)
+    machine = queue(proxy.url)
     offer(machine, 5)
 
     async def main() -> None:
         async with open_async_client() as client:
-            task = asyncio.create_task(aturn(machine, client, clock=lambda: 1.0))
+            task = asyncio.create_task(astep(machine, client, clock=lambda: 1.0))
             assert await asyncio.to_thread(proxy.arrived.wait, 10)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -462,7 +462,7 @@ def test_a_cancelled_exchange_loses_nothing(proxy: FaultProxy, collector: Collec
     assert machine.counts().queued == 5
     proxy.fault = Fault()
     with open_client() as client:
-        assert turn(machine, client, clock=lambda: 1_000.0)
+        assert step(machine, client, clock=lambda: 1_000.0)
     assert machine.counts().sent == 5
 
 
@@ -470,12 +470,12 @@ def test_an_interrupted_exchange_loses_nothing() -> None:
     def interrupt(request: httpx.Request) -> httpx.Response:
         raise KeyboardInterrupt
 
-    machine = outbox("https://collector.invalid")
+    machine = queue("https://collector.invalid")
     offer(machine, 5)
     with open_client(transport=httpx.MockTransport(interrupt)) as client, pytest.raises(KeyboardInterrupt):
-        turn(machine, client, clock=lambda: 1.0)
+        step(machine, client, clock=lambda: 1.0)
     assert machine.counts().queued == 5
-    assert machine.ledger.failures == {"ambiguous": 1}
+    assert machine.stats.failures == {"ambiguous": 1}
 
 
 class Listener:
@@ -488,10 +488,10 @@ class Listener:
     def due(self) -> float:
         return inf if self.heard else 0.0
 
-    def speak(self, now: float) -> Request | None:
+    def next_request(self, now: float) -> Request | None:
         return get(self.url)
 
-    def hear(self, answer: Reply | Failure, now: float) -> None:
+    def handle_response(self, answer: Reply | Failure, now: float) -> None:
         size = len(answer.body) if isinstance(answer, Reply) else 0
         self.heard.append((size, current_thread() is main_thread()))
 
@@ -503,7 +503,7 @@ def test_large_bodies_are_heard_beside_the_loop(collector: Collector, size: int,
 
     async def main() -> bool:
         async with open_async_client() as client:
-            return await aturn(listener, client, clock=lambda: 1.0)
+            return await astep(listener, client, clock=lambda: 1.0)
 
     assert asyncio.run(main())
     assert listener.heard == [(size, in_the_loop)]
@@ -518,7 +518,7 @@ def test_a_machine_hears_although_the_threads_of_the_loop_are_gone(collector: Co
         asyncio.get_running_loop().set_default_executor(threads)
         async with open_async_client() as client:
             threads.shutdown()
-            await aturn(listener, client, clock=lambda: 1.0)
+            await astep(listener, client, clock=lambda: 1.0)
 
     asyncio.run(main())
     assert listener.heard == [(1_000_000, True)]
@@ -530,15 +530,15 @@ class Broken:
     def due(self) -> float:
         return 0.0
 
-    def speak(self, now: float) -> Request | None:
+    def next_request(self, now: float) -> Request | None:
         raise ZeroDivisionError
 
-    def hear(self, answer: Reply | Failure, now: float) -> None:
+    def handle_response(self, answer: Reply | Failure, now: float) -> None:
         raise AssertionError
 
 
 def test_a_defect_in_one_machine_stops_neither_the_loop_nor_the_others(collector: Collector) -> None:
-    machine = outbox(collector.url)
+    machine = queue(collector.url)
     offer(machine, 1)
     troubles: list[Exception] = []
     pauses: list[float] = []
@@ -548,7 +548,7 @@ def test_a_defect_in_one_machine_stops_neither_the_loop_nor_the_others(collector
         return len(pauses) < 2
 
     with open_client() as client:
-        carry([Broken(), machine], client, rest=rest, trouble=troubles.append, clock=lambda: 5.0)
+        run([Broken(), machine], client, wait=rest, on_error=troubles.append, clock=lambda: 5.0)
     assert [type(error) for error in troubles] == [ZeroDivisionError, ZeroDivisionError]
     assert pauses == [1.0, 1.0]
     assert machine.counts().sent == 1

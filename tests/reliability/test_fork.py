@@ -50,10 +50,10 @@ def test_a_visitor_from_before_the_fork_works_in_every_child(spooled: bool, tmp_
 LOCKED = """
 visitor = client.visitor("v")
 held = threading.Event()
-engine, outbox = client._engine, client._delivery.line.outbox
+engine, queue = client._engine, client._worker.runtime.queue
 
 def hold():
-    with engine.lock, outbox.books.lock, client._delivery._starting, client._delivery._opening:
+    with engine.lock, queue.books.lock, client._worker._starting, client._worker._opening:
         held.set()
         threading.Event().wait()
 
@@ -80,7 +80,7 @@ def test_locks_that_another_thread_holds_at_the_fork_do_not_matter() -> None:
 INHERITED = """
 client.visitor("parent").track("goal-1")
 client.flush(120)
-worker = client._delivery
+worker = client._worker
 http, thread = worker._client, worker._thread
 
 def sockets():

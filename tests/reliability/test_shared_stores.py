@@ -64,7 +64,7 @@ def test_eight_processes_racing_for_the_same_visitors_agree(where: str) -> None:
             ]
             for word, answer in (("ready", " ".join(visitors)), ("saved", "look")):
                 for racer in racers:
-                    racer.hear(word)
+                    racer.handle_response(word)
                 for racer in racers:
                     racer.say(answer)
             outcomes = [racer.end().out.splitlines() for racer in racers]
@@ -91,7 +91,7 @@ def test_redis_that_is_down_costs_a_decision_nothing() -> None:
                 assert visitor.track("goal-1")
             status = client.status()
             assert status.breaker == "open"
-            assert status.lapses["load"] == 50
+            assert status.incidents["load"] == 50
             assert status.visitors == 50
         counts = client.status().events
         assert counts.offered == sum(counts[1:]) == counts.sent == 100, "closing sends what nobody claimed"
@@ -158,7 +158,7 @@ def test_a_store_that_raises_anything_at_all_stops_nothing(kind: str) -> None:
                 await client.flush(0.2)
                 store.works = True
                 assert (await client.flush(120)).pending == 0
-                assert client.status().lapses["store"] >= 1
+                assert client.status().incidents["store"] >= 1
 
         if kind == "task":
             asyncio.run(use())
@@ -170,7 +170,7 @@ def test_a_store_that_raises_anything_at_all_stops_nothing(kind: str) -> None:
                 client.flush(0.2)
                 store.works = True
                 assert client.flush(120).pending == 0
-                assert client.status().lapses["store"] >= 1
+                assert client.status().incidents["store"] >= 1
         stored = store.inner.load("1001-2002-v")
         assert stored is not None
         assert set(stored.goals) == {"goal-1"}
@@ -187,7 +187,7 @@ def test_an_asyncio_client_claims_in_redis() -> None:
                 KEY, config_endpoint=url, track_endpoint=url, start_wait=120, store=store
             ) as client:
                 visitor = await client.visitor("v")
-                visitor._engine.memory.states.clear()
+                visitor._engine.visitors.states.clear()
                 visitor.state = VisitorState()
                 visitor.track("goal-1")
                 assert (await client.flush(120)).pending == 0

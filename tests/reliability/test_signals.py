@@ -50,7 +50,7 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 assert handled > 20, handled
 client.close(60)
 events = client.status().events
-print(sum(accepted), events.offered, events.sent, client.status().lapses)
+print(sum(accepted), events.offered, events.sent, client.status().incidents)
 """
 
 
@@ -140,33 +140,33 @@ print(events.offered == sum(events[1:]), events.pending - events.spooled)
 
 PLACES = [
     ("threading.Thread", "start"),
-    ("thread.Worker", "_spawn"),
+    ("thread.ThreadWorker", "_spawn"),
     ("thread", "hook_multiprocessing_exit"),
-    ("thread.Worker", "_opened"),
-    ("background.Scribe", "_start"),
+    ("thread.ThreadWorker", "_opened"),
+    ("background.BackgroundThread", "_start"),
     ("WakeEvent", "notify"),
     ("Latch", "wait"),
     ("engine", "conversion_wires"),
     ("engine.Engine", "_count"),
     ("Books", "read"),
-    ("queue.Outbox", "_counted"),
-    ("queue.Outbox", "_measure"),
-    ("queue.Backlog", "next_part"),
-    ("runtime.Line", "deliver"),
-    ("runtime.Line", "do_chores"),
-    ("runtime.Upkeep", "close"),
-    ("runtime.Upkeep", "_tell"),
-    ("stats.Ledger", "refuse"),
+    ("queue.EventQueue", "_counted"),
+    ("queue.EventQueue", "_measure"),
+    ("queue.Lanes", "next_part"),
+    ("runtime.Runtime", "send_waiting"),
+    ("runtime.Runtime", "maintain"),
+    ("runtime.Maintenance", "close"),
+    ("runtime.Maintenance", "_publish"),
+    ("stats.DeliveryStats", "refuse"),
     ("memory", "_copy"),
 ]
 ON_DISK = [
-    ("background.Scribe", "_start"),
+    ("background.BackgroundThread", "_start"),
     ("engine.Engine", "_count"),
-    ("queue.Outbox", "_measure"),
-    ("runtime.Line", "deliver"),
+    ("queue.EventQueue", "_measure"),
+    ("runtime.Runtime", "send_waiting"),
     ("Database", "_open"),
-    ("runtime.Upkeep", "commit"),
-    ("spool_sync.Shelf", "commit"),
+    ("runtime.Maintenance", "commit"),
+    ("spool_sync.SpoolSync", "commit"),
     ("spool.Spool", "append"),
     ("spool.Spool", "delete"),
     ("spool", "_size"),

@@ -96,7 +96,7 @@ def test_a_flush_keeps_to_its_time_and_delivers_what_needs_no_store(kind: Kind) 
         assert len(convert.events) == 2
         assert convert.duplicates() == 0
         assert client.store.inner.load("1001-2002-v") is not None
-        assert "unsaved" not in client.status().lapses
+        assert "unsaved" not in client.status().incidents
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,7 +111,7 @@ def test_closing_keeps_to_its_time_and_what_waited_for_the_store_goes_out(kind: 
         assert not client.store.let_go.is_set(), "it came back while the store still hung"
         client.store.let_go.set()
         assert client.status().events == (2, 2, 0, 0, 0, 0, 0, 0)
-        assert client.status().lapses["unsaved"] == 2
+        assert client.status().incidents["unsaved"] == 2
         assert len(convert.events) == 2
 
 
@@ -145,7 +145,7 @@ def test_a_store_that_hangs_does_not_keep_the_process(kind: Kind) -> None:
 UNOPENED = """
 import asyncio, sys
 from convert_sdk import AsyncClient
-from convert_sdk._delivery.runtime import Line
+from convert_sdk._delivery.runtime import Runtime
 
 url, key, closes = sys.argv[1:4]
 client = AsyncClient(key, config_endpoint=url, track_endpoint=url, start_wait=120, shutdown_timeout=0.5)
@@ -155,8 +155,8 @@ def unopened(self):
 
 async def main():
     visitor = await client.visitor("v")
-    Line.open_client = Line.open_async_client = unopened
-    await client._delivery._part()
+    Runtime.open_client = Runtime.open_async_client = unopened
+    await client._worker._part()
     for n in range(3):
         visitor.track(f"goal-{n}")
     if closes:

@@ -9,7 +9,7 @@ from threading import Event, get_ident
 import pytest
 
 from convert_sdk import AsyncClient, Client, FlushReport
-from convert_sdk.observation import Converted, Decided, Delivered, Exposed, Lapse, Observation
+from convert_sdk.observation import Converted, Decided, Delivered, Exposed, Incident, Observation
 from tests.reliability.collector import Answer
 from tests.reliability.site import KEY, dead, site
 from tests.waiting import eventually
@@ -54,7 +54,7 @@ def test_everything_is_told_exactly_once_and_elsewhere(spooled: bool, tmp_path: 
         delivered = Counter(
             uuid
             for each in ear.those(Delivered)
-            if isinstance(each, Delivered) and each.fate == "sent"
+            if isinstance(each, Delivered) and each.outcome == "sent"
             for uuid in each.uuids
         )
     exposed = {each.uuid for each in ear.heard if isinstance(each, Exposed)}
@@ -90,7 +90,7 @@ def test_a_callback_that_raises_is_counted_and_stops_nothing(inline: bool) -> No
         assert visitor.decide("button-10").variation is not None
         assert visitor.track("goal-1")
         assert client.close().sent == 2
-        assert client.status().lapses["observe"] >= 4
+        assert client.status().incidents["observe"] >= 4
 
 
 def test_a_callback_that_uses_the_client_does_not_deadlock() -> None:
@@ -136,11 +136,11 @@ def test_lapses_are_heard_of() -> None:
         client.visitor("v").track("goal-1")
         eventually(lambda: client.flush(0.1) and convert.refused)
         client.close(0.1)
-    texts = " ".join(each.text for each in ear.heard if isinstance(each, Lapse))
+    texts = " ".join(each.text for each in ear.heard if isinstance(each, Incident))
     assert "the spool cannot be used" in texts
     assert "the tracking endpoint fails" in texts
     assert "1 events were not delivered" in texts
-    fates = [each.fate for each in ear.heard if isinstance(each, Delivered)]
+    fates = [each.outcome for each in ear.heard if isinstance(each, Delivered)]
     assert fates == ["dropped"]
 
 

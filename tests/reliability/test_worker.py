@@ -33,8 +33,8 @@ def test_a_worker_that_dies_is_replaced_and_loses_nothing(
     died, survived = Event(), Event()
     with site() as convert, client_of(convert.url) as client:
         visitor = client.visitor("v")
-        line = client._delivery.line  # type: ignore[union-attr]
-        chores, complain = line.do_chores, line.complain
+        runtime = client._worker.runtime  # type: ignore[union-attr]
+        chores, complain = runtime.maintain, runtime.report_error
         deaths = iter([True, True, False])
 
         def dying(**given: bool) -> None:
@@ -44,12 +44,12 @@ def test_a_worker_that_dies_is_replaced_and_loses_nothing(
             survived.set()
 
         def speechless(_: BaseException) -> None:
-            monkeypatch.setattr(line, "complain", complain)
+            monkeypatch.setattr(runtime, "report_error", complain)
             died.set()
             raise error
 
-        monkeypatch.setattr(line, "do_chores", dying)
-        monkeypatch.setattr(line, "complain", speechless)
+        monkeypatch.setattr(runtime, "maintain", dying)
+        monkeypatch.setattr(runtime, "report_error", speechless)
         monkeypatch.setattr("threading.excepthook", lambda _: None)
         for n in range(20):
             assert visitor.track(f"goal-{n}")
@@ -59,13 +59,13 @@ def test_a_worker_that_dies_is_replaced_and_loses_nothing(
         assert convert.duplicates() == 0
         status = client.status()
         assert status.worker_alive
-        assert status.lapses["worker"] >= 1
+        assert status.incidents["worker"] >= 1
 
 
 def test_an_exception_thrown_into_the_worker_from_outside() -> None:
     with site() as convert, client_of(convert.url) as client:
         visitor = client.visitor("v")
-        thread = client._delivery._thread  # type: ignore[union-attr]
+        thread = client._worker._thread  # type: ignore[union-attr]
         assert thread is not None
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Explosion)
@@ -95,7 +95,7 @@ def test_a_frozen_process_resumes_though_the_server_hung_up() -> None:
     with site() as convert, running(SLEEPER, convert.url, KEY) as process:
         for _ in range(3):
             process.say("go")
-            process.hear("0")
+            process.handle_response("0")
             process.freeze()
             convert.hang_up()
             process.send(signal.SIGCONT)
@@ -183,7 +183,7 @@ for n in range(100):
         assert visitor.track(f"goal-{g}")
 report = client.flush(120)
 status = client.status()
-print(status.events.sent, status.events.dropped, report.pending, status.lapses.get("spool", 0) > 0)
+print(status.events.sent, status.events.dropped, report.pending, status.incidents.get("spool", 0) > 0)
 """
 
 

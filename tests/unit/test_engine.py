@@ -10,10 +10,10 @@ from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import TrackingContext
 from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.state import NOTHING, VisitorState
-from convert_sdk._delivery.engine import Engine, event_ids, verdicts
-from convert_sdk._delivery.observer import Watch
-from convert_sdk._delivery.queue import Outbox, Target, Terms
-from convert_sdk._delivery.visitors import Memory
+from convert_sdk._delivery.engine import Engine, claim_results, event_ids
+from convert_sdk._delivery.observer import Observer
+from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
+from convert_sdk._delivery.visitors import VisitorCache
 from convert_sdk.observation import Converted, Exposed, Observation
 from convert_sdk.stores import Winners
 from tests.documents import LOW, entity, experience, project
@@ -21,11 +21,11 @@ from tests.documents import LOW, entity, experience, project
 SHOP = project(experience(), goals=[entity("91", "buy")])
 
 
-def engine(*, max_queue: int = 100, watch: Watch | None = None) -> Engine:
-    """An engine that no document has reached, with an outbox that nobody empties."""
-    outbox = Outbox(Terms(max_queue=max_queue), dice=lambda: 0.0)
-    outbox.address(Target("", {}, TrackingContext("1", "2")))
-    return Engine(Memory(100, stored=False), outbox, watch=watch)
+def engine(*, max_queue: int = 100, observer: Observer | None = None) -> Engine:
+    """An engine that no document has reached, with an queue that nobody empties."""
+    queue = EventQueue(DeliveryConfig(max_queue=max_queue), random=lambda: 0.0)
+    queue.set_endpoint(Endpoint("", {}, TrackingContext("1", "2")))
+    return Engine(VisitorCache(100, stored=False), queue, observer=observer)
 
 
 def visitor(of: Engine, visitor_id: str = LOW) -> Visitor:
@@ -33,8 +33,8 @@ def visitor(of: Engine, visitor_id: str = LOW) -> Visitor:
 
 
 def offered(of: Engine) -> int:
-    assert of.outbox is not None
-    return of.outbox.counts().offered
+    assert of.queue is not None
+    return of.queue.counts().offered
 
 
 class TestBeforeTheFirstDocument:
@@ -89,7 +89,7 @@ class TestBeforeTheFirstDocument:
         late = visitor(waiting)
         waiting.lock = Meanwhile(lambda: waiting.install(SHOP))  # type: ignore[assignment]  # a lock that is slow to get
         assert late.track("buy").reason is ConversionReason.ACCEPTED
-        assert (offered(waiting), waiting.kept) == (1, {})
+        assert (offered(waiting), waiting.pending) == (1, {})
 
     def test_a_visitor_stays_without_a_project(self) -> None:
         waiting = engine()
@@ -147,7 +147,7 @@ class TestRefresh:
         assert Visitor(running, "v-1", {}, {}).environment is None
 
     def test_one_that_was_configured_stays(self) -> None:
-        configured = Engine(Memory(9, stored=False), None, environment="live")
+        configured = Engine(VisitorCache(9, stored=False), None, environment="live")
         configured.install(SHOP)
         assert Visitor(configured, "v-1", {}, {}).environment == "live"
 
@@ -171,7 +171,7 @@ class TestAFullQueue:
 class TestObservations:
     def test_tell_of_exposures_and_conversions(self) -> None:
         heard: list[Observation] = []
-        watched = engine(watch=Watch(heard.append, inline=True))
+        watched = engine(observer=Observer(heard.append, inline=True))
         watched.install(SHOP)
         someone = visitor(watched)
         someone.decide("checkout")
@@ -187,28 +187,28 @@ class TestObservations:
 
     def test_a_forked_process_tells_nothing_of_its_parents(self) -> None:
         heard: list[Observation] = []
-        watch = Watch(heard.append, inline=False)
-        watched = engine(watch=watch)
+        observer = Observer(heard.append, inline=False)
+        watched = engine(observer=observer)
         watched.install(SHOP)
         visitor(watched).decide("checkout")
-        watched.start_anew()
-        watch.tell()
+        watched.reset_after_fork()
+        observer.deliver()
         assert not heard
 
     def test_nobody_listens_by_default(self) -> None:
-        assert engine().seen is None
+        assert engine().observer is None
 
 
 def test_a_forked_process_has_ids_of_its_own() -> None:
     forked = engine()
     forked.install(SHOP)
     before = visitor(forked, "a").track("buy").uuid
-    forked.start_anew()
+    forked.reset_after_fork()
     assert visitor(forked, "b").track("buy").uuid != before
 
 
 def test_claims_are_won_or_lost_by_conversion() -> None:
-    won, lost = verdicts({"buy": "u-1", "see": "u-2"}, Winners({}, {"buy": "u-1", "see": "theirs"}))
+    won, lost = claim_results({"buy": "u-1", "see": "u-2"}, Winners({}, {"buy": "u-1", "see": "theirs"}))
     assert (won, lost) == (set(event_ids("u-1")), set(event_ids("u-2")))
 
 
@@ -220,23 +220,23 @@ def test_a_visitors_key_in_a_store(known: bool, key: str) -> None:
     assert keyed.store_key("v") == key
 
 
-class Peeked(Memory):
+class Peeked(VisitorCache):
     """Another thread peeks by the same visitor: it had looked before the visitor was begun, and is done after."""
 
     __slots__ = ()
 
-    def begin(self, facts: Facts, decisions: Iterable[Decision]) -> VisitorState | None:
-        state = super().begin(facts, decisions)
+    def create(self, facts: Facts, decisions: Iterable[Decision]) -> VisitorState | None:
+        state = super().create(facts, decisions)
         facts.state = UNSEEN
         return state
 
 
 def test_an_exposure_has_its_segments_whatever_other_threads_look_at() -> None:
-    outbox = Outbox(Terms(batch_size=1), dice=lambda: 0.0)
-    outbox.address(Target("", {}, TrackingContext("1", "2")))
-    peeked = Engine(Peeked(100, stored=False), outbox)
+    queue = EventQueue(DeliveryConfig(batch_size=1), random=lambda: 0.0)
+    queue.set_endpoint(Endpoint("", {}, TrackingContext("1", "2")))
+    peeked = Engine(Peeked(100, stored=False), queue)
     peeked.install(SHOP)
     assert Visitor(peeked, LOW, {"country": "DE"}, NOTHING).decide("checkout")
-    request = outbox.speak(0.0)
+    request = queue.next_request(0.0)
     assert request is not None
     assert b'"segments":{"country":"DE"}' in (request.body or b"")

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from convert_sdk import Client
-from convert_sdk._delivery.observer import Watch
-from convert_sdk.observation import Exposed, Lapse, Observation
+from convert_sdk._delivery.observer import Observer
+from convert_sdk.observation import Exposed, Incident, Observation
 from tests.documents import LOW, Sink, experience, project, variation
 
-LAPSE = Lapse("warning", "the store is down")
+LAPSE = Incident("warning", "the store is down")
 
 
 def test_a_callback_that_brings_about_more_is_told_of_it_the_next_time() -> None:
@@ -17,11 +17,11 @@ def test_a_callback_that_brings_about_more_is_told_of_it_the_next_time() -> None
         heard.append(observation)
         watch.append(observation)
 
-    watch = Watch(hear, inline=False)
+    watch = Observer(hear, inline=False)
     watch.append(LAPSE)
-    watch.tell()
+    watch.deliver()
     assert heard == [LAPSE]
-    watch.tell()
+    watch.deliver()
     assert heard == [LAPSE, LAPSE]
 
 
@@ -32,10 +32,10 @@ def test_a_callback_that_raises_is_counted_and_the_rest_is_told() -> None:
         heard.append(observation)
         raise RuntimeError("no")
 
-    watch = Watch(hear, inline=False)
+    watch = Observer(hear, inline=False)
     watch.append(LAPSE)
     watch.append(LAPSE)
-    watch.tell()
+    watch.deliver()
     assert (len(heard), watch.failures) == (2, 2)
 
 

@@ -1,4 +1,4 @@
-"""The feed: what it asks for, what it takes for an answer, and when it asks again."""
+"""The poller: what it asks for, what it takes for an answer, and when it asks again."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert_sdk._config.source import ENDPOINT, Source, document_request, preview_url, request_url
-from convert_sdk._delivery.poller import Feed
+from convert_sdk._config.source import ENDPOINT, DocumentSource, document_request, preview_url, request_url
+from convert_sdk._delivery.poller import ConfigPoller
 from convert_sdk._http.messages import Failure, Reply, Request
 from convert_sdk.errors import FetchError
 
@@ -31,22 +31,22 @@ class Taken:
         self.bodies.append(body)
 
 
-def feed(
+def poller(
     take: Callable[[bytes], None] | None = None,
     *,
-    source: Source = Source("1002/1003"),  # noqa: B008  # immutable
+    source: DocumentSource = DocumentSource("1002/1003"),  # noqa: B008  # immutable
     refresh: float | None = 300.0,
-    dice: float = 0.5,
-) -> Feed:
-    return Feed(source, take or Taken(), dice=lambda: dice, refresh=refresh)
+    random: float = 0.5,
+) -> ConfigPoller:
+    return ConfigPoller(source, take or Taken(), random=lambda: random, refresh=refresh)
 
 
 def document(etag: str | None = None, body: bytes = b"{}") -> Reply:
     return Reply(200, {"etag": etag} if etag else {}, body)
 
 
-def ask(machine: Feed, now: float) -> Request:
-    request = machine.speak(now)
+def ask(machine: ConfigPoller, now: float) -> Request:
+    request = machine.next_request(now)
     assert request is not None
     return request
 
@@ -57,41 +57,48 @@ def ask(machine: Feed, now: float) -> Request:
 @pytest.mark.parametrize(
     ("source", "url"),
     [
-        (Source("sk/96-c2"), f"{ENDPOINT}/config/sk/96-c2"),
-        (Source("sk/96-c2", environment=""), f"{ENDPOINT}/config/sk/96-c2"),
-        (Source("sk/96-c2", environment="staging"), f"{ENDPOINT}/config/sk/96-c2?environment=staging"),
-        (Source("k", "https://cdn.invalid/v1/"), "https://cdn.invalid/v1/config/k"),
-        (Source("k", "https://cdn.invalid/v1//"), "https://cdn.invalid/v1//config/k"),
+        (DocumentSource("sk/96-c2"), f"{ENDPOINT}/config/sk/96-c2"),
+        (DocumentSource("sk/96-c2", environment=""), f"{ENDPOINT}/config/sk/96-c2"),
         (
-            Source("k", "https://cdn.invalid", low_cache=True),
+            DocumentSource("sk/96-c2", environment="staging"),
+            f"{ENDPOINT}/config/sk/96-c2?environment=staging",
+        ),
+        (DocumentSource("k", "https://cdn.invalid/v1/"), "https://cdn.invalid/v1/config/k"),
+        (DocumentSource("k", "https://cdn.invalid/v1//"), "https://cdn.invalid/v1//config/k"),
+        (
+            DocumentSource("k", "https://cdn.invalid", low_cache=True),
             "https://cdn.invalid/config/k?_conv_low_cache=1",
         ),
         (
-            Source("k", "https://cdn.invalid", environment="é/ &=+?#'()*!~-._", low_cache=True),
+            DocumentSource("k", "https://cdn.invalid", environment="é/ &=+?#'()*!~-._", low_cache=True),
             "https://cdn.invalid/config/k?environment=%C3%A9%2F%20%26%3D%2B%3F%23'()*!~-._&_conv_low_cache=1",
         ),
         (
-            Source("k", "https://cdn.invalid", environment="live", low_cache=True, debug_token="tok en&1"),
+            DocumentSource(
+                "k", "https://cdn.invalid", environment="live", low_cache=True, debug_token="tok en&1"
+            ),
             "https://cdn.invalid/config/k?environment=live&_conv_low_cache=1",
         ),
     ],
 )
-def test_the_address_of_a_document(source: Source, url: str) -> None:
+def test_the_address_of_a_document(source: DocumentSource, url: str) -> None:
     assert document_request(source).url == url
     if source.debug_token is None:
         assert request_url(source) == url
 
 
 def test_the_address_of_a_preview() -> None:
-    source = Source("sk/1", "https://cdn.invalid", environment="live", low_cache=True)
+    source = DocumentSource("sk/1", "https://cdn.invalid", environment="live", low_cache=True)
     url = "https://cdn.invalid/config/sk/1?environment=live&exp=55501&_conv_low_cache=1"
     assert preview_url(source, "55501") == url
     assert document_request(source, experience_id="55501").url == url
-    assert preview_url(Source("k", "https://cdn.invalid"), "1").endswith("/config/k?exp=1&_conv_low_cache=1")
+    assert preview_url(DocumentSource("k", "https://cdn.invalid"), "1").endswith(
+        "/config/k?exp=1&_conv_low_cache=1"
+    )
 
 
 def test_the_headers() -> None:
-    request = document_request(Source("k", secret="s3cret", debug_token="tok en&1"), etag='"v1"')
+    request = document_request(DocumentSource("k", secret="s3cret", debug_token="tok en&1"), etag='"v1"')
     assert request.headers == {
         "Content-Type": "application/json",
         "User-Agent": "ConvertAgent/1.0",
@@ -102,13 +109,13 @@ def test_the_headers() -> None:
     }
     assert request.url.endswith("?_conv_low_cache=1")
     assert request.body is None
-    plain = document_request(Source("k"))
+    plain = document_request(DocumentSource("k"))
     assert "Authorization" not in plain.headers
     assert "convert-debug-token" not in plain.headers
 
 
 def test_a_source_keeps_its_secrets() -> None:
-    shown = repr(Source("sdk-key", secret="s3cret", debug_token="t0ken"))
+    shown = repr(DocumentSource("sdk-key", secret="s3cret", debug_token="t0ken"))
     assert all(secret not in shown for secret in ("sdk-key", "s3cret", "t0ken"))
 
 
@@ -117,12 +124,12 @@ def test_a_source_keeps_its_secrets() -> None:
 
 def test_a_callable_token_is_asked_before_each_fetch() -> None:
     tokens = iter(["one", None, "three"])
-    machine = feed(source=Source("k", debug_token=lambda: next(tokens)))
+    machine = poller(source=DocumentSource("k", debug_token=lambda: next(tokens)))
     seen = []
     for now in (1.0, 1_000.0, 2_000.0):
         request = ask(machine, now)
         seen.append((request.headers.get("convert-debug-token"), "low_cache" in request.url))
-        machine.hear(document(), now)
+        machine.handle_response(document(), now)
     assert seen == [("one", True), (None, False), ("three", True)]
 
 
@@ -131,14 +138,14 @@ def test_of_two_that_want_to_fetch_one_does() -> None:
     seconds: list[Request | None] = []
 
     def token() -> None:
-        seconds.append(machine.speak(1.0))
+        seconds.append(machine.next_request(1.0))
 
-    machine = feed(source=Source("k", debug_token=token))
+    machine = poller(source=DocumentSource("k", debug_token=token))
     ask(machine, 1.0)
     assert seconds == [None]
     assert machine.due() == inf
-    machine.hear(document(), 1.0)
-    assert machine.speak(1.0) is None
+    machine.handle_response(document(), 1.0)
+    assert machine.next_request(1.0) is None
     assert machine.due() > 1.0
 
 
@@ -146,8 +153,8 @@ def test_a_token_that_cannot_be_had_is_a_failed_fetch() -> None:
     def broken() -> str:
         raise PermissionError("s3cret")
 
-    machine = feed(source=Source("k", debug_token=broken))
-    assert machine.speak(1.0) is None
+    machine = poller(source=DocumentSource("k", debug_token=broken))
+    assert machine.next_request(1.0) is None
     assert machine.failures == {"debug_token": 1}
     assert machine.error == "debug_token raised PermissionError"
     assert machine.due() == 1.5
@@ -158,39 +165,39 @@ def test_a_token_that_cannot_be_had_is_a_failed_fetch() -> None:
 
 def test_a_document_is_taken_and_refreshed_with_jitter() -> None:
     taken = Taken()
-    machine = feed(taken, dice=0.0)
+    machine = poller(taken, random=0.0)
     assert machine.due() == 0.0
     ask(machine, 5.0)
     assert machine.due() == inf
-    assert machine.speak(5.0) is None
-    machine.hear(document(), 6.0)
+    assert machine.next_request(5.0) is None
+    machine.handle_response(document(), 6.0)
     assert taken.bodies == [b"{}"]
     assert machine.due() == 6.0 + 270.0
     assert machine.fetches == 1
-    late = feed(dice=1.0)
+    late = poller(random=1.0)
     ask(late, 5.0)
-    late.hear(document(), 6.0)
+    late.handle_response(document(), 6.0)
     assert late.due() == pytest.approx(6.0 + 330.0)
 
 
 def test_a_fetch_is_conditional_once_there_is_something_to_keep() -> None:
     taken = Taken()
-    machine = feed(taken)
+    machine = poller(taken)
     assert "If-None-Match" not in ask(machine, 1.0).headers
-    machine.hear(document('"v1"'), 1.0)
+    machine.handle_response(document('"v1"'), 1.0)
     assert ask(machine, 400.0).headers["If-None-Match"] == '"v1"'
-    machine.hear(Reply(304), 400.0)
+    machine.handle_response(Reply(304), 400.0)
     assert (machine.fetches, machine.age(410.0), machine.error) == (2, 10.0, None)
     ask(machine, 800.0)
-    machine.hear(document(None, b"[]"), 800.0)
+    machine.handle_response(document(None, b"[]"), 800.0)
     assert machine.etag is None
     assert taken.bodies == [b"{}", b"[]"]
 
 
 def test_an_unasked_304_is_no_answer() -> None:
-    machine = feed()
+    machine = poller()
     ask(machine, 1.0)
-    machine.hear(Reply(304), 1.0)
+    machine.handle_response(Reply(304), 1.0)
     assert machine.failures == {"304": 1}
     assert machine.age(1.0) is None
 
@@ -210,11 +217,11 @@ def test_an_unasked_304_is_no_answer() -> None:
 )
 def test_what_is_no_answer_keeps_the_last_good_document(answer: Reply | Failure, kind: str) -> None:
     taken = Taken()
-    machine = feed(taken)
+    machine = poller(taken)
     ask(machine, 1.0)
-    machine.hear(document('"v1"'), 1.0)
+    machine.handle_response(document('"v1"'), 1.0)
     ask(machine, 400.0)
-    machine.hear(answer, 400.0)
+    machine.handle_response(answer, 400.0)
     assert taken.bodies == [b"{}"]
     assert machine.etag == '"v1"'
     assert machine.age(401.0) == 400.0
@@ -224,10 +231,10 @@ def test_what_is_no_answer_keeps_the_last_good_document(answer: Reply | Failure,
 
 
 def test_a_defect_in_taking_is_passed_on_and_counted() -> None:
-    machine = feed()
+    machine = poller()
     ask(machine, 1.0)
     with pytest.raises(ZeroDivisionError):
-        machine.hear(document('"v1"', b"defect"), 1.0)
+        machine.handle_response(document('"v1"', b"defect"), 1.0)
     assert machine.failures == {"body": 1}
     assert machine.etag is None
     assert machine.due() == 1.5
@@ -237,72 +244,72 @@ def test_a_defect_in_taking_is_passed_on_and_counted() -> None:
 
 
 def test_back_off_doubles_up_to_the_refresh_interval() -> None:
-    machine = feed(dice=1.0, refresh=20.0)
+    machine = poller(random=1.0, refresh=20.0)
     now, waits = 1.0, []
     for _ in range(8):
         ask(machine, now)
-        machine.hear(LOST, now)
+        machine.handle_response(LOST, now)
         waits.append(machine.due() - now)
         now = machine.due()
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0, 20.0]
     ask(machine, now)
-    machine.hear(document(), now)
+    machine.handle_response(document(), now)
     ask(machine, now + 100.0)
-    machine.hear(LOST, now + 100.0)
+    machine.handle_response(LOST, now + 100.0)
     assert machine.due() == now + 101.0
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 def test_a_refusal_slows_down_and_resumes_by_itself(status: int) -> None:
-    machine = feed(dice=0.0)
+    machine = poller(random=0.0)
     ask(machine, 1.0)
-    machine.hear(Reply(status), 1.0)
+    machine.handle_response(Reply(status), 1.0)
     assert machine.due() == 301.0
     assert machine.status == status
     ask(machine, 301.0)
-    machine.hear(document(), 301.0)
+    machine.handle_response(document(), 301.0)
     assert machine.error is None
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_a_minimum(status: int) -> None:
-    machine = feed()
+    machine = poller()
     ask(machine, 1.0)
-    machine.hear(Reply(status, {"retry-after": "90"}), 1.0)
+    machine.handle_response(Reply(status, {"retry-after": "90"}), 1.0)
     assert machine.due() == 91.0
 
 
 def test_hurry_asks_now() -> None:
-    machine = feed()
+    machine = poller()
     ask(machine, 1.0)
-    machine.hear(Reply(401), 1.0)
-    machine.hurry()
+    machine.handle_response(Reply(401), 1.0)
+    machine.fetch_now()
     assert machine.due() == 0.0
 
 
 def test_without_refresh_one_good_fetch_is_enough() -> None:
-    machine = feed(refresh=None, dice=1.0)
+    machine = poller(refresh=None, random=1.0)
     now = 1.0
     for _ in range(12):
         ask(machine, now)
-        machine.hear(LOST, now)
+        machine.handle_response(LOST, now)
         assert machine.due() - now <= 300.0
         now = machine.due()
     ask(machine, now)
-    machine.hear(document(), now)
+    machine.handle_response(document(), now)
     assert machine.due() == inf
     assert not machine.stale(now + 1e6)
 
 
 def test_changes_of_state_are_told_once() -> None:
-    machine = feed()
+    machine = poller()
     for now in (10.0, 100.0, 1_000.0):
         ask(machine, now)
-        machine.hear(LOST, now)
+        machine.handle_response(LOST, now)
     ask(machine, 2_000.0)
-    machine.hear(document(), 2_000.0)
+    machine.handle_response(document(), 2_000.0)
     ask(machine, 3_000.0)
-    machine.hear(document(), 3_000.0)
+    machine.handle_response(document(), 3_000.0)
     assert [notice.level for notice in machine.notices] == ["warning", "info"]
 
 
@@ -310,11 +317,11 @@ def test_changes_of_state_are_told_once() -> None:
 
 
 def test_a_document_is_stale_after_two_refreshes_or_when_it_came_from_disk() -> None:
-    machine = feed()
+    machine = poller()
     machine.prime('"disk"')
     assert machine.stale(1.0)
     assert ask(machine, 1.0).headers["If-None-Match"] == '"disk"'
-    machine.hear(Reply(304), 1.0)
+    machine.handle_response(Reply(304), 1.0)
     assert not machine.stale(601.0)
     assert machine.stale(601.1)
     assert machine.age(601.0) == 600.0
@@ -323,13 +330,13 @@ def test_a_document_is_stale_after_two_refreshes_or_when_it_came_from_disk() -> 
 @given(st.lists(st.one_of(st.integers(100, 599).map(Reply), st.just(LOST), st.just(document(body=b"bad")))))
 def test_whatever_goes_wrong_it_asks_again(answers: list[Reply | Failure]) -> None:
     taken = Taken()
-    machine = feed(taken)
+    machine = poller(taken)
     now = 1.0
     for answer in answers:
         ask(machine, now)
-        machine.hear(answer, now)
+        machine.handle_response(answer, now)
         assert now <= machine.due() <= now + 331.0
         now = machine.due()
     ask(machine, now)
-    machine.hear(document(body=b"good"), now)
+    machine.handle_response(document(body=b"good"), now)
     assert taken.bodies[-1] == b"good"

@@ -7,12 +7,12 @@ import pytest
 from convert_sdk import Client, MemoryStore
 from convert_sdk._core.events import Event, TrackingContext
 from convert_sdk._core.goals import ConversionRequest
-from convert_sdk._delivery.pending import Kept
-from convert_sdk._delivery.queue import Target
-from convert_sdk._delivery.stats import Ending
-from convert_sdk._delivery.store_writer import Save
-from convert_sdk._delivery.visitors import Unsaved
-from convert_sdk.status import DeadEvent, Trouble
+from convert_sdk._delivery.pending import PendingConversion
+from convert_sdk._delivery.queue import Endpoint
+from convert_sdk._delivery.stats import Settled
+from convert_sdk._delivery.store_writer import StateSave
+from convert_sdk._delivery.visitors import PendingChanges
+from convert_sdk.status import DeliveryError, RejectedEvent
 from convert_sdk.stores import Changes
 from tests.documents import entity, every, experience, leaf, offline
 
@@ -27,13 +27,15 @@ VISITOR = offline(
     "shown",
     [
         EVENT,
-        Ending("sent", (EVENT,)),
-        DeadEvent(EVENT, Trouble(400, None, "no")),
+        Settled("sent", (EVENT,)),
+        RejectedEvent(EVENT, DeliveryError(400, None, "no")),
         CHANGES,
-        Save("s3cret", Unsaved(), CHANGES),
+        StateSave("s3cret", PendingChanges(), CHANGES),
         ConversionRequest("s3cret", {"plan": "s3cret"}),
-        Kept("id-1", VISITOR, "buy", ConversionRequest(rule_data={"plan": "s3cret"}), tracking=True),
-        Target("https://example.com", {"Authorization": "Bearer s3cret"}, TrackingContext("1", "2")),
+        PendingConversion(
+            "id-1", VISITOR, "buy", ConversionRequest(rule_data={"plan": "s3cret"}), tracking=True
+        ),
+        Endpoint("https://example.com", {"Authorization": "Bearer s3cret"}, TrackingContext("1", "2")),
         VISITOR,
         VISITOR.explain("checkout"),
         VISITOR.explain("checkout").gates,

@@ -1,4 +1,4 @@
-"""The outbox, one promise at a time."""
+"""The queue, one promise at a time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from threading import Thread
 import pytest
 
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
-from convert_sdk._delivery.queue import MOST_BYTES, Outbox, Target, Terms
-from convert_sdk._delivery.stats import Standing, trouble_of, verdict
+from convert_sdk._delivery.queue import MOST_BYTES, DeliveryConfig, Endpoint, EventQueue
+from convert_sdk._delivery.stats import EndpointState, classify, error_of
 from convert_sdk._http.backoff import full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import Failure, Reply, Request, request_headers
-from convert_sdk.status import Counts, DeadEvent, FlushReport, Trouble
+from convert_sdk.status import Counts, DeliveryError, FlushReport, RejectedEvent
 
-TARGET = Target("https://collector.invalid/track/key", request_headers("s3cret"), TrackingContext("1", "2"))
+ENDPOINT = Endpoint(
+    "https://collector.invalid/track/key", request_headers("s3cret"), TrackingContext("1", "2")
+)
 OK = Reply(200)
 LOST = Failure("undelivered", "refused")
 
@@ -27,20 +29,20 @@ def event(name: str, *, claim: str | None = None, attributed: bool = False) -> E
     return Event(name, f"visitor-{name}", exposure_wire(name, "v"), None, claim, attributed)
 
 
-def outbox(terms: Terms | None = None, dice: float = 0.5) -> Outbox:
-    machine = Outbox(terms or Terms(), dice=lambda: dice)
-    machine.address(TARGET)
+def queue(config: DeliveryConfig | None = None, random: float = 0.5) -> EventQueue:
+    machine = EventQueue(config or DeliveryConfig(), random=lambda: random)
+    machine.set_endpoint(ENDPOINT)
     return machine
 
 
-def offer(machine: Outbox, count: int, *, now: float = 0.0) -> None:
+def offer(machine: EventQueue, count: int, *, now: float = 0.0) -> None:
     for number in range(count):
         assert machine.offer([event(f"e{number}")], now=now)
 
 
-def standing(machine: Outbox) -> Standing:
+def standing(machine: EventQueue) -> EndpointState:
     """Read by a call: a checker takes what an attribute was once asserted to be for what it still is."""
-    return machine.ledger.standing
+    return machine.stats.endpoint_state
 
 
 def names(request: Request | None) -> list[str]:
@@ -59,100 +61,100 @@ def enriched(request: Request | None) -> object:
 
 
 def test_nothing_is_due_before_an_event_and_an_address() -> None:
-    machine = Outbox(Terms(), dice=lambda: 0.5)
+    machine = EventQueue(DeliveryConfig(), random=lambda: 0.5)
     offer(machine, 200)
     assert machine.due() == inf
-    assert machine.speak(1e9) is None
-    machine.address(TARGET)
+    assert machine.next_request(1e9) is None
+    machine.set_endpoint(ENDPOINT)
     assert machine.due() == 0.0
-    assert outbox().due() == inf
+    assert queue().due() == inf
 
 
 def test_a_few_events_wait_for_the_interval_and_many_do_not() -> None:
-    machine = outbox(Terms(batch_size=3, flush_interval=1.0))
+    machine = queue(DeliveryConfig(batch_size=3, flush_interval=1.0))
     offer(machine, 2, now=10.0)
     assert machine.due() == 11.0
-    assert machine.speak(10.9) is None
+    assert machine.next_request(10.9) is None
     assert machine.offer([event("third")], now=10.9)
     assert machine.due() == 0.0
 
 
 def test_a_request_says_who_and_where() -> None:
-    machine = outbox()
+    machine = queue()
     offer(machine, 1)
-    request = machine.speak(1.0)
+    request = machine.next_request(1.0)
     assert request is not None
-    assert (request.method, request.url) == ("POST", TARGET.url)
+    assert (request.method, request.url) == ("POST", ENDPOINT.url)
     assert request.headers["Authorization"] == "Bearer s3cret"
     assert "s3cret" not in repr(request)
     assert "visitor" not in repr(request)
 
 
 def test_one_request_drains_a_thousand_and_the_rest_follows_at_once() -> None:
-    machine = outbox()
+    machine = queue()
     offer(machine, 1_500)
-    assert len(names(machine.speak(0.0))) == 1_000
+    assert len(names(machine.next_request(0.0))) == 1_000
     assert machine.due() == inf
-    assert machine.speak(9.0) is None
-    machine.hear(OK, 0.1)
+    assert machine.next_request(9.0) is None
+    machine.handle_response(OK, 0.1)
     assert machine.due() == 0.0
-    assert len(names(machine.speak(0.1))) == 500
+    assert len(names(machine.next_request(0.1))) == 500
 
 
 def test_one_request_is_no_larger_than_half_a_mebibyte() -> None:
-    machine = outbox()
+    machine = queue()
     heavy = {"country": "x" * 10_000}
     for number in range(200):
         machine.offer([Event(f"u{number}", f"v{number}", exposure_wire("1", "2"), heavy)], now=0.0)
     sizes = []
-    while request := machine.speak(5.0):
+    while request := machine.next_request(5.0):
         sizes.append(len(request.body or b""))
-        machine.hear(OK, 5.0)
+        machine.handle_response(OK, 5.0)
     assert max(sizes) <= MOST_BYTES
     assert len(sizes) < 10
     assert machine.counts().sent == 200
 
 
 def test_an_event_larger_than_a_request_travels_alone() -> None:
-    machine = outbox()
+    machine = queue()
     giant = Event("giant", "v", f'{{"eventType":"bucketing","data":{{"x":"{"y" * MOST_BYTES}"}}}}')
     machine.offer([event("a"), giant, event("b")], now=0.0)
     counts = []
-    while machine.speak(5.0):
+    while machine.next_request(5.0):
         counts.append(machine.counts().in_flight)
-        machine.hear(OK, 5.0)
+        machine.handle_response(OK, 5.0)
     assert sum(counts) == 3
     assert 1 in counts
 
 
 def test_attributed_events_travel_apart_and_in_turn() -> None:
-    machine = outbox()
+    machine = queue()
     offer(machine, 2_000)
     machine.offer([event("apart", attributed=True)], now=0.0)
     kinds = []
-    while request := machine.speak(1.0):
+    while request := machine.next_request(1.0):
         kinds.append(enriched(request))
-        machine.hear(OK, 1.0)
+        machine.handle_response(OK, 1.0)
     assert kinds == [True, False, True]
 
 
 def test_events_offered_during_a_flight_stay() -> None:
-    machine = outbox()
+    machine = queue()
     offer(machine, 1)
-    machine.speak(1.0)
+    machine.next_request(1.0)
     machine.offer([event("late")], now=1.0)
     assert machine.counts() == Counts(offered=2, in_flight=1, queued=1)
-    machine.hear(OK, 1.2)
-    assert names(machine.speak(2.0)) == ["late"]
+    machine.handle_response(OK, 1.2)
+    assert names(machine.next_request(2.0)) == ["late"]
 
 
 def test_waking_happens_when_something_is_due_earlier() -> None:
     woken: list[None] = []
-    machine = Outbox(Terms(batch_size=3), dice=lambda: 0.5, wake=lambda: woken.append(None))
+    machine = EventQueue(DeliveryConfig(batch_size=3), random=lambda: 0.5, notify=lambda: woken.append(None))
     for number in range(5):
         machine.offer([event(f"{number}")], now=0.0)
     assert len(woken) == 2
-    machine.hurry()
+    machine.override_backoff()
     assert len(woken) == 3
 
 
@@ -160,34 +162,34 @@ def test_waking_happens_when_something_is_due_earlier() -> None:
 
 
 def test_a_full_outbox_drops_the_newest_and_says_so_once_a_minute() -> None:
-    machine = outbox(Terms(max_queue=5))
+    machine = queue(DeliveryConfig(max_queue=5))
     offer(machine, 4)
     assert not machine.offer([event("x"), event("y")], now=0.0)
     assert machine.offer([event("z")], now=1.0)
     for now in (2.0, 59.0, 61.0):
         assert not machine.offer([event("x")], now=now)
-    assert machine.ledger.losses() == {"full": 5}
-    assert len(machine.ledger.notices) == 2
+    assert machine.stats.dropped_by_reason() == {"full": 5}
+    assert len(machine.stats.notices) == 2
     assert machine.counts() == Counts(offered=10, queued=5, dropped=5)
-    assert names(machine.speak(61.0)) == ["e0", "e1", "e2", "e3", "z"]
+    assert names(machine.next_request(61.0)) == ["e0", "e1", "e2", "e3", "z"]
 
 
 def test_what_is_in_flight_or_waits_again_counts_towards_the_bound() -> None:
-    machine = outbox(Terms(max_queue=5))
+    machine = queue(DeliveryConfig(max_queue=5))
     offer(machine, 5)
-    machine.speak(1.0)
+    machine.next_request(1.0)
     assert machine.room == 0
     assert not machine.offer([event("x")], now=1.0)
-    machine.hear(LOST, 1.0)
+    machine.handle_response(LOST, 1.0)
     assert not machine.offer([event("x")], now=1.0)
-    machine.speak(9.0)
-    machine.hear(OK, 9.0)
+    machine.next_request(9.0)
+    machine.handle_response(OK, 9.0)
     assert machine.room == 5
 
 
 def test_many_threads_lose_no_count() -> None:
-    machine = Outbox(Terms(max_queue=10_000), dice=lambda: 0.5)
-    machine.address(TARGET)
+    machine = EventQueue(DeliveryConfig(max_queue=10_000), random=lambda: 0.5)
+    machine.set_endpoint(ENDPOINT)
     accepted: list[int] = []
 
     def visit(thread: int) -> None:
@@ -197,10 +199,10 @@ def test_many_threads_lose_no_count() -> None:
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        if machine.speak(5.0):
-            machine.hear(OK, 5.0)
-    while machine.speak(5.0):
-        machine.hear(OK, 5.0)
+        if machine.next_request(5.0):
+            machine.handle_response(OK, 5.0)
+    while machine.next_request(5.0):
+        machine.handle_response(OK, 5.0)
     counts = machine.counts()
     assert counts.offered == 16_000
     assert counts.sent == sum(accepted)
@@ -217,11 +219,11 @@ class Drained(deque[Event]):
 
 def test_an_event_that_finds_the_queue_just_drained_wakes_too() -> None:
     woken: list[int] = []
-    machine = Outbox(Terms(), dice=lambda: 0.5, wake=lambda: woken.append(1))
-    machine.address(TARGET)
+    machine = EventQueue(DeliveryConfig(), random=lambda: 0.5, notify=lambda: woken.append(1))
+    machine.set_endpoint(ENDPOINT)
     assert machine.offer([event("first")], now=0.0)
-    assert machine.speak(5.0)
-    machine.hear(OK, 5.0)
+    assert machine.next_request(5.0)
+    machine.handle_response(OK, 5.0)
     machine._fresh = Drained([event("seen, and gone")])
     assert machine.offer([event("second")], now=6.0)
     assert len(woken) == 2
@@ -230,9 +232,9 @@ def test_an_event_that_finds_the_queue_just_drained_wakes_too() -> None:
 
 def test_what_is_drained_before_the_waking_leaves_the_next_one_a_first_one() -> None:
     woken: list[int] = []
-    machine = Outbox(Terms(), dice=lambda: 0.5, wake=lambda: woken.append(1))
-    machine.address(TARGET)
-    machine._rouse(0.0)
+    machine = EventQueue(DeliveryConfig(), random=lambda: 0.5, notify=lambda: woken.append(1))
+    machine.set_endpoint(ENDPOINT)
+    machine._notify_once(0.0)
     assert machine.offer([event("next")], now=6.0)
     assert len(woken) == 2
     assert machine.due() == 7.0
@@ -255,29 +257,29 @@ def test_what_is_drained_before_the_waking_leaves_the_next_one_a_first_one() -> 
     ],
 )
 def test_the_meaning_of_an_answer(answer: Reply | Failure, meaning: str) -> None:
-    assert verdict(answer) == meaning
+    assert classify(answer) == meaning
 
 
 @pytest.mark.parametrize(
     "answer", [LOST, Failure("ambiguous", "reset"), Reply(408), Reply(425), Reply(429), Reply(502)]
 )
 def test_back_off_doubles_with_full_jitter_up_to_thirty_seconds(answer: Reply | Failure) -> None:
-    machine = outbox(dice=1.0)
+    machine = queue(random=1.0)
     offer(machine, 1)
     now, waits = 1.0, []
     for _ in range(9):
-        assert machine.speak(now)
-        machine.hear(answer, now)
+        assert machine.next_request(now)
+        machine.handle_response(answer, now)
         waits.append(machine.due() - now)
         now = machine.due()
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
-    assert machine.ledger.retries == 9
+    assert machine.stats.retries == 9
     assert machine.counts() == Counts(offered=1, queued=1)
-    machine.speak(now)
-    machine.hear(OK, now)
+    machine.next_request(now)
+    machine.handle_response(OK, now)
     machine.offer([event("next")], now=now)
-    machine.speak(now + 1.0)
-    machine.hear(answer, now + 1.0)
+    machine.next_request(now + 1.0)
+    machine.handle_response(answer, now + 1.0)
     assert machine.due() == now + 1.5
 
 
@@ -316,75 +318,77 @@ def test_retry_after_in_both_forms(headers: dict[str, str], seconds: float) -> N
 
 
 def test_retry_after_is_a_minimum() -> None:
-    machine = outbox(dice=1.0)
+    machine = queue(random=1.0)
     offer(machine, 1)
-    machine.speak(1.0)
-    machine.hear(Reply(503, {"retry-after": "0"}), 1.0)
+    machine.next_request(1.0)
+    machine.handle_response(Reply(503, {"retry-after": "0"}), 1.0)
     assert machine.due() == 1.5
-    machine.speak(1.5)
-    machine.hear(Reply(429, {"retry-after": "100"}), 2.0)
+    machine.next_request(1.5)
+    machine.handle_response(Reply(429, {"retry-after": "100"}), 2.0)
     assert machine.due() == 102.0
-    assert machine.speak(101.9) is None
+    assert machine.next_request(101.9) is None
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404])
 def test_a_refusal_slows_down_keeps_everything_and_is_told_once(status: int) -> None:
-    machine = outbox(dice=0.0)
+    machine = queue(random=0.0)
     offer(machine, 3)
     now = 1.0
     for _ in range(4):
-        assert len(names(machine.speak(now))) == 3
-        machine.hear(Reply(status, body=b'{"code": 7, "message": "no"}'), now)
+        assert len(names(machine.next_request(now))) == 3
+        machine.handle_response(Reply(status, body=b'{"code": 7, "message": "no"}'), now)
         assert machine.due() == now + 300.0
         now += 300.0
-    assert machine.ledger.standing == "denied"
-    assert machine.ledger.trouble == Trouble(status, 7, "no")
-    assert [notice.level for notice in machine.ledger.notices] == ["error"]
+    assert machine.stats.endpoint_state == "denied"
+    assert machine.stats.last_error == DeliveryError(status, 7, "no")
+    assert [notice.level for notice in machine.stats.notices] == ["error"]
     assert machine.counts().queued == 3
-    machine.speak(now)
-    machine.hear(OK, now)
+    machine.next_request(now)
+    machine.handle_response(OK, now)
     assert standing(machine) == "ok"
-    assert [notice.level for notice in machine.ledger.notices] == ["error", "info"]
+    assert [notice.level for notice in machine.stats.notices] == ["error", "info"]
 
 
 def test_a_failing_endpoint_is_told_of_once_and_so_is_its_return() -> None:
-    machine = outbox()
+    machine = queue()
     offer(machine, 1)
     for now in (100.0, 200.0, 300.0):
-        machine.speak(now)
-        machine.hear(Reply(503), now)
-    machine.speak(400.0)
-    machine.hear(OK, 400.0)
-    assert [notice.level for notice in machine.ledger.notices] == ["warning", "info"]
-    assert machine.ledger.failures == {"503": 3}
+        machine.next_request(now)
+        machine.handle_response(Reply(503), now)
+    machine.next_request(400.0)
+    machine.handle_response(OK, 400.0)
+    assert [notice.level for notice in machine.stats.notices] == ["warning", "info"]
+    assert machine.stats.failures == {"503": 3}
 
 
 @pytest.mark.parametrize("bad", [{0}, {99}, {37}, {3, 4, 5, 6}, {0, 50, 99}])
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_only_the_bad_events_are_set_aside(bad: set[int], status: int) -> None:
-    machine = outbox(Terms(watched=True))
+    machine = queue(DeliveryConfig(keep_settled=True))
     offer(machine, 100)
     poison = {f"e{number}" for number in bad}
     requests = 0
-    while request := machine.speak(1.0):
+    while request := machine.next_request(1.0):
         requests += 1
         refused = poison & set(names(request))
-        machine.hear(Reply(status, body=b'{"code": 1, "message": "events[0]"}') if refused else OK, 1.0)
-    assert machine.counts() == Counts(offered=100, sent=100 - len(bad), dead=len(bad))
-    assert {dead.event.uuid for dead in machine.ledger.dead_events} == poison
-    assert all(dead.trouble == Trouble(status, 1, "events[0]") for dead in machine.ledger.dead_events)
+        machine.handle_response(
+            Reply(status, body=b'{"code": 1, "message": "events[0]"}') if refused else OK, 1.0
+        )
+    assert machine.counts() == Counts(offered=100, sent=100 - len(bad), rejected=len(bad))
+    assert {dead.event.uuid for dead in machine.stats.rejected_events} == poison
+    assert all(dead.error == DeliveryError(status, 1, "events[0]") for dead in machine.stats.rejected_events)
     assert requests <= 1 + 2 * 7 * len(bad)
-    assert {fate.fate for fate in machine.ledger.endings} == {"sent", "dead"}
+    assert {outcome.outcome for outcome in machine.stats.settled} == {"sent", "rejected"}
 
 
 def test_an_endpoint_that_refuses_everything_is_not_stormed() -> None:
-    machine = outbox(dice=1.0)
+    machine = queue(random=1.0)
     offer(machine, 1_000)
     now, requests = 1.0, 0
     while now < 3_600.0:
-        if machine.speak(now):
+        if machine.next_request(now):
             requests += 1
-            machine.hear(Reply(400), now)
+            machine.handle_response(Reply(400), now)
         else:
             assert machine.due() > now
             now = machine.due()
@@ -393,14 +397,14 @@ def test_an_endpoint_that_refuses_everything_is_not_stormed() -> None:
 
 
 def test_dead_events_are_bounded_and_do_not_name_the_visitor() -> None:
-    machine = outbox()
+    machine = queue()
     for number in range(150):
         machine.offer([event(f"e{number}")], now=0.0)
-        machine.speak(1_000.0 * number + 1.0)
-        machine.hear(Reply(400), 1_000.0 * number + 1.0)
-    assert len(machine.ledger.dead_events) == 100
-    assert machine.counts().dead == 150
-    assert "visitor-" not in repr(DeadEvent(event("e"), Trouble(400, None, "")))
+        machine.next_request(1_000.0 * number + 1.0)
+        machine.handle_response(Reply(400), 1_000.0 * number + 1.0)
+    assert len(machine.stats.rejected_events) == 100
+    assert machine.counts().rejected == 150
+    assert "visitor-" not in repr(RejectedEvent(event("e"), DeliveryError(400, None, "")))
 
 
 class Unprintable:
@@ -411,15 +415,15 @@ class Unprintable:
 
 
 def test_an_event_that_cannot_be_written_does_not_hold_up_the_others() -> None:
-    machine = outbox()
+    machine = queue()
     offer(machine, 10)
     machine.offer([Event("bad", "v", exposure_wire("1", "2"), {"segment": Unprintable()})], now=0.0)
     offer(machine, 10)
     while machine.due() <= 1.0:
-        if machine.speak(1.0):
-            machine.hear(OK, 1.0)
-    assert machine.counts() == Counts(offered=21, sent=20, dead=1)
-    assert machine.ledger.dead_events[0].event.uuid == "bad"
+        if machine.next_request(1.0):
+            machine.handle_response(OK, 1.0)
+    assert machine.counts() == Counts(offered=21, sent=20, rejected=1)
+    assert machine.stats.rejected_events[0].event.uuid == "bad"
 
 
 # Ambiguous failures.
@@ -427,77 +431,77 @@ def test_an_event_that_cannot_be_written_does_not_hold_up_the_others() -> None:
 
 @pytest.mark.parametrize("answer", [Failure("ambiguous", "reset"), Reply(504)])
 def test_an_ambiguous_batch_is_sent_again_unless_at_most_once_was_asked_for(answer: Reply | Failure) -> None:
-    patient, strict = outbox(), outbox(Terms(delivery="at_most_once", watched=True))
+    patient, strict = queue(), queue(DeliveryConfig(delivery="at_most_once", keep_settled=True))
     for machine in (patient, strict):
         offer(machine, 2)
-        machine.speak(1.0)
-        machine.hear(answer, 1.0)
-        assert machine.ledger.doubted == 2
+        machine.next_request(1.0)
+        machine.handle_response(answer, 1.0)
+        assert machine.stats.ambiguous == 2
     assert patient.counts() == Counts(offered=2, queued=2)
     assert strict.counts() == Counts(offered=2, dropped=2)
-    assert strict.ledger.dropped == {"ambiguous": 2}
-    assert strict.ledger.endings[0].fate == "dropped"
+    assert strict.stats.dropped == {"ambiguous": 2}
+    assert strict.stats.settled[0].outcome == "dropped"
     strict.offer([event("next")], now=1.0)
     assert strict.due() > 1.0
 
 
 def test_a_certain_failure_is_sent_again_even_at_most_once() -> None:
-    machine = outbox(Terms(delivery="at_most_once"))
+    machine = queue(DeliveryConfig(delivery="at_most_once"))
     offer(machine, 2)
-    machine.speak(1.0)
-    machine.hear(LOST, 1.0)
+    machine.next_request(1.0)
+    machine.handle_response(LOST, 1.0)
     assert machine.counts() == Counts(offered=2, queued=2)
-    assert machine.ledger.doubted == 0
+    assert machine.stats.ambiguous == 0
 
 
 # Flushing and closing.
 
 
 def test_hurry_ignores_the_interval_and_the_back_off_once() -> None:
-    machine = outbox(dice=1.0)
+    machine = queue(random=1.0)
     offer(machine, 2, now=1.0)
-    machine.hurry()
+    machine.override_backoff()
     assert machine.due() == 0.0
-    assert machine.speak(1.0)
-    machine.hear(Reply(429, {"retry-after": "60"}), 1.0)
+    assert machine.next_request(1.0)
+    machine.handle_response(Reply(429, {"retry-after": "60"}), 1.0)
     assert machine.due() == 61.0
-    machine.hurry()
-    assert machine.speak(2.0)
-    machine.hear(LOST, 2.0)
+    machine.override_backoff()
+    assert machine.next_request(2.0)
+    machine.handle_response(LOST, 2.0)
     assert machine.due() > 2.0
 
 
 def test_hurry_ends_with_what_was_there() -> None:
-    machine = outbox()
+    machine = queue()
     offer(machine, 2)
-    machine.hurry()
-    machine.speak(0.0)
+    machine.override_backoff()
+    machine.next_request(0.0)
     machine.offer([event("late")], now=0.5)
-    machine.hear(OK, 0.5)
+    machine.handle_response(OK, 0.5)
     assert machine.due() == 1.5
 
 
 def test_an_answer_nobody_waits_for_changes_nothing() -> None:
-    machine = outbox()
+    machine = queue()
     offer(machine, 1)
     before = machine.counts()
-    machine.hear(Reply(500), 1.0)
+    machine.handle_response(Reply(500), 1.0)
     assert machine.counts() == before
     assert machine.due() == 1.0
 
 
 def test_what_is_given_up_is_counted() -> None:
-    machine = outbox(Terms(watched=True))
+    machine = queue(DeliveryConfig(keep_settled=True))
     offer(machine, 3)
     assert machine.close() == 3
-    assert machine.ledger.dropped == {"closed": 3}
+    assert machine.stats.dropped == {"closed": 3}
     assert machine.counts() == Counts(offered=3, dropped=3)
     assert machine.due() == inf
 
 
 def test_a_flush_report_is_the_law_folded() -> None:
-    before = Counts(offered=10, sent=4, queued=5, dead=1)
-    after = Counts(offered=12, sent=7, in_flight=1, queued=1, spooled=1, dropped=1, dead=1)
+    before = Counts(offered=10, sent=4, queued=5, rejected=1)
+    after = Counts(offered=12, sent=7, in_flight=1, queued=1, spooled=1, dropped=1, rejected=1)
     assert FlushReport.between(before, after) == FlushReport(sent=3, pending=3, dropped=1)
 
 
@@ -505,84 +509,84 @@ def test_a_flush_report_is_the_law_folded() -> None:
 
 
 def test_durable_events_are_saved_before_they_are_sent() -> None:
-    machine = outbox(Terms(durable=True, batch_size=2))
+    machine = queue(DeliveryConfig(durable=True, batch_size=2))
     offer(machine, 3, now=10.0)
-    machine.hurry()
+    machine.override_backoff()
     assert machine.due() == inf
-    assert machine.save_due() == 10.05
-    assert machine.save_due(events=3) == 0.0
-    batch = machine.unsaved(2)
-    assert machine.unsaved(2) == batch
-    assert machine.save_due() == 0.0
-    machine.saved(10.05)
-    assert names(machine.speak(10.05)) == ["e0", "e1"]
+    assert machine.write_due() == 10.05
+    assert machine.write_due(events=3) == 0.0
+    batch = machine.unwritten(2)
+    assert machine.unwritten(2) == batch
+    assert machine.write_due() == 0.0
+    machine.written(10.05)
+    assert names(machine.next_request(10.05)) == ["e0", "e1"]
     assert machine.counts() == Counts(offered=3, in_flight=2, queued=1)
 
 
 def test_saved_events_still_wait_for_a_batch() -> None:
-    machine = outbox(Terms(durable=True))
+    machine = queue(DeliveryConfig(durable=True))
     offer(machine, 1, now=10.0)
-    machine.unsaved()
-    machine.saved(10.05)
+    machine.unwritten()
+    machine.written(10.05)
     assert machine.due() == 11.05
-    assert machine.save_due() == inf
+    assert machine.write_due() == inf
 
 
 def test_shelved_events_leave_memory_and_come_back() -> None:
-    machine = outbox(Terms(durable=True, max_queue=3))
+    machine = queue(DeliveryConfig(durable=True, max_queue=3))
     offer(machine, 3)
-    batch = machine.unsaved()
-    machine.shelved()
+    batch = machine.unwritten()
+    machine.spooled()
     assert machine.room == 3
     assert machine.counts() == Counts(offered=3, spooled=3)
     machine.restore(batch[:2], 5.0)
     assert machine.counts() == Counts(offered=3, queued=2, spooled=1)
     assert machine.due() == 5.0
-    machine.forget(1, "age")
+    machine.drop_spooled(1, "age")
     assert machine.counts() == Counts(offered=3, queued=2, dropped=1)
 
 
 def test_events_of_an_earlier_process_count_as_offered() -> None:
-    machine = outbox(Terms(durable=True))
-    machine.adopt(2)
+    machine = queue(DeliveryConfig(durable=True))
+    machine.count_spooled(2)
     assert machine.counts() == Counts(offered=2, spooled=2)
     machine.restore([event("a"), event("b")], 1.0)
-    assert names(machine.speak(1.0)) == ["a", "b"]
+    assert names(machine.next_request(1.0)) == ["a", "b"]
 
 
 def test_endings_say_what_may_leave_the_spool() -> None:
-    machine = outbox(Terms(watched=True))
+    machine = queue(DeliveryConfig(keep_settled=True))
     offer(machine, 2)
-    machine.speak(1.0)
-    machine.hear(OK, 1.0)
-    ending = machine.ledger.endings.popleft()
-    assert ending.fate == "sent"
+    machine.next_request(1.0)
+    machine.handle_response(OK, 1.0)
+    ending = machine.stats.settled.popleft()
+    assert ending.outcome == "sent"
     assert [event.uuid for event in ending.events] == ["e0", "e1"]
-    unwatched = outbox()
+    unwatched = queue()
     offer(unwatched, 2)
-    unwatched.speak(1.0)
-    unwatched.hear(OK, 1.0)
-    assert not unwatched.ledger.endings
+    unwatched.next_request(1.0)
+    unwatched.handle_response(OK, 1.0)
+    assert not unwatched.stats.settled
 
 
 def test_leaving_the_rest_to_the_spool() -> None:
-    machine = outbox(Terms(durable=True))
+    machine = queue(DeliveryConfig(durable=True))
     offer(machine, 3)
-    machine.unsaved()
-    machine.saved(0.0)
+    machine.unwritten()
+    machine.written(0.0)
     assert machine.close({"e0", "e2"}) == 1
     assert machine.counts() == Counts(offered=3, spooled=2, dropped=1)
 
 
 def test_a_closed_outbox_turns_events_away_and_gives_up_a_flight_that_fails() -> None:
-    machine = outbox(Terms(watched=True))
+    machine = queue(DeliveryConfig(keep_settled=True))
     offer(machine, 2)
-    machine.speak(1.0)
+    machine.next_request(1.0)
     machine.close()
     assert not machine.offer([event("late")], now=1.0)
-    assert machine.ledger.losses() == {"closed": 1}
+    assert machine.stats.dropped_by_reason() == {"closed": 1}
     assert machine.counts() == Counts(offered=3, in_flight=2, dropped=1)
-    machine.hear(LOST, 2.0)
+    machine.handle_response(LOST, 2.0)
     assert machine.counts() == Counts(offered=3, dropped=3)
 
 
@@ -590,36 +594,36 @@ def test_a_closed_outbox_turns_events_away_and_gives_up_a_flight_that_fails() ->
 
 
 def test_a_claim_is_decided_before_its_event_is_sent() -> None:
-    machine = outbox(Terms(watched=True))
+    machine = queue(DeliveryConfig(keep_settled=True))
     machine.offer([event("a", claim="g"), event("b", claim="g"), event("free")], now=0.0)
-    assert names(machine.speak(1.0)) == ["free"]
-    machine.hear(OK, 1.0)
-    assert [event.uuid for event in machine.claims()] == ["a", "b"]
+    assert names(machine.next_request(1.0)) == ["free"]
+    machine.handle_response(OK, 1.0)
+    assert [event.uuid for event in machine.undecided_claims()] == ["a", "b"]
     assert machine.due() == 6.0
-    machine.claimed({"a"}, {"b"}, 1.5)
-    assert names(machine.speak(1.5)) == ["a"]
-    machine.hear(OK, 1.6)
+    machine.resolve_claims({"a"}, {"b"}, 1.5)
+    assert names(machine.next_request(1.5)) == ["a"]
+    machine.handle_response(OK, 1.6)
     assert machine.counts() == Counts(offered=3, sent=2, deduplicated=1)
-    assert [ending.fate for ending in machine.ledger.endings] == ["sent", "deduplicated", "sent"]
+    assert [ending.outcome for ending in machine.stats.settled] == ["sent", "deduplicated", "sent"]
 
 
 def test_a_store_that_does_not_answer_is_waited_for_five_seconds() -> None:
-    machine = outbox()
+    machine = queue()
     machine.offer([event("a", claim="g")], now=0.0)
-    assert machine.speak(1.0) is None
+    assert machine.next_request(1.0) is None
     assert machine.due() == 6.0
-    assert machine.speak(5.9) is None
-    assert names(machine.speak(6.0)) == ["a"]
+    assert machine.next_request(5.9) is None
+    assert names(machine.next_request(6.0)) == ["a"]
 
 
 def test_release_stops_waiting_for_the_store() -> None:
-    machine = outbox()
+    machine = queue()
     machine.offer([event("a", claim="g")], now=0.0)
-    machine.speak(1.0)
+    machine.next_request(1.0)
     machine.offer([event("b", claim="g")], now=1.0)
-    machine.release(1.0)
-    machine.hurry()
-    assert names(machine.speak(1.0)) == ["a", "b"]
+    machine.send_unclaimed(1.0)
+    machine.override_backoff()
+    assert names(machine.next_request(1.0)) == ["a", "b"]
 
 
 # What the endpoint says.
@@ -639,10 +643,10 @@ def test_release_stops_waiting_for_the_store() -> None:
     ],
 )
 def test_trouble_is_told_in_the_words_of_the_endpoint(body: bytes, code: int | None, message: str) -> None:
-    assert trouble_of(Reply(400, body=body)) == Trouble(400, code, message)
+    assert error_of(Reply(400, body=body)) == DeliveryError(400, code, message)
 
 
 def test_trouble_without_an_answer() -> None:
-    assert trouble_of(Failure("ambiguous", "ReadError: reset")) == Trouble(
+    assert error_of(Failure("ambiguous", "ReadError: reset")) == DeliveryError(
         None, None, "ambiguous: ReadError: reset"
     )

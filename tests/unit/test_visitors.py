@@ -6,57 +6,57 @@ import pytest
 
 from convert_sdk import Client, ConversionReason, MemoryStore, Reason, StoreError, VisitorState
 from convert_sdk._core.facts import Facts
-from convert_sdk._delivery.visitors import Memory, changes
+from convert_sdk._delivery.visitors import VisitorCache, to_changes
 from convert_sdk.stores import Changes, Winners
 from tests.documents import LOW, Sink, entity, experience, offline, project, remembering
 
 BUY = entity("91", "buy")
 
 
-def remembered(memory: Memory, visitor_id: str) -> VisitorState:
+def remembered(memory: VisitorCache, visitor_id: str) -> VisitorState:
     """The visitor's state, made now if need be."""
-    return memory.writable(Facts(visitor_id))
+    return memory.get_for_update(Facts(visitor_id))
 
 
 class TestTheBound:
     def test_the_oldest_is_forgotten(self) -> None:
-        memory = Memory(2, stored=False)
+        memory = VisitorCache(2, stored=False)
         for visitor_id in "abc":
             remembered(memory, visitor_id)
         assert list(memory.states) == ["b", "c"]
 
     def test_writing_again_makes_nobody_younger(self) -> None:
-        memory = Memory(2, stored=False)
+        memory = VisitorCache(2, stored=False)
         for visitor_id in "abac":
             remembered(memory, visitor_id)
         assert list(memory.states) == ["b", "c"]
 
     def test_who_has_unsaved_changes_is_kept(self) -> None:
-        memory = Memory(2, stored=True)
+        memory = VisitorCache(2, stored=True)
         remembered(memory, "a")
-        memory.changed("a").bucketing["100"] = "1"
+        memory.changes_of("a").bucketing["100"] = "1"
         for visitor_id in "bcd":
             remembered(memory, visitor_id)
         assert "a" in memory.states
 
     def test_up_to_twice_the_bound(self) -> None:
-        memory = Memory(2, stored=True)
+        memory = VisitorCache(2, stored=True)
         for number in range(10):
             remembered(memory, str(number))
-            memory.changed(str(number)).bucketing["100"] = "1"
+            memory.changes_of(str(number)).bucketing["100"] = "1"
         assert len(memory.states) <= 5
         assert memory.lost == 10 - len(memory.states)
 
     def test_a_bound_of_one_keeps_the_newest(self) -> None:
-        memory = Memory(1, stored=False)
+        memory = VisitorCache(1, stored=False)
         remembered(memory, "a")
         remembered(memory, "b")
         assert list(memory.states) == ["b"]
 
     def test_loaded_visitors_count(self) -> None:
-        memory = Memory(2, stored=True)
+        memory = VisitorCache(2, stored=True)
         for visitor_id in "abc":
-            memory.put(visitor_id, VisitorState())
+            memory.merge_loaded(visitor_id, VisitorState())
         assert list(memory.states) == ["b", "c"]
 
     def test_visitors_of_one_id_share_a_state_even_after_it_was_forgotten(self) -> None:
@@ -70,89 +70,89 @@ class TestTheBound:
 
 class TestLoading:
     def test_a_stranger_is_taken_as_the_store_knows_them(self) -> None:
-        memory, loaded = Memory(2, stored=True), VisitorState({"100": "1"})
-        memory.put("a", loaded)
+        memory, loaded = VisitorCache(2, stored=True), VisitorState({"100": "1"})
+        memory.merge_loaded("a", loaded)
         assert memory.states["a"] is loaded
 
     def test_what_the_store_knows_joins_what_is_known(self) -> None:
-        memory = Memory(2, stored=True)
+        memory = VisitorCache(2, stored=True)
         own = remembered(memory, "a")
         own.bucketing["200"] = "5"
-        memory.put("a", VisitorState({"100": "1"}, {"buy": "u"}, {"country": "DE"}, ("cart",)))
+        memory.merge_loaded("a", VisitorState({"100": "1"}, {"buy": "u"}, {"country": "DE"}, ("cart",)))
         assert own == VisitorState({"100": "1", "200": "5"}, {"buy": "u"}, {"country": "DE"}, ("cart",))
 
     def test_what_is_unsaved_wins(self) -> None:
-        memory = Memory(2, stored=True)
-        own, unsaved = remembered(memory, "a"), memory.changed("a")
-        own.bucketing["100"] = unsaved.bucketing["100"] = "2"
-        own.segments = unsaved.segments = {"country": "FR"}
-        own.locations = unsaved.locations = ("shop",)
-        memory.put("a", VisitorState({"100": "1"}, segments={"country": "DE"}, locations=("cart",)))
+        memory = VisitorCache(2, stored=True)
+        own, pending = remembered(memory, "a"), memory.changes_of("a")
+        own.bucketing["100"] = pending.bucketing["100"] = "2"
+        own.segments = pending.segments = {"country": "FR"}
+        own.locations = pending.locations = ("shop",)
+        memory.merge_loaded("a", VisitorState({"100": "1"}, segments={"country": "DE"}, locations=("cart",)))
         assert own == VisitorState({"100": "2"}, segments={"country": "FR"}, locations=("shop",))
 
 
 class TestSaving:
     def test_the_worker_is_told_of_the_first_change(self) -> None:
         stirred: list[bool] = []
-        memory = Memory(9, stored=True, stir=lambda: stirred.append(True))
-        memory.changed("a")
-        memory.changed("a")
-        memory.changed("b")
+        memory = VisitorCache(9, stored=True, notify=lambda: stirred.append(True))
+        memory.changes_of("a")
+        memory.changes_of("a")
+        memory.changes_of("b")
         assert len(stirred) == 1
 
     def test_the_oldest_changes_are_taken_first(self) -> None:
-        memory = Memory(9, stored=True)
+        memory = VisitorCache(9, stored=True)
         for visitor_id in "cab":
-            memory.changed(visitor_id)
-        assert [list(memory.take_unsaved(2)), list(memory.take_unsaved(2))] == [["c", "a"], ["b"]]
+            memory.changes_of(visitor_id)
+        assert [list(memory.take_pending(2)), list(memory.take_pending(2))] == [["c", "a"], ["b"]]
 
     def test_without_a_store_there_is_nothing_to_save(self) -> None:
-        assert Memory(9, stored=False).take_unsaved(1) == {}
+        assert VisitorCache(9, stored=False).take_pending(1) == {}
 
     def test_changes_are_named_by_the_stores_key(self) -> None:
-        memory = Memory(9, stored=True)
-        memory.changed("a").goals["buy"] = "u"
-        (unsaved,) = memory.take_unsaved(9).values()
-        assert changes("1-2-a", unsaved) == Changes("1-2-a", goals={"buy": "u"})
+        memory = VisitorCache(9, stored=True)
+        memory.changes_of("a").goals["buy"] = "u"
+        (pending,) = memory.take_pending(9).values()
+        assert to_changes("1-2-a", pending) == Changes("1-2-a", goals={"buy": "u"})
 
     def test_what_was_given_back_is_older_than_what_came_since(self) -> None:
-        memory = Memory(9, stored=True)
-        older = memory.changed("a")
+        memory = VisitorCache(9, stored=True)
+        older = memory.changes_of("a")
         older.bucketing |= {"100": "1", "200": "5"}
         older.segments, older.locations = {"country": "DE", "team": "a"}, ("cart",)
-        memory.take_unsaved(9)
-        newer = memory.changed("a")
+        memory.take_pending(9)
+        newer = memory.changes_of("a")
         newer.bucketing["100"] = "2"
         newer.segments = {"country": "FR"}
-        memory.give_back("a", older)
-        (unsaved,) = memory.take_unsaved(9).values()
-        assert unsaved.bucketing == {"100": "2", "200": "5"}
-        assert (unsaved.segments, unsaved.locations) == ({"country": "FR", "team": "a"}, ("cart",))
+        memory.restore_pending("a", older)
+        (pending,) = memory.take_pending(9).values()
+        assert pending.bucketing == {"100": "2", "200": "5"}
+        assert (pending.segments, pending.locations) == ({"country": "FR", "team": "a"}, ("cart",))
 
     def test_a_forked_process_leaves_it_to_its_parent(self) -> None:
-        memory = Memory(9, stored=True)
-        memory.changed("a")
-        memory.start_anew()
-        assert memory.take_unsaved(9) == {}
+        memory = VisitorCache(9, stored=True)
+        memory.changes_of("a")
+        memory.reset_after_fork()
+        assert memory.take_pending(9) == {}
 
 
 class TestWinners:
     def test_what_the_store_holds_counts(self) -> None:
-        memory = Memory(9, stored=True)
+        memory = VisitorCache(9, stored=True)
         remembered(memory, "a").bucketing["100"] = "1"
-        memory.adopt("a", Winners({"100": "2"}, {"buy": "theirs"}))
+        memory.apply_winners("a", Winners({"100": "2"}, {"buy": "theirs"}))
         assert memory.states["a"] == VisitorState({"100": "2"}, {"buy": "theirs"})
 
     def test_what_was_decided_since_stands(self) -> None:
-        memory = Memory(9, stored=True)
+        memory = VisitorCache(9, stored=True)
         remembered(memory, "a").bucketing["100"] = "3"
-        memory.changed("a").bucketing["100"] = "3"
-        memory.adopt("a", Winners({"100": "2"}, {}))
+        memory.changes_of("a").bucketing["100"] = "3"
+        memory.apply_winners("a", Winners({"100": "2"}, {}))
         assert memory.states["a"].bucketing == {"100": "3"}
 
     def test_who_was_forgotten_is_left_alone(self) -> None:
-        memory = Memory(9, stored=True)
-        memory.adopt("a", Winners({"100": "2"}, {}))
+        memory = VisitorCache(9, stored=True)
+        memory.apply_winners("a", Winners({"100": "2"}, {}))
         assert "a" not in memory.states
 
 
@@ -196,8 +196,8 @@ class TestThroughAClient:
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_reported_attributes_are_remembered_with_the_first_write(stored: bool) -> None:
-    memory = Memory(9, stored=stored)
-    state = memory.writable(Facts("a", {"country": "DE", "plan": "pro"}))
+    memory = VisitorCache(9, stored=stored)
+    state = memory.get_for_update(Facts("a", {"country": "DE", "plan": "pro"}))
     assert state.segments == {"country": "DE"}
 
 
@@ -217,7 +217,7 @@ def test_whoever_reports_the_same_shares_one_object_and_equals_of_other_types_do
     class Name(str, Enum):  # noqa: UP042  # its `str` is no text of its own
         COUNTRY = "country"
 
-    memory = Memory(99, stored=False)
+    memory = VisitorCache(99, stored=False)
     reports: list[dict[str, object]] = [
         {"source": 1},
         {"source": True},
@@ -225,8 +225,8 @@ def test_whoever_reports_the_same_shares_one_object_and_equals_of_other_types_do
         {Name.COUNTRY: "DE"},
         {"country": "DE"},
     ]
-    kept = [memory.writable(Facts(str(place), each)).segments for place, each in enumerate(reports)]
+    kept = [memory.get_for_update(Facts(str(place), each)).segments for place, each in enumerate(reports)]
     assert [[(type(key), type(value)) for key, value in each.items()] for each in kept] == [
         [(type(key), type(value)) for key, value in each.items()] for each in reports
     ]
-    assert memory.writable(Facts("another", {"country": "DE"})).segments is kept[-1]
+    assert memory.get_for_update(Facts("another", {"country": "DE"})).segments is kept[-1]

@@ -15,8 +15,8 @@ from convert_sdk._config.source import document_request
 from convert_sdk._core.events import SOURCE
 from convert_sdk._core.facts import UNSEEN, deep_merge
 from convert_sdk._core.state import Changes, VisitorState
-from convert_sdk._delivery.previews import source_of
-from convert_sdk._delivery.thread import Worker
+from convert_sdk._delivery.previews import document_source
+from convert_sdk._delivery.thread import ThreadWorker
 from convert_sdk._http.client import exchange
 from convert_sdk._http.messages import Reply
 from tests.shapes import of
@@ -38,10 +38,10 @@ class Session:
 
     def load_preview(self, experience_id: str) -> None:
         """Fetch the document of a preview and put its experience where `visitor.preview` looks."""
-        delivery = self.client._delivery
-        assert isinstance(delivery, Worker)
+        delivery = self.client._worker
+        assert isinstance(delivery, ThreadWorker)
         request = document_request(
-            source_of(delivery.line.options, delivery.line.key), experience_id=experience_id
+            document_source(delivery.runtime.options, delivery.runtime.key), experience_id=experience_id
         )
         transport = of(httpx.MockTransport, self.client.options.transport)
         with httpx.Client(transport=transport) as opened:

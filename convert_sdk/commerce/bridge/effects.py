@@ -17,6 +17,7 @@ _UNDATED = 600.0
 
 State: TypeAlias = Literal["seen", "waiting", "claimed", "sent", "reversed", "dropped"]
 Rung: TypeAlias = Literal["token", "order", "reference", "member", "contact", "email"]
+Outcome: TypeAlias = Literal["sent", "dropped", "rejected", "deduplicated"]
 Fate: TypeAlias = Literal["sent", "dropped", "dead", "deduplicated"]
 
 
@@ -183,6 +184,11 @@ def expired(effect: Effect, now: float, policy: Policy) -> Effect:
     if policy.on_ambiguous == "drop":
         return _over(effect, "ambiguous", now)
     return replace(effect, state="seen", owner=None, event=None, due=now, resent=effect.resent + 1)
+
+
+def fate_of(outcome: Outcome) -> Fate:
+    """The ledger's word for what became of an event; it stays what earlier versions wrote."""
+    return "dead" if outcome == "rejected" else outcome
 
 
 def settled(effect: Effect, fate: Fate, now: float, policy: Policy) -> Effect:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from convert_sdk.commerce.bridge.effects import Policy, settled
+from convert_sdk.commerce.bridge.effects import Policy, fate_of, settled
 from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Shown
 from convert_sdk.commerce.bridge.orders import Order
 from convert_sdk.errors import StoreError
@@ -73,9 +73,9 @@ def _deliver(ledger: LedgerStore, notice: Delivered) -> None:
         for event in events:
             effect = entries.awaiting(event)
             if effect is None:
-                entries.note_fate(event, notice.fate, now)
+                entries.note_fate(event, fate_of(notice.outcome), now)
             else:
-                entries.keep(settled(effect, notice.fate, now, ledger.policy))
+                entries.keep(settled(effect, fate_of(notice.outcome), now, ledger.policy))
 
 
 def as_of(entries: Entries, visitor_id: str, at: float, policy: Policy) -> Mapping[str, str]:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convert_sdk._config.cache import CachedDocument, DocumentCache, document_name
-from convert_sdk._config.source import Source
+from convert_sdk._config.source import DocumentSource
 from tests.processes import finished
 
-SOURCE = Source("1002/1003", "https://cdn.example.com/v1", "production", secret="s3cret")
+SOURCE = DocumentSource("1002/1003", "https://cdn.example.com/v1", "production", secret="s3cret")
 DOCUMENT = CachedDocument(b'{"account_id": "1002"}\n{}', '"v\n7"')
 
 
@@ -49,7 +49,7 @@ def test_the_file_name_gives_nothing_away(tmp_path: Path) -> None:
         SOURCE._replace(environment=None),
     ],
 )
-def test_each_endpoint_key_and_environment_has_its_own(tmp_path: Path, other: Source) -> None:
+def test_each_endpoint_key_and_environment_has_its_own(tmp_path: Path, other: DocumentSource) -> None:
     DocumentCache(tmp_path, SOURCE).save(DOCUMENT)
     assert DocumentCache(tmp_path, other).load() is None
 
@@ -87,7 +87,7 @@ def test_a_damaged_document_is_ignored_and_removed(
     assert not cache.path.exists()
 
 
-@pytest.mark.parametrize("kind", ["symlink", "writable", "folder", "fifo"])
+@pytest.mark.parametrize("kind", ["symlink", "get_for_update", "folder", "fifo"])
 def test_what_is_not_ours_is_ignored(tmp_path: Path, kind: str) -> None:
     cache = DocumentCache(tmp_path, SOURCE)
     cache.save(DOCUMENT)
@@ -95,7 +95,7 @@ def test_what_is_not_ours_is_ignored(tmp_path: Path, kind: str) -> None:
         elsewhere = tmp_path / "elsewhere"
         cache.path.rename(elsewhere)
         cache.path.symlink_to(elsewhere)
-    elif kind == "writable":
+    elif kind == "get_for_update":
         cache.path.chmod(0o666)
     else:
         cache.path.unlink()
@@ -114,8 +114,8 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 from convert_sdk._config.cache import *
-from convert_sdk._config.source import Source
-cache = DocumentCache(sys.argv[1], Source("key"))
+from convert_sdk._config.source import DocumentSource
+cache = DocumentCache(sys.argv[1], DocumentSource("key"))
 cache.save(CachedDocument(b"good"))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))

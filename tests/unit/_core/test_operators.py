@@ -133,8 +133,8 @@ json_values = st.recursive(
     json_values,
 )
 def test_negation_inverts_for_any_value(match_type: str, comparand: object, value: object) -> None:
-    verdicts = {compiled(match_type, comparand, negated)(value) for negated in (True, False)}
-    assert verdicts == {True, False}
+    claim_results = {compiled(match_type, comparand, negated)(value) for negated in (True, False)}
+    assert claim_results == {True, False}
 
 
 @given(json_values, json_values)
