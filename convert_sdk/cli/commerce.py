@@ -39,17 +39,17 @@ def demo(
     The Serving API, the stores and the shop's process are real and talk over loopback; only the clock is put
     ahead. The exit code is 1 if an order is lost, doubled or credited wrongly.
     """
-    from convert_sdk.demo.commerce.scenario import staged
-    from convert_sdk.demo.commerce.tables import show_outcome
+    from convert_sdk.demo.commerce.scenario import set_up
+    from convert_sdk.demo.commerce.tables import show_result
 
     console = Console(stderr=as_json)
-    with staged(shoppers, seed, lambda text: console.print(f"[dim]•[/] {text}", highlight=False)) as play:
-        outcome = play.act()
+    with set_up(shoppers, seed, lambda text: console.print(f"[dim]•[/] {text}", highlight=False)) as scenario:
+        result = scenario.run()
     if as_json:
-        print(json.dumps(outcome.figures()))
+        print(json.dumps(result.figures()))
     else:
-        show_outcome(console, outcome)
-    if not outcome.is_good:
+        show_result(console, result)
+    if not result.is_good:
         raise typer.Exit(1)
 
 
@@ -86,7 +86,7 @@ def sync(
             identity = Identity(secret, pepper=pepper)
             client = stack.enter_context(Client(observe=recording(books)))
             bridge = Bridge(client, books, goals=Goals(goal), identity=identity, sources=sources)
-            with _shown(console) as pulled:
+            with _progress_bars(console) as pulled:
                 found = bridge.sync(allow_late=allow_late, progress=pulled)
             client.flush(_PATIENCE)
             states = bridge.report().states
@@ -146,7 +146,7 @@ def _show_report(console: Console, report: Report) -> None:
 
 
 @contextmanager
-def _shown(console: Console) -> Iterator[_Bars]:
+def _progress_bars(console: Console) -> Iterator[_Bars]:
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
     ) as progress:

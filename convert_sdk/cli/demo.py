@@ -31,10 +31,10 @@ def demo(
     from convert_sdk.demo.experiments.tables import show
 
     console = Console(stderr=as_json)
-    outcome = run(visitors, seed, console, kill_server=kill_server, fail_for=fail_for)
+    result = run(visitors, seed, console, kill_server=kill_server, fail_for=fail_for)
     if as_json:
-        print(json.dumps(outcome.figures()))
+        print(json.dumps(result.figures()))
     else:
-        show(console, outcome)
-    if outcome.lost or outcome.repeated:
+        show(console, result)
+    if result.lost or result.repeated:
         raise typer.Exit(1)

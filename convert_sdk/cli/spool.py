@@ -37,7 +37,7 @@ def list_files(
     console = Console(soft_wrap=True)
     console.print(_files(reports) if reports else "Nothing on disk.")
     if any(report.dead for report in reports):
-        console.print(_dead(reports))
+        console.print(_rejected_events(reports))
 
 
 @spool_app.command("replay")
@@ -47,7 +47,7 @@ def put_back(path: Folder) -> None:
         outcome = replay(path)
     except SpoolError as error:
         raise _failed(error) from None
-    _say(outcome, "put back; the next client that starts on this path sends them")
+    _report(outcome, "put back; the next client that starts on this path sends them")
 
 
 @spool_app.command("drop")
@@ -65,7 +65,7 @@ def delete(
         outcome = drop(path, dead_only=dead_only)
     except SpoolError as error:
         raise _failed(error) from None
-    _say(outcome, "deleted")
+    _report(outcome, "deleted")
 
 
 def _failed(error: SpoolError) -> typer.Exit:
@@ -73,7 +73,7 @@ def _failed(error: SpoolError) -> typer.Exit:
     return typer.Exit(1)
 
 
-def _say(outcome: Outcome, done: str) -> None:
+def _report(outcome: Outcome, done: str) -> None:
     typer.echo(f"{outcome.events} {'event' if outcome.events == 1 else 'events'} {done}.")
     for path in outcome.in_use:
         typer.echo(f"left, a running process uses it: {path}")
@@ -98,7 +98,7 @@ def _files(reports: list[SpoolReport]) -> Table:
     return table
 
 
-def _dead(reports: list[SpoolReport]) -> Table:
+def _rejected_events(reports: list[SpoolReport]) -> Table:
     table = Table("refused event", "status", "message", "age")
     for entry in (entry for report in reports for entry in report.dead):
         status = "" if entry.status is None else str(entry.status)

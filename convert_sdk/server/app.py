@@ -17,7 +17,7 @@ from convert_sdk.errors import DocumentError
 from .access import CORS, PREFLIGHT, PRIVATE, check_api, check_private
 from .body import read_body
 from .listing import event_row, summary_row
-from .registry import Answer, Registry, ServedProject
+from .registry import Registry, ServedDocument, ServedProject
 from .tracking import read_tracking
 
 _JSON = "application/json"
@@ -26,7 +26,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Outage:
-    """Whether the API pretends to be down: while `status` is set, every endpoint answers it."""
+    """The switch that makes the API fail: while `status` is set, every endpoint answers it."""
 
     __slots__ = ("status",)
 
@@ -49,20 +49,20 @@ def create_app(
     >>> create_app(Registry()).url_path_for("track", place="1/2")
     '/track/1/2'
     """
-    answers = _Answers(registry)
+    endpoints = _Endpoints(registry)
     public: dict[str, tuple[Endpoint, str]] = {
-        "config": (answers.config, "GET"),
-        "project-settings": (answers.settings, "GET"),
-        "track": (answers.track, "POST"),
+        "config": (endpoints.config, "GET"),
+        "project-settings": (endpoints.settings, "GET"),
+        "track": (endpoints.track, "POST"),
     }
     private: dict[str, tuple[Endpoint, str]] = {
-        "_events": (answers.events, "GET"),
-        "_summary": (answers.summary, "GET"),
-        "_debug-token": (answers.debug_token, "POST"),
+        "_events": (endpoints.events, "GET"),
+        "_summary": (endpoints.summary, "GET"),
+        "_debug-token": (endpoints.debug_token, "POST"),
     }
     route = partial(_route, hosts=hosts, outage=outage)
     routes = [
-        Route("/", _private(answers.index, hosts), methods=["GET"], name="index"),
+        Route("/", _private(endpoints.index, hosts), methods=["GET"], name="index"),
         *(route(name, answer, method) for name, (answer, method) in public.items()),
         *(
             Route(f"/{name}/{{place:path}}", _private(answer, hosts), methods=[method], name=name)
@@ -102,7 +102,7 @@ def _private(answer: Endpoint, hosts: Collection[str] | None) -> Endpoint:
     return respond
 
 
-class _Answers:
+class _Endpoints:
     """One method per endpoint."""
 
     def __init__(self, registry: Registry) -> None:
@@ -207,7 +207,7 @@ def _index(registry: Registry, request: Request) -> list[dict[str, object]]:
     ]
 
 
-def _conditional(request: Request, answer: Answer) -> Response:
+def _conditional(request: Request, answer: ServedDocument) -> Response:
     headers = {"ETag": answer.etag, "Cache-Control": "no-cache", "Vary": "Authorization, convert-debug-token"}
     wanted = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
     if wanted & {answer.etag, "*"}:

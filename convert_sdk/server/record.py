@@ -1,4 +1,4 @@
-"""What a served project was told: its events, and their sums."""
+"""The events that a served project received, and their sums."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cachetools import LRUCache
 
 from .tracking import ConversionData, ConversionEvent, ExposureData, TrackedVisitor, TrackingRequest
 
-KEPT_EVENTS = 100_000
-KEPT_VISITORS = 200_000
-KEPT_BYTES = 256 * 1024 * 1024
+MAX_EVENTS = 100_000
+MAX_VISITORS = 200_000
+MAX_EVENT_BYTES = 256 * 1024 * 1024
 """Of events, and of what is stored about visitors, as they were received."""
 
 
@@ -38,7 +38,7 @@ class Conversion(NamedTuple):
 
 
 class VariationTotal(NamedTuple):
-    """How often one variation was recorded as shown."""
+    """The number of recorded exposures of one variation."""
 
     experience_id: str
     variation_id: str
@@ -46,7 +46,7 @@ class VariationTotal(NamedTuple):
 
 
 class GoalTotal(NamedTuple):
-    """What one goal brought, in one variation where `variation_id` is given, else altogether.
+    """The conversions and the revenue of one goal, in one variation where `variation_id` is given, else in all.
 
     A conversion is an event without goal data, a transaction one with it: the first purchase of
     a visitor is one of each.
@@ -73,21 +73,21 @@ class Summary(NamedTuple):
     goals: tuple[GoalTotal, ...]
 
 
-class _Visitor:
-    """What is stored about one visitor."""
+class _RecordedVisitor:
+    """The stored state of one visitor."""
 
-    __slots__ = ("bucketing", "segments", "shown", "size")
+    __slots__ = ("bucketing", "exposed", "segments", "size")
 
     def __init__(self) -> None:
         self.size = 0
         self.bucketing: dict[str, str] = {}
         self.segments: dict[str, object] = {}
-        self.shown: set[tuple[str, str]] = set()
+        self.exposed: set[tuple[str, str]] = set()
 
 
-class _Arrival(NamedTuple):
+class _TrackedEvents(NamedTuple):
     visitor_id: str
-    stored: _Visitor
+    stored: _RecordedVisitor
     segments: Mapping[str, object]
     enrich: bool
     size: int
@@ -132,10 +132,10 @@ class Record:
             self._events: deque[Exposure | Conversion] = deque()
             self._sizes: deque[int] = deque()
             self._event_bytes = self._visitor_bytes = 0
-            self._visitors: LRUCache[str, _Visitor] = LRUCache(KEPT_VISITORS)
-            self._transaction_ids: LRUCache[str, None] = LRUCache(KEPT_VISITORS)
+            self._visitors: LRUCache[str, _RecordedVisitor] = LRUCache(MAX_VISITORS)
+            self._transaction_ids: LRUCache[str, None] = LRUCache(MAX_VISITORS)
             self._visitor_count = 0
-            self._shown: Counter[tuple[str, str]] = Counter()
+            self._exposures: Counter[tuple[str, str]] = Counter()
             self._goals: dict[tuple[str, str | None, str | None], _Sum] = {}
 
     def events(self) -> tuple[Exposure | Conversion, ...]:
@@ -152,7 +152,9 @@ class Record:
                 recorded=self._recorded,
                 visitors=self._visitor_count,
                 transaction_ids=len(self._transaction_ids),
-                variations=tuple(VariationTotal(*key, count) for key, count in sorted(self._shown.items())),
+                variations=tuple(
+                    VariationTotal(*key, count) for key, count in sorted(self._exposures.items())
+                ),
                 goals=tuple(
                     GoalTotal(*key, total.conversions, total.transactions, total.revenue, total.products)
                     for key, total in self._goals.items()
@@ -179,25 +181,25 @@ class Record:
         if enrich and visitor.segments is None:
             segments = dict(stored.segments)
         share = size // max(1, len(visitor.events))
-        arrival = _Arrival(visitor.visitor_id, stored, segments, enrich, share)
+        tracked = _TrackedEvents(visitor.visitor_id, stored, segments, enrich, share)
         for event in visitor.events:
             self._received += 1
             if isinstance(event, ConversionEvent):
-                self._add_conversion(arrival, event.data)
+                self._add_conversion(tracked, event.data)
             else:
-                self._add_exposure(arrival, event.data)
+                self._add_exposure(tracked, event.data)
         return len(visitor.events)
 
-    def _stored(self, visitor_id: str, size: int) -> _Visitor:
+    def _stored(self, visitor_id: str, size: int) -> _RecordedVisitor:
         stored = self._visitors.get(visitor_id)
         if stored is None:
-            if len(self._visitors) >= KEPT_VISITORS:
+            if len(self._visitors) >= MAX_VISITORS:
                 self._forget()
-            stored = self._visitors[visitor_id] = _Visitor()
+            stored = self._visitors[visitor_id] = _RecordedVisitor()
             self._visitor_count += 1
         stored.size += size
         self._visitor_bytes += size
-        while self._visitor_bytes > KEPT_BYTES and len(self._visitors) > 1:
+        while self._visitor_bytes > MAX_EVENT_BYTES and len(self._visitors) > 1:
             self._forget()
         return stored
 
@@ -206,34 +208,34 @@ class Record:
         _, forgotten = self._visitors.popitem()
         self._visitor_bytes -= forgotten.size
 
-    def _add_exposure(self, arrival: _Arrival, data: ExposureData) -> None:
-        stored, shown = arrival.stored, (data.experience_id, data.variation_id)
+    def _add_exposure(self, tracked: _TrackedEvents, data: ExposureData) -> None:
+        stored, shown = tracked.stored, (data.experience_id, data.variation_id)
         stored.bucketing[data.experience_id] = data.variation_id
-        if arrival.enrich and shown in stored.shown:
+        if tracked.enrich and shown in stored.exposed:
             return
-        stored.shown.add(shown)
-        self._shown[shown] += 1
-        self._keep(Exposure(arrival.visitor_id, *shown, arrival.segments), arrival.size)
+        stored.exposed.add(shown)
+        self._exposures[shown] += 1
+        self._keep(Exposure(tracked.visitor_id, *shown, tracked.segments), tracked.size)
 
-    def _add_conversion(self, arrival: _Arrival, data: ConversionData) -> None:
+    def _add_conversion(self, tracked: _TrackedEvents, data: ConversionData) -> None:
         bucketing = dict(data.bucketing_data or {})
-        if arrival.enrich and not bucketing:
-            bucketing = dict(arrival.stored.bucketing)
-        arrival.stored.bucketing.update(bucketing)
+        if tracked.enrich and not bucketing:
+            bucketing = dict(tracked.stored.bucketing)
+        tracked.stored.bucketing.update(bucketing)
         goal_data: dict[str, object] = {item.key: item.value for item in data.goal_data or ()}
         if "transactionId" in goal_data:
             self._transaction_ids[str(goal_data["transactionId"])] = None
         for credited in _credited(data.goal_id, bucketing):
             self._goals.setdefault(credited, _Sum()).add(goal_data)
-        event = Conversion(arrival.visitor_id, data.goal_id, goal_data, bucketing, arrival.segments)
-        self._keep(event, arrival.size)
+        event = Conversion(tracked.visitor_id, data.goal_id, goal_data, bucketing, tracked.segments)
+        self._keep(event, tracked.size)
 
     def _keep(self, event: Exposure | Conversion, size: int) -> None:
         self._recorded += 1
         self._events.append(event)
         self._sizes.append(size)
         self._event_bytes += size
-        while len(self._events) > KEPT_EVENTS or self._event_bytes > KEPT_BYTES:
+        while len(self._events) > MAX_EVENTS or self._event_bytes > MAX_EVENT_BYTES:
             self._events.popleft()
             self._event_bytes -= self._sizes.popleft()
 

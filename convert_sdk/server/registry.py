@@ -26,7 +26,7 @@ HIDDEN = ("draft", "paused")
 """The statuses of experiences that are only served to a debug token."""
 
 
-class Answer(NamedTuple):
+class ServedDocument(NamedTuple):
     """A body and its entity tag."""
 
     body: bytes
@@ -107,7 +107,7 @@ class ServedProject:
 
     def config(
         self, environment: str | None = None, *, debug: bool = False, preview: str | None = None
-    ) -> Answer:
+    ) -> ServedDocument:
         """The document with the experiences of `environment`; drafts only for `debug` or as the `preview`."""
         raw, read = self._current
         experiences = raw.get("experiences")
@@ -119,15 +119,15 @@ class ServedProject:
                 if _runs_in(known, environment)
                 and (debug or known.id == preview or known.status not in HIDDEN)
             ]
-        return _answer(body)
+        return _served(body)
 
-    def settings(self) -> Answer:
+    def settings(self) -> ServedDocument:
         """What `/project-settings` says."""
         project = self._current.read.project
         settings = project.settings if project else None
         known = settings.model_dump(by_alias=True, exclude_unset=True) if settings else {}
         listed = {name: known[name] for name in ScriptSettings.model_fields if name in known}
-        return _answer({"account_id": self.account_id, "project_id": self.project_id, **listed})
+        return _served({"account_id": self.account_id, "project_id": self.project_id, **listed})
 
 
 class Registry:
@@ -209,6 +209,6 @@ def _runs_in(experience: ExperienceModel, environment: str | None) -> bool:
     return not experience.environments or environment in experience.environments
 
 
-def _answer(body: object) -> Answer:
+def _served(body: object) -> ServedDocument:
     written = json.dumps(body, separators=(",", ":")).encode()
-    return Answer(written, f'"{sha256(written).hexdigest()[:32]}"')
+    return ServedDocument(written, f'"{sha256(written).hexdigest()[:32]}"')

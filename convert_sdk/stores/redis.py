@@ -128,7 +128,7 @@ class RedisStore(_Redis):
         breaker: Breaker | None = None,
     ) -> None:
         super().__init__(_address(client), prefix, ttl, breaker)
-        self._own = isinstance(client, str)
+        self._owns_client = isinstance(client, str)
         self._client = _connect(client, timeout) if isinstance(client, str) else client
         self._save = self._client.register_script(_SAVE)
 
@@ -145,7 +145,7 @@ class RedisStore(_Redis):
 
     def close(self) -> None:
         """Close the connections, unless the client is yours."""
-        if self._own:
+        if self._owns_client:
             self._client.close()
 
 
@@ -169,8 +169,8 @@ class AsyncRedisStore(_Redis):
     ) -> None:
         super().__init__(_address(client), prefix, ttl, breaker)
         self._timeout = timeout
-        self._given = client
-        self._made: tuple[int, asyncio.AbstractEventLoop, redis.asyncio.Redis] | None = None
+        self._configured = client
+        self._connected: tuple[int, asyncio.AbstractEventLoop, redis.asyncio.Redis] | None = None
         if isinstance(client, str):
             _connect_async(client, timeout)  # says now, not at the first visitor, that the URL is no good
 
@@ -191,20 +191,20 @@ class AsyncRedisStore(_Redis):
 
     async def close(self) -> None:
         """Close the connections, unless the client is yours."""
-        made, self._made = self._made, None
-        if made is not None and made[:2] == (os.getpid(), asyncio.get_running_loop()):
-            await made[2].aclose()
+        connected, self._connected = self._connected, None
+        if connected is not None and connected[:2] == (os.getpid(), asyncio.get_running_loop()):
+            await connected[2].aclose()
 
     def _client(self) -> redis.asyncio.Redis:
         """Connections belong to one loop in one process; another one gets its own."""
-        if not isinstance(self._given, str):
-            return self._given
+        if not isinstance(self._configured, str):
+            return self._configured
         here = os.getpid(), asyncio.get_running_loop()
-        if self._made is None or self._made[:2] != here:
-            if self._made is not None and self._made[0] != here[0]:
-                _abandoned.append(self._made[2])
-            self._made = (*here, _connect_async(self._given, self._timeout))
-        return self._made[2]
+        if self._connected is None or self._connected[:2] != here:
+            if self._connected is not None and self._connected[0] != here[0]:
+                _abandoned.append(self._connected[2])
+            self._connected = (*here, _connect_async(self._configured, self._timeout))
+        return self._connected[2]
 
 
 _abandoned: list[redis.asyncio.Redis] = []

@@ -1,4 +1,4 @@
-"""The shop's back end as a process of its own, for `convert-sdk commerce demo` to order about, and to kill.
+"""The shop's back end as a process of its own, which `convert-sdk commerce demo` drives and kills.
 
 It reads one JSON object a line (`do` names the task) and answers with one. Webhooks come to a port of its own.
 """
@@ -45,8 +45,8 @@ HOLD, LEASE = 600.0, 300.0
 _PATIENCE = 60.0
 
 
-class Where(NamedTuple):
-    """Where everything is, and under which keys."""
+class ShopConfig(NamedTuple):
+    """The addresses of all systems, and the keys to them."""
 
     ledger: str
     convert: str
@@ -62,14 +62,14 @@ class Where(NamedTuple):
 class ShopProcess:
     """A client and a bridge on one ledger; `ahead` seconds are added to its clock."""
 
-    def __init__(self, where: Where) -> None:
+    def __init__(self, config: ShopConfig) -> None:
         self.ahead = 0.0
         policy = Policy(hold_for=HOLD, lease=LEASE)
-        self.ledger = Ledger(where.ledger, policy=policy, clock=lambda: time.time() + self.ahead)
-        self.client = _client(where, self.ledger)
-        website = WebsiteClient(where.website, where.website_key, http=Http(now=self.ledger.clock))
+        self.ledger = Ledger(config.ledger, policy=policy, clock=lambda: time.time() + self.ahead)
+        self.client = _client(config, self.ledger)
+        website = WebsiteClient(config.website, config.website_key, http=Http(now=self.ledger.clock))
         self.website = WebsiteSource(website, lag=1.0)
-        buyers = BuyerClient(where.convictional_key, base_url=where.convictional, http=Http(deadline=120.0))
+        buyers = BuyerClient(config.convictional_key, base_url=config.convictional, http=Http(deadline=120.0))
         self.buyer = ConvictionalSource(buyers, ACCOUNT)
         self.bridge = Bridge(
             self.client,
@@ -78,7 +78,7 @@ class ShopProcess:
             identity=IDENTITY,
             sources=[self.website, self.buyer],
         )
-        convertmax = ConvertmaxClient(where.convertmax_key, base_url=where.convertmax)
+        convertmax = ConvertmaxClient(config.convertmax_key, base_url=config.convertmax)
         self.into = IntoConvertmax(convertmax, self.ledger, project=lambda: self.client.project)
         self.waiting: Queue[AnyEvent] = Queue()
         self.port = 0
@@ -103,47 +103,47 @@ class ShopProcess:
             finally:
                 self.waiting.task_done()
 
-    # What it is told to do.
+    # The tasks.
 
     def hello(self, _: Mapping[str, object]) -> object:
-        """Where webhooks go."""
+        """The port for webhooks."""
         return {"port": self.port}
 
-    def clock(self, told: Mapping[str, object]) -> object:
+    def clock(self, request: Mapping[str, object]) -> object:
         """Put the clock ahead."""
-        self.ahead = float(str(told["ahead"]))
+        self.ahead = float(str(request["ahead"]))
         return {}
 
-    def expose(self, told: Mapping[str, object]) -> object:
-        """Decide one experience for many visitors: who was shown what."""
-        key, visitors = str(told["key"]), _texts(told["visitors"])
-        shown = {
+    def expose(self, request: Mapping[str, object]) -> object:
+        """Decide one experience for many visitors; the answer maps visitor ids to variation keys."""
+        key, visitors = str(request["key"]), _texts(request["visitors"])
+        variations_shown = {
             each: self.client.visitor(each, location=ANYWHERE).decide(key).variation_key for each in visitors
         }
         self.client.flush(_PATIENCE)
-        return {"shown": shown}
+        return {"variations_shown": variations_shown}
 
-    def link(self, told: Mapping[str, object]) -> object:
-        """What the checkout page knows."""
-        known: KnownBy = dict(told["known"])  # type: ignore[call-overload]  # our own message
-        self.bridge.link(str(told["visitor"]), source=str(told["source"]), **known)
+    def link(self, request: Mapping[str, object]) -> object:
+        """Link what the checkout page knows of an order to its visitor."""
+        known: KnownBy = dict(request["known"])  # type: ignore[call-overload]  # our own message
+        self.bridge.link(str(request["visitor"]), source=str(request["source"]), **known)
         return {}
 
     def scopes(self, _: Mapping[str, object]) -> object:
-        """What the two stores' ids belong to."""
+        """The prefixes of the transaction ids of the two stores."""
         return {"website": self.website.scope, "convictional": self.buyer.scope}
 
     def settle(self, _: Mapping[str, object]) -> object:
-        """Work on every webhook that came."""
+        """Process every webhook that came."""
         self.waiting.join()
         self.bridge.tick()
-        return self._books()
+        return self._ledger_report()
 
-    def flush(self, told: Mapping[str, object]) -> object:
-        """Deliver."""
+    def flush(self, request: Mapping[str, object]) -> object:
+        """Deliver the conversions that are due."""
         self.bridge.tick()
-        self.client.flush(float(str(told.get("timeout", _PATIENCE))))
-        return self._books()
+        self.client.flush(float(str(request.get("timeout", _PATIENCE))))
+        return self._ledger_report()
 
     def sync(self, _: Mapping[str, object]) -> object:
         """Pull what the webhooks missed."""
@@ -154,34 +154,34 @@ class ShopProcess:
         written = [self.into.sync(source, IDENTITY) for source in (self.website, self.buyer)]
         return {name: sum(getattr(each, name) for each in written) for name in written[0]._fields}
 
-    def books(self, _: Mapping[str, object]) -> object:
-        """How the ledger stands."""
-        return self._books()
+    def ledger_report(self, _: Mapping[str, object]) -> object:
+        """The report of the ledger."""
+        return self._ledger_report()
 
-    def _books(self) -> object:
+    def _ledger_report(self) -> object:
         return self.bridge.report()._asdict()
 
     def serve(self) -> None:
-        """Obey until the input ends."""
+        """Run tasks until the input ends."""
         tasks: Mapping[str, Callable[[Mapping[str, object]], object]] = {
             task.__name__: task
             for task in (
                 self.hello, self.clock, self.expose, self.link, self.scopes, self.settle, self.flush, self.sync,
-                self.convertmax, self.books,
+                self.convertmax, self.ledger_report,
             )
         }  # fmt: skip
         for line in sys.stdin:
-            told = json.loads(line)
-            print(json.dumps(tasks[told["do"]](told)), flush=True)
+            request = json.loads(line)
+            print(json.dumps(tasks[request["do"]](request)), flush=True)
         self.client.close()
 
 
-def _client(where: Where, ledger: Ledger) -> Client:
-    """A client that heeds no variables of the shell: they belong to another project."""
+def _client(config: ShopConfig, ledger: Ledger) -> Client:
+    """A client that ignores the variables of the shell: they belong to another project."""
     given = {
-        "sdk_key": where.sdk_key,
-        "config_endpoint": where.convert,
-        "track_endpoint": where.convert,
+        "sdk_key": config.sdk_key,
+        "config_endpoint": config.convert,
+        "track_endpoint": config.convert,
         "observe": recording(ledger),
         "start_wait": _PATIENCE,
     }
@@ -197,7 +197,7 @@ def _texts(value: object) -> list[str]:
 if __name__ == "__main__":
     logging.getLogger("convert_sdk").setLevel(
         logging.ERROR
-    )  # that Convert is down is told by the play itself
-    process = ShopProcess(Where(**json.loads(sys.stdin.readline())))
+    )  # the scenario itself reports that Convert is down
+    process = ShopProcess(ShopConfig(**json.loads(sys.stdin.readline())))
     process.listen()
     process.serve()

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from .result import Outcome
+    from .result import CommerceResult
 
 _FIGURES = (
     ("orders", "placed in the two stores"),
@@ -23,10 +23,10 @@ _FIGURES = (
 )
 
 
-def show_outcome(console: Console, outcome: Outcome) -> None:
+def show_result(console: Console, result: CommerceResult) -> None:
     """The demonstration's figures and verdict."""
-    figures = outcome.figures()
-    console.print(_revenue(outcome))
+    figures = result.figures()
+    console.print(_revenue(result))
     counts = Table(
         "", "", "", title="Orders and conversions", title_justify="left", box=None, show_header=False
     )
@@ -34,25 +34,25 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     for name, meaning in _FIGURES:
         counts.add_row(f"{figures[name]:,}", name.replace("_", " "), meaning)
     console.print(counts)
-    written = outcome.written
+    written = result.written
     console.print(
         f"Convertmax: {written['accepted']} records written, with who saw which variation.", highlight=False
     )
     verdict = (
         "[green]Every order of a known visitor is counted once, for the right one."
-        if outcome.is_good
+        if result.is_good
         else "[red]They differ."
     )
-    console.print(f"{verdict}[/] {outcome.seconds:.1f} s")
+    console.print(f"{verdict}[/] {result.seconds:.1f} s")
 
 
-def _revenue(outcome: Outcome) -> Table:
+def _revenue(result: CommerceResult) -> Table:
     table = Table("variation", title="Revenue", title_justify="left", box=None)
     for heading in ("shoppers", "orders", "in the stores", "at Convert"):
         table.add_column(heading, justify="right")
-    for key, share in outcome.revenue().items():
+    for key, share in result.revenue().items():
         counts = (f"{share[name]:,}" for name in ("shoppers", "orders"))
         table.add_row(key, *counts, *(f"{share[name]:,.2f}" for name in ("truth", "recorded")))
-    figures = outcome.figures()
-    table.add_row("unresolved", "", f"{figures['unresolved']:,}", f"{outcome.unresolved_revenue:,.2f}", "")
+    figures = result.figures()
+    table.add_row("unresolved", "", f"{figures['unresolved']:,}", f"{result.unresolved_revenue:,.2f}", "")
     return table

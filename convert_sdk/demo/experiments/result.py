@@ -1,4 +1,4 @@
-"""What came of the demonstration, as figures."""
+"""The result of the demonstration, as figures."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ SUSPICIOUS = 0.001
 """Below this probability a split is called a mismatch, as is usual for sample ratios."""
 
 
-class Arm(NamedTuple):
-    """One variation, or (without a key) the part of the traffic that an experience leaves out."""
+class VariationShare(NamedTuple):
+    """The traffic and the exposures of one variation, or (without a key) of what an experience leaves out."""
 
     id: str | None
     key: str | None
     percent: float
-    shown: int
+    exposures: int
 
 
-class Split(NamedTuple):
-    """How an experience's traffic was split; `p` is the probability of a split at least this far off."""
+class TrafficSplit(NamedTuple):
+    """The traffic of one experience; `p` is the probability of a split at least this far off."""
 
     experience: Experience
-    arms: tuple[Arm, ...]
+    variations: tuple[VariationShare, ...]
     p: float | None
 
     @property
     def total(self) -> int:
-        """Visitors who passed every gate."""
-        return sum(arm.shown for arm in self.arms)
+        """The number of visitors who passed every gate."""
+        return sum(each.exposures for each in self.variations)
 
 
-class Return(NamedTuple):
-    """What one goal brought from the visitors of one variation."""
+class GoalResult(NamedTuple):
+    """The conversions and the revenue of one goal, from the visitors of one variation."""
 
     experience_key: str
     goal_key: str
@@ -51,8 +51,8 @@ class Return(NamedTuple):
     total: GoalTotal
 
 
-class Outcome(NamedTuple):
-    """Both ends: what the application counted and what the server recorded."""
+class ExperimentsResult(NamedTuple):
+    """The figures of both ends: counted by the application, and recorded by the server."""
 
     project: Project
     tally: Tally
@@ -82,25 +82,27 @@ class Outcome(NamedTuple):
         taken = self.tally.nanoseconds
         return round(quantiles(taken, n=100)[-1] / 1_000 if len(taken) > 1 else taken[0] / 1_000, 2)
 
-    def splits(self) -> Iterator[Split]:
-        """Every experience that somebody reached: exposures by the server's count."""
+    def splits(self) -> Iterator[TrafficSplit]:
+        """The traffic of every experience that somebody reached, counted by the server."""
         recorded = {
             (each.experience_id, each.variation_id): each.exposures for each in self.summary.variations
         }
         for experience in self.project.experiences:
-            arms = [
-                Arm(each.id, each.key, each.percent, recorded.get((experience.id, each.id), 0))
+            variations = [
+                VariationShare(each.id, each.key, each.percent, recorded.get((experience.id, each.id), 0))
                 for each in experience.variations.values()
             ]
-            rest = 100 - sum(arm.percent for arm in arms)
+            rest = 100 - sum(each.percent for each in variations)
             if rest > 0:
-                arms.append(Arm(None, None, rest, self.tally.shown[experience.id, None]))
-            if any(arm.shown for arm in arms):
-                yield Split(experience, tuple(arms), _probability(arms))
+                variations.append(VariationShare(None, None, rest, self.tally.exposures[experience.id, None]))
+            if any(each.exposures for each in variations):
+                yield TrafficSplit(experience, tuple(variations), _probability(variations))
 
-    def returns(self) -> Iterator[Return]:
-        """What the goals of each experience brought, variation by variation."""
-        shown = {(each.experience_id, each.variation_id): each.exposures for each in self.summary.variations}
+    def goal_results(self) -> Iterator[GoalResult]:
+        """The results of the goals of each experience, variation by variation."""
+        exposures = {
+            (each.experience_id, each.variation_id): each.exposures for each in self.summary.variations
+        }
         totals = {(each.experience_id, each.variation_id, each.goal_id): each for each in self.summary.goals}
         for described in self.project.config.experiences or ():
             experience = self.project.experiences.of_id(described.id or "")
@@ -109,10 +111,10 @@ class Outcome(NamedTuple):
             for goal_id in described.goals or ():
                 for variation in experience.variations.values():
                     total = totals.get((experience.id, variation.id, goal_id))
-                    visitors = shown.get((experience.id, variation.id), 0)
+                    visitors = exposures.get((experience.id, variation.id), 0)
                     goal = self.project.goals.of_id(goal_id)
                     if total is not None and visitors and goal is not None:
-                        yield Return(experience.key, goal.key, variation.key, visitors, total)
+                        yield GoalResult(experience.key, goal.key, variation.key, visitors, total)
 
     def figures(self) -> dict[str, object]:
         """One flat JSON object."""
@@ -136,8 +138,8 @@ class Outcome(NamedTuple):
         }
 
 
-def _probability(arms: list[Arm]) -> float | None:
-    if len(arms) < 2:
+def _probability(variations: list[VariationShare]) -> float | None:
+    if len(variations) < 2:
         return None
-    statistic = chi_square([arm.shown for arm in arms], [arm.percent for arm in arms])
-    return p_value(statistic, len(arms) - 1)
+    statistic = chi_square([each.exposures for each in variations], [each.percent for each in variations])
+    return p_value(statistic, len(variations) - 1)

@@ -1,4 +1,4 @@
-"""The run: the whole way, from the SDK key to what the server recorded."""
+"""The run of the demonstration: from the SDK key to what the server recorded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convert_sdk import Client
 from convert_sdk.options import build
 from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, demo_document, running
 
-from .result import Outcome
+from .result import ExperimentsResult
 from .shoppers import CHECKOUT, Tally, shopper, walk
 
 _EVENTS_EACH = 20
@@ -25,7 +25,14 @@ _PATIENCE = 90.0
 _SECRET = "demonstration"  # noqa: S105 # it guards a made-up shop
 
 
-def run(visitors: int, seed: int, console: Console, *, kill_server: bool, fail_for: float) -> Outcome:
+def run(
+    visitors: int, seed: int, console: Console, *, kill_server: bool, fail_for: float
+) -> ExperimentsResult:
+    """Serve the shop, send `visitors` visitors through it, deliver every event, and count both ends.
+
+    `seed` chooses the visitors. `kill_server` stops the server from half of them to three quarters; `fail_for` lets it
+    answer 503 for so many seconds.
+    """
     registry = Registry()
     shop = registry.add(demo_document(), sdk_key=DEMO_SDK_KEY, secret=_SECRET)
     tally = Tally()
@@ -52,11 +59,11 @@ def run(visitors: int, seed: int, console: Console, *, kill_server: bool, fail_f
         explanation = client.visitor(first.id, first.attributes, location=CHECKOUT).explain("checkout-layout")
         with console.status("delivering the rest"):
             client.flush(timeout=fail_for + _PATIENCE)
-        return Outcome(project, tally, client.status(), shop.record.summary(), explanation, seconds)
+        return ExperimentsResult(project, tally, client.status(), shop.record.summary(), explanation, seconds)
 
 
 def _client(key: str, url: str, visitors: int) -> Client:
-    """A client that heeds no variables of the shell: they belong to another project."""
+    """A client that ignores the variables of the shell: they belong to another project."""
     given = {
         "sdk_key": key,
         "sdk_secret": _SECRET,
@@ -70,7 +77,7 @@ def _client(key: str, url: str, visitors: int) -> Client:
 
 
 def _stopped(visitors: int, client: Client, server: LocalServer) -> Mapping[int, Callable[[], object]]:
-    """The server goes before the visitor in the middle, and comes back three quarters through."""
+    """Stop the server before the visitor in the middle, and start it again three quarters through."""
 
     def come_back() -> None:
         client.flush(timeout=_KNOCK)  # so that a few visitors meet a closed door too
@@ -83,7 +90,7 @@ def _stopped(visitors: int, client: Client, server: LocalServer) -> Mapping[int,
 def _failing(
     visitors: int, server: LocalServer, trouble: ExitStack, seconds: float
 ) -> Mapping[int, Callable[[], object]]:
-    """The server fails from the visitor in the middle on."""
+    """Let the server fail from the visitor in the middle on."""
 
     def fail() -> None:
         trouble.enter_context(server.failing(503))
@@ -93,7 +100,7 @@ def _failing(
 
 
 def _nothing() -> None:
-    """Most visitors come undisturbed."""
+    """Do nothing: most visitors come undisturbed."""
 
 
 def _progress(console: Console) -> Progress:
@@ -107,8 +114,8 @@ def _progress(console: Console) -> Progress:
 
 
 @contextmanager
-def _heard(console: Console) -> Iterator[None]:
-    """Show what the SDK has to say, above the progress bar."""
+def _log_shown(console: Console) -> Iterator[None]:
+    """Show the log of the SDK above the progress bar."""
     from rich.logging import RichHandler
 
     logger = logging.getLogger("convert_sdk")

@@ -1,4 +1,4 @@
-"""Whether the observed shares can be chance."""
+"""The sample ratio test: a chi-square test of observed counts against expected shares."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import erfc, exp, lgamma, log, sqrt
 
 
 def chi_square(observed: Sequence[int], expected: Sequence[float]) -> float:
-    """How far counts are from the proportions they should have; proportions need not add up to 1.
+    """The distance of counts from their expected proportions, which need not add up to 1.
 
     >>> chi_square([48, 52], [50, 50])
     0.16

@@ -1,4 +1,4 @@
-"""What the demonstration's visitors do in the shop."""
+"""The visitors of the demonstration, and their way through the shop."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ _DEVICES = (
 
 
 class Shopper(NamedTuple):
-    """One made-up visitor, and the dice for what they do."""
+    """One made-up visitor, and the random numbers that decide what they do."""
 
     id: str
     attributes: Mapping[str, object]
-    dice: Random
+    random: Random
 
 
 def shopper(number: int, seed: int) -> Shopper:
     """The same visitor for the same numbers."""
-    dice = Random(f"{seed}-{number}")  # noqa: S311 # a play, not cryptography
-    agent, browser, devices = dice.choice(_DEVICES)
+    random = Random(f"{seed}-{number}")  # noqa: S311 # a demonstration, not cryptography
+    agent, browser, devices = random.choice(_DEVICES)
     attributes = {
-        "country": dice.choice(_COUNTRIES),
+        "country": random.choice(_COUNTRIES),
         "browser": browser,
         "devices": list(devices),
-        "source": "campaign" if dice.random() < 0.3 else "search",
-        "visitorType": dice.choice(("new", "returning")),
+        "source": "campaign" if random.random() < 0.3 else "search",
+        "visitorType": random.choice(("new", "returning")),
         "user_agent": agent,
-        "plan": "gold" if dice.random() < 0.2 else "free",
-        "orders": dice.randrange(12),
-        "newsletter": dice.random() < 0.4,
-        "signed_in": dice.random() < 0.6,
-        "customer_group": "staff" if dice.random() < 0.03 else "retail",
+        "plan": "gold" if random.random() < 0.2 else "free",
+        "orders": random.randrange(12),
+        "newsletter": random.random() < 0.4,
+        "signed_in": random.random() < 0.6,
+        "customer_group": "staff" if random.random() < 0.03 else "retail",
     }
-    return Shopper(f"visitor-{seed}-{number}", attributes, dice)
+    return Shopper(f"visitor-{seed}-{number}", attributes, random)
 
 
 class Tally:
-    """What the application itself counted."""
+    """The counts of the application itself."""
 
     def __init__(self) -> None:
         self.decisions = 0
         self.nanoseconds: list[float] = []
         """Per decision, one figure for each visitor."""
-        self.shown: Counter[tuple[str, str | None]] = Counter()
+        self.exposures: Counter[tuple[str, str | None]] = Counter()
         """By experience id and variation id; None where the traffic share left the visitor out."""
         self.features: Counter[tuple[str, str | None]] = Counter()
         """By feature key and the variation that enabled it."""
@@ -71,10 +71,10 @@ class Tally:
         self.nanoseconds.append(nanoseconds / len(decisions))
         for decision in decisions:
             if decision.experience is not None and (decision or decision.reason is Reason.NOT_ALLOCATED):
-                self.shown[decision.experience.id, decision.variation_id] += 1
+                self.exposures[decision.experience.id, decision.variation_id] += 1
 
     def add_feature(self, key: str, feature: ResolvedFeature) -> None:
-        """Count what one visitor saw of a feature."""
+        """Count one visitor's look at a feature."""
         decision = feature.decision
         place = (key, decision.variation_key if decision is not None else None)
         self.features[place] += 1
@@ -82,7 +82,7 @@ class Tally:
 
 
 def walk(client: Client, who: Shopper, tally: Tally) -> None:
-    """Home page, product page, checkout: decide on each, then perhaps buy."""
+    """Decide on the home page, the product page and the checkout, then perhaps buy."""
     at_home = client.visitor(who.id, who.attributes, location=HOME)
     start = perf_counter_ns()
     home = (at_home.decide("home-story"), at_home.decide("new-navigation"))
@@ -100,21 +100,23 @@ def walk(client: Client, who: Shopper, tally: Tally) -> None:
 
 
 def _act(visitor: Visitor, who: Shopper, story: Decision, advice: Decision) -> None:
-    dice = who.dice
-    if dice.random() < (0.12 if story.variation_key == "mountain-story" else 0.08):
+    random = who.random
+    if random.random() < (0.12 if story.variation_key == "mountain-story" else 0.08):
         visitor.track("newsletter-signup")
-    if dice.random() > (0.45 if advice.variation_key == "similar-trails" else 0.38):
+    if random.random() > (0.45 if advice.variation_key == "similar-trails" else 0.38):
         return
     visitor.track("add-to-cart")
-    if dice.random() < (0.55 if visitor.feature("checkout").get("express_payment", False) else 0.45):
-        _buy(visitor, f"T-{who.id}", dice)
-        if dice.random() < 0.1:
-            _buy(visitor, f"T-{who.id}-2", dice)
+    if random.random() < (0.55 if visitor.feature("checkout").get("express_payment", False) else 0.45):
+        _buy(visitor, f"T-{who.id}", random)
+        if random.random() < 0.1:
+            _buy(visitor, f"T-{who.id}-2", random)
 
 
-def _buy(visitor: Visitor, order: str, dice: Random) -> None:
+def _buy(visitor: Visitor, order: str, random: Random) -> None:
     discount = visitor.feature("pricing").get("discount", 0.0)
-    basket = round(dice.lognormvariate(4.5, 0.6) * (1 - discount), 2)
+    basket = round(random.lognormvariate(4.5, 0.6) * (1 - discount), 2)
     revenue = Decimal(str(basket))
-    visitor.track("purchase", revenue=revenue, products=dice.randint(1, 5), transaction_id=order, again=True)
+    visitor.track(
+        "purchase", revenue=revenue, products=random.randint(1, 5), transaction_id=order, again=True
+    )
     visitor.track("large-order", rule_data={"basket_value": basket})

@@ -1,4 +1,4 @@
-"""The demonstration's outcome for people."""
+"""The result of the demonstration as tables."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .result import SUSPICIOUS, Outcome
+from .result import SUSPICIOUS, ExperimentsResult
 
 
-def show(console: Console, outcome: Outcome) -> None:
+def show(console: Console, result: ExperimentsResult) -> None:
     """Print the tables; the verdict comes last."""
-    project = outcome.project
+    project = result.project
     console.print(f"\n[bold]{escape(project.name)}[/], revision {project.revision}, fetched by its SDK key\n")
-    console.print(_splits(outcome))
+    console.print(_splits(result))
     console.print("[dim]Sample ratio: how probable a split at least this far off is, by chi-square.[/]\n")
-    console.print(_features(outcome, console.width))
+    console.print(_features(result, console.width))
     console.print()
-    console.print(_goals(outcome))
+    console.print(_goals(result))
     console.print("\n[italic]Why one visitor gets what they get[/]")
-    console.print(f"{outcome.explanation}\n", markup=False, highlight=False, soft_wrap=True)
-    console.print(_events(outcome))
+    console.print(f"{result.explanation}\n", markup=False, highlight=False, soft_wrap=True)
+    console.print(_events(result))
     console.print(
         "\n"
-        f"{outcome.tally.decisions:,} decisions for {len(outcome.tally.nanoseconds):,} visitors in"
-        f" {outcome.seconds:.1f} s, the server beside them in the same process.\n"
-        f"One takes {outcome.us_per_decision} µs, what it remembers and records included (median;"
-        f" 99th percentile {outcome.us_worst} µs)."
+        f"{result.tally.decisions:,} decisions for {len(result.tally.nanoseconds):,} visitors in"
+        f" {result.seconds:.1f} s, the server beside them in the same process.\n"
+        f"One takes {result.us_per_decision} µs, what it remembers and records included (median;"
+        f" 99th percentile {result.us_worst} µs)."
     )
-    console.print(_verdict(outcome))
+    console.print(_verdict(result))
 
 
 def _table(title: str, *columns: str, figures: tuple[str, ...]) -> Table:
@@ -43,7 +43,7 @@ def _table(title: str, *columns: str, figures: tuple[str, ...]) -> Table:
     return table
 
 
-def _splits(outcome: Outcome) -> Table:
+def _splits(result: ExperimentsResult) -> Table:
     table = _table(
         "Exposures that the server recorded",
         "experience",
@@ -51,14 +51,14 @@ def _splits(outcome: Outcome) -> Table:
         figures=("allocated", "visitors", "share"),
     )
     table.add_column("sample ratio", no_wrap=True)
-    for split in outcome.splits():
-        for number, arm in enumerate(split.arms):
+    for split in result.splits():
+        for number, variation in enumerate(split.variations):
             table.add_row(
                 escape(split.experience.key) if number == 0 else "",
-                escape(arm.key) if arm.key is not None else "[dim](left out)[/]",
-                f"{arm.percent:g} %",
-                f"{arm.shown:,}",
-                f"{100 * arm.shown / split.total:.1f} %",
+                escape(variation.key) if variation.key is not None else "[dim](left out)[/]",
+                f"{variation.percent:g} %",
+                f"{variation.exposures:,}",
+                f"{100 * variation.exposures / split.total:.1f} %",
                 _ratio(split.p) if number == 0 else "",
             )
     return table
@@ -70,10 +70,10 @@ def _ratio(p: float | None) -> str:
     return f"[red]mismatch, p {p:.1g}[/]" if p < SUSPICIOUS else f"[green]fits[/], p {p:.2f}"
 
 
-def _features(outcome: Outcome, width: int) -> Table:
+def _features(result: ExperimentsResult, width: int) -> Table:
     table = _table("Features", "feature", "set by", figures=("visitors",))
     table.add_column("variables", no_wrap=True)
-    tally = outcome.tally
+    tally = result.tally
     last = None
     for (key, setter), count in sorted(
         tally.features.items(), key=lambda item: (item[0][0], item[0][1] or "~")
@@ -92,7 +92,7 @@ def _written(variables: Mapping[str, object]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in variables.items())
 
 
-def _goals(outcome: Outcome) -> Table:
+def _goals(result: ExperimentsResult) -> Table:
     table = _table(
         "Conversions that the server recorded",
         "experience",
@@ -101,7 +101,7 @@ def _goals(outcome: Outcome) -> Table:
         figures=("conversions", "rate", "revenue"),
     )
     last: tuple[str, str] = ("", "")
-    for each in outcome.returns():
+    for each in result.goal_results():
         place = (each.experience_key, each.goal_key)
         table.add_row(
             escape(each.experience_key) if each.experience_key != last[0] else "",
@@ -115,23 +115,23 @@ def _goals(outcome: Outcome) -> Table:
     return table
 
 
-def _events(outcome: Outcome) -> Table:
+def _events(result: ExperimentsResult) -> Table:
     figures = {
-        "offered": outcome.status.events.offered,
-        "sent": outcome.status.events.sent,
-        "received": outcome.summary.received,
-        "lost": outcome.lost,
-        "requests": outcome.summary.requests,
-        "retries": outcome.status.retries,
+        "offered": result.status.events.offered,
+        "sent": result.status.events.sent,
+        "received": result.summary.received,
+        "lost": result.lost,
+        "requests": result.summary.requests,
+        "retries": result.status.retries,
     }
     table = _table("Events", figures=tuple(figures))
     table.add_row(*(f"{figure:,}" for figure in figures.values()))
     return table
 
 
-def _verdict(outcome: Outcome) -> str:
-    if outcome.lost:
-        return f"[bold red]{outcome.lost:,} events are lost.[/]"
-    if outcome.repeated:
-        return f"[bold red]{outcome.repeated:,} events arrived twice.[/]"
+def _verdict(result: ExperimentsResult) -> str:
+    if result.lost:
+        return f"[bold red]{result.lost:,} events are lost.[/]"
+    if result.repeated:
+        return f"[bold red]{result.repeated:,} events arrived twice.[/]"
     return "[bold green]Every event arrived, once.[/]"

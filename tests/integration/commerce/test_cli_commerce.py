@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 from convert_sdk.cli.app import app
 from convert_sdk.commerce.bridge import Identity, Ledger
-from convert_sdk.demo.commerce.result import Outcome
-from convert_sdk.demo.commerce.scenario import Play, staged
+from convert_sdk.demo.commerce.result import CommerceResult
+from convert_sdk.demo.commerce.scenario import Scenario, set_up
 from convert_sdk.server import DEMO_SDK_KEY, Conversion, Registry, ServedProject, demo_document, running
 from convert_sdk.testing.stores import ConvictionalStore, WebsiteStore
 
@@ -43,19 +43,19 @@ def run(*arguments: str, code: int = 0) -> str:
 
 
 @pytest.fixture(scope="module")
-def day() -> Iterator[tuple[Play, list[str]]]:
+def day() -> Iterator[tuple[Scenario, list[str]]]:
     """The demonstration at its full size."""
     told: list[str] = []
-    with staged(500, 42, told.append) as play:
-        play.act()
-        yield play, told
+    with set_up(500, 42, told.append) as scenario:
+        scenario.run()
+        yield scenario, told
 
 
 class TestDemo:
-    def test_a_killed_process_loses_and_doubles_nothing(self, day: tuple[Play, list[str]]) -> None:
-        outcome = day[0].outcome
-        figures: dict[str, Any] = outcome.figures()
-        assert outcome.is_good
+    def test_a_killed_process_loses_and_doubles_nothing(self, day: tuple[Scenario, list[str]]) -> None:
+        result = day[0].result
+        figures: dict[str, Any] = result.figures()
+        assert result.is_good
         assert {name: figures[name] for name in ("duplicates", "lost", "invented", "misattributed")} == {
             "duplicates": 0, "lost": 0, "invented": 0, "misattributed": 0,
         }  # fmt: skip
@@ -72,18 +72,18 @@ class TestDemo:
         assert sum(share["orders"] for share in figures["revenue"].values()) == figures["conversions"]
         assert figures["unresolved_revenue"] > 0
 
-    def test_every_request_is_one_the_systems_document(self, day: tuple[Play, list[str]]) -> None:
-        play, _ = day
+    def test_every_request_is_one_the_systems_document(self, day: tuple[Scenario, list[str]]) -> None:
+        scenario, _ = day
         for name, store in (
-            ("website-api", play.website),
-            ("convictional-buyer", play.convictional),
-            ("convertmax-api", play.convertmax),
+            ("website-api", scenario.website),
+            ("convictional-buyer", scenario.convictional),
+            ("convertmax-api", scenario.convertmax),
         ):
             asked = [each for each in store.requests if is_ours(each)]
             assert len(asked) == len(store.requests) > 0
             check_all(name, asked)
 
-    def test_people_are_told_what_happened(self, day: tuple[Play, list[str]]) -> None:
+    def test_people_are_told_what_happened(self, day: tuple[Scenario, list[str]]) -> None:
         assert shape("".join(f"• {each}\n" for each in day[1])) == shape(PRINTED.split("Revenue")[0])
 
     def test_the_page_shows_what_is_printed(self) -> None:
@@ -94,8 +94,8 @@ class TestDemo:
         assert keys(json.loads(figures)) == keys(json.loads(AS_JSON))
 
     def test_a_lost_order_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        heard = present(of(property, inspect.getattr_static(Outcome, "recorded")).fget)
-        monkeypatch.setattr(Outcome, "recorded", property(lambda outcome: heard(outcome)[1:]))
+        heard = present(of(property, inspect.getattr_static(CommerceResult, "recorded")).fget)
+        monkeypatch.setattr(CommerceResult, "recorded", property(lambda result: heard(result)[1:]))
         assert "They differ." in run("demo", "--shoppers", "9", code=1)
 
 

@@ -102,7 +102,7 @@ def test_sums_per_goal_and_variation(book: Book) -> None:
 
 
 def test_events_are_bounded_and_sums_are_not(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convert_sdk.server.record.KEPT_EVENTS", 3)
+    monkeypatch.setattr("convert_sdk.server.record.MAX_EVENTS", 3)
     book.record.clear()
     for number in range(10):
         book.send(f"v-{number}", exposure("1", "10"))
@@ -118,7 +118,7 @@ def test_clear_forgets_everything(book: Book) -> None:
 
 
 def test_what_is_kept_is_bounded_in_bytes(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convert_sdk.server.record.KEPT_BYTES", 1_000)
+    monkeypatch.setattr("convert_sdk.server.record.MAX_EVENT_BYTES", 1_000)
     for number in range(10):
         body = json.dumps(
             {"visitors": [{"visitorId": f"v-{number}", "events": [exposure("1", "10"), conversion("7")]}]}
