@@ -9,8 +9,8 @@ from typing import Protocol
 
 import httpx
 
-from convert_sdk._http.client import aexchange, beside_the_loop, exchange
-from convert_sdk._http.messages import Failure, Reply, Request
+from convert_sdk._http.client import asend, run_in_thread, send
+from convert_sdk._http.messages import Failure, Request, Response
 
 _INTERRUPTED = Failure("ambiguous", "interrupted")
 _WORTH_A_THREAD = 32 * 1024
@@ -29,7 +29,7 @@ class Machine(Protocol):
         """The next request. Whoever takes one must `handle_response` its answer."""
         ...
 
-    def handle_response(self, answer: Reply | Failure, now: float) -> None:
+    def handle_response(self, answer: Response | Failure, now: float) -> None:
         """Take the answer to the last request."""
         ...
 
@@ -89,9 +89,9 @@ def step(machine: Machine, client: httpx.Client, *, clock: Clock = monotonic, wi
     request = _next(machine, clock, within)
     if request is None:
         return False
-    answer: Reply | Failure = _INTERRUPTED
+    answer: Response | Failure = _INTERRUPTED
     try:
-        answer = exchange(client, request)
+        answer = send(client, request)
     finally:
         machine.handle_response(answer, clock())
     return True
@@ -104,20 +104,20 @@ async def astep(
     request = _next(machine, clock, within)
     if request is None:
         return False
-    answer: Reply | Failure = _INTERRUPTED
+    answer: Response | Failure = _INTERRUPTED
     try:
-        answer = await aexchange(client, request)
+        answer = await asend(client, request)
     finally:
         await _handle_response(machine, answer, clock())
     return True
 
 
-async def _handle_response(machine: Machine, answer: Reply | Failure, now: float) -> None:
+async def _handle_response(machine: Machine, answer: Response | Failure, now: float) -> None:
     """Let a machine hear, whatever becomes of this task."""
     if isinstance(answer, Failure) or len(answer.body) <= _WORTH_A_THREAD:
         machine.handle_response(answer, now)
     else:
-        await beside_the_loop(lambda: machine.handle_response(answer, now))
+        await run_in_thread(lambda: machine.handle_response(answer, now))
 
 
 def seconds_until_due(machines: Sequence[Machine], earliest: float, clock: Clock) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from convert_sdk._core.events import TrackingContext
-from convert_sdk._http.messages import Failure, Reply, Request
+from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk._process.fork import check_pid, register_after_fork
 from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.status import FlushReport, Status
@@ -29,7 +29,7 @@ Sink = Callable[[bytes], object]
 
 _DRAIN_AT = 1_000
 _ROOM = 100_000
-_DELIVERED = Reply(200)
+_DELIVERED = Response(200)
 _clients: WeakSet[OfflineDelivery] = WeakSet()
 
 
@@ -77,7 +77,7 @@ class OfflineDelivery:
             self._engine.observer.deliver()
         return FlushReport.between(before, self.queue.counts())
 
-    def ask(self, request: Request) -> Reply | Failure:  # noqa: ARG002 # as every delivery
+    def ask(self, request: Request) -> Response | Failure:  # noqa: ARG002 # as every delivery
         """Nobody is asked."""
         return Failure("undelivered", "this client is offline")
 
@@ -102,7 +102,7 @@ class OfflineDelivery:
             self._engine.after_offer = None  # first: what fills up meanwhile says so again
             self.queue.override_backoff()
             while (request := self.queue.next_request(monotonic())) is not None:
-                answer = Reply(503)
+                answer = Response(503)
                 try:
                     self._sink(request.body or b"")
                     answer = _DELIVERED

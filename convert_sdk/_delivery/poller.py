@@ -8,8 +8,8 @@ from math import inf
 from threading import Lock
 
 from convert_sdk._config.source import DocumentSource, document_request
-from convert_sdk._http.backoff import PATIENCE, Dice, full_jitter, retry_after, slow_cadence
-from convert_sdk._http.messages import Failure, Reply, Request
+from convert_sdk._http.backoff import MAX_RETRY_AFTER, Random, full_jitter, retry_after, slow_cadence
+from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk.errors import ConvertError
 
 from .stats import Notice
@@ -53,7 +53,7 @@ class ConfigPoller:
         source: DocumentSource,
         accept: Callable[[bytes], None],
         *,
-        random: Dice,
+        random: Random,
         refresh: float | None = 300.0,
     ) -> None:
         self._source = source
@@ -118,28 +118,28 @@ class ConfigPoller:
                 self._fetching.release()
         return request
 
-    def handle_response(self, answer: Reply | Failure, now: float) -> None:
+    def handle_response(self, answer: Response | Failure, now: float) -> None:
         """Take the document, or come back later: only 200, or 304 to a conditional request, is an answer."""
         try:
             self._settle(answer, now)
         finally:
             self._fetching.release()
 
-    def _settle(self, answer: Reply | Failure, now: float) -> None:
+    def _settle(self, answer: Response | Failure, now: float) -> None:
         if isinstance(answer, Failure):
             self._failed(now, answer.kind, answer.detail)
             return
         self.status = answer.status
-        if answer.status == 200 and not answer.flaw:
+        if answer.status == 200 and not answer.body_error:
             self._document(answer, now)
         elif answer.status == 304 and self._asked is not None:
             self._good(now)
         elif answer.status == 200:
-            self._failed(now, "body", f"the document is {answer.flaw}")
+            self._failed(now, "body", f"the document is {answer.body_error}")
         else:
             self._refused(answer, now)
 
-    def _document(self, reply: Reply, now: float) -> None:
+    def _document(self, reply: Response, now: float) -> None:
         try:
             self._accept(reply.body)
         except ConvertError as error:
@@ -160,7 +160,7 @@ class ConfigPoller:
         self.error = None
         self._due = inf if self._refresh is None else now + self._refresh * (0.9 + 0.2 * self._random())
 
-    def _refused(self, reply: Reply, now: float) -> None:
+    def _refused(self, reply: Response, now: float) -> None:
         advice = _ADVICE.get(reply.status, "")
         self._failed(now, str(reply.status), f"the config endpoint answers {reply.status}{advice}")
         if 400 <= reply.status < 500 and reply.status not in _BUSY:
@@ -170,7 +170,7 @@ class ConfigPoller:
 
     def _failed(self, now: float, kind: str, text: str) -> None:
         self.failures[kind] += 1
-        cap = PATIENCE if self._refresh is None else self._refresh
+        cap = MAX_RETRY_AFTER if self._refresh is None else self._refresh
         self._due = now + full_jitter(self._attempt, self._random, base=1.0, cap=cap)
         self._attempt += 1
         if self.error is None:

@@ -7,7 +7,7 @@ from re import ASCII, fullmatch
 from typing import TYPE_CHECKING, cast
 
 from convert_sdk._config.source import DocumentSource, document_request
-from convert_sdk._http.messages import Failure, Reply, Request, request_headers
+from convert_sdk._http.messages import Failure, Request, Response, request_headers
 from convert_sdk.errors import ConvertError, FetchError
 
 from .stats import error_of
@@ -45,7 +45,7 @@ class Previews:
         return Request("GET", url, request_headers(), timeout=timeout or self._options.request_timeout)
 
     @staticmethod
-    def parse_settings(answer: Reply | Failure) -> ProjectSettings:
+    def parse_settings(answer: Response | Failure) -> ProjectSettings:
         """The settings in an answer. Raises FetchError where it has none."""
         from convert_sdk._config.json import read_json
         from convert_sdk._config.schema.document import read_project_settings
@@ -70,7 +70,7 @@ class Previews:
         )
         return request._replace(timeout=timeout or request.timeout)
 
-    def accept_preview(self, experience_id: str, answer: Reply | Failure) -> bool:
+    def accept_preview(self, experience_id: str, answer: Response | Failure) -> bool:
         """Make the experience known to `visitor.preview`; whether the answer had it. A failure is not remembered."""
         from convert_sdk.project import Project
 
@@ -116,7 +116,7 @@ def document_source(options: Options, key: str) -> DocumentSource:
     )
 
 
-def body_of(answer: Reply | Failure) -> bytes:
+def body_of(answer: Response | Failure) -> bytes:
     """The body of a good answer. Raises FetchError, with the endpoint's own words, for any other."""
     if isinstance(answer, Failure):
         raise FetchError(f"no answer: {answer.detail}")
@@ -125,6 +125,6 @@ def body_of(answer: Reply | Failure) -> bytes:
         raise FetchError(
             f"the config endpoint answers {answer.status}{': ' if said else ''}{said}", status=answer.status
         )
-    if answer.flaw:
-        raise FetchError(f"the answer is {answer.flaw}", status=200)
+    if answer.body_error:
+        raise FetchError(f"the answer is {answer.body_error}", status=200)
     return answer.body

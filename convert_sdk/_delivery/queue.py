@@ -20,8 +20,8 @@ from typing import Literal, NamedTuple
 from cachetools import FIFOCache
 
 from convert_sdk._core.events import Event, TrackingContext, tracking_body
-from convert_sdk._http.backoff import Dice, full_jitter, retry_after, slow_cadence
-from convert_sdk._http.messages import TIMEOUT, Failure, Reply, Request
+from convert_sdk._http.backoff import Random, full_jitter, retry_after, slow_cadence
+from convert_sdk._http.messages import TIMEOUT, Failure, Request, Response
 from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.status import Counts, DeliveryError
 
@@ -58,7 +58,7 @@ class EventQueue:
     )  # fmt: skip
 
     def __init__(
-        self, config: DeliveryConfig, *, random: Dice, notify: Callable[[], None] = lambda: None
+        self, config: DeliveryConfig, *, random: Random, notify: Callable[[], None] = lambda: None
     ) -> None:
         self._config = config
         self._random = random
@@ -121,7 +121,7 @@ class EventQueue:
             self._measure()
             return self._request(self._endpoint, now) if part else None
 
-    def handle_response(self, answer: Reply | Failure, now: float) -> None:
+    def handle_response(self, answer: Response | Failure, now: float) -> None:
         """Settle, split or keep the batch in flight."""
         with self.books.changing():
             part, self._flight = self._flight, []
@@ -319,7 +319,7 @@ class EventQueue:
         enrich = endpoint.enrich_data and not self._flight[0].attributed
         return tracking_body(endpoint.address, self._flight, enrich_data=enrich)
 
-    def _settle(self, part: list[Event], answer: Reply | Failure, now: float) -> None:
+    def _settle(self, part: list[Event], answer: Response | Failure, now: float) -> None:
         meaning = classify(answer)
         if meaning == "delivered":
             self._delivered(part)
@@ -342,7 +342,7 @@ class EventQueue:
         self._blocked_until = 0.0
         self.stats.set_endpoint_state("ok", "info", "events are delivered again")
 
-    def _again(self, part: list[Event], answer: Reply | Failure, now: float, *, doubtful: bool) -> None:
+    def _again(self, part: list[Event], answer: Response | Failure, now: float, *, doubtful: bool) -> None:
         if doubtful:
             self.stats.ambiguous += len(part)
         if doubtful and self._config.delivery == "at_most_once":
@@ -350,7 +350,7 @@ class EventQueue:
             self._overridden = 0
         else:
             self._keep(part)
-        least = retry_after(answer) if isinstance(answer, Reply) else 0.0
+        least = retry_after(answer) if isinstance(answer, Response) else 0.0
         self._blocked_until = now + max(least, full_jitter(self._attempt, self._random))
         self._attempt += 1
         if self.stats.endpoint_state == "ok":

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from convert_sdk._core.events import Event
 from convert_sdk._core.segments import UnknownSegments
-from convert_sdk._http.messages import Failure, Reply
+from convert_sdk._http.messages import Failure, Response
 from convert_sdk.status import Counts, DeliveryError, RejectedEvent
 
 _QUIET = 60.0
@@ -113,10 +113,10 @@ class DeliveryStats:
             deduplicated=self.deduplicated,
         )
 
-    def note_failure(self, answer: Reply | Failure, error: DeliveryError) -> None:
+    def note_failure(self, answer: Response | Failure, error: DeliveryError) -> None:
         """Note a request that failed."""
         self.last_error = error
-        self.failures[str(answer.status) if isinstance(answer, Reply) else answer.kind] += 1
+        self.failures[str(answer.status) if isinstance(answer, Response) else answer.kind] += 1
 
     def set_endpoint_state(
         self, state: EndpointState, level: Literal["info", "warning", "error"], text: str
@@ -154,7 +154,7 @@ class Notice(NamedTuple):
     text: str
 
 
-def classify(answer: Reply | Failure) -> ResponseClass:
+def classify(answer: Response | Failure) -> ResponseClass:
     """What an answer means for the events that were sent; redirects are not followed.
 
     `doubtful`: they may have arrived, as no answer came, or only a gateway's. `denied`: this key or
@@ -171,7 +171,7 @@ def classify(answer: Reply | Failure) -> ResponseClass:
     return "again" if answer.status in _BUSY or answer.status >= 500 else "denied"
 
 
-def error_of(answer: Reply | Failure) -> DeliveryError:
+def error_of(answer: Response | Failure) -> DeliveryError:
     """What an answer says went wrong."""
     if isinstance(answer, Failure):
         return DeliveryError(None, None, f"{answer.kind}: {answer.detail}"[:_LONGEST_MESSAGE])

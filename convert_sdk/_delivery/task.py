@@ -10,7 +10,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from convert_sdk._http.messages import Failure, Reply, Request
+from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk._process.exit import hook_multiprocessing_exit, register_exit_hook
 from convert_sdk._process.fork import check_pid, import_all
 from convert_sdk.status import FlushReport
@@ -256,13 +256,13 @@ class TaskWorker:
                     await self._do_chores(everything=True)
                 due = resume(steps, moved)
 
-    async def ask(self, request: Request) -> Reply | Failure:
+    async def ask(self, request: Request) -> Response | Failure:
         """Make one exchange in the calling task."""
-        from convert_sdk._http.client import aexchange
+        from convert_sdk._http.client import asend
 
         await self.start()
         async with self._usable() as client:
-            return await aexchange(client, request)
+            return await asend(client, request)
 
     async def close(self, timeout: float | None = None) -> FlushReport:
         """Flush, end the task and let go of everything; again is fine."""

@@ -11,7 +11,7 @@ from threading import Lock, RLock, Thread, current_thread, get_ident
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from convert_sdk._http.messages import Failure, Reply, Request
+from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk._process.exit import hook_multiprocessing_exit, register_exit_hook
 from convert_sdk._process.fork import check_pid, fork_marker, import_all
 from convert_sdk._process.locks import Latch, WakeEvent, held_by_this_thread
@@ -184,14 +184,14 @@ class ThreadWorker:
             return self._leave(self.runtime.queue.override_backoff)
         return self._flush(monotonic() + timeout)
 
-    def ask(self, request: Request) -> Reply | Failure:
+    def ask(self, request: Request) -> Response | Failure:
         """Make one exchange in the calling thread."""
-        from convert_sdk._http.client import exchange
+        from convert_sdk._http.client import send
 
         if self._interrupted:
             return Failure("undelivered", "a signal came in the middle of another exchange")
         with self._entered():
-            return exchange(self._opened(), request)
+            return send(self._opened(), request)
 
     def close(self, timeout: float | None = None) -> FlushReport:
         """Flush, end the thread and let go of everything; again is fine."""

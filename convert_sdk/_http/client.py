@@ -20,16 +20,16 @@ from typing import Any, TypedDict, TypeVar
 import httpcore
 import httpx
 
-from .messages import SIZE_CAP, TIMEOUT, Failure, Reply, Request
-from .resolver import Names
+from .messages import SIZE_CAP, TIMEOUT, Failure, Request, Response
+from .resolver import Resolver
 
 T = TypeVar("T")
 _CONNECT_TIMEOUT = 5.0
-_PIECE = 1024 * 1024
-_WORTH_A_THREAD = 32 * 1024
-_INFLATED = frozenset({"gzip", "x-gzip", "deflate"})
+_CHUNK = 1024 * 1024
+_THREAD_THRESHOLD = 32 * 1024
+_ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
-_UNSENT = (
+_NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
@@ -38,11 +38,11 @@ _UNSENT = (
     httpx.LocalProtocolError,
 )
 """Failures after which the server certainly has no request."""
-_until: ContextVar[float] = ContextVar("_until", default=inf)
-_LEAST = 0.001
+_deadline: ContextVar[float] = ContextVar("_deadline", default=inf)
+_MIN_TIMEOUT = 0.001
 
 
-class _Settings(TypedDict):
+class _ClientSettings(TypedDict):
     verify: ssl.SSLContext | bool
     proxy: str | None
     cookies: CookieJar
@@ -54,12 +54,12 @@ class _Settings(TypedDict):
 def open_client(
     *, transport: httpx.BaseTransport | None = None, ca_bundle: str | None = None, proxy: str | None = None
 ) -> httpx.Client:
-    """A client for `exchange`: TLS is always verified, proxies are taken from the environment too.
+    """A client for `send`: TLS is always verified, proxies are taken from the environment too.
 
     The environment's proxy is not asked for what runs on this very machine: it could not reach it.
     """
     mounts: dict[str, httpx.BaseTransport | None] = dict.fromkeys(() if proxy else _LOOPBACK)
-    return bounded(httpx.Client(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy)))
+    return with_deadline(httpx.Client(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy)))
 
 
 def open_async_client(
@@ -68,38 +68,38 @@ def open_async_client(
     ca_bundle: str | None = None,
     proxy: str | None = None,
 ) -> httpx.AsyncClient:
-    """The same for `aexchange`."""
+    """The same for `asend`."""
     mounts: dict[str, httpx.AsyncBaseTransport | None] = dict.fromkeys(() if proxy else _LOOPBACK)
     return httpx.AsyncClient(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy))
 
 
-def exchange(client: httpx.Client, request: Request) -> Reply | Failure:
+def send(client: httpx.Client, request: Request) -> Response | Failure:
     """Make one request and read its answer whole, in the calling thread."""
     until = monotonic() + request.timeout
     try:
-        built = _built(client, request)
+        built = _build(client, request)
     except Exception as error:  # noqa: BLE001  # a URL or header that cannot be sent
-        return Failure("undelivered", _said(error))
+        return Failure("undelivered", _describe(error))
     with deadline(until):
         try:
             response = client.send(built, stream=True, follow_redirects=False)
         except Exception as error:  # noqa: BLE001  # the transport may be the application's own
             return _failure(error)
         try:
-            raw, flaw = _read(response, until)
+            raw, body_error = _read(response, until)
         finally:
             response.close()
-    body, flaw = (raw, flaw) if flaw else _decoded(response, raw)
-    return Reply(response.status_code, dict(response.headers), body, flaw, time())
+    body, body_error = (raw, body_error) if body_error else _decode(response, raw)
+    return Response(response.status_code, dict(response.headers), body, body_error, time())
 
 
-async def aexchange(client: httpx.AsyncClient, request: Request) -> Reply | Failure:
+async def asend(client: httpx.AsyncClient, request: Request) -> Response | Failure:
     """Make one request and read its answer whole; large bodies are inflated in a thread."""
     until = asyncio.get_running_loop().time() + request.timeout
     try:
-        built = _built(client, request)
+        built = _build(client, request)
     except Exception as error:  # noqa: BLE001  # a URL or header that cannot be sent
-        return Failure("undelivered", _said(error))
+        return Failure("undelivered", _describe(error))
     try:
         async with asyncio.timeout_at(until):
             response = await client.send(built, stream=True, follow_redirects=False)
@@ -107,21 +107,21 @@ async def aexchange(client: httpx.AsyncClient, request: Request) -> Reply | Fail
         return _failure(error)
     try:
         async with asyncio.timeout_at(until):
-            raw, flaw = await _aread(response)
+            raw, body_error = await _aread(response)
     except TimeoutError:
-        raw, flaw = b"", "too slow"
+        raw, body_error = b"", "too slow"
     finally:
         await response.aclose()
-    if flaw:
+    if body_error:
         body = b""
-    elif len(raw) > _WORTH_A_THREAD:
-        body, flaw = await beside_the_loop(lambda: _decoded(response, raw))
+    elif len(raw) > _THREAD_THRESHOLD:
+        body, body_error = await run_in_thread(lambda: _decode(response, raw))
     else:
-        body, flaw = _decoded(response, raw)
-    return Reply(response.status_code, dict(response.headers), body, flaw, time())
+        body, body_error = _decode(response, raw)
+    return Response(response.status_code, dict(response.headers), body, body_error, time())
 
 
-async def beside_the_loop(work: Callable[[], T]) -> T:
+async def run_in_thread(work: Callable[[], T]) -> T:
     """Work in a thread of the loop, to the end even if this task is not; here, where threads are no more."""
     try:
         done = asyncio.get_running_loop().run_in_executor(None, work)
@@ -130,7 +130,7 @@ async def beside_the_loop(work: Callable[[], T]) -> T:
     return await asyncio.shield(done)
 
 
-def _settings(ca_bundle: str | None, proxy: str | None) -> _Settings:
+def _settings(ca_bundle: str | None, proxy: str | None) -> _ClientSettings:
     return {
         "verify": ssl.create_default_context(cafile=ca_bundle) if ca_bundle else True,
         "proxy": proxy,
@@ -141,7 +141,7 @@ def _settings(ca_bundle: str | None, proxy: str | None) -> _Settings:
     }
 
 
-def _built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
+def _build(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
     timeout = httpx.Timeout(request.timeout, connect=min(request.timeout, _CONNECT_TIMEOUT))
     return client.build_request(
         request.method, request.url, headers=dict(request.headers), content=request.body, timeout=timeout
@@ -149,10 +149,10 @@ def _built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.
 
 
 def _failure(error: Exception) -> Failure:
-    return Failure("undelivered" if isinstance(error, _UNSENT) else "ambiguous", _said(error))
+    return Failure("undelivered" if isinstance(error, _NOT_SENT) else "ambiguous", _describe(error))
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
@@ -168,7 +168,7 @@ def _read(response: httpx.Response, until: float) -> tuple[bytes, str]:
             if monotonic() > until:
                 return b"", "too slow"
     except Exception as error:  # noqa: BLE001  # as for the request
-        return b"", _said(error)
+        return b"", _describe(error)
     return bytes(raw), ""
 
 
@@ -182,33 +182,33 @@ async def _aread(response: httpx.Response) -> tuple[bytes, str]:
             if len(raw) > SIZE_CAP:
                 return b"", "too large"
     except Exception as error:  # noqa: BLE001  # as for the request
-        return b"", _said(error)
+        return b"", _describe(error)
     return bytes(raw), ""
 
 
-def _decoded(response: httpx.Response, raw: bytes) -> tuple[bytes, str]:
+def _decode(response: httpx.Response, raw: bytes) -> tuple[bytes, str]:
     """The body in clear. It is measured before it is kept, so a bomb costs no memory."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("identity", "") or not raw or hasattr(response, "_content"):
         return (raw, "") if len(raw) <= SIZE_CAP else (b"", "too large")
-    if encoding not in _INFLATED:
+    if encoding not in _ENCODINGS:
         return b"", f"in an encoding that was not asked for: {encoding}"[:100]
     try:
         size = 0
-        for piece in _inflated(raw):
+        for piece in _inflate(raw):
             size += len(piece)
             if size > SIZE_CAP:
                 return b"", "too large"
-        return b"".join(_inflated(raw)), ""
+        return b"".join(_inflate(raw)), ""
     except (zlib.error, EOFError) as error:
         return b"", f"not {encoding}: {error}"
 
 
-def _inflated(raw: bytes) -> Iterator[bytes]:
+def _inflate(raw: bytes) -> Iterator[bytes]:
     while raw:
         inflate = zlib.decompressobj(wbits=47)  # gzip or zlib, whichever it is
         while not inflate.eof:
-            piece = inflate.decompress(raw, _PIECE)
+            piece = inflate.decompress(raw, _CHUNK)
             raw = inflate.unconsumed_tail
             if not piece and not raw and not inflate.eof:
                 raise EOFError("cut short")
@@ -218,15 +218,15 @@ def _inflated(raw: bytes) -> Iterator[bytes]:
 
 @contextmanager
 def deadline(until: float) -> Iterator[None]:
-    """Bound everything that a `bounded` client does meanwhile; monotonic seconds."""
-    token = _until.set(until)
+    """Bound everything that a `with_deadline` client does meanwhile; monotonic seconds."""
+    token = _deadline.set(until)
     try:
         yield
     finally:
-        _until.reset(token)
+        _deadline.reset(token)
 
 
-def bounded(client: httpx.Client) -> httpx.Client:
+def with_deadline(client: httpx.Client) -> httpx.Client:
     """Make a client keep to `deadline`, on its direct connections and through proxies.
 
     httpx does not pass a network backend on, so it is put where httpx keeps its own; a client or
@@ -236,21 +236,21 @@ def bounded(client: httpx.Client) -> httpx.Client:
     for pool in (getattr(transport, "_pool", None) for transport in transports):
         backend = getattr(pool, "_network_backend", None)
         if isinstance(backend, httpcore.NetworkBackend):
-            pool._network_backend = _Backend(backend)  # type: ignore[union-attr]  # a pool, as it has a backend
+            pool._network_backend = _DeadlineBackend(backend)  # type: ignore[union-attr]  # a pool, as it has a backend
     return client
 
 
-def _left(timeout: float | None) -> float | None:
-    left = _until.get() - monotonic()
+def _remaining(timeout: float | None) -> float | None:
+    left = _deadline.get() - monotonic()
     if left == inf:
         return timeout
-    return max(_LEAST, left if timeout is None else min(left, timeout))
+    return max(_MIN_TIMEOUT, left if timeout is None else min(left, timeout))
 
 
-class _Backend(httpcore.NetworkBackend):
+class _DeadlineBackend(httpcore.NetworkBackend):
     def __init__(self, inner: httpcore.NetworkBackend) -> None:
         self._inner = inner
-        self._names = Names()
+        self._resolver = Resolver()
 
     def connect_tcp(
         self,
@@ -261,7 +261,7 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         try:
-            addresses = self._names.addresses(host, port, _left(timeout) or inf)
+            addresses = self._resolver.resolve(host, port, _remaining(timeout) or inf)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(str(error)) from error
         except OSError as error:
@@ -269,33 +269,35 @@ class _Backend(httpcore.NetworkBackend):
         failed: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
             try:
-                inner = self._inner.connect_tcp(address, port, _left(timeout), local_address, socket_options)
+                inner = self._inner.connect_tcp(
+                    address, port, _remaining(timeout), local_address, socket_options
+                )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
             else:
-                return _Stream(inner)
+                return _DeadlineStream(inner)
         raise failed
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.connect_unix_socket(path, _left(timeout), socket_options))
+        return _DeadlineStream(self._inner.connect_unix_socket(path, _remaining(timeout), socket_options))
 
     def sleep(self, seconds: float) -> None:
         self._inner.sleep(seconds)
 
 
-class _Stream(httpcore.NetworkStream):
+class _DeadlineStream(httpcore.NetworkStream):
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if monotonic() >= _until.get():
+        if monotonic() >= _deadline.get():
             raise httpcore.ReadTimeout("the deadline has passed")
-        return self._inner.read(max_bytes, _left(timeout))
+        return self._inner.read(max_bytes, _remaining(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _left(timeout))
+        self._inner.write(buffer, _remaining(timeout))
 
     def close(self) -> None:
         self._inner.close()
@@ -303,7 +305,7 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, _left(timeout)))
+        return _DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, _remaining(timeout)))
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

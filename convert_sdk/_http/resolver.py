@@ -1,4 +1,4 @@
-"""Names become addresses within a deadline: the system's resolver has none, and cannot be interrupted."""
+"""Resolver become addresses within a deadline: the system's resolver has none, and cannot be interrupted."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from convert_sdk._process.locks import Latch
 class Lookup:
     """One question to the resolver, in a thread that may be left behind."""
 
-    __slots__ = ("_host", "_port", "addresses", "answered", "error")
+    __slots__ = ("_host", "_port", "addresses", "done", "error")
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self.answered = Latch()
+        self.done = Latch()
         self.addresses: tuple[str, ...] = ()
         self.error: OSError | None = None
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Ask in a thread of its own; here, where threads are no more."""
         try:
-            Thread(target=self.ask, name="convert_sdk-names", daemon=True).start()
+            Thread(target=self.run, name="convert_sdk-names", daemon=True).start()
         except RuntimeError:  # the interpreter ends
-            self.ask()
+            self.run()
 
-    def ask(self) -> None:
+    def run(self) -> None:
         """Ask in this thread, for as long as it takes."""
         try:
             found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
@@ -38,31 +38,31 @@ class Lookup:
         except UnicodeError as error:
             self.error = OSError(f"no name of a host: {error}")
         finally:
-            self.answered.open()
+            self.done.open()
 
 
-class Names:
+class Resolver:
     """What one client knows of names. Where the resolver hangs, an address that was good before is tried."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, ...]] = {}
-        self._under_way: dict[str, Lookup] = {}
+        self._lookups: dict[str, Lookup] = {}
 
-    def addresses(self, host: str, port: int, seconds: float) -> tuple[str, ...]:
+    def resolve(self, host: str, port: int, seconds: float) -> tuple[str, ...]:
         """Where the host is, in the order in which to try; an address is its own. Raises OSError."""
         if is_address(host):
             return (host,)
         until = monotonic() + seconds
         known = self._known.get(host)
-        lookup = self._under_way.get(host)
-        if lookup is None:  # two threads may both ask, which costs no more than a question
-            lookup = self._under_way[host] = Lookup(host, port)
-            lookup.begin()
-        if not lookup.answered.wait((until - monotonic()) / (2 if known else 1)):
+        lookup = self._lookups.get(host)
+        if lookup is None:  # two threads may both run, which costs no more than a question
+            lookup = self._lookups[host] = Lookup(host, port)
+            lookup.start()
+        if not lookup.done.wait((until - monotonic()) / (2 if known else 1)):
             if known:
                 return known
             raise TimeoutError(f"{host} was not resolved in time")
-        self._under_way.pop(host, None)
+        self._lookups.pop(host, None)
         if lookup.error is not None:
             raise lookup.error
         self._known[host] = lookup.addresses

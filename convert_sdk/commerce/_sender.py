@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from convert_sdk._http.client import bounded, deadline
+from convert_sdk._http.client import deadline, with_deadline
 from convert_sdk._version import __version__
 from convert_sdk.commerce._call import Answer, Call
 from convert_sdk.commerce._exchange import Broken, Endpoint, Heard, Http, Pause, Send, exchange
@@ -91,7 +91,7 @@ class Sender(_Line[httpx.Client]):
         transport = http.transport
         if transport is not None and not isinstance(transport, httpx.BaseTransport):
             raise OptionError("Http.transport: a sync client needs an httpx.BaseTransport")
-        super().__init__(endpoint, http, bounded(httpx.Client(transport=transport, verify=_tls())))
+        super().__init__(endpoint, http, with_deadline(httpx.Client(transport=transport, verify=_tls())))
 
     def run(self, call: Call[T]) -> T:
         """The answer to `call`, or a ConnectorError."""

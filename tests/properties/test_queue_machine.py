@@ -11,16 +11,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
-from convert_sdk._http.messages import Failure, Reply
+from convert_sdk._http.messages import Failure, Response
 
 ENDPOINT = Endpoint("https://collector.invalid/track/key", {}, TrackingContext("1", "2"))
 
 ANSWERS = st.one_of(
-    st.sampled_from([200, 202, 204]).map(Reply),
-    st.sampled_from([400, 413, 422]).map(Reply),
-    st.sampled_from([301, 401, 403, 404]).map(Reply),
-    st.sampled_from([408, 425, 429, 500, 502, 503, 504]).map(Reply),
-    st.integers(0, 999).map(lambda seconds: Reply(503, {"retry-after": str(seconds)})),
+    st.sampled_from([200, 202, 204]).map(Response),
+    st.sampled_from([400, 413, 422]).map(Response),
+    st.sampled_from([301, 401, 403, 404]).map(Response),
+    st.sampled_from([408, 425, 429, 500, 502, 503, 504]).map(Response),
+    st.integers(0, 999).map(lambda seconds: Response(503, {"retry-after": str(seconds)})),
     st.sampled_from([Failure("undelivered", "refused"), Failure("ambiguous", "reset")]),
 )
 
@@ -115,14 +115,14 @@ class OutboxLife(RuleBasedStateMachine):
 
     @precondition(lambda self: self.flight is not None)
     @rule(answer=ANSWERS)
-    def handle_response(self, answer: Reply | Failure) -> None:
+    def handle_response(self, answer: Response | Failure) -> None:
         self.queue.handle_response(answer, self.now)
         names, self.flight = self.flight or [], None
-        if isinstance(answer, Reply) and 200 <= answer.status < 300:
+        if isinstance(answer, Response) and 200 <= answer.status < 300:
             self.delivered.update(names)
         elif isinstance(answer, Failure) and answer.kind == "ambiguous":
             self.doubted.update(names)
-        if isinstance(answer, Reply) and "retry-after" in answer.headers:
+        if isinstance(answer, Response) and "retry-after" in answer.headers:
             assert self.queue.due() >= self.now + min(int(answer.headers["retry-after"]), 300)
         soonest = min(self.queue.due(), self.queue.write_due())
         assert soonest <= self.now + 330.0 or not self.queue.counts().queued
@@ -175,7 +175,7 @@ class OutboxLife(RuleBasedStateMachine):
         assert not self.queue.undecided_claims()
 
     @rule(answer=ANSWERS, seconds=st.floats(0.01, 400.0))
-    def exchange(self, answer: Reply | Failure, seconds: float) -> None:
+    def exchange(self, answer: Response | Failure, seconds: float) -> None:
         self.commit("saved")
         self.now += seconds
         if self.flight is None:
@@ -234,14 +234,14 @@ class OutboxLife(RuleBasedStateMachine):
         self.queue.restore(self.disk, self.now)
         self.disk = []
         if self.flight is not None:
-            self.handle_response(Reply(503))
+            self.handle_response(Response(503))
         for _ in range(10_000):
             self.commit("saved")
             self.queue.send_unclaimed(self.now)
             self.queue.override_backoff()
             self.next_request()
             if self.flight is not None:
-                self.handle_response(Reply(200))
+                self.handle_response(Response(200))
             elif not self.queue.undecided_claims():
                 break
         self.the_law_holds()

@@ -17,14 +17,14 @@ from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
 from convert_sdk._delivery.runtime import Maintenance
 from convert_sdk._delivery.spool_sync import SpoolSync
 from convert_sdk._delivery.visitors import VisitorCache
-from convert_sdk._http.messages import Failure, Reply
+from convert_sdk._http.messages import Failure, Response
 from convert_sdk._spool.files import release
 from convert_sdk._spool.spool import Spool
 
 ENDPOINT = Endpoint("https://collector.invalid/track/key", {}, TrackingContext("1", "2"))
 PROJECT = Project.parse(b'{"account_id": "1", "project": {"id": "2"}}')
 FAILURES = st.sampled_from(
-    [Reply(503), Reply(401), Failure("undelivered", "refused"), Failure("ambiguous", "reset")]
+    [Response(503), Response(401), Failure("undelivered", "refused"), Failure("ambiguous", "reset")]
 )
 
 
@@ -94,7 +94,7 @@ class ShelfLife(RuleBasedStateMachine):
     @precondition(lambda self: self.flight)
     @rule()
     def accept(self) -> None:
-        self.process.queue.handle_response(Reply(200), 1e9)
+        self.process.queue.handle_response(Response(200), 1e9)
         self.arrived.update(self.flight)
         self.unsettled.update(self.flight)
         self.flight = []
@@ -102,14 +102,14 @@ class ShelfLife(RuleBasedStateMachine):
     @precondition(lambda self: self.flight)
     @rule()
     def refuse(self) -> None:
-        self.process.queue.handle_response(Reply(400), 1e9)
+        self.process.queue.handle_response(Response(400), 1e9)
         if len(self.flight) == 1:
             self.dead.update(self.flight)
         self.flight = []
 
     @precondition(lambda self: self.flight)
     @rule(answer=FAILURES)
-    def fail(self, answer: Reply | Failure) -> None:
+    def fail(self, answer: Response | Failure) -> None:
         self.process.queue.handle_response(answer, 0.0)
         self.flight = []
 

@@ -14,7 +14,7 @@ from convert_sdk import Client, Options, Project
 from convert_sdk._delivery.engine import Engine
 from convert_sdk._delivery.runtime import Runtime
 from convert_sdk._delivery.visitors import VisitorCache
-from convert_sdk._http.messages import Failure, Reply
+from convert_sdk._http.messages import Failure, Response
 from tests.processes import finished
 from tests.reliability.collector import Answer
 from tests.reliability.site import BODY, DOCUMENT, KEY, site
@@ -27,7 +27,7 @@ def line() -> Runtime:
     return Runtime(Options(sdk_key=KEY), KEY, engine, notify=lambda: None)
 
 
-def answered(subject: Runtime, reply: Reply | Failure) -> Project | None:
+def answered(subject: Runtime, reply: Response | Failure) -> Project | None:
     """What is served after one fetch."""
     subject.poller.fetch_now()
     assert subject.poller.next_request(1e9) is not None
@@ -60,9 +60,9 @@ REFUSED = {
 @pytest.mark.parametrize("body", REFUSED.values(), ids=REFUSED)
 def test_a_body_that_is_no_document_of_this_project_replaces_nothing(body: bytes) -> None:
     subject = line()
-    good = answered(subject, Reply(200, {"etag": '"1"'}, BODY))
+    good = answered(subject, Response(200, {"etag": '"1"'}, BODY))
     assert good is not None
-    assert answered(subject, Reply(200, {"etag": '"2"'}, body)) is good
+    assert answered(subject, Response(200, {"etag": '"2"'}, body)) is good
     assert subject.poller.error
     assert subject.poller.etag == '"1"'
 
@@ -70,8 +70,8 @@ def test_a_body_that_is_no_document_of_this_project_replaces_nothing(body: bytes
 @pytest.mark.parametrize("flaw", ["too large", "too slow", "not gzip: cut short"])
 def test_an_answer_that_cannot_be_trusted_replaces_nothing(flaw: str) -> None:
     subject = line()
-    good = answered(subject, Reply(200, {}, BODY))
-    assert answered(subject, Reply(200, {}, b"", flaw)) is good
+    good = answered(subject, Response(200, {}, BODY))
+    assert answered(subject, Response(200, {}, b"", flaw)) is good
 
 
 def mutants(seed: bytes, count: int) -> Iterator[bytes]:
@@ -139,12 +139,12 @@ def changed(node: object, dice: random.Random, odd: list[object]) -> object:
 @pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_mutants_raise_nothing_and_leave_a_project_that_decides(count: int) -> None:
     subject = line()
-    served = answered(subject, Reply(200, {}, FIXTURE.read_bytes()))
+    served = answered(subject, Response(200, {}, FIXTURE.read_bytes()))
     assert served is not None
     home = (served.account_id, served.id)
     taken = 0
     for body in mutants(FIXTURE.read_bytes(), count):
-        project = answered(subject, Reply(200, {}, body))
+        project = answered(subject, Response(200, {}, body))
         assert project is not None
         assert (project.account_id, project.id) == home
         if project is not served:

@@ -21,14 +21,14 @@ import trustme
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.loop import arun, astep, run, step
 from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
-from convert_sdk._http.client import aexchange, exchange, open_async_client, open_client
-from convert_sdk._http.messages import SIZE_CAP, Failure, Reply, Request, request_headers
+from convert_sdk._http.client import asend, open_async_client, open_client, send
+from convert_sdk._http.messages import SIZE_CAP, Failure, Request, Response, request_headers
 from tests.processes import finished
 
 from .collector import Answer, Collector
 from .fault_proxy import Fault, FaultProxy, canned
 
-Ask = Callable[[Request], "Reply | Failure"]
+Ask = Callable[[Request], "Response | Failure"]
 BODY = b'{"visitors": [{"visitorId": "v", "events": [{"eventType": "bucketing"}]}]}'
 
 
@@ -48,16 +48,16 @@ def proxy(collector: Collector) -> Iterator[FaultProxy]:
 def ask(request: pytest.FixtureRequest) -> Ask:
     if request.param == "sync":
 
-        def blocking(question: Request) -> Reply | Failure:
+        def blocking(question: Request) -> Response | Failure:
             with open_client() as client:
-                return exchange(client, question)
+                return send(client, question)
 
         return blocking
 
-    def awaited(question: Request) -> Reply | Failure:
-        async def main() -> Reply | Failure:
+    def awaited(question: Request) -> Response | Failure:
+        async def main() -> Response | Failure:
             async with open_async_client() as client:
-                return await aexchange(client, question)
+                return await asend(client, question)
 
         return asyncio.run(main())
 
@@ -74,8 +74,8 @@ def get(url: str, timeout: float = 10.0) -> Request:
 
 def test_an_answer_is_heard_and_the_headers_are_exact(ask: Ask, collector: Collector) -> None:
     answer = ask(post(collector.url))
-    assert isinstance(answer, Reply)
-    assert (answer.status, answer.body, answer.flaw) == (200, b'{"code": 200, "message": "OK"}', "")
+    assert isinstance(answer, Response)
+    assert (answer.status, answer.body, answer.body_error) == (200, b'{"code": 200, "message": "OK"}', "")
     received = collector.requests[0]
     assert received.headers["user-agent"] == "ConvertAgent/1.0"
     assert received.headers["authorization"] == "Bearer s3cret"
@@ -126,7 +126,7 @@ def test_failures_are_told_apart(error: Exception, kind: str) -> None:
         raise error
 
     with open_client(transport=httpx.MockTransport(fail)) as client:
-        answer = exchange(client, post("https://collector.invalid"))
+        answer = send(client, post("https://collector.invalid"))
     assert isinstance(answer, Failure)
     assert answer.kind == kind
     assert type(error).__name__ in answer.detail
@@ -155,9 +155,9 @@ def test_the_deadline_is_total(ask: Ask, proxy: FaultProxy, fault: Fault) -> Non
 def test_a_body_that_drips_leaves_its_status(ask: Ask, proxy: FaultProxy) -> None:
     proxy.fault = Fault("drip_body", 0.2)
     answer = ask(post(proxy.url, timeout=1.0))
-    assert isinstance(answer, Reply)
+    assert isinstance(answer, Response)
     assert answer.status == 200
-    assert answer.flaw
+    assert answer.body_error
     assert answer.body == b""
 
 
@@ -166,7 +166,7 @@ def test_a_deadline_holds_through_a_proxy_of_the_environment(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     answer = ask(get("http://cdn.invalid"))
-    assert isinstance(answer, Reply)
+    assert isinstance(answer, Response)
     assert collector.requests[0].path == "http://cdn.invalid/config/key?environment=a%20b"
     proxy.fault = Fault("drip", 0.02)
     assert isinstance(ask(get("http://cdn.invalid", timeout=1.0)), Failure)
@@ -175,8 +175,8 @@ def test_a_deadline_holds_through_a_proxy_of_the_environment(
 def test_a_body_that_is_cut_short_is_flawed(ask: Ask, proxy: FaultProxy) -> None:
     proxy.fault = Fault("cut")
     answer = ask(get(proxy.url))
-    assert isinstance(answer, Reply)
-    assert answer.flaw
+    assert isinstance(answer, Response)
+    assert answer.body_error
     assert answer.body == b""
 
 
@@ -185,12 +185,12 @@ def test_gzip_is_read_and_checked(ask: Ask, proxy: FaultProxy, collector: Collec
     packed = gzip.compress(document)
     collector.answer = lambda _: Answer(200, {"Content-Encoding": "gzip"}, packed)
     answer = ask(get(proxy.url))
-    assert isinstance(answer, Reply)
-    assert (answer.body, answer.flaw) == (document, "")
+    assert isinstance(answer, Response)
+    assert (answer.body, answer.body_error) == (document, "")
     proxy.fault = Fault("corrupt")
     corrupt = ask(get(proxy.url))
-    assert isinstance(corrupt, Reply)
-    assert corrupt.flaw
+    assert isinstance(corrupt, Response)
+    assert corrupt.body_error
     assert corrupt.body == b""
 
 
@@ -204,8 +204,8 @@ def test_bodies_that_cannot_be_read_are_flawed(
 ) -> None:
     collector.answer = lambda _: Answer(200, {"Content-Encoding": encoding}, body)
     answer = ask(get(collector.url))
-    assert isinstance(answer, Reply)
-    assert answer.flaw
+    assert isinstance(answer, Response)
+    assert answer.body_error
     assert answer.body == b""
 
 
@@ -213,7 +213,7 @@ def test_a_gzip_body_may_have_several_members(ask: Ask, collector: Collector) ->
     body = gzip.compress(b"[1,") + gzip.compress(b"2]")
     collector.answer = lambda _: Answer(200, {"Content-Encoding": "gzip"}, body)
     answer = ask(get(collector.url))
-    assert isinstance(answer, Reply)
+    assert isinstance(answer, Response)
     assert answer.body == b"[1,2]"
 
 
@@ -221,8 +221,8 @@ def test_what_is_too_large_is_not_kept(ask: Ask, collector: Collector) -> None:
     collector.answer = lambda _: Answer(200, {}, b"x" * (SIZE_CAP + 1))
     answer = ask(get(collector.url))
     assert answer[0] == 200
-    assert isinstance(answer, Reply)
-    assert (answer.body, answer.flaw) == (b"", "too large")
+    assert isinstance(answer, Response)
+    assert (answer.body, answer.body_error) == (b"", "too large")
 
 
 @pytest.fixture(scope="module")
@@ -241,21 +241,21 @@ def test_a_bomb_does_not_go_off(ask: Ask, collector: Collector, bomb: bytes) -> 
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert isinstance(answer, Reply)
-    assert (answer.body, answer.flaw) == (b"", "too large")
+    assert isinstance(answer, Response)
+    assert (answer.body, answer.body_error) == (b"", "too large")
     assert peak < SIZE_CAP
 
 
 GROWTH = """
 import resource, sys
-from convert_sdk._http.client import exchange, open_client
+from convert_sdk._http.client import send, open_client
 from convert_sdk._http.messages import Request, request_headers
 with open_client() as client:
     def fetch(path):
-        return exchange(client, Request("GET", sys.argv[1] + path, request_headers()))
+        return send(client, Request("GET", sys.argv[1] + path, request_headers()))
     assert fetch("/small").body
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert fetch("/bomb").flaw == "too large"
+    assert fetch("/bomb").body_error == "too large"
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -279,8 +279,8 @@ def test_redirects_are_not_followed(ask: Ask, collector: Collector) -> None:
 def test_cookies_are_not_kept(collector: Collector) -> None:
     collector.answer = lambda _: Answer(200, {"Set-Cookie": "tracked=1; Path=/"})
     with open_client() as client:
-        exchange(client, get(collector.url))
-        exchange(client, get(collector.url))
+        send(client, get(collector.url))
+        send(client, get(collector.url))
     assert "cookie" not in collector.requests[1].headers
     assert collector.connections == 1
 
@@ -288,7 +288,7 @@ def test_cookies_are_not_kept(collector: Collector) -> None:
 def test_a_connection_that_the_server_closed_is_replaced(collector: Collector) -> None:
     collector.answer = lambda _: Answer(200, {"Connection": "close"})
     with open_client() as client:
-        assert [exchange(client, get(collector.url))[0] for _ in range(3)] == [200, 200, 200]
+        assert [send(client, get(collector.url))[0] for _ in range(3)] == [200, 200, 200]
 
 
 def test_an_idle_connection_that_the_server_dropped_costs_no_event(
@@ -296,9 +296,9 @@ def test_an_idle_connection_that_the_server_dropped_costs_no_event(
 ) -> None:
     proxy.fault = Fault("hang_up")
     with open_client() as client:
-        assert exchange(client, post(proxy.url))[0] == 200
+        assert send(client, post(proxy.url))[0] == 200
         assert proxy.hung_up.wait(120)
-        assert exchange(client, post(proxy.url))[0] == 200
+        assert send(client, post(proxy.url))[0] == 200
     assert len(collector.events) == 2
 
 
@@ -313,7 +313,7 @@ def test_tls_is_verified(trusted: bool, tmp_path_factory: pytest.TempPathFactory
         Collector(tls=context) as collector,
         open_client(ca_bundle=str(bundle) if trusted else None) as client,
     ):
-        answer = exchange(client, get(collector.url))
+        answer = send(client, get(collector.url))
     if trusted:
         assert answer[0] == 200
     else:
@@ -324,9 +324,9 @@ def test_tls_is_verified(trusted: bool, tmp_path_factory: pytest.TempPathFactory
 def test_a_mock_transport_is_understood(ask: Ask) -> None:
     packed = httpx.Response(200, headers={"content-encoding": "gzip"}, content=gzip.compress(b"{}"))
     with open_client(transport=httpx.MockTransport(lambda _: packed)) as client:
-        answer = exchange(client, get("https://cdn.invalid"))
-    assert isinstance(answer, Reply)
-    assert (answer.body, answer.flaw) == (b"{}", "")
+        answer = send(client, get("https://cdn.invalid"))
+    assert isinstance(answer, Response)
+    assert (answer.body, answer.body_error) == (b"{}", "")
 
 
 # The loops.
@@ -491,8 +491,8 @@ class Listener:
     def next_request(self, now: float) -> Request | None:
         return get(self.url)
 
-    def handle_response(self, answer: Reply | Failure, now: float) -> None:
-        size = len(answer.body) if isinstance(answer, Reply) else 0
+    def handle_response(self, answer: Response | Failure, now: float) -> None:
+        size = len(answer.body) if isinstance(answer, Response) else 0
         self.heard.append((size, current_thread() is main_thread()))
 
 
@@ -533,7 +533,7 @@ class Broken:
     def next_request(self, now: float) -> Request | None:
         raise ZeroDivisionError
 
-    def handle_response(self, answer: Reply | Failure, now: float) -> None:
+    def handle_response(self, answer: Response | Failure, now: float) -> None:
         raise AssertionError
 
 

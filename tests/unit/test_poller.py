@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from convert_sdk._config.source import ENDPOINT, DocumentSource, document_request, preview_url, request_url
 from convert_sdk._delivery.poller import ConfigPoller
-from convert_sdk._http.messages import Failure, Reply, Request
+from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk.errors import FetchError
 
 LOST = Failure("undelivered", "ConnectError: refused")
@@ -41,8 +41,8 @@ def poller(
     return ConfigPoller(source, take or Taken(), random=lambda: random, refresh=refresh)
 
 
-def document(etag: str | None = None, body: bytes = b"{}") -> Reply:
-    return Reply(200, {"etag": etag} if etag else {}, body)
+def document(etag: str | None = None, body: bytes = b"{}") -> Response:
+    return Response(200, {"etag": etag} if etag else {}, body)
 
 
 def ask(machine: ConfigPoller, now: float) -> Request:
@@ -186,7 +186,7 @@ def test_a_fetch_is_conditional_once_there_is_something_to_keep() -> None:
     assert "If-None-Match" not in ask(machine, 1.0).headers
     machine.handle_response(document('"v1"'), 1.0)
     assert ask(machine, 400.0).headers["If-None-Match"] == '"v1"'
-    machine.handle_response(Reply(304), 400.0)
+    machine.handle_response(Response(304), 400.0)
     assert (machine.fetches, machine.age(410.0), machine.error) == (2, 10.0, None)
     ask(machine, 800.0)
     machine.handle_response(document(None, b"[]"), 800.0)
@@ -197,7 +197,7 @@ def test_a_fetch_is_conditional_once_there_is_something_to_keep() -> None:
 def test_an_unasked_304_is_no_answer() -> None:
     machine = poller()
     ask(machine, 1.0)
-    machine.handle_response(Reply(304), 1.0)
+    machine.handle_response(Response(304), 1.0)
     assert machine.failures == {"304": 1}
     assert machine.age(1.0) is None
 
@@ -206,16 +206,16 @@ def test_an_unasked_304_is_no_answer() -> None:
     ("answer", "kind"),
     [
         (document('"v2"', b"bad"), "body"),
-        (Reply(200, {"etag": '"v2"'}, b"", "too large"), "body"),
+        (Response(200, {"etag": '"v2"'}, b"", "too large"), "body"),
         *(
-            (Reply(status, {"etag": '"v2"'}, b"{}"), str(status))
+            (Response(status, {"etag": '"v2"'}, b"{}"), str(status))
             for status in (201, 204, 301, 302, 400, 500, 503)
         ),
         (LOST, "undelivered"),
         (Failure("ambiguous", "reset"), "ambiguous"),
     ],
 )
-def test_what_is_no_answer_keeps_the_last_good_document(answer: Reply | Failure, kind: str) -> None:
+def test_what_is_no_answer_keeps_the_last_good_document(answer: Response | Failure, kind: str) -> None:
     taken = Taken()
     machine = poller(taken)
     ask(machine, 1.0)
@@ -263,7 +263,7 @@ def test_back_off_doubles_up_to_the_refresh_interval() -> None:
 def test_a_refusal_slows_down_and_resumes_by_itself(status: int) -> None:
     machine = poller(random=0.0)
     ask(machine, 1.0)
-    machine.handle_response(Reply(status), 1.0)
+    machine.handle_response(Response(status), 1.0)
     assert machine.due() == 301.0
     assert machine.status == status
     ask(machine, 301.0)
@@ -275,14 +275,14 @@ def test_a_refusal_slows_down_and_resumes_by_itself(status: int) -> None:
 def test_retry_after_is_a_minimum(status: int) -> None:
     machine = poller()
     ask(machine, 1.0)
-    machine.handle_response(Reply(status, {"retry-after": "90"}), 1.0)
+    machine.handle_response(Response(status, {"retry-after": "90"}), 1.0)
     assert machine.due() == 91.0
 
 
 def test_hurry_asks_now() -> None:
     machine = poller()
     ask(machine, 1.0)
-    machine.handle_response(Reply(401), 1.0)
+    machine.handle_response(Response(401), 1.0)
     machine.fetch_now()
     assert machine.due() == 0.0
 
@@ -321,14 +321,16 @@ def test_a_document_is_stale_after_two_refreshes_or_when_it_came_from_disk() -> 
     machine.prime('"disk"')
     assert machine.stale(1.0)
     assert ask(machine, 1.0).headers["If-None-Match"] == '"disk"'
-    machine.handle_response(Reply(304), 1.0)
+    machine.handle_response(Response(304), 1.0)
     assert not machine.stale(601.0)
     assert machine.stale(601.1)
     assert machine.age(601.0) == 600.0
 
 
-@given(st.lists(st.one_of(st.integers(100, 599).map(Reply), st.just(LOST), st.just(document(body=b"bad")))))
-def test_whatever_goes_wrong_it_asks_again(answers: list[Reply | Failure]) -> None:
+@given(
+    st.lists(st.one_of(st.integers(100, 599).map(Response), st.just(LOST), st.just(document(body=b"bad"))))
+)
+def test_whatever_goes_wrong_it_asks_again(answers: list[Response | Failure]) -> None:
     taken = Taken()
     machine = poller(taken)
     now = 1.0

@@ -15,13 +15,13 @@ from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.queue import MOST_BYTES, DeliveryConfig, Endpoint, EventQueue
 from convert_sdk._delivery.stats import EndpointState, classify, error_of
 from convert_sdk._http.backoff import full_jitter, retry_after, slow_cadence
-from convert_sdk._http.messages import Failure, Reply, Request, request_headers
+from convert_sdk._http.messages import Failure, Request, Response, request_headers
 from convert_sdk.status import Counts, DeliveryError, FlushReport, RejectedEvent
 
 ENDPOINT = Endpoint(
     "https://collector.invalid/track/key", request_headers("s3cret"), TrackingContext("1", "2")
 )
-OK = Reply(200)
+OK = Response(200)
 LOST = Failure("undelivered", "refused")
 
 
@@ -246,24 +246,25 @@ def test_what_is_drained_before_the_waking_leaves_the_next_one_a_first_one() -> 
 @pytest.mark.parametrize(
     ("answer", "meaning"),
     [
-        *((Reply(status), "delivered") for status in (200, 201, 202, 204, 299)),
-        (Reply(200, flaw="too slow"), "delivered"),
-        *((Reply(status), "malformed") for status in (400, 413, 422)),
-        *((Reply(status), "again") for status in (408, 425, 429, 500, 501, 503, 599)),
-        *((Reply(status), "doubtful") for status in (502, 504)),
-        *((Reply(status), "denied") for status in (301, 304, 307, 401, 403, 404, 405, 410, 451)),
+        *((Response(status), "delivered") for status in (200, 201, 202, 204, 299)),
+        (Response(200, body_error="too slow"), "delivered"),
+        *((Response(status), "malformed") for status in (400, 413, 422)),
+        *((Response(status), "again") for status in (408, 425, 429, 500, 501, 503, 599)),
+        *((Response(status), "doubtful") for status in (502, 504)),
+        *((Response(status), "denied") for status in (301, 304, 307, 401, 403, 404, 405, 410, 451)),
         (Failure("undelivered", ""), "again"),
         (Failure("ambiguous", ""), "doubtful"),
     ],
 )
-def test_the_meaning_of_an_answer(answer: Reply | Failure, meaning: str) -> None:
+def test_the_meaning_of_an_answer(answer: Response | Failure, meaning: str) -> None:
     assert classify(answer) == meaning
 
 
 @pytest.mark.parametrize(
-    "answer", [LOST, Failure("ambiguous", "reset"), Reply(408), Reply(425), Reply(429), Reply(502)]
+    "answer",
+    [LOST, Failure("ambiguous", "reset"), Response(408), Response(425), Response(429), Response(502)],
 )
-def test_back_off_doubles_with_full_jitter_up_to_thirty_seconds(answer: Reply | Failure) -> None:
+def test_back_off_doubles_with_full_jitter_up_to_thirty_seconds(answer: Response | Failure) -> None:
     machine = queue(random=1.0)
     offer(machine, 1)
     now, waits = 1.0, []
@@ -314,17 +315,17 @@ DATE = 1_800_000_000
     ],
 )
 def test_retry_after_in_both_forms(headers: dict[str, str], seconds: float) -> None:
-    assert retry_after(Reply(429, headers, received=float(DATE))) == seconds
+    assert retry_after(Response(429, headers, received=float(DATE))) == seconds
 
 
 def test_retry_after_is_a_minimum() -> None:
     machine = queue(random=1.0)
     offer(machine, 1)
     machine.next_request(1.0)
-    machine.handle_response(Reply(503, {"retry-after": "0"}), 1.0)
+    machine.handle_response(Response(503, {"retry-after": "0"}), 1.0)
     assert machine.due() == 1.5
     machine.next_request(1.5)
-    machine.handle_response(Reply(429, {"retry-after": "100"}), 2.0)
+    machine.handle_response(Response(429, {"retry-after": "100"}), 2.0)
     assert machine.due() == 102.0
     assert machine.next_request(101.9) is None
 
@@ -336,7 +337,7 @@ def test_a_refusal_slows_down_keeps_everything_and_is_told_once(status: int) -> 
     now = 1.0
     for _ in range(4):
         assert len(names(machine.next_request(now))) == 3
-        machine.handle_response(Reply(status, body=b'{"code": 7, "message": "no"}'), now)
+        machine.handle_response(Response(status, body=b'{"code": 7, "message": "no"}'), now)
         assert machine.due() == now + 300.0
         now += 300.0
     assert machine.stats.endpoint_state == "denied"
@@ -354,7 +355,7 @@ def test_a_failing_endpoint_is_told_of_once_and_so_is_its_return() -> None:
     offer(machine, 1)
     for now in (100.0, 200.0, 300.0):
         machine.next_request(now)
-        machine.handle_response(Reply(503), now)
+        machine.handle_response(Response(503), now)
     machine.next_request(400.0)
     machine.handle_response(OK, 400.0)
     assert [notice.level for notice in machine.stats.notices] == ["warning", "info"]
@@ -372,7 +373,7 @@ def test_only_the_bad_events_are_set_aside(bad: set[int], status: int) -> None:
         requests += 1
         refused = poison & set(names(request))
         machine.handle_response(
-            Reply(status, body=b'{"code": 1, "message": "events[0]"}') if refused else OK, 1.0
+            Response(status, body=b'{"code": 1, "message": "events[0]"}') if refused else OK, 1.0
         )
     assert machine.counts() == Counts(offered=100, sent=100 - len(bad), rejected=len(bad))
     assert {dead.event.uuid for dead in machine.stats.rejected_events} == poison
@@ -388,7 +389,7 @@ def test_an_endpoint_that_refuses_everything_is_not_stormed() -> None:
     while now < 3_600.0:
         if machine.next_request(now):
             requests += 1
-            machine.handle_response(Reply(400), now)
+            machine.handle_response(Response(400), now)
         else:
             assert machine.due() > now
             now = machine.due()
@@ -401,7 +402,7 @@ def test_dead_events_are_bounded_and_do_not_name_the_visitor() -> None:
     for number in range(150):
         machine.offer([event(f"e{number}")], now=0.0)
         machine.next_request(1_000.0 * number + 1.0)
-        machine.handle_response(Reply(400), 1_000.0 * number + 1.0)
+        machine.handle_response(Response(400), 1_000.0 * number + 1.0)
     assert len(machine.stats.rejected_events) == 100
     assert machine.counts().rejected == 150
     assert "visitor-" not in repr(RejectedEvent(event("e"), DeliveryError(400, None, "")))
@@ -429,8 +430,10 @@ def test_an_event_that_cannot_be_written_does_not_hold_up_the_others() -> None:
 # Ambiguous failures.
 
 
-@pytest.mark.parametrize("answer", [Failure("ambiguous", "reset"), Reply(504)])
-def test_an_ambiguous_batch_is_sent_again_unless_at_most_once_was_asked_for(answer: Reply | Failure) -> None:
+@pytest.mark.parametrize("answer", [Failure("ambiguous", "reset"), Response(504)])
+def test_an_ambiguous_batch_is_sent_again_unless_at_most_once_was_asked_for(
+    answer: Response | Failure,
+) -> None:
     patient, strict = queue(), queue(DeliveryConfig(delivery="at_most_once", keep_settled=True))
     for machine in (patient, strict):
         offer(machine, 2)
@@ -463,7 +466,7 @@ def test_hurry_ignores_the_interval_and_the_back_off_once() -> None:
     machine.override_backoff()
     assert machine.due() == 0.0
     assert machine.next_request(1.0)
-    machine.handle_response(Reply(429, {"retry-after": "60"}), 1.0)
+    machine.handle_response(Response(429, {"retry-after": "60"}), 1.0)
     assert machine.due() == 61.0
     machine.override_backoff()
     assert machine.next_request(2.0)
@@ -485,7 +488,7 @@ def test_an_answer_nobody_waits_for_changes_nothing() -> None:
     machine = queue()
     offer(machine, 1)
     before = machine.counts()
-    machine.handle_response(Reply(500), 1.0)
+    machine.handle_response(Response(500), 1.0)
     assert machine.counts() == before
     assert machine.due() == 1.0
 
@@ -643,7 +646,7 @@ def test_release_stops_waiting_for_the_store() -> None:
     ],
 )
 def test_trouble_is_told_in_the_words_of_the_endpoint(body: bytes, code: int | None, message: str) -> None:
-    assert error_of(Reply(400, body=body)) == DeliveryError(400, code, message)
+    assert error_of(Response(400, body=body)) == DeliveryError(400, code, message)
 
 
 def test_trouble_without_an_answer() -> None:

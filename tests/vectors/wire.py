@@ -17,8 +17,8 @@ from convert_sdk._core.facts import UNSEEN, deep_merge
 from convert_sdk._core.state import Changes, VisitorState
 from convert_sdk._delivery.previews import document_source
 from convert_sdk._delivery.thread import ThreadWorker
-from convert_sdk._http.client import exchange
-from convert_sdk._http.messages import Reply
+from convert_sdk._http.client import send
+from convert_sdk._http.messages import Response
 from tests.shapes import of
 
 from .differences import Json, OneOf
@@ -45,8 +45,8 @@ class Session:
         )
         transport = of(httpx.MockTransport, self.client.options.transport)
         with httpx.Client(transport=transport) as opened:
-            reply = exchange(opened, request)
-        if isinstance(reply, Reply) and reply.status == 200:
+            reply = send(opened, request)
+        if isinstance(reply, Response) and reply.status == 200:
             found = Project.parse(reply.body).experiences.of_id(experience_id)
             if found is not None:
                 self.client._engine.previews[experience_id] = found
