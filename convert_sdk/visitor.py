@@ -343,7 +343,7 @@ class Visitor(Facts):
         custom = self.segments.get("customSegments")
         known = custom if isinstance(custom, (list, tuple)) else ()
         asked = (segment for segment in self.project.segments if segment.key in wanted)
-        added = segments_to_add(asked, deep_merge(self.data(), given), known)
+        added = segments_to_add(asked, self.data_with(given), known)
         if added and self._preview is None:
             self._engine.set_segments(self, {"customSegments": [*known, *(segment.id for segment in added)]})
         return added

@@ -86,24 +86,39 @@ class Facts:
         self.merged_from = NOTHING if state is UNSEEN else None
 
     def data(self) -> Mapping[str, object]:
-        """What audiences are asked about: remembered segments under attributes under the call's."""
+        """What audiences are asked about: attributes under the call's, both over the remembered segments."""
         segments = self.state.segments
         if segments is not self.merged_from:
             self.merged = self._merge(segments)
             self.merged_from = segments
         return self.merged
 
-    def _merge(self, segments: Mapping[str, object]) -> Mapping[str, object]:
+    def data_with(self, given: Mapping[str, object]) -> Mapping[str, object]:
+        """`data`, with `given` as a part of the call."""
+        return self._merge(self.state.segments, given) if given else self.data()
+
+    def _merge(
+        self, segments: Mapping[str, object], given: Mapping[str, object] = NOTHING
+    ) -> Mapping[str, object]:
+        # What is over what matters for each pair: three merges of objects and lists are not associative.
         own = self.attributes
-        if segments:
-            if self.attributes_remembered and not _REPORTED.isdisjoint(own):
-                own = {key: value for key, value in own.items() if key not in _REPORTED}
-            own = deep_merge(segments, own)
-        return deep_merge(own, self.call) if self.call else own
+        if segments and self.attributes_remembered and not _REPORTED.isdisjoint(own):
+            own = {key: value for key, value in own.items() if key not in _REPORTED}
+        if self.call:
+            own = deep_merge(own, self.call)
+        return deep_merge(segments, deep_merge(own, given))
 
 
-def deep_merge(under: Mapping[str, object], over: Mapping[str, object]) -> Mapping[str, object]:
-    """`over` on top of `under`: objects merge, of two lists the new items come first, without duplicates."""
+def deep_merge(
+    under: Mapping[str, object], over: Mapping[str, object], *, by_value: bool = False
+) -> Mapping[str, object]:
+    """`over` on top of `under`: objects merge, of two lists the new items come first, without duplicates.
+
+    Args:
+        under: What gives way.
+        over: What wins.
+        by_value: Tell objects in lists apart by what they hold, where a JavaScript Set tells them by identity.
+    """
     if not under:
         return over
     if not over:
@@ -118,7 +133,7 @@ def deep_merge(under: Mapping[str, object], over: Mapping[str, object]) -> Mappi
                 continue
             below = target.get(key)
             if isinstance(value, list) and isinstance(below, list):
-                target[key] = _united(value, below)
+                target[key] = _united(value, below, by_value=by_value)
             elif isinstance(value, (Mapping, list)) and isinstance(below, (Mapping, list)):
                 deeper = dict(_members(below))
                 target[key] = deeper
@@ -133,8 +148,8 @@ def _members(value: Mapping[str, object] | list[object]) -> Mapping[str, object]
     return value if isinstance(value, Mapping) else {str(place): item for place, item in enumerate(value)}
 
 
-def _united(first: list[object], second: list[object]) -> list[object]:
-    """As a JavaScript Set unites: scalars by type and value, containers by identity."""
+def _united(first: list[object], second: list[object], *, by_value: bool) -> list[object]:
+    """As a JavaScript Set unites: scalars by type and value, containers by identity or by value."""
     united: dict[object, object] = {}
     for item in [*first, *second]:
         if isinstance(item, str):
@@ -143,6 +158,18 @@ def _united(first: list[object], second: list[object]) -> list[object]:
             united.setdefault((bool, item), item)
         elif isinstance(item, (int, float)):
             united.setdefault((float, item), item)
+        elif by_value and isinstance(item, (dict, list)):
+            united.setdefault((list, _written(item)), item)
         else:
             united.setdefault(id(item), item)
     return list(united.values())
+
+
+def _written(item: object) -> object:
+    """The same for two objects or lists that hold the same; of one that cannot be written, its identity."""
+    from json import dumps
+
+    try:
+        return dumps(item, sort_keys=True, default=id)
+    except (TypeError, ValueError, RecursionError):
+        return id(item)

@@ -96,7 +96,8 @@ class VisitorCache:
 
     def set_segments(self, facts: Facts, state: VisitorState, segments: Mapping[str, object]) -> None:
         """Remember segments over the present ones."""
-        after = deep_merge(state.segments, segments)
+        # By value: what the application sends at every request is kept once.
+        after = deep_merge(state.segments, segments, by_value=True)
         if self.pending is not None:
             changed = self.changes_of(facts.id)
             changed.segments = {**changed.segments, **{key: after[key] for key in segments}}

@@ -52,6 +52,24 @@ class TestTheId:
         assert "v-1" not in repr(offline().visitor(LOW))
 
 
+class TestRememberedLists:
+    def test_a_list_of_objects_does_not_grow_with_every_request(self) -> None:
+        client = offline()
+        for _ in range(3):
+            visitor = client.visitor(LOW, {"customSegments": ["1"], "country": "DE"})
+            visitor.set_segments({"baskets": [{"sku": "A", "sizes": [1, 2]}]})
+            visitor.decide("checkout")
+        assert client.visitor(LOW).segments["baskets"] == [{"sku": "A", "sizes": [1, 2]}]
+
+    def test_rule_data_meets_the_attributes_before_the_segments(self) -> None:
+        vip = entity("71", "vips", every(leaf("tags", "vip", "contains")))
+        client = offline(segments=[vip])
+        visitor = client.visitor(LOW, {"tags": "none"})
+        visitor.set_segments({"tags": ["vip"]})
+        assert visitor.match_segments(["vips"]) == []
+        assert [segment.key for segment in visitor.match_segments(["vips"], {"tags": ["new"]})] == ["vips"]
+
+
 class TestFacts:
     @pytest.mark.parametrize("wrong", [["plan"], "plan", 5])
     def test_attributes_must_be_a_mapping(self, wrong: Any) -> None:

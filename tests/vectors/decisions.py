@@ -13,7 +13,7 @@ from convert_sdk._core.goals import ConversionRequest
 from convert_sdk._core.javascript import js_string, truthy
 from convert_sdk._core.state import VisitorState
 
-from .differences import CAST_STAYS, REFUSED, STORE_WINS, Json, OneOf
+from .differences import CAST_STAYS, REFUSED, STORE_WINS, Between, Json
 from .wire import Session, StoreWins, session
 
 SENTINEL = {"error": "convert.com_variation_not_decided"}
@@ -37,8 +37,8 @@ def answered(case: Json, document: Json) -> Json:
 def shaped(case: Json, answer: Json) -> Json:
     """An answer without what is not compared.
 
-    That is: empty parts of a state, also as they are sent, the default source, the order of goal data,
-    offline the URL, and with a store, where lists are united, the order of locations.
+    That is: empty parts of a state, also as they are sent with exposures and conversions, the default source,
+    the order of goal data, offline the URL, and with a store, where lists are united, the order of locations.
     """
     options = case.get("options") or {}
     named, online = bool((options.get("network") or {}).get("source")), "sdk_key" in options
@@ -55,7 +55,7 @@ def _state(remembered: Json, *, stored: bool) -> Json:
     held = {key: value for key, value in remembered.items() if value}
     if stored:
         locations = held.get("locations", [])
-        held["locations"] = locations if isinstance(locations, OneOf) else sorted(locations)
+        held["locations"] = locations if isinstance(locations, Between) else sorted(locations)
     return held
 
 
@@ -81,13 +81,10 @@ def _body(body: Json, *, named: bool) -> Json:
 
 
 def _event(event: Json) -> Json:
-    data = event["data"]
-    if "goalData" not in data:
-        return event
-    return {
-        **event,
-        "data": {**data, "goalData": sorted(data["goalData"], key=lambda item: str(item["key"]))},
-    }
+    data = {name: part for name, part in event["data"].items() if part or name != "bucketingData"}
+    if "goalData" in data:
+        data["goalData"] = sorted(data["goalData"], key=lambda item: str(item["key"]))
+    return {**event, "data": data}
 
 
 class Run:
@@ -114,6 +111,8 @@ class Run:
     def step(self, step: Json) -> Json:
         """What one operation gives, in the reference's shape."""
         operation: Callable[[Json, Json], Json] = getattr(self, f"_{step['op']}")
+        if step["op"] == "set_preview":
+            self._load_preview(step)
         with self.visitor._engine.lock:  # what is being saved meanwhile is taken over before or after
             self._read()
             return operation(step, step.get("attributes") or {})
@@ -233,7 +232,8 @@ class Run:
     def _run_custom_segments(self, step: Json, attributes: Json) -> Json:
         before: dict[str, Any] = dict(self.visitor.segments)
         added = self.visitor.match_segments(step["segment_keys"], step.get("rule_data"))
-        custom = [*(before.get("customSegments") or ()), *(segment.id for segment in added)]
+        known = before.get("customSegments")
+        custom = [*(known if isinstance(known, list) else ()), *(segment.id for segment in added)]
         return {"segments": {**before, "customSegments": custom} if added else None}
 
     def _set_default_segments(self, step: Json, attributes: Json) -> Json:
@@ -245,12 +245,17 @@ class Run:
         self.visitor.set_segments(step.get("properties") or {})
         return {}
 
+    def _load_preview(self, step: Json) -> None:
+        """Fetch the experience of a preview as the reference does: where the document does not have it."""
+        experience_id, project = step.get("experience_id"), self.client.project
+        if not (truthy(experience_id) and truthy(step.get("variation_id")) and self.client.options.sdk_key):
+            return
+        if project is not None and experience_id not in project.experiences.ids():
+            self.client.load_preview(experience_id)
+
     def _set_preview(self, step: Json, attributes: Json) -> Json:
         experience_id, variation_id = step.get("experience_id"), step.get("variation_id")
         if truthy(experience_id) and truthy(variation_id):
-            project = self.client.project
-            if self.client.options.sdk_key and project and experience_id not in project.experiences.ids():
-                self.made.load_preview(experience_id)
             self.previewing = self.visitor.preview(experience_id, variation_id)
         return {"preview_active": self.previewing}
 

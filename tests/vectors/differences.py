@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isnan
 from typing import Any
 from urllib.parse import quote
 
-from convert_sdk._core.javascript import js_string
+from convert_sdk._core.javascript import js_string, truthy
 
 Json = Any
 """Parsed JSON of any shape."""
@@ -32,8 +32,23 @@ _WIRE_IDS = frozenset({"accountId", "projectId", "goalId", "experienceId", "vari
 _STEP_IDS = frozenset({"experience_id", "variation_id", "feature_id"})
 
 
+_NEGATION_CHECK = "_returnNegationCheck"
+
+
 class OneOf(list[Json]):
     """In an answer: any of these values agrees."""
+
+
+class Between:
+    """In an answer: any list of names, each once, that has all of some and none but those of others."""
+
+    def __init__(self, least: Iterable[str], most: Iterable[str]) -> None:
+        self.least = frozenset(least)
+        self.most = frozenset(most)
+
+    def admits(self, names: list[Json]) -> bool:
+        """Tell a list that agrees."""
+        return len(set(names)) == len(names) and self.least <= set(names) <= self.most
 
 
 def rewritten(case: Json, expected: Json) -> tuple[Json, list[str]]:
@@ -72,17 +87,22 @@ def ids_are_text(case: Json, expected: Json) -> Json:
             return item if item is None else js_string(item)
         if key in {"bucketing", "bucketingData"} and isinstance(item, dict):
             return {name: js_string(chosen) for name, chosen in item.items()}
-        return _each_once(item) if key == "features" else item
+        return item
 
-    return _mapped(expected, change)
+    mapped = _mapped(expected, change, apart="variables")
+    if "steps" not in mapped:
+        return mapped
+    return {**mapped, "steps": [_each_once(step) for step in mapped["steps"]]}
 
 
-def _each_once(features: Json) -> Json:
-    """The features of a run without the disabled ones whose id an enabled one has."""
-    enabled = {x.get("feature_id") for x in features or () if x["status"] == "enabled"}
-    return features and [
-        x for x in features if x["status"] == "enabled" or x.get("feature_id") not in enabled
-    ]
+def _each_once(step: Json) -> Json:
+    """A step without the disabled features whose id an enabled one has."""
+    features = step.get("features") if isinstance(step, dict) else None
+    if not features:
+        return step
+    enabled = {x.get("feature_id") for x in features if x["status"] == "enabled"}
+    kept = [x for x in features if x["status"] == "enabled" or x.get("feature_id") not in enabled]
+    return {**step, "features": kept}
 
 
 def uncastable(case: Json, expected: Json) -> Json:
@@ -132,11 +152,14 @@ def _is_nan(value: Json) -> bool:
     return isinstance(value, float) and isnan(value)
 
 
-def _mapped(value: Json, change: Callable[[str, Json], Json]) -> Json:
-    """The same JSON, each member of an object changed by its name."""
+def _mapped(value: Json, change: Callable[[str, Json], Json], *, apart: str | None = None) -> Json:
+    """The same JSON, each member of an object changed by its name; what is `apart` is an application's own."""
     if isinstance(value, dict):
-        return {key: change(key, _mapped(item, change)) for key, item in value.items()}
-    return [_mapped(item, change) for item in value] if isinstance(value, list) else value
+        return {
+            key: item if key == apart else change(key, _mapped(item, change, apart=apart))
+            for key, item in value.items()
+        }
+    return [_mapped(item, change, apart=apart) for item in value] if isinstance(value, list) else value
 
 
 # The reference's way to take a case
@@ -146,16 +169,14 @@ def typed_ids(case: Json, document: Json) -> Question:
     """D1: in a list, an id names an entity only where both are of one JSON type."""
     lists = {"audiences": ("audiences", "segments"), "locations": ("locations",)}
     known = {
-        name: {
-            (type(x["id"]), x["id"]) for source in sources for x in _objects(document, source) if "id" in x
-        }
+        name: {_typed(x["id"]) for source in sources for x in _objects(document, source) if "id" in x}
         for name, sources in lists.items()
     }
     experiences = [
         {
             **experience,
             **{
-                name: [x if (type(x), x) in known[name] else f"{x} of another type" for x in experience[name]]
+                name: [x if _typed(x) in known[name] else f"{x} of another type" for x in experience[name]]
                 for name in lists
                 if isinstance(experience.get(name), list)
             },
@@ -167,6 +188,10 @@ def typed_ids(case: Json, document: Json) -> Question:
     return case, {**document, "experiences": experiences} if experiences else document
 
 
+def _typed(id: Json) -> tuple[type, str]:
+    return type(id), json.dumps(id, sort_keys=True)
+
+
 def _objects(document: Json, name: str) -> list[Json]:
     return [item for item in document.get(name) or () if isinstance(item, dict)]
 
@@ -175,6 +200,27 @@ def no_attribute(case: Json, document: Json) -> Question:
     """D4: data with the attribute `name: "RuleData"` has no attribute at all."""
     named = isinstance(case["data"], dict) and case["data"].get("name") == "RuleData"
     return ({**case, "data": {}} if named else case), document
+
+
+def negation_check(case: Json, document: Json) -> Question:
+    """D3: the match type `_returnNegationCheck` is the visitor's own value, turned round by a true test value."""
+    if _NEGATION_CHECK not in json.dumps(case["rule_set"]):
+        return case, document
+
+    def change(item: Json) -> Json:
+        if isinstance(item, list):
+            return [change(each) for each in item]
+        if not isinstance(item, dict):
+            return item
+        matching = item.get("matching")
+        if not isinstance(matching, dict) or matching.get("match_type") != _NEGATION_CHECK:
+            return {key: change(each) for key, each in item.items()}
+        value = case["data"].get(item.get("key")) if isinstance(case["data"], dict) else None
+        holds = not truthy(value) if truthy(item.get("value")) else value is True
+        # What is blank is contained in everything that is there.
+        return {**item, "value": "", "matching": {**matching, "match_type": "contains", "negated": not holds}}
+
+    return {**case, "rule_set": change(case["rule_set"])}, document
 
 
 def store_wins(case: Json, document: Json) -> Question:
@@ -266,6 +312,6 @@ REWRITES: Mapping[str | None, Mapping[str, Rewrite]] = {
 }
 QUESTIONS: Mapping[str | None, Mapping[str, Callable[[Json, Json], Question]]] = {
     None: {"D1": typed_ids, "D7": cast_stays, "D12": store_wins},
-    "rule": {"D4": no_attribute, "D14": rules_in_units},
+    "rule": {"D3": negation_check, "D4": no_attribute, "D14": rules_in_units},
     "compare": {"D14": in_units},
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import comparisons, decisions, extras, hashes
-from .differences import Json, OneOf, asked_otherwise, hangs_on, rewritten
+from .differences import Between, Json, OneOf, asked_otherwise, hangs_on, rewritten
 
 HERE = Path(__file__).parent
 ANSWERS: Mapping[str | None, Callable[[Json, Json], Json]] = {
@@ -143,6 +143,8 @@ def numbers(value: object) -> Json:
 
 def same(one: object, other: object) -> bool:
     """Equal as JSON: every number is a double, a truth value is no number."""
+    if isinstance(other, Between):
+        return isinstance(one, list) and other.admits(one)
     if isinstance(other, OneOf):
         return any(same(one, each) for each in other)
     if isinstance(one, (int, float)) and not isinstance(one, bool):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from .__main__ import main
-from .differences import OneOf
+from .decisions import answered, shaped
+from .differences import Between, OneOf
 from .runner import HERE, Miss, cases, documents, judged, numbers, run, same
 
 FILES = {"cast": 1050, "compare": 3808, "decide": 3423, "extra": 761, "hash": 2218, "rules": 3311}
@@ -141,3 +142,50 @@ def test_a_rule_set_in_units() -> None:
     case = {"id": "x-1", "mode": "rule", "data": {"k": "a\U0001f600"}, "rule_set": rules}
     assert judged(case, None, {"result": True}) == {"D14"}
     assert isinstance(judged({**case, "data": {"k": "a"}}, None, {"result": True}), Miss)
+
+
+def test_the_reference_s_own_match_type_is_explained_in_a_rule_set() -> None:
+    leaf = {"key": "k", "matching": {"match_type": "_returnNegationCheck", "negated": False}, "value": ""}
+    rules = {"OR": [{"AND": [{"OR_WHEN": [leaf]}]}]}
+    case = {"id": "x-1", "mode": "rule", "data": {"k": True}, "rule_set": rules}
+    assert judged(case, None, {"result": True}) == {"D3"}
+    assert judged({**case, "data": {"k": "a"}}, None, {"result": False}) == set()
+    assert isinstance(judged({**case, "data": {"k": "a"}}, None, {"result": True}), Miss)
+
+
+def test_any_of_the_locations_that_were_left_may_come_back() -> None:
+    between = Between(["b"], ["a", "b", "c"])
+    assert [between.admits(names) for names in (["b"], ["a", "b"], ["c", "b", "a"])] == [True] * 3
+    assert [between.admits(names) for names in ([], ["a"], ["b", "d"], ["b", "b"])] == [False] * 4
+
+
+def test_an_empty_part_of_a_conversion_is_as_none() -> None:
+    def sent(data: object) -> dict[str, object]:
+        event = {"eventType": "conversion", "data": data}
+        body = {"visitors": [{"visitorId": "v", "events": [event]}], "source": "s"}
+        return {"requests": [{"method": "POST", "body": body}]}
+
+    bare, empty = ({"goalId": "7"}, {"goalId": "7", "bucketingData": {}})
+    assert shaped({}, sent(bare)) == shaped({}, sent(empty))
+
+
+def test_odd_documents_are_judged_and_crash_nothing() -> None:
+    variables = {"features": [5], "variation_id": 7}
+    change = {"type": "fullStackFeature", "data": {"feature_id": "8", "variables_data": {"j": variables}}}
+    document = {
+        "account_id": "1",
+        "project": {"id": "2"},
+        "audiences": [{"id": ["a"], "key": "a"}],
+        "experiences": [
+            {"id": "10", "key": "e", "audiences": [["a"]], "variations": [{"id": "1", "changes": [change]}]}
+        ],
+        "features": [{"id": "8", "key": "f", "variables": [{"key": "j", "type": "json"}]}],
+    }
+    steps = [
+        {"op": "run_custom_segments", "segment_keys": ["none"]},
+        _asked({"op": "run_feature", "key": "f"}),
+    ]
+    case = {"id": "x-1", "visitor_id": "v", "visitor_properties": {"customSegments": 5}, "steps": steps}
+    found = answered(case, document)
+    assert found["steps"][1]["feature"]["variables"] == {"j": variables}
+    assert judged(case, document, {"steps": found["steps"]}) == set()

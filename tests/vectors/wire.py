@@ -11,17 +11,11 @@ from typing import Any
 import httpx
 
 from convert_sdk import Client, MemoryStore, Project, Visitor
-from convert_sdk._config.source import document_request
 from convert_sdk._core.events import SOURCE
 from convert_sdk._core.facts import UNSEEN, deep_merge
 from convert_sdk._core.state import Changes, VisitorState
-from convert_sdk._delivery.previews import document_source
-from convert_sdk._delivery.thread import ThreadWorker
-from convert_sdk._http.client import send
-from convert_sdk._http.messages import Response
-from tests.shapes import of
 
-from .differences import Json, OneOf
+from .differences import Between, Json, OneOf
 from .hashes import bucketing_of
 
 HEADERS = ("Authorization", "User-Agent", "Content-Type", "convert-debug-token")
@@ -35,21 +29,6 @@ class Session:
         self.document = document
         self.store = store
         self.requests = requests
-
-    def load_preview(self, experience_id: str) -> None:
-        """Fetch the document of a preview and put its experience where `visitor.preview` looks."""
-        delivery = self.client._worker
-        assert isinstance(delivery, ThreadWorker)
-        request = document_request(
-            document_source(delivery.runtime.options, delivery.runtime.key), experience_id=experience_id
-        )
-        transport = of(httpx.MockTransport, self.client.options.transport)
-        with httpx.Client(transport=transport) as opened:
-            reply = send(opened, request)
-        if isinstance(reply, Response) and reply.status == 200:
-            found = Project.parse(reply.body).experiences.of_id(experience_id)
-            if found is not None:
-                self.client._engine.previews[experience_id] = found
 
     def held(self, visitor_id: str) -> VisitorState | None:
         """What the store holds of a visitor."""
@@ -96,11 +75,11 @@ class StoreWins:
             state.segments = deep_merge(state.segments, held.segments)
 
     def remembered(self) -> Json:
-        """What may be remembered in the end: of each name one of its values, of locations all or the last."""
+        """What may be remembered in the end: of each name one of its values, and any locations that were left."""
         self.read()
         last = remembered(self.visitor.state)
         values = {part: {name: OneOf(each) for name, each in self.ever[part].items()} for part in self.ever}
-        return {**last, **values, "locations": OneOf([sorted(self.places), sorted(last["locations"])])}
+        return {**last, **values, "locations": Between(last["locations"], self.places)}
 
     def _note(self, state: VisitorState) -> None:
         self.places.update(dict.fromkeys(state.locations))

@@ -44,6 +44,25 @@ class TestData:
         facts.state.segments = {"group": "a"}
         assert facts.data() == {"plan": "pro", "group": "a"}
 
+    @pytest.mark.parametrize(
+        ("segments", "attributes", "call", "seen"),
+        [
+            (["vip"], "none", ["new"], ["new", "vip"]),
+            ({"a": 1}, "none", {"b": 2}, {"a": 1, "b": 2}),
+            (["vip"], ["old"], "new", "new"),
+            ("vip", ["old"], ["new"], ["new", "old"]),
+        ],
+    )
+    def test_the_call_meets_the_attributes_before_the_segments(
+        self, segments: object, attributes: object, call: object, seen: object
+    ) -> None:
+        assert data({"tags": attributes}, call={"tags": call}, tags=segments) == {"tags": seen}
+
+    def test_rule_data_is_a_part_of_the_call(self) -> None:
+        facts = Facts("v", {"tags": "none"}, state=VisitorState(segments={"tags": ["vip"]}))
+        assert facts.data_with({"tags": ["new"]}) == {"tags": ["new", "vip"]}
+        assert facts.data_with({}) is facts.data()
+
 
 class TestDeepMerge:
     def test_the_upper_wins(self) -> None:
@@ -91,3 +110,15 @@ class TestDeepMerge:
             assert isinstance(merged, dict)
             merged = merged["a"]
         assert merged == {"bottom": 1, "top": 2}
+
+    def test_objects_in_lists_are_told_apart_by_identity_or_by_value(self) -> None:
+        one, same = {"a": [1], "b": 2}, {"b": 2, "a": [1]}
+        assert deep_merge({"x": [one]}, {"x": [same]}) == {"x": [same, one]}
+        assert deep_merge({"x": [one]}, {"x": [same]}, by_value=True) == {"x": [one]}
+        assert deep_merge({"x": [[1]]}, {"x": [[1], ["1"]]}, by_value=True) == {"x": [[1], ["1"]]}
+
+    def test_an_object_that_cannot_be_written_is_told_by_identity(self) -> None:
+        itself: dict[str, object] = {}
+        itself["me"] = itself
+        merged = deep_merge({"x": [itself]}, {"x": [itself, {1: 0, "1": 0}]}, by_value=True)
+        assert merged == {"x": [itself, {1: 0, "1": 0}]}
