@@ -37,6 +37,7 @@ from threading import RLock
 
 _WIPE_ON_FORK = 18  # Linux's MADV_WIPEONFORK
 _LOCK_TIMEOUT = 30.0  # a fork goes on after this, rather than never
+_OURS = __name__.partition(".")[0]
 _pid = os.getpid()
 _callbacks: list[Callable[[], None]] = []
 _fork_lock = RLock()
@@ -89,11 +90,17 @@ def no_fork() -> Iterator[None]:
 
 
 def import_all(names: Iterable[str]) -> None:
-    """Import these modules without a fork in the middle; one that is missing is left to the code that needs it."""
+    """Import these modules without a fork in the middle; a missing one of others is left to the code that needs it.
+
+    Raises ImportError for a module of ours.
+    """
     with no_fork():
         for name in names:
-            with suppress(ImportError):
+            try:
                 import_module(name)
+            except ImportError:
+                if name.partition(".")[0] == _OURS:
+                    raise
 
 
 def _hook_before_fork() -> None:
