@@ -17,7 +17,7 @@ from convert_sdk import Client, ConvertError
 
 if TYPE_CHECKING:
     from convert_sdk.commerce.bridge import Bridge, Report, SyncReport
-    from convert_sdk.commerce.bridge import Progress as Pulled
+    from convert_sdk.commerce.bridge import SyncProgress as Pulled
     from convert_sdk.commerce.bridge.bridge import Source
 
 commerce_app = typer.Typer(no_args_is_help=True, help="Store systems: their orders as conversions.")
@@ -131,9 +131,9 @@ def _say(console: Console, bridge: Bridge, found: SyncReport, *, as_json: bool) 
 
 
 def _show_report(console: Console, report: Report) -> None:
-    """How the books stand."""
+    """The ledger: conversions by state and reason."""
     table = Table("state", "reason", title="The ledger", title_justify="left", box=None)
-    table.add_column("effects", justify="right")
+    table.add_column("conversions", justify="right")
     for state, count in sorted(report.states.items()):
         reasons = {"waiting": report.waiting, "dropped": report.dropped}.get(state) or {"": count}
         for reason, number in sorted(reasons.items()):

@@ -19,14 +19,14 @@ import httpx
 from convert_sdk.commerce._call import Answer, Call
 from convert_sdk.commerce._refusals import never_refused, problem_of, scrubbed, unreadable
 from convert_sdk.commerce._wire import write_json
-from convert_sdk.errors import (
+from convert_sdk.commerce.errors import (
     ConnectorError,
     NotFoundError,
-    OptionError,
     RateLimitedError,
     ServerError,
     TransportError,
 )
+from convert_sdk.errors import OptionError
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ class Http:
     sleep: Callable[[float], object] | None = None
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
-    dice: Callable[[], float] = random.random
+    random: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
         if self.timeout <= 0 or self.deadline <= 0:
@@ -181,8 +181,8 @@ def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Send | 
             return _parsed(call, Answer(204, {}, b""), endpoint)  # an earlier attempt deleted it
         in_doubt |= isinstance(problem, ServerError | TransportError)
         server_errors += isinstance(problem, ServerError)
-        worth = attempt < http.retries.attempts and server_errors < http.retries.server_errors
-        backoff = _backoff(problem, attempt, http) if call.repeatable and worth else None
+        may_repeat = attempt < http.retries.attempts and server_errors < http.retries.server_errors
+        backoff = _backoff(problem, attempt, http) if call.repeatable and may_repeat else None
         wait = max(asked or 0.0, backoff or 0.0)
         if backoff is None or http.clock() + wait >= end:
             raise problem
@@ -230,7 +230,7 @@ def _backoff(problem: ConnectorError, attempt: int, http: Http) -> float | None:
     if not by_server and not isinstance(problem, RateLimitedError | TransportError):
         return None
     grown: float = min(http.retries.backoff * 2 ** (attempt - 1), http.retries.ceiling)
-    return grown * (0.5 + http.dice() / 2)
+    return grown * (0.5 + http.random() / 2)
 
 
 def retry_after(answer: Answer, now: float) -> float | None:
@@ -238,10 +238,10 @@ def retry_after(answer: Answer, now: float) -> float | None:
     value = answer.headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", value):
         return float(value)
-    until, told = _date(value), _date(answer.headers.get("date", ""))
+    until, dated = _date(value), _date(answer.headers.get("date", ""))
     if until is None:
         return None
-    return max(0.0, until.timestamp() - (told.timestamp() if told else now))
+    return max(0.0, until.timestamp() - (dated.timestamp() if dated else now))
 
 
 def _date(value: str) -> datetime | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from convert_sdk.commerce._call import Call
-from convert_sdk.errors import ServerError
+from convert_sdk.commerce.errors import ServerError
 
 if TYPE_CHECKING:
     from convert_sdk.commerce._sender import AsyncSender, Sender

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pydantic
 
 from convert_sdk.commerce._call import Answer
-from convert_sdk.errors import (
+from convert_sdk.commerce.errors import (
     AuthError,
     ConnectorError,
     NotFoundError,
@@ -40,9 +40,9 @@ def problem_of(
         return None
     detail = scrubbed(_message(payload), secrets) or None
     hint = _redirect_hint(answer) if 300 <= status < 400 else ""
-    told = f": {detail}" if detail else ""
+    suffix = f": {detail}" if detail else ""
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else ValidationError)
-    message = f"{call} answered {status}{hint}{told}"
+    message = f"{call} answered {status}{hint}{suffix}"
     return kind(message, status=status, request_id=_request_id(answer), detail=detail)
 
 
@@ -104,5 +104,5 @@ def _message(payload: object, depth: int = 4) -> str:
 
 def _by_field(payload: Mapping[str, object], depth: int) -> str:
     """`{"errors": {"email": ["is taken"]}}` names the field that is wrong."""
-    told = ((key, _message(value, depth - 1)) for key, value in payload.items() if isinstance(value, list))
-    return "; ".join(f"{key}: {text}" for key, text in told if text)
+    named = ((key, _message(value, depth - 1)) for key, value in payload.items() if isinstance(value, list))
+    return "; ".join(f"{key}: {text}" for key, text in named if text)

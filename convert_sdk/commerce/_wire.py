@@ -28,7 +28,7 @@ Time: TypeAlias = int | datetime
 _MOST_DIGITS = 18
 
 
-class Record(BaseModel):
+class StoreRecord(BaseModel):
     """One frozen record of a store; `raw` is the JSON object it was read from, unknown keys included.
 
     Its `repr` leaves out everything that names a person or opens a door.
@@ -148,7 +148,7 @@ def encode(value: object) -> Json:
         return _number(value)
     if isinstance(value, datetime):
         return rfc3339(value)
-    if isinstance(value, Record):
+    if isinstance(value, StoreRecord):
         return _encode_record(value)
     if isinstance(value, Mapping):
         return {str(key): encode(each) for key, each in value.items()}
@@ -157,7 +157,7 @@ def encode(value: object) -> Json:
     raise TypeError(f"{type(value).__name__} has no JSON form here")
 
 
-def _encode_record(record: Record) -> Json:
+def _encode_record(record: StoreRecord) -> Json:
     given = {
         info.serialization_alias or info.alias or name: getattr(record, name)
         for name, info in type(record).model_fields.items()

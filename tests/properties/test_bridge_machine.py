@@ -1,4 +1,4 @@
-"""Whatever webhooks, polls, crashes, payments and cancellations do: one effect for each paid order, none for who
+"""Whatever webhooks, polls, crashes, payments and cancellations do: one conversion for each paid order, none for who
 objects or is forgotten.
 """
 
@@ -27,13 +27,13 @@ from hypothesis.stateful import (
 from convert_sdk import ConversionReason, ConversionResult
 from convert_sdk.commerce.bridge import (
     Bridge,
-    Effect,
     Goals,
     Identity,
     Ledger,
     LedgerStore,
     MemoryLedger,
-    Order,
+    OrderConversion,
+    OrderSnapshot,
     Policy,
     WebsiteSource,
     recording,
@@ -96,8 +96,8 @@ class Process:
 class Truth:
     """What really happened to an order, a booking or a form."""
 
-    now: Order
-    history: list[Order]
+    now: OrderSnapshot
+    history: list[OrderSnapshot]
     visitor_id: str
     placed: float
     told: set[int] = field(default_factory=set)
@@ -116,7 +116,7 @@ class Truth:
         return any(is_gone(self.history[number]) for number in self.told)
 
 
-def is_gone(order: Order) -> bool:
+def is_gone(order: OrderSnapshot) -> bool:
     return order.cancelled or order.refunded
 
 
@@ -163,7 +163,7 @@ class BridgeMachine(RuleBasedStateMachine):
             goals=Goals("purchase", bookings={"*": "booked"}, forms={"*": "lead"}),
             identity=IDENTITY,
             sources=[WebsiteSource(WebsiteClient("shop.example.com", "key"))],
-            on_reversed=lambda effect: self.reversals.append(effect.transaction_id),
+            on_reversed=lambda conversion: self.reversals.append(conversion.transaction_id),
         )
 
     def changed(self, truth: Truth, **flags: bool) -> None:
@@ -176,7 +176,7 @@ class BridgeMachine(RuleBasedStateMachine):
     def time(self) -> datetime:
         return datetime.fromtimestamp(int(self.clock), UTC)
 
-    def happened(self, visitor: str, order: Order) -> None:
+    def happened(self, visitor: str, order: OrderSnapshot) -> None:
         self.orders.append(Truth(order, [order], visitor, self.clock))
         if visitor in self.forgotten | self.objecting:
             self.orders[-1].at_most = 0
@@ -196,7 +196,7 @@ class BridgeMachine(RuleBasedStateMachine):
         token = IDENTITY.token(visitor) if known == "token" else None
         member = f"m-{visitor}" if known == "member" else None
         account, version = (SITE, None) if system == "website" else ("acme", self.time())
-        order = Order(
+        order = OrderSnapshot(
             system, account, number, self.time(), paid=paid, amount=amount, products=1, token=token,
             member_id=member, version=version,
         )  # fmt: skip
@@ -206,7 +206,7 @@ class BridgeMachine(RuleBasedStateMachine):
     def book(self, visitor: str) -> None:
         number = str(len(self.orders) + 1)
         contact = f"c-{visitor}"
-        booking = Order(
+        booking = OrderSnapshot(
             "website", SITE, number, self.time(), kind="booking", topic="9", paid=True, contact_id=contact
         )
         self.happened(visitor, booking)
@@ -214,7 +214,7 @@ class BridgeMachine(RuleBasedStateMachine):
     @rule(visitor=VISITORS)
     def submit(self, visitor: str) -> None:
         number, contact = str(len(self.orders) + 1), f"c-{visitor}"
-        form = Order("website", SITE, number, self.time(), kind="form", paid=True, contact_id=contact)
+        form = OrderSnapshot("website", SITE, number, self.time(), kind="form", paid=True, contact_id=contact)
         self.happened(visitor, form)
 
     @rule(visitor=VISITORS, experience=st.sampled_from(["e-1", "e-2"]))
@@ -267,7 +267,7 @@ class BridgeMachine(RuleBasedStateMachine):
         truth.told.add(number)
         self.bridge.handle(self.sight(truth, number, pulled=pulled))
 
-    def sight(self, truth: Truth, number: int, *, pulled: bool) -> Order:
+    def sight(self, truth: Truth, number: int, *, pulled: bool) -> OrderSnapshot:
         order = truth.history[number]
         if order.kind == "order":
             return order
@@ -296,8 +296,8 @@ class BridgeMachine(RuleBasedStateMachine):
         if order.kind == "order" and order.system == "website" and order.member_id is None:
             self.bridge.link(truth.visitor_id, order=order.id)
             return
-        clue = order.clues[0] if order.member_id is None else order.clues[1]
-        self.bridge._link(truth.visitor_id, [clue], None)
+        identity_key = order.identity_keys[0] if order.member_id is None else order.identity_keys[1]
+        self.bridge._link(truth.visitor_id, [identity_key], None)
 
     # Who wants to be left alone.
 
@@ -403,31 +403,31 @@ class BridgeMachine(RuleBasedStateMachine):
         if self.policy.on_ambiguous == "drop" or not self.doubtful:
             self.check_revenue()
 
-    def effect(self, truth: Truth) -> Effect:
-        with self.ledger.transaction() as entries:
-            [effect] = entries.effects_of(truth.now.transaction_id)
-        assert effect.state in ("sent", "reversed", "dropped", "waiting")
-        return effect
+    def conversion(self, truth: Truth) -> OrderConversion:
+        with self.ledger.transaction() as transaction:
+            [conversion] = transaction.conversions_of(truth.now.transaction_id)
+        assert conversion.state in ("sent", "reversed", "dropped", "waiting")
+        return conversion
 
     def check(self, truth: Truth, sent: Sent | None) -> None:
-        effect = self.effect(truth)
+        conversion = self.conversion(truth)
         gone = is_gone(truth.now)
         if sent is None:
             excused = gone or not truth.now.paid
             assert excused or (
                 self.policy.on_ambiguous == "drop" and truth.now.transaction_id in self.doubtful
             )
-            assert effect.state == "dropped" or (excused and not gone and effect.state == "waiting")
+            assert conversion.state == "dropped" or (excused and not gone and conversion.state == "waiting")
             return
         assert not truth.stopped
         self.check_content(truth, sent)
         assert any(each.paid for each in truth.history)
-        lost_sight = (effect.state, effect.reason) == ("dropped", "ambiguous")
+        lost_sight = (conversion.state, conversion.reason) == ("dropped", "ambiguous")
         assert not lost_sight or sent.transaction_id in self.doubtful
         assert not lost_sight or truth.told_gone or self.policy.on_ambiguous == "drop"
-        assert lost_sight or effect.state == ("reversed" if truth.told_gone else "sent")
-        if effect.state == "reversed":
-            assert self.reversals.count(effect.transaction_id) == 1
+        assert lost_sight or conversion.state == ("reversed" if truth.told_gone else "sent")
+        if conversion.state == "reversed":
+            assert self.reversals.count(conversion.transaction_id) == 1
 
     def check_content(self, truth: Truth, sent: Sent) -> None:
         assert sent.visitor_id == truth.visitor_id
@@ -442,15 +442,15 @@ class BridgeMachine(RuleBasedStateMachine):
             assert sent.attributed.items() <= known.items()
 
     def check_forgotten(self, visitor: str) -> None:
-        with self.ledger.transaction() as entries:
-            assert entries.is_forgotten(visitor)
-            assert entries.links_to(visitor) == []
-            assert entries.shown(visitor, 0.0, 1e12) == []
+        with self.ledger.transaction() as transaction:
+            assert transaction.is_forgotten(visitor)
+            assert transaction.links_to(visitor) == []
+            assert transaction.exposures(visitor, 0.0, 1e12) == []
             for truth in self.orders:
                 if truth.visitor_id == visitor:
-                    [effect] = entries.effects_of(truth.now.transaction_id)
-                    assert effect.visitor_id is None
-                    assert effect.is_over or effect.order.token is None
+                    [conversion] = transaction.conversions_of(truth.now.transaction_id)
+                    assert conversion.visitor_id is None
+                    assert conversion.is_over or conversion.order.token is None
 
     def check_revenue(self) -> None:
         """What Convert heard of those it may hear of is what they paid, but for what was lost in between."""

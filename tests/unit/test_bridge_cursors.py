@@ -8,15 +8,15 @@ import pytest
 
 from convert_sdk.commerce._pages import Page
 from convert_sdk.commerce.bridge.cursors import Cursor, by_page, by_skip
-from convert_sdk.commerce.bridge.orders import Order
-from convert_sdk.errors import ServerError
+from convert_sdk.commerce.bridge.orders import OrderSnapshot
+from convert_sdk.commerce.errors import ServerError
 
 
 class Row(NamedTuple):
     id: int
 
 
-def nothing(row: Row) -> Order | None:
+def nothing(row: Row) -> OrderSnapshot | None:
     return None
 
 

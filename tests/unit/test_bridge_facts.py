@@ -11,7 +11,7 @@ import pytest
 from convert_sdk import OptionError
 from convert_sdk.commerce.bridge import (
     Allowed,
-    Order,
+    OrderSnapshot,
     facts_from_contact,
     facts_from_member,
     facts_from_orders,
@@ -192,8 +192,8 @@ class TestOrders:
         }  # fmt: skip
 
     def test_orders_of_any_store(self) -> None:
-        kept = Order("till", "berlin", "1", NOW, paid=True, amount=Decimal(5))
-        gone = Order("till", "berlin", "2", NOW, paid=True, refunded=True, amount=Decimal(5))
+        kept = OrderSnapshot("till", "berlin", "1", NOW, paid=True, amount=Decimal(5))
+        gone = OrderSnapshot("till", "berlin", "2", NOW, paid=True, refunded=True, amount=Decimal(5))
         facts = facts_from_orders([kept, gone], now=NOW)
         assert facts == {"orders_count": 1, "lifetime_value": 5.0, "last_order_days": 0}
 

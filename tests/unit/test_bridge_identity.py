@@ -12,28 +12,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convert_sdk import OptionError
-from convert_sdk.commerce.bridge import Clue, Identity, Link, Match, MemoryLedger, Order
+from convert_sdk.commerce.bridge import Identity, IdentityKey, Link, Match, MemoryLedger, OrderSnapshot
 from convert_sdk.commerce.bridge.identity import nearest
 
 SECRET, PEPPER = "secret of the tests", "pepper of the tests"
 IDENTITY = Identity(SECRET, pepper=PEPPER)
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOW = AT.timestamp()
-ORDER = Order(
+ORDER = OrderSnapshot(
     "website", "shop", "7", AT, reference="r", member_id="3", contact_id="4",
     email_key=IDENTITY.email_key("ann@example.com"),
 )  # fmt: skip
 
 
-def matched(order: Order, *links: Link, now: float = NOW, identity: Identity = IDENTITY) -> Match | None:
-    with MemoryLedger().transaction() as entries:
+def matched(
+    order: OrderSnapshot, *links: Link, now: float = NOW, identity: Identity = IDENTITY
+) -> Match | None:
+    with MemoryLedger().transaction() as transaction:
         for link in links:
-            entries.add_link(link)
-        return identity.match(order, entries, now)
+            transaction.add_link(link)
+        return identity.match(order, transaction, now)
 
 
-def link(clue: Clue, visitor: str, at: float = NOW - 10, *, tracking: bool = True) -> Link:
-    return Link(clue, visitor, at, at + 1000, tracking)
+def link(identity_key: IdentityKey, visitor: str, at: float = NOW - 10, *, tracking: bool = True) -> Link:
+    return Link(identity_key, visitor, at, at + 1000, tracking)
 
 
 class TestTokens:
@@ -86,35 +88,38 @@ class TestEmail:
         assert len({IDENTITY.email_key(each) for each in ("ab@x.y", "a.b@x.y", "ab+c@x.y")}) == 3
 
 
-class TestRungs:
-    def test_the_surest_clue_wins_and_its_rung_is_told(self) -> None:
-        links = [link(clue, f"by-{clue.kind}") for clue in ORDER.clues]
+class TestMatchSources:
+    def test_the_surest_key_wins_and_the_match_source_says_so(self) -> None:
+        links = [link(identity_key, f"by-{identity_key.kind}") for identity_key in ORDER.identity_keys]
         for skipped, kind in enumerate(("order", "reference", "member", "contact", "email")):
             assert matched(ORDER, *links[skipped:]) == Match(f"by-{kind}", kind)  # type: ignore[arg-type]
 
     def test_a_signed_token_wins_over_links(self) -> None:
         order = replace(ORDER, token=IDENTITY.token("v-1"))
-        assert matched(order, *[link(clue, "v-2") for clue in ORDER.clues]) == Match("v-1", "token")
+        links = [link(each, "v-2") for each in ORDER.identity_keys]
+        assert matched(order, *links) == Match("v-1", "token")
 
     def test_a_forged_token_is_passed_over(self) -> None:
         order = replace(ORDER, token="v1.v-1.0123456789abcdef")
-        assert matched(order, link(ORDER.clues[2], "v-2")) == Match("v-2", "member")
+        assert matched(order, link(ORDER.identity_keys[2], "v-2")) == Match("v-2", "member")
 
     def test_nobody(self) -> None:
         assert matched(ORDER) is None
-        assert matched(ORDER, link(Clue("member", "website:shop:99"), "v-2")) is None
+        assert matched(ORDER, link(IdentityKey("member", "website:shop:99"), "v-2")) is None
 
     def test_a_link_expires(self) -> None:
-        old = link(ORDER.clues[0], "v-1")
+        old = link(ORDER.identity_keys[0], "v-1")
         assert matched(ORDER, old, now=old.expires - 1) is not None
         assert matched(ORDER, old, now=old.expires) is None
 
     def test_the_wish_not_to_be_tracked_comes_along(self) -> None:
-        assert matched(ORDER, link(ORDER.clues[2], "v-1", tracking=False)) == Match("v-1", "member", False)
+        assert matched(ORDER, link(ORDER.identity_keys[2], "v-1", tracking=False)) == Match(
+            "v-1", "member", False
+        )
 
 
 class TestSeveralVisitors:
-    CLUE = Clue("member", "3")
+    CLUE = IdentityKey("member", "3")
 
     def test_the_last_before_the_order(self) -> None:
         links = [link(self.CLUE, visitor, at) for visitor, at in (("a", 1.0), ("b", 5.0), ("c", 9.0))]

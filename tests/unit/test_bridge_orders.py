@@ -15,7 +15,7 @@ from convert_sdk.commerce.bridge import Goals
 from convert_sdk.commerce.bridge.orders import (
     UNKNOWN,
     BuyerRules,
-    Order,
+    OrderSnapshot,
     WebsiteRules,
     from_booking,
     from_convictional,
@@ -37,7 +37,7 @@ def hashed(address: str) -> str:
     return f"hash of {len(address)}"
 
 
-def website(rules: WebsiteRules | None = None, **fields: Any) -> Order:
+def website(rules: WebsiteRules | None = None, **fields: Any) -> OrderSnapshot:
     record = {
         "id": 7, "created": int(AT.timestamp()), "total": 49.9, "subTotal": 40, "shippingAmount": 5, "paid": True,
         "status": "pending", "taxes": [{"name": "VAT", "total": 4.9}], "memberId": 0, "contactId": 41,
@@ -74,7 +74,7 @@ class TestWebsite:
         )
         assert (order.created, order.member_id, order.contact_id) == (AT, None, "41")
         assert order.email_key == hashed("ann@example.com")
-        assert "ann@example.com" not in str([getattr(order, name) for name in Order.__slots__])
+        assert "ann@example.com" not in str([getattr(order, name) for name in OrderSnapshot.__slots__])
 
     @pytest.mark.parametrize(
         ("rule", "amount"),
@@ -120,7 +120,7 @@ class TestWebsite:
         assert from_website(WebsiteOrder(), SITE, hashed) is None
 
 
-def bought(rules: BuyerRules | None = None, **fields: Any) -> Order | None:
+def bought(rules: BuyerRules | None = None, **fields: Any) -> OrderSnapshot | None:
     record = {
         "_id": "o-1", "orderedDate": "2026-05-01T12:00:00Z", "updated": "2026-05-02T12:00:00Z",
         "buyerReference": "ref-1", "customerEmail": "ann@example.com",
@@ -203,7 +203,7 @@ class TestBookingsAndForms:
         order = from_booking(booking, SITE, hashed, seen=AT)
         assert order is not None
         assert (order.transaction_id, order.topic, order.created) == ("booking:shop.example.com:5", "9", AT)
-        assert [clue.kind for clue in order.clues] == ["contact"]
+        assert [identity_key.kind for identity_key in order.identity_keys] == ["contact"]
 
     def test_a_booked_service(self) -> None:
         order = from_booking(Booking.model_validate({"id": 5, "service": {"id": 3}}), SITE, hashed, seen=AT)
@@ -226,7 +226,7 @@ class TestBookingsAndForms:
         assert Goals(forms={"*": "any"}).of_kind(order.kind, order.topic, order.service) == ()
 
     def test_the_same_form_is_one_within_its_window(self) -> None:
-        def form(name: str = "Contact", value: str = "hi", minute: int = 1) -> Order:
+        def form(name: str = "Contact", value: str = "hi", minute: int = 1) -> OrderSnapshot:
             record = {"formName": name, "contact": {"id": 4}, "formValues": [{"field": "a", "value": value}]}
             seen = AT.replace(minute=minute)
             return from_form(SubmittedForm.model_validate(record), SITE, hashed, seen=seen)
@@ -258,14 +258,14 @@ class TestBookingsAndForms:
         assert again.created != first.created
 
 
-def previous_window_of(order: Order) -> str:
+def previous_window_of(order: OrderSnapshot) -> str:
     before = previous_window(order)
     assert before is not None
     return before.transaction_id
 
 
 orders = st.builds(
-    Order,
+    OrderSnapshot,
     st.just("website"),
     st.just(SITE),
     st.just("7"),
@@ -281,7 +281,7 @@ orders = st.builds(
 class TestMerging:
     @given(st.lists(orders, min_size=1, max_size=4), st.randoms())
     def test_the_order_of_arrival_makes_no_difference_to_what_happened(self, moments: Any, dice: Any) -> None:
-        def fold(many: list[Order]) -> tuple[object, ...]:
+        def fold(many: list[OrderSnapshot]) -> tuple[object, ...]:
             whole = many[0]
             for each in many[1:]:
                 whole = whole.merged(each)
@@ -291,10 +291,10 @@ class TestMerging:
         assert fold(moments) == fold(shuffled)
 
     def test_the_later_version_says_the_amount(self) -> None:
-        old = Order("w", SITE, "7", AT, amount=Decimal(1), version=AT)
+        old = OrderSnapshot("w", SITE, "7", AT, amount=Decimal(1), version=AT)
         new = replace(old, amount=Decimal(2), version=AT.replace(hour=13))
         assert old.merged(new).amount == new.merged(old).amount == Decimal(2)
 
     def test_a_naive_time_is_refused(self) -> None:
         with pytest.raises(ValueError, match="tzinfo=UTC"):
-            Order("w", SITE, "7", datetime(2026, 5, 1))  # noqa: DTZ001 - what is refused
+            OrderSnapshot("w", SITE, "7", datetime(2026, 5, 1))  # noqa: DTZ001 - what is refused

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from convert_sdk import Client, ConversionReason, VisitorState
 from convert_sdk.cli.spool import spool_app
-from convert_sdk.commerce.bridge import Bridge, Clue, Goals, Identity, Ledger, Policy, recording
+from convert_sdk.commerce.bridge import Bridge, Goals, Identity, IdentityKey, Ledger, Policy, recording
 from convert_sdk.commerce.bridge.cursors import CURSOR
 from convert_sdk.options import OptionArguments
 from convert_sdk.stores import Changes
@@ -405,52 +405,54 @@ def test_the_ledger_holds_every_state_and_every_table(stored: Path) -> None:
     assert len(kept) == 9
 
 
-def test_each_entry_of_the_ledger_is_read_and_written_as_it_was(stored: Path, ledger: Ledger) -> None:
+def test_each_row_of_the_ledger_is_read_and_written_as_it_was(stored: Path, ledger: Ledger) -> None:
     before = tables(stored / "bridge.db")
-    with ledger.transaction() as entries:
+    with ledger.transaction() as transaction:
         for key, *_ in before["effects"]:
-            effect = entries.effect(key)
-            assert effect is not None
-            entries.keep(effect)
+            conversion = transaction.conversion(key)
+            assert conversion is not None
+            transaction.keep(conversion)
         for kind, value, visitor, *rest in before["links"]:
-            link = next(each for each in entries.links(Clue(kind, value)) if each[1] == visitor)
-            assert link in entries.links_to(visitor)
+            link = next(each for each in transaction.links(IdentityKey(kind, value)) if each[1] == visitor)
+            assert link in transaction.links_to(visitor)
             assert [*link] == [(kind, value), visitor, *rest]
-            entries.add_link(link)
-        for number, shown in enumerate(entries.shown("b-seen", 0.0, MADE)):
+            transaction.add_link(link)
+        for number, shown in enumerate(transaction.exposures("b-seen", 0.0, MADE)):
             assert tuple(shown) == ("b-seen", f"1{number}", f"10{number}", MADE - 1000 + number)
-            entries.show(shown)
+            transaction.add_exposure(shown)
         for name, text in before["cursors"]:
-            assert entries.cursor(name) == text == CURSOR.dump_json(CURSOR.validate_json(text)).decode()
+            assert transaction.cursor(name) == text == CURSOR.dump_json(CURSOR.validate_json(text)).decode()
         for key, *fields in before["versions"]:
-            version = entries.version(key)
+            version = transaction.version(key)
             assert version is not None
             assert [*version] == fields
-            entries.keep_version(key, version)
-        assert entries.is_forgotten("gone")
-        assert not entries.is_forgotten("b-seen")
+            transaction.keep_version(key, version)
+        assert transaction.is_forgotten("gone")
+        assert not transaction.is_forgotten("b-seen")
     assert tables(stored / "bridge.db") == before
 
 
 def test_news_in_the_ledger_is_given_once(ledger: Ledger) -> None:
-    with ledger.transaction() as entries:
-        for number, fate in enumerate(("sent", "dropped", "dead", "deduplicated")):
-            assert entries.take_fate(f"0123-1.{number}") == fate
-            assert entries.take_fate(f"0123-1.{number}") is None
-        awaiting = entries.awaiting("0123-6.1")
+    with ledger.transaction() as transaction:
+        for number, outcome in enumerate(("sent", "dropped", "rejected", "deduplicated")):
+            assert transaction.take_outcome(f"0123-1.{number}") == outcome
+            assert transaction.take_outcome(f"0123-1.{number}") is None
+        awaiting = transaction.awaiting("0123-6.1")
         assert awaiting is not None
         assert awaiting.key == "purchase|website:shop.example.com:claimed"
 
 
 def test_the_ledgers_links_lead_to_their_visitors(ledger: Ledger) -> None:
-    with ledger.transaction() as entries:
-        kinds = {link.clue.kind for link in entries.links_to("l-1")}
+    with ledger.transaction() as transaction:
+        kinds = {link.identity_key.kind for link in transaction.links_to("l-1")}
         assert kinds == {"order", "reference", "member", "contact", "email"}
-        links = entries.links(Clue("email", IDENTITY.email_key("ann@example.com")))
+        links = transaction.links(IdentityKey("email", IDENTITY.email_key("ann@example.com")))
         assert {(link.visitor_id, link.tracking) for link in links} == {("l-1", True), ("l-2", False)}
-        resolved = entries.effect("purchase|website:shop.example.com:unresolved")
+        resolved = transaction.conversion("purchase|website:shop.example.com:unresolved")
         assert resolved is not None
-        assert resolved in entries.unsent_with(Clue("member", "website:shop.example.com:m-unresolved"))
+        assert resolved in transaction.unsent_with(
+            IdentityKey("member", "website:shop.example.com:m-unresolved")
+        )
 
 
 def test_a_bridge_goes_on_where_the_ledger_stands(stored: Path) -> None:
@@ -464,7 +466,7 @@ def test_a_bridge_goes_on_where_the_ledger_stands(stored: Path) -> None:
             ledger,
             goals=Goals("purchase"),
             identity=IDENTITY,
-            on_reversed=lambda effect: told.append(effect.transaction_id),
+            on_reversed=lambda conversion: told.append(conversion.transaction_id),
         )
         report = bridge.report()
         assert report.states == {

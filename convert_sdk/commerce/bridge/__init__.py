@@ -5,7 +5,7 @@
 """
 
 from convert_sdk.commerce.bridge.bridge import Bridge, Goals, KnownBy, Report
-from convert_sdk.commerce.bridge.effects import Effect, Match, Policy
+from convert_sdk.commerce.bridge.conversions import Match, OrderConversion, Policy
 from convert_sdk.commerce.bridge.exposures import recording
 from convert_sdk.commerce.bridge.facts import (
     Allowed,
@@ -15,36 +15,36 @@ from convert_sdk.commerce.bridge.facts import (
 )
 from convert_sdk.commerce.bridge.identity import Identity
 from convert_sdk.commerce.bridge.into_convertmax import IntoConvertmax, Written
-from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Link, Shown, Version
+from convert_sdk.commerce.bridge.ledger import ExposureRecord, LedgerStore, LedgerTransaction, Link, Version
 from convert_sdk.commerce.bridge.memory import MemoryLedger
-from convert_sdk.commerce.bridge.orders import BuyerRules, Clue, Order, WebsiteRules
+from convert_sdk.commerce.bridge.orders import BuyerRules, IdentityKey, OrderSnapshot, WebsiteRules
 from convert_sdk.commerce.bridge.records import Upsert
 from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebsiteSource
 from convert_sdk.commerce.bridge.sqlite import Ledger
-from convert_sdk.commerce.bridge.sync import Progress, SyncReport
+from convert_sdk.commerce.bridge.sync import SyncProgress, SyncReport
 
 __all__ = [
     "Allowed",
     "Bridge",
     "BuyerRules",
-    "Clue",
     "ConvictionalSource",
-    "Effect",
-    "Entries",
+    "ExposureRecord",
     "Goals",
     "Identity",
+    "IdentityKey",
     "IntoConvertmax",
     "KnownBy",
     "Ledger",
     "LedgerStore",
+    "LedgerTransaction",
     "Link",
     "Match",
     "MemoryLedger",
-    "Order",
+    "OrderConversion",
+    "OrderSnapshot",
     "Policy",
-    "Progress",
     "Report",
-    "Shown",
+    "SyncProgress",
     "SyncReport",
     "Upsert",
     "Version",

@@ -9,19 +9,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
 
 from convert_sdk import _checks as check
-from convert_sdk.commerce.bridge.departures import Departures
-from convert_sdk.commerce.bridge.effects import Effect, folded, key_of, seen
+from convert_sdk.commerce.bridge.conversions import OrderConversion, folded, key_of, seen
+from convert_sdk.commerce.bridge.dispatcher import Dispatcher
 from convert_sdk.commerce.bridge.identity import Identity, has_objected
-from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Link, forgotten
-from convert_sdk.commerce.bridge.orders import FORM_WINDOW, Clue, Order, previous_window
+from convert_sdk.commerce.bridge.ledger import LedgerStore, LedgerTransaction, Link, forgotten
+from convert_sdk.commerce.bridge.orders import FORM_WINDOW, IdentityKey, OrderSnapshot, previous_window
 from convert_sdk.commerce.bridge.reporting import loop_of, refuse_in, reporting
-from convert_sdk.commerce.bridge.sources import ConvictionalSource, Told, WebsiteSource
+from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebhookContents, WebsiteSource
 from convert_sdk.errors import OptionError, StoreError
 
 if TYPE_CHECKING:
     from convert_sdk.client import AsyncClient, Client
-    from convert_sdk.commerce.bridge.sync import Progress, SyncReport
-    from convert_sdk.commerce.website.webhooks import Event
+    from convert_sdk.commerce.bridge.sync import SyncProgress, SyncReport
+    from convert_sdk.commerce.website.webhooks import WebhookEvent
 
 Goal = str | int
 Source = WebsiteSource | ConvictionalSource
@@ -70,14 +70,14 @@ class KnownBy(TypedDict, total=False):
 
 
 class Recorded(NamedTuple):
-    """An effect, and whether it is new in the books."""
+    """A conversion, and whether it is new in the ledger."""
 
-    effect: Effect
+    conversion: OrderConversion
     is_new: bool
 
 
 class Report(NamedTuple):
-    """How the books stand: effects by state, and those that wait or were dropped by reason."""
+    """How the ledger stands: conversions by state, and those that wait or were dropped by reason."""
 
     states: Mapping[str, int]
     waiting: Mapping[str, int]
@@ -105,7 +105,7 @@ class Bridge:
         goals: Goals,
         identity: Identity,
         sources: Iterable[Source] = (),
-        on_reversed: Callable[[Effect], object] | None = None,
+        on_reversed: Callable[[OrderConversion], object] | None = None,
     ) -> None:
         self.ledger = ledger
         self.goals = goals
@@ -115,7 +115,7 @@ class Bridge:
         if len(self._sources) != len(given):
             raise OptionError("two sources have the same scope: their orders could not be told apart")
         self._loop = loop_of(client)
-        self._departures = Departures(reporting(client, self._loop), ledger, identity, on_reversed)
+        self._dispatcher = Dispatcher(reporting(client, self._loop), ledger, identity, on_reversed)
         if client.options.observe is None:
             raise OptionError("the client hears of no delivery: make it with observe=recording(ledger)")
 
@@ -124,7 +124,9 @@ class Bridge:
 
     # What comes in.
 
-    def handle(self, told: Event | Order, *, allow_late: bool = False) -> list[Effect]:
+    def handle(
+        self, received: WebhookEvent | OrderSnapshot, *, allow_late: bool = False
+    ) -> list[OrderConversion]:
         """Take in an order, or a verified webhook of the website; what may go out goes out at once.
 
         Bookings and forms count by the goal map; a contact that carries a visitor's token makes links. Raises
@@ -132,45 +134,51 @@ class Bridge:
         answer the webhook with 503 then.
         """
         refuse_in(self._loop)
-        if isinstance(told, Order):
-            return self._take([told], allow_late=allow_late)
-        heard = self._website(told.source).read(told, self.identity, self._time())
+        if isinstance(received, OrderSnapshot):
+            return self._take([received], allow_late=allow_late)
+        heard = self._website(received.source).read(received, self.identity, self._time())
         if heard.contact is not None:
             self._link_contact(heard)
         return self._take(heard.orders, allow_late=allow_late)
 
-    def _take(self, orders: Sequence[Order], *, allow_late: bool) -> list[Effect]:
-        with self.ledger.transaction() as entries:
-            found = [each for order in orders for each in self.record(entries, order, allow_late=allow_late)]
+    def _take(self, orders: Sequence[OrderSnapshot], *, allow_late: bool) -> list[OrderConversion]:
+        with self.ledger.transaction() as transaction:
+            found = [
+                each for order in orders for each in self.record(transaction, order, allow_late=allow_late)
+            ]
         self.tick()
-        with self.ledger.transaction() as entries:
-            return [entries.effect(each.effect.key) or each.effect for each in found]
+        with self.ledger.transaction() as transaction:
+            return [transaction.conversion(each.conversion.key) or each.conversion for each in found]
 
-    def record(self, entries: Entries, order: Order, *, allow_late: bool = False) -> list[Recorded]:
-        """Put an order into the books, in the caller's transaction: its effects, and whether they are new."""
+    def record(
+        self, transaction: LedgerTransaction, order: OrderSnapshot, *, allow_late: bool = False
+    ) -> list[Recorded]:
+        """Put an order into the ledger, in the caller's transaction: its conversions, and whether they are new."""
         now, policy = self.ledger.clock(), self.ledger.policy
         found = []
         for goal in self.goals.of_kind(order.kind, order.topic, order.service):
-            known, same = self._known(entries, goal, order, now)
+            known, same = self._known(transaction, goal, order, now)
             if known is None:
-                effect = seen(goal, order, now, policy, allow_late=allow_late)
+                conversion = seen(goal, order, now, policy, allow_late=allow_late)
             else:
-                effect = folded(known, same, now, allow_late=allow_late)
-            if effect != known and self._is_forgotten(entries, effect, now):
-                effect = forgotten(effect)
-            if effect != known:
-                entries.keep(effect)
-            found.append(Recorded(effect, known is None))
+                conversion = folded(known, same, now, allow_late=allow_late)
+            if conversion != known and self._is_forgotten(transaction, conversion, now):
+                conversion = forgotten(conversion)
+            if conversion != known:
+                transaction.keep(conversion)
+            found.append(Recorded(conversion, known is None))
         return found
 
-    def _is_forgotten(self, entries: Entries, effect: Effect, now: float) -> bool:
-        match = None if effect.is_over else self.identity.match(effect.order, entries, now)
-        return match is not None and entries.is_forgotten(match.visitor_id)
+    def _is_forgotten(self, transaction: LedgerTransaction, conversion: OrderConversion, now: float) -> bool:
+        match = None if conversion.is_over else self.identity.match(conversion.order, transaction, now)
+        return match is not None and transaction.is_forgotten(match.visitor_id)
 
-    def _known(self, entries: Entries, goal: Goal, order: Order, now: float) -> tuple[Effect | None, Order]:
-        known = entries.effect(key_of(goal, order))
+    def _known(
+        self, transaction: LedgerTransaction, goal: Goal, order: OrderSnapshot, now: float
+    ) -> tuple[OrderConversion | None, OrderSnapshot]:
+        known = transaction.conversion(key_of(goal, order))
         if known is None and (before := previous_window(order)) is not None:
-            known = entries.effect(key_of(goal, before))
+            known = transaction.conversion(key_of(goal, before))
             if known is not None and now - known.first_seen < FORM_WINDOW:
                 return known, before
             return None, order
@@ -192,47 +200,49 @@ class Bridge:
         was. False where nothing was kept: the visitor was forgotten, or the ledger could not be written, which is
         not raised, as a page is waiting.
         """
-        visitor_id, clues = check.visitor_id(visitor_id), self._clues(known, source)
-        if not clues:
+        visitor_id, identity_keys = check.visitor_id(visitor_id), self._identity_keys(known, source)
+        if not identity_keys:
             raise ValueError("nothing to link: give an order, reference, member, contact or e-mail address")
         try:
-            return self._link(visitor_id, clues, tracking)
+            return self._link(visitor_id, identity_keys, tracking)
         except StoreError as error:
             _log.warning("a link was not kept: %s", error)
             return False
 
-    def _clues(self, known: KnownBy, source: str | None) -> list[Clue]:
+    def _identity_keys(self, known: KnownBy, source: str | None) -> list[IdentityKey]:
         if unknown := set(known) - set(KnownBy.__annotations__):
             raise TypeError(f"link() got an unexpected argument {unknown.pop()!r}")
-        clues = [
-            Clue(kind, f"{self._scope(source)}:{value}")
+        identity_keys = [
+            IdentityKey(kind, f"{self._scope(source)}:{value}")
             for kind in _KINDS
             if (value := known.get(kind)) is not None and value != ""
         ]
         email = known.get("email")
-        return [*clues, Clue("email", self.identity.email_key(email))] if email else clues
+        return (
+            [*identity_keys, IdentityKey("email", self.identity.email_key(email))] if email else identity_keys
+        )
 
-    def _link(self, visitor_id: str, clues: Sequence[Clue], tracking: bool | None) -> bool:
+    def _link(self, visitor_id: str, identity_keys: Sequence[IdentityKey], tracking: bool | None) -> bool:
         now = self.ledger.clock()
-        with self.ledger.transaction() as entries:
-            if entries.is_forgotten(visitor_id):
+        with self.ledger.transaction() as transaction:
+            if transaction.is_forgotten(visitor_id):
                 return False
             on = tracking
             if on is None:
-                on = not has_objected(visitor_id, clues, entries, now, now)
-            for link in self.identity.links(visitor_id, clues, now, tracking=on):
-                # An objection stands for ever, its traces on other clues as long as any link.
+                on = not has_objected(visitor_id, identity_keys, transaction, now, now)
+            for link in self.identity.links(visitor_id, identity_keys, now, tracking=on):
+                # An objection stands for ever, its traces on other identity keys as long as any link.
                 kept = link if tracking is not None else link._replace(expires=now + self.identity.ttl)
                 if on:
-                    _take_back(entries, kept)
-                entries.add_link(kept)
-                entries.wake(kept.clue, now)
+                    _take_back(transaction, kept)
+                transaction.add_link(kept)
+                transaction.make_due(kept.identity_key, now)
         return True
 
-    def _link_contact(self, heard: Told) -> None:
+    def _link_contact(self, heard: WebhookContents) -> None:
         visitor_id = self.identity.visitor_of(heard.contact or "")
         if visitor_id is not None:
-            self._link(visitor_id, heard.clues, None)
+            self._link(visitor_id, heard.identity_keys, None)
 
     def forget(self, visitor_id: str | int | None = None, *, email: str | None = None) -> None:
         """Delete what leads to a visitor, or from an e-mail address with the visitors it leads to.
@@ -240,36 +250,36 @@ class Bridge:
         Nothing is kept of them from now on, nor sent but what is on its way: their orders that wait are dropped, and
         stay so whatever is heard of them. Who comes back must get a new visitor id.
         """
-        with self.ledger.transaction() as entries:
+        with self.ledger.transaction() as transaction:
             gone = set() if visitor_id is None else {check.visitor_id(visitor_id)}
             if email is not None:
-                clue = Clue("email", self.identity.email_key(email))
-                gone |= {link.visitor_id for link in entries.links(clue)}
-                for effect in entries.unsent_with(clue):
-                    entries.keep(forgotten(effect))
-                entries.unlink(clue)
+                identity_key = IdentityKey("email", self.identity.email_key(email))
+                gone |= {link.visitor_id for link in transaction.links(identity_key)}
+                for conversion in transaction.unsent_with(identity_key):
+                    transaction.keep(forgotten(conversion))
+                transaction.unlink(identity_key)
             for each in gone:
-                self._forget(entries, each)
+                self._forget(transaction, each)
 
-    def _forget(self, entries: Entries, visitor_id: str) -> None:
+    def _forget(self, transaction: LedgerTransaction, visitor_id: str) -> None:
         now = self.ledger.clock()
-        for effect in entries.unsent_of(visitor_id):
-            match = self.identity.match(effect.order, entries, now)
+        for conversion in transaction.unsent_of(visitor_id):
+            match = self.identity.match(conversion.order, transaction, now)
             if match is not None and match.visitor_id == visitor_id:
-                entries.keep(forgotten(effect))
-        entries.forget(visitor_id)
+                transaction.keep(forgotten(conversion))
+        transaction.forget(visitor_id)
 
     # What goes out.
 
     def tick(self) -> int:
         """Do what is due: call it every second or so. The number of conversions that were handed to the client."""
         refuse_in(self._loop)
-        return self._departures.tick()
+        return self._dispatcher.tick()
 
     # Everything else.
 
     def sync(
-        self, *, allow_late: bool = False, progress: Callable[[Progress], object] | None = None
+        self, *, allow_late: bool = False, progress: Callable[[SyncProgress], object] | None = None
     ) -> SyncReport:
         """Pull from every source what its webhooks may have missed, and go on where the last pull was cut off.
 
@@ -282,10 +292,12 @@ class Bridge:
         return sync(self, self._sources.values(), allow_late=allow_late, progress=progress)
 
     def report(self) -> Report:
-        """How the books stand."""
-        with self.ledger.transaction() as entries:
-            tally, resent = entries.tally(), entries.resent()
-            unresolved = tuple(effect.transaction_id for effect in entries.waiting("unresolved", _LISTED))
+        """How the ledger stands."""
+        with self.ledger.transaction() as transaction:
+            tally, resent = transaction.tally(), transaction.resent()
+            unresolved = tuple(
+                conversion.transaction_id for conversion in transaction.waiting("unresolved", _LISTED)
+            )
         return Report(
             _summed((state, count) for (state, _), count in tally.items()),
             _summed((reason, count) for (state, reason), count in tally.items() if state == "waiting"),
@@ -314,11 +326,11 @@ class Bridge:
         return found[0]
 
 
-def _take_back(entries: Entries, consent: Link) -> None:
-    """Let what a visitor objected by the same clue end with the consent to it."""
-    for link in entries.links(consent.clue):
+def _take_back(transaction: LedgerTransaction, consent: Link) -> None:
+    """Let what a visitor objected by the same identity key end with the consent to it."""
+    for link in transaction.links(consent.identity_key):
         if link.visitor_id == consent.visitor_id and not link.tracking:
-            entries.add_link(link._replace(expires=min(link.expires, consent.expires)))
+            transaction.add_link(link._replace(expires=min(link.expires, consent.expires)))
 
 
 def _summed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

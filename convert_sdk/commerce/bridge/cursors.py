@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeVar
 from pydantic import TypeAdapter
 
 from convert_sdk.commerce._pages import Page
-from convert_sdk.commerce.bridge.orders import Order
-from convert_sdk.errors import ServerError
+from convert_sdk.commerce.bridge.orders import OrderSnapshot
+from convert_sdk.commerce.errors import ServerError
 
 T = TypeVar("T")
 _REDONE = 3
@@ -64,7 +64,7 @@ class Read(NamedTuple):
     `unsettled` says that the list moved whenever it was read: the cursor is where it was before the scan.
     """
 
-    orders: tuple[Order, ...]
+    orders: tuple[OrderSnapshot, ...]
     cursor: Cursor
     unsettled: bool = False
 
@@ -82,7 +82,7 @@ class Stream:
         return cursor.is_open or cursor.until is None or now - cursor.until >= self.every
 
 
-def by_skip(scan: Cursor, page: Page[T], convert: Callable[[T], Order | None]) -> Read:
+def by_skip(scan: Cursor, page: Page[T], convert: Callable[[T], OrderSnapshot | None]) -> Read:
     """What the next rows of a scan mean; a total that changes meanwhile may have moved rows, so it begins anew."""
     orders, name = converted(page, convert), _name(page)
     if scan.place and page.total_count != scan.total:
@@ -98,7 +98,7 @@ def by_skip(scan: Cursor, page: Page[T], convert: Callable[[T], Order | None]) -
 
 
 def by_page(
-    scan: Cursor, page: Page[T], before: Page[T] | None, convert: Callable[[T], Order | None]
+    scan: Cursor, page: Page[T], before: Page[T] | None, convert: Callable[[T], OrderSnapshot | None]
 ) -> Read:
     """What the next page of a scan means, after which the one `before` it was read once more.
 
@@ -123,12 +123,12 @@ def by_page(
     return Read(orders, replace(scan, place=scan.place + 1, last=" ".join(_names(page))))
 
 
-def converted(page: Iterable[T], convert: Callable[[T], Order | None]) -> tuple[Order, ...]:
+def converted(page: Iterable[T], convert: Callable[[T], OrderSnapshot | None]) -> tuple[OrderSnapshot, ...]:
     """What of this is an order."""
     return tuple(order for item in page if (order := convert(item)) is not None)
 
 
-def _ended(scan: Cursor, orders: tuple[Order, ...], until: float) -> Read:
+def _ended(scan: Cursor, orders: tuple[OrderSnapshot, ...], until: float) -> Read:
     return (
         Read(orders, Cursor(scan.until), unsettled=True)
         if scan.doubtful

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from convert_sdk.commerce.bridge.effects import Policy, fate_of, settled
-from convert_sdk.commerce.bridge.ledger import Entries, LedgerStore, Shown
-from convert_sdk.commerce.bridge.orders import Order
+from convert_sdk.commerce.bridge.conversions import Policy, settled
+from convert_sdk.commerce.bridge.ledger import ExposureRecord, LedgerStore, LedgerTransaction
+from convert_sdk.commerce.bridge.orders import OrderSnapshot
 from convert_sdk.errors import StoreError
 from convert_sdk.observation import Delivered, Exposed, Observation
 
@@ -27,8 +27,8 @@ def recording(ledger: LedgerStore, *, also: Observe | None = None) -> Observe:
     >>> ledger = MemoryLedger(clock=lambda: 1000.0)
     >>> observe = recording(ledger)
     >>> observe(Exposed("e-1", "v-42", "exp-1", "var-2"))
-    >>> with ledger.transaction() as entries:
-    ...     as_of(entries, "v-42", 1060.0, Policy())
+    >>> with ledger.transaction() as transaction:
+    ...     as_of(transaction, "v-42", 1060.0, Policy())
     {'exp-1': 'var-2'}
     """
 
@@ -53,9 +53,9 @@ def _record(ledger: LedgerStore, waiting: deque[tuple[Observation, float]]) -> N
         try:
             if isinstance(observation, Exposed):
                 _, visitor_id, experience_id, variation_id = observation
-                with ledger.transaction() as entries:
-                    if not entries.is_forgotten(visitor_id):
-                        entries.show(Shown(visitor_id, experience_id, variation_id, at))
+                with ledger.transaction() as transaction:
+                    if not transaction.is_forgotten(visitor_id):
+                        transaction.add_exposure(ExposureRecord(visitor_id, experience_id, variation_id, at))
             elif isinstance(observation, Delivered):
                 _deliver(ledger, observation)
         except StoreError:
@@ -69,25 +69,27 @@ def _deliver(ledger: LedgerStore, notice: Delivered) -> None:
     if not events:
         return
     now = ledger.clock()
-    with ledger.transaction() as entries:
+    with ledger.transaction() as transaction:
         for event in events:
-            effect = entries.awaiting(event)
-            if effect is None:
-                entries.note_fate(event, fate_of(notice.outcome), now)
+            conversion = transaction.awaiting(event)
+            if conversion is None:
+                transaction.note_outcome(event, notice.outcome, now)
             else:
-                entries.keep(settled(effect, fate_of(notice.outcome), now, ledger.policy))
+                transaction.keep(settled(conversion, notice.outcome, now, ledger.policy))
 
 
-def as_of(entries: Entries, visitor_id: str, at: float, policy: Policy) -> Mapping[str, str]:
+def as_of(transaction: LedgerTransaction, visitor_id: str, at: float, policy: Policy) -> Mapping[str, str]:
     """What a visitor had been shown by `at` and within the window: experience ids to variation ids."""
-    found = entries.shown(visitor_id, at - policy.window, at + policy.slack)
-    return {shown.experience_id: shown.variation_id for shown in found}
+    found = transaction.exposures(visitor_id, at - policy.window, at + policy.slack)
+    return {each.experience_id: each.variation_id for each in found}
 
 
-def credit_of(order: Order, visitor_id: str, entries: Entries, policy: Policy) -> Mapping[str, str]:
+def credit_of(
+    order: OrderSnapshot, visitor_id: str, transaction: LedgerTransaction, policy: Policy
+) -> Mapping[str, str]:
     """What an order is credited to; where nobody knows when it was made, only what was shown before it can have
     been, to the second.
     """
     if order.earliest is None:
-        return as_of(entries, visitor_id, order.created.timestamp(), policy)
-    return as_of(entries, visitor_id, order.earliest.timestamp(), replace(policy, slack=0.0))
+        return as_of(transaction, visitor_id, order.created.timestamp(), policy)
+    return as_of(transaction, visitor_id, order.earliest.timestamp(), replace(policy, slack=0.0))

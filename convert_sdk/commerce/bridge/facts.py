@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeAlias
 
-from convert_sdk.commerce.bridge.orders import Order
+from convert_sdk.commerce.bridge.orders import OrderSnapshot
 from convert_sdk.commerce.bridge.personal import (
     folded,
     is_personal_code,
@@ -119,7 +119,7 @@ def facts_from_member(member: Member, *, now: datetime, allowed: Allowed = EVERY
 
 
 def facts_from_orders(
-    orders: Sequence[Order | WebsiteOrder], *, now: datetime, allowed: Allowed = EVERYTHING
+    orders: Sequence[OrderSnapshot | WebsiteOrder], *, now: datetime, allowed: Allowed = EVERYTHING
 ) -> dict[str, Fact]:
     """A customer's orders as attributes; those that are unpaid or cancelled do not count.
 
@@ -130,7 +130,7 @@ def facts_from_orders(
     {'orders_count': 1, 'lifetime_value': 49.9, 'bought_s_1': True}
     """
     counted = [each for each in orders if each.paid and not _is_cancelled(each)]
-    amounts = [each.amount if isinstance(each, Order) else each.total for each in counted]
+    amounts = [each.amount if isinstance(each, OrderSnapshot) else each.total for each in counted]
     moments = [each.created for each in counted if each.created is not None]
     found: dict[str, Fact | None] = {
         "orders_count": len(counted),
@@ -145,8 +145,10 @@ def facts_from_orders(
     return facts
 
 
-def _is_cancelled(order: Order | WebsiteOrder) -> bool:
-    return order.cancelled or order.refunded if isinstance(order, Order) else order.status == "canceled"
+def _is_cancelled(order: OrderSnapshot | WebsiteOrder) -> bool:
+    return (
+        order.cancelled or order.refunded if isinstance(order, OrderSnapshot) else order.status == "canceled"
+    )
 
 
 def _kept(found: dict[str, Fact | None], allowed: Allowed) -> dict[str, Fact]:
@@ -205,5 +207,5 @@ def slug(text: str) -> str:
     plain = re.sub("_+", "_", kept).strip("_")
     if plain == spelt:
         return plain
-    told = hashlib.sha256(spelt.encode()).hexdigest()[:8]
-    return f"{plain}__{told}" if plain else f"_{told}"
+    digest = hashlib.sha256(spelt.encode()).hexdigest()[:8]
+    return f"{plain}__{digest}" if plain else f"_{digest}"

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from math import inf
 
 from convert_sdk import _checks as check
-from convert_sdk.commerce.bridge.effects import DAY, Match
-from convert_sdk.commerce.bridge.ledger import Entries, Link
-from convert_sdk.commerce.bridge.orders import Clue, Order
+from convert_sdk.commerce.bridge.conversions import DAY, Match
+from convert_sdk.commerce.bridge.ledger import LedgerTransaction, Link
+from convert_sdk.commerce.bridge.orders import IdentityKey, OrderSnapshot
 from convert_sdk.errors import OptionError
 
 _SHORTEST = 16
@@ -75,30 +75,37 @@ class Identity:
         normal = unicodedata.normalize("NFKC", address).strip().casefold()
         return hmac.digest(self._pepper, normal.encode(), hashlib.sha256).hex()
 
-    def match(self, order: Order, entries: Entries, now: float) -> Match | None:
-        """Whose order it is: by its token, else by the surest clue that has a link.
+    def match(self, order: OrderSnapshot, transaction: LedgerTransaction, now: float) -> Match | None:
+        """Whose order it is: by its token, else by the surest identity key that has a link.
 
-        Whichever it is, `tracking` is off if the visitor, or anybody by one of the order's clues, objected.
+        Whichever it is, `tracking` is off if the visitor, or anybody by one of the order's identity keys, objected.
         """
-        found = self._found(order, entries, now)
+        found = self._found(order, transaction, now)
         if found is None:
             return None
         at = order.created.timestamp()
-        return found._replace(tracking=not has_objected(found.visitor_id, order.clues, entries, at, now))
+        return found._replace(
+            tracking=not has_objected(found.visitor_id, order.identity_keys, transaction, at, now)
+        )
 
-    def _found(self, order: Order, entries: Entries, now: float) -> Match | None:
+    def _found(self, order: OrderSnapshot, transaction: LedgerTransaction, now: float) -> Match | None:
         visitor_id = self.visitor_of(order.token) if order.token else None
         if visitor_id is not None:
             return Match(visitor_id, "token")
-        for clue in order.clues:
-            links = [link for link in entries.links(clue) if link.expires > now]
+        for identity_key in order.identity_keys:
+            links = [link for link in transaction.links(identity_key) if link.expires > now]
             if links:
-                return Match(nearest(links, order.created.timestamp()).visitor_id, clue.kind)
+                return Match(nearest(links, order.created.timestamp()).visitor_id, identity_key.kind)
         return None
 
-    def links(self, visitor_id: str, clues: Sequence[Clue], at: float, *, tracking: bool) -> list[Link]:
-        """The links that say from `at` on that these clues are this visitor's; an objection does not expire."""
-        return [Link(clue, visitor_id, at, at + self.ttl if tracking else inf, tracking) for clue in clues]
+    def links(
+        self, visitor_id: str, identity_keys: Sequence[IdentityKey], at: float, *, tracking: bool
+    ) -> list[Link]:
+        """The links that say from `at` on that these identity keys are this visitor's; an objection does not expire."""
+        return [
+            Link(identity_key, visitor_id, at, at + self.ttl if tracking else inf, tracking)
+            for identity_key in identity_keys
+        ]
 
 
 def nearest(links: Sequence[Link], at: float) -> Link:
@@ -109,14 +116,20 @@ def nearest(links: Sequence[Link], at: float) -> Link:
     return min(links, key=lambda link: (link.at, link.visitor_id))
 
 
-def has_objected(visitor_id: str, clues: Iterable[Clue], entries: Entries, at: float, now: float) -> bool:
-    """Whether tracking was off at a time, or is off now: by one of these clues, or by anything that the visitor
+def has_objected(
+    visitor_id: str,
+    identity_keys: Iterable[IdentityKey],
+    transaction: LedgerTransaction,
+    at: float,
+    now: float,
+) -> bool:
+    """Whether tracking was off at a time, or is off now: by one of these identity keys, or by anything that the visitor
     is linked to.
     """
-    own: dict[Clue, list[Link]] = {}
-    for link in entries.links_to(visitor_id):
-        own.setdefault(link.clue, []).append(link)
-    groups = [*own.values(), *(entries.links(clue) for clue in clues)]
+    own: dict[IdentityKey, list[Link]] = {}
+    for link in transaction.links_to(visitor_id):
+        own.setdefault(link.identity_key, []).append(link)
+    groups = [*own.values(), *(transaction.links(identity_key) for identity_key in identity_keys)]
     return any(_is_off([link for link in links if link.expires > now], at) for links in groups)
 
 

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 from convert_sdk.commerce._wire import encode
 from convert_sdk.commerce.bridge.identity import Identity
 from convert_sdk.commerce.bridge.ledger import LedgerStore, Version
-from convert_sdk.commerce.bridge.orders import Order
+from convert_sdk.commerce.bridge.orders import OrderSnapshot
 from convert_sdk.commerce.bridge.records import (
-    Books,
+    ExposureLookup,
     Upsert,
     buyer_products,
     contact_record,
@@ -92,21 +92,23 @@ class IntoConvertmax:
 
     def _contacts(self, source: WebsiteSource) -> Iterator[Upsert]:
         for contact in source.client.contacts.list(limit=50):
-            with self._books() as books:
-                record = contact_record(contact, source.scope, books)
+            with self._lookup() as lookup:
+                record = contact_record(contact, source.scope, lookup)
             yield record
 
-    def _orders(self, orders: Iterable[Order | None]) -> Iterator[Upsert]:
+    def _orders(self, orders: Iterable[OrderSnapshot | None]) -> Iterator[Upsert]:
         for order in orders:
             if order is not None:
-                with self._books() as books:
-                    record = order_record(order, books)
+                with self._lookup() as lookup:
+                    record = order_record(order, lookup)
                 yield record
 
     @contextmanager
-    def _books(self) -> Iterator[Books]:
-        with self._ledger.transaction() as entries:
-            yield Books(entries, self._ledger.clock(), self._ledger.policy.slack, self._project())
+    def _lookup(self) -> Iterator[ExposureLookup]:
+        with self._ledger.transaction() as transaction:
+            yield ExposureLookup(
+                transaction, self._ledger.clock(), self._ledger.policy.slack, self._project()
+            )
 
     def _write(self, record: Upsert) -> Literal["accepted", "duplicate", "unchanged"]:
         key = f"{record.entity}:{record.id}"
@@ -120,20 +122,20 @@ class IntoConvertmax:
         }[record.entity]
         at = _EPOCH + timedelta(milliseconds=version.at)
         result = upsert(record.id, record.data, source_updated_at=at, external_id=record.external_id)
-        with self._ledger.transaction() as entries:
-            if entries.version(key) == version:
-                entries.keep_version(key, version._replace(sent=True))
+        with self._ledger.transaction() as transaction:
+            if transaction.version(key) == version:
+                transaction.keep_version(key, version._replace(sent=True))
         return result.outcome
 
     def _next_version(self, key: str, digest: str) -> Version:
         """The version of this content: the one that was last noted, or a new one, later than that."""
-        with self._ledger.transaction() as entries:
-            last = entries.version(key)
+        with self._ledger.transaction() as transaction:
+            last = transaction.version(key)
             if last is not None and last.digest == digest:
                 return last
             at = int(self._ledger.clock() * 1000)
             version = Version(digest, at if last is None else max(at, last.at + 1), sent=False)
-            entries.keep_version(key, version)
+            transaction.keep_version(key, version)
             return version
 
 

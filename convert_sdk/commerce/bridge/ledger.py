@@ -9,24 +9,24 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from convert_sdk.commerce.bridge.effects import Effect, Fate, Policy
-from convert_sdk.commerce.bridge.orders import Clue
+from convert_sdk.commerce.bridge.conversions import DeliveryOutcome, OrderConversion, Policy
+from convert_sdk.commerce.bridge.orders import IdentityKey
 
 
 class Link(NamedTuple):
-    """A visitor known by a clue since `at`, until `expires` (epoch seconds)."""
+    """A visitor known by a identity key since `at`, until `expires` (epoch seconds)."""
 
-    clue: Clue
+    identity_key: IdentityKey
     visitor_id: str
     at: float
     expires: float
     tracking: bool = True
 
     def __repr__(self) -> str:
-        return f"Link({self.clue!r}, at={self.at!r})"
+        return f"Link({self.identity_key!r}, at={self.at!r})"
 
 
-class Shown(NamedTuple):
+class ExposureRecord(NamedTuple):
     """A variation that a visitor was shown, and when (epoch seconds)."""
 
     visitor_id: str
@@ -35,7 +35,7 @@ class Shown(NamedTuple):
     at: float
 
     def __repr__(self) -> str:
-        return f"Shown({self.experience_id!r}, {self.variation_id!r}, at={self.at!r})"
+        return f"ExposureRecord({self.experience_id!r}, {self.variation_id!r}, at={self.at!r})"
 
 
 class Version(NamedTuple):
@@ -46,27 +46,27 @@ class Version(NamedTuple):
     sent: bool
 
 
-class Entries(Protocol):
+class LedgerTransaction(Protocol):
     """A ledger's contents within one transaction."""
 
-    def effect(self, key: str) -> Effect | None:
-        """The effect of this key."""
+    def conversion(self, key: str) -> OrderConversion | None:
+        """The conversion of this key."""
         ...
 
-    def keep(self, effect: Effect) -> None:
-        """Store an effect over the one of its key."""
+    def keep(self, conversion: OrderConversion) -> None:
+        """Store a conversion over the one of its key."""
         ...
 
-    def due(self, now: float, limit: int) -> list[Effect]:
-        """Effects that need looking at, the longest waiting first."""
+    def due(self, now: float, limit: int) -> list[OrderConversion]:
+        """Conversions that need looking at, the longest waiting first."""
         ...
 
-    def wake(self, clue: Clue, now: float) -> None:
-        """Make effects due that wait for a visitor and have this clue."""
+    def make_due(self, identity_key: IdentityKey, now: float) -> None:
+        """Make conversions due that wait for a visitor and have this identity key."""
         ...
 
-    def awaiting(self, event: str) -> Effect | None:
-        """The claimed effect whose last event this is."""
+    def awaiting(self, event: str) -> OrderConversion | None:
+        """The claimed conversion whose last event this is."""
         ...
 
     def renew(self, owner: str, until: float) -> None:
@@ -74,22 +74,22 @@ class Entries(Protocol):
         ...
 
     def tally(self) -> Mapping[tuple[str, str], int]:
-        """How many effects there are by state and reason."""
+        """How many conversions there are by state and reason."""
         ...
 
-    def waiting(self, reason: str, limit: int) -> list[Effect]:
-        """Effects that wait for, or were dropped for, this reason; the oldest first."""
+    def waiting(self, reason: str, limit: int) -> list[OrderConversion]:
+        """Conversions that wait for, or were dropped for, this reason; the oldest first."""
         ...
 
     def resent(self) -> int:
         """How often a claim had to be sent again."""
         ...
 
-    def note_fate(self, event: str, fate: Fate, now: float) -> None:
+    def note_outcome(self, event: str, outcome: DeliveryOutcome, now: float) -> None:
         """Keep news of an event that nobody awaits yet."""
         ...
 
-    def take_fate(self, event: str) -> Fate | None:
+    def take_outcome(self, event: str) -> DeliveryOutcome | None:
         """The news of an event, once."""
         ...
 
@@ -97,19 +97,19 @@ class Entries(Protocol):
         """Keep a link."""
         ...
 
-    def links(self, clue: Clue) -> list[Link]:
-        """The links of a clue."""
+    def links(self, identity_key: IdentityKey) -> list[Link]:
+        """The links of a identity key."""
         ...
 
     def links_to(self, visitor_id: str) -> list[Link]:
         """The links that lead to a visitor."""
         ...
 
-    def show(self, shown: Shown) -> None:
+    def add_exposure(self, record: ExposureRecord) -> None:
         """Keep an exposure."""
         ...
 
-    def shown(self, visitor_id: str, since: float, until: float) -> list[Shown]:
+    def exposures(self, visitor_id: str, since: float, until: float) -> list[ExposureRecord]:
         """A visitor's exposures between two times, both included, in their order."""
         ...
 
@@ -129,22 +129,22 @@ class Entries(Protocol):
         """Note what is being told of a record."""
         ...
 
-    def effects_of(self, transaction_id: str) -> list[Effect]:
-        """The effects of one order by their keys, refunds left out."""
+    def conversions_of(self, transaction_id: str) -> list[OrderConversion]:
+        """The conversions of one order by their keys, refunds left out."""
         ...
 
-    def unsent_of(self, visitor_id: str) -> list[Effect]:
-        """Effects that are not over and may be this visitor's: they name the visitor, or have a token that does,
-        or a clue of one of the visitor's links. Too many do no harm, one too few does.
+    def unsent_of(self, visitor_id: str) -> list[OrderConversion]:
+        """Conversions that are not over and may be this visitor's: they name the visitor, or have a token that does,
+        or a identity key of one of the visitor's links. Too many do no harm, one too few does.
         """
         ...
 
-    def unsent_with(self, clue: Clue) -> list[Effect]:
-        """Effects that are not over and have this clue."""
+    def unsent_with(self, identity_key: IdentityKey) -> list[OrderConversion]:
+        """Conversions that are not over and have this identity key."""
         ...
 
     def forget(self, visitor_id: str) -> None:
-        """Delete a visitor's links and exposures, blank the visitor's effects and drop what is unsent, and
+        """Delete a visitor's links and exposures, blank the visitor's conversions and drop what is unsent, and
         remember, by a mark that does not give the id away, that this one is forgotten.
         """
         ...
@@ -153,17 +153,17 @@ class Entries(Protocol):
         """Whether this visitor was forgotten, now or ever."""
         ...
 
-    def unlink(self, clue: Clue) -> None:
-        """Delete the links of a clue."""
+    def unlink(self, identity_key: IdentityKey) -> None:
+        """Delete the links of a identity key."""
         ...
 
-    def purge(self, *, links: float, exposures: float, fates: float) -> None:
+    def purge(self, *, links: float, exposures: float, outcomes: float) -> None:
         """Delete links that expired by then, and older exposures and news."""
         ...
 
 
 class LedgerStore(Protocol):
-    """Where a bridge keeps its books, by which policy and clock (epoch seconds).
+    """Where a bridge keeps its records, by which policy and clock (epoch seconds).
 
     `transaction` is all or nothing, and alone; it may raise StoreError.
     """
@@ -171,15 +171,15 @@ class LedgerStore(Protocol):
     policy: Policy
     clock: Callable[[], float]
 
-    def transaction(self) -> AbstractContextManager[Entries]:
-        """Open the books."""
+    def transaction(self) -> AbstractContextManager[LedgerTransaction]:
+        """Open the lookup."""
         ...
 
 
-def forgotten(effect: Effect) -> Effect:
-    """An effect that names nobody any more; one that was not sent never will be."""
-    blank = replace(effect, visitor_id=None, attributed={}, order=effect.order.anonymous())
-    if effect.is_over:
+def forgotten(conversion: OrderConversion) -> OrderConversion:
+    """A conversion that names nobody any more; one that was not sent never will be."""
+    blank = replace(conversion, visitor_id=None, attributed={}, order=conversion.order.anonymous())
+    if conversion.is_over:
         return blank
     return replace(blank, state="dropped", reason="forgotten", due=None, owner=None, event=None)
 

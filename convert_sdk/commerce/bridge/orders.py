@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from convert_sdk.commerce.bridge.worth import pieces, rounded
+from convert_sdk.commerce.bridge.money import pieces, rounded
 
 if TYPE_CHECKING:
-    from convert_sdk.commerce.convictional import BuyerOrder, OrderItem
+    from convert_sdk.commerce.convictional import BuyerOrder, BuyerOrderItem
     from convert_sdk.commerce.website import Booking, FormSubmission
     from convert_sdk.commerce.website import Order as WebsiteOrder
     from convert_sdk.commerce.website.webhooks import SubmittedForm
@@ -23,23 +23,23 @@ FORM_WINDOW = 600
 UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 Kind: TypeAlias = Literal["order", "booking", "form"]
-ClueKind: TypeAlias = Literal["order", "reference", "member", "contact", "email"]
+IdentityKeyKind: TypeAlias = Literal["order", "reference", "member", "contact", "email"]
 Email: TypeAlias = Callable[[str], str]
 """An e-mail address to its keyed hash."""
 
 
-class Clue(NamedTuple):
+class IdentityKey(NamedTuple):
     """Something that a link may lead to a visitor."""
 
-    kind: ClueKind
+    kind: IdentityKeyKind
     value: str
 
     def __repr__(self) -> str:
-        return f"Clue({self.kind!r})"
+        return f"IdentityKey({self.kind!r})"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class OrderSnapshot:
     """An order, booking or submitted form at one moment.
 
     `paid` says whether it counts, `topic` what a goal map is asked with (the event of a booking, the name of
@@ -48,7 +48,8 @@ class Order:
     it was made: `created` is when it was first seen then, and this the earliest moment it can have been made
     (`UNKNOWN` if even that is not known).
 
-    >>> order = Order("website", "shop.example.com", "7", datetime(2026, 5, 1, tzinfo=UTC), amount=Decimal("49.90"))
+    >>> placed = datetime(2026, 5, 1, tzinfo=UTC)
+    >>> order = OrderSnapshot("website", "shop.example.com", "7", placed, amount=Decimal("49.90"))
     >>> order.transaction_id
     'website:shop.example.com:7'
     """
@@ -91,17 +92,17 @@ class Order:
         return f"{self.scope if self.kind == 'order' else f'{self.kind}:{self.account}'}:{self.id}"
 
     @property
-    def clues(self) -> tuple[Clue, ...]:
+    def identity_keys(self) -> tuple[IdentityKey, ...]:
         """What may lead to its visitor, the surest first."""
-        own = Clue("order", f"{self.scope}:{self.id}")
-        others: tuple[tuple[ClueKind, str | None], ...] = (
+        own = IdentityKey("order", f"{self.scope}:{self.id}")
+        others: tuple[tuple[IdentityKeyKind, str | None], ...] = (
             ("reference", self.reference), ("member", self.member_id), ("contact", self.contact_id),
         )  # fmt: skip
-        found = [Clue(kind, f"{self.scope}:{value}") for kind, value in others if value is not None]
-        email = [] if self.email_key is None else [Clue("email", self.email_key)]
+        found = [IdentityKey(kind, f"{self.scope}:{value}") for kind, value in others if value is not None]
+        email = [] if self.email_key is None else [IdentityKey("email", self.email_key)]
         return (*([own] if self.kind == "order" else []), *found, *email)
 
-    def merged(self, other: Order) -> Order:
+    def merged(self, other: OrderSnapshot) -> OrderSnapshot:
         """This and another moment of it: the later one counts, or, if nobody knows which, a payment or an end in
         either.
         """
@@ -123,11 +124,11 @@ class Order:
             version=newer.version or older.version,
         )
 
-    def is_later_than(self, other: Order) -> bool:
+    def is_later_than(self, other: OrderSnapshot) -> bool:
         """Whether this is known to be a later moment."""
         return self.version is not None and other.version is not None and self.version > other.version
 
-    def anonymous(self) -> Order:
+    def anonymous(self) -> OrderSnapshot:
         """The same without what could lead to a person."""
         return replace(self, token=None, reference=None, member_id=None, contact_id=None, email_key=None)
 
@@ -171,7 +172,7 @@ DEFAULT_BUYER = BuyerRules()
 
 def from_website(
     order: WebsiteOrder, site: str, email: Email, *, rules: WebsiteRules = DEFAULT_WEBSITE
-) -> Order | None:
+) -> OrderSnapshot | None:
     """A website's order; None for one without an id.
 
     >>> from convert_sdk.commerce.website import Order as WebsiteOrder
@@ -183,7 +184,7 @@ def from_website(
         return None
     status = str(order.status or "")
     counts = {"paid": bool(order.paid), "created": True, "completed": status == "completed"}
-    return Order(
+    return OrderSnapshot(
         system="website",
         account=site,
         id=str(order.id),
@@ -214,14 +215,14 @@ def _website_amount(order: WebsiteOrder, rule: AmountRule) -> Decimal | None:
 
 def from_convictional(
     order: BuyerOrder, account: str, email: Email, *, rules: BuyerRules = DEFAULT_BUYER
-) -> Order | None:
+) -> OrderSnapshot | None:
     """A buyer's order; None for a test, or one without an id."""
     if order.id is None or order.is_test:
         return None
     lines = [(item.retail_price, item.quantity or 0) for item in _kept(order)]
     prices = sum(((price or Decimal()) * quantity for price, quantity in lines), Decimal())
     token = order.attributes.get(TOKEN_FIELD)
-    return Order(
+    return OrderSnapshot(
         system="convictional",
         account=account,
         id=str(order.id),
@@ -240,7 +241,7 @@ def from_convictional(
     )
 
 
-def _kept(order: BuyerOrder) -> list[OrderItem]:
+def _kept(order: BuyerOrder) -> list[BuyerOrderItem]:
     """The lines that are not cancelled; a line is found by its own id, else by its variant in its seller's part."""
     parts = [(seller, item) for seller in order.seller_orders for item in seller.items if item.cancelled]
     ids = {value for _, item in parts for value in (item.id, item.seller_order_item_id) if value is not None}
@@ -256,14 +257,14 @@ def _kept(order: BuyerOrder) -> list[OrderItem]:
 
 def from_booking(
     booking: Booking, site: str, email: Email, *, seen: datetime, earliest: datetime | None = None
-) -> Order | None:
+) -> OrderSnapshot | None:
     """A booking; None without an id. The API says only when it starts: it was made when it was `seen` (by its
     webhook), or since `earliest` (in the list).
     """
     if booking.id is None:
         return None
     service = booking.service.id if booking.service is not None else None
-    return Order(
+    return OrderSnapshot(
         "website",
         site,
         str(booking.id),
@@ -278,7 +279,7 @@ def from_booking(
     )
 
 
-def from_form(form: SubmittedForm, site: str, email: Email, *, seen: datetime) -> Order:
+def from_form(form: SubmittedForm, site: str, email: Email, *, seen: datetime) -> OrderSnapshot:
     """A submitted form from its webhook. It has no id: the same values of the same person within ten
     minutes are one submission.
     """
@@ -286,7 +287,7 @@ def from_form(form: SubmittedForm, site: str, email: Email, *, seen: datetime) -
     who = "" if contact is None else str(contact.id or contact.email or "")
     values = [(each.field, each.value) for each in form.form_values]
     window = int(seen.timestamp()) // FORM_WINDOW
-    return Order(
+    return OrderSnapshot(
         "website",
         site,
         f"{_digest(who, form.form_name, values)}:{window}",
@@ -300,27 +301,27 @@ def from_form(form: SubmittedForm, site: str, email: Email, *, seen: datetime) -
     )
 
 
-def previous_window(order: Order) -> Order | None:
+def previous_window(order: OrderSnapshot) -> OrderSnapshot | None:
     """A form from a webhook as if it had come one window earlier, under whose id it may be known."""
     digest, colon, window = order.id.rpartition(":")
     return replace(order, id=f"{digest}:{int(window) - 1}") if order.kind == "form" and colon else None
 
 
-def from_submission(form: FormSubmission, site: str, email: Email) -> Order:
+def from_submission(form: FormSubmission, site: str, email: Email) -> OrderSnapshot:
     """A submitted form from the list, which knows when it came and not who sent it."""
     values = [(each.name, each.value) for each in form.fields]
     moment = "" if form.received is None else str(int(form.received.timestamp()))
     address = next(
         (value for name, value in values if value and (name or "").lower() in ("email", "e-mail")), None
     )
-    return Order(
+    return OrderSnapshot(
         "website", site, _digest(moment, form.name, values), form.received or _now(), kind="form",
         topic=form.name or "", paid=True, email_key=_key(address, email),
         earliest=None if moment else UNKNOWN,
     )  # fmt: skip
 
 
-def _earliest(one: Order, other: Order) -> datetime | None:
+def _earliest(one: OrderSnapshot, other: OrderSnapshot) -> datetime | None:
     # A later sight says no more of when it was made, but to a first one that knew nothing.
     first, later = sorted((one, other), key=lambda order: order.created)
     return None if first.earliest == UNKNOWN and later.earliest is None else first.earliest

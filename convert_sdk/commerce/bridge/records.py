@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from convert_sdk.commerce._wire import Id
 from convert_sdk.commerce.bridge.identity import has_objected
-from convert_sdk.commerce.bridge.ledger import Entries
-from convert_sdk.commerce.bridge.orders import UNKNOWN, Clue, Order
-from convert_sdk.commerce.convictional import Product as BuyerProduct
+from convert_sdk.commerce.bridge.ledger import LedgerTransaction
+from convert_sdk.commerce.bridge.orders import UNKNOWN, IdentityKey, OrderSnapshot
+from convert_sdk.commerce.convictional import BuyerProduct
 from convert_sdk.commerce.website import Contact, Product, ProductVariant
 from convert_sdk.project import Project
 
@@ -31,10 +31,10 @@ class Upsert(NamedTuple):
         return f"Upsert({self.entity!r}, {self.id!r})"
 
 
-class Books(NamedTuple):
-    """Where to look up who saw what: a ledger's entries, the time, and the project for keys (or none)."""
+class ExposureLookup(NamedTuple):
+    """Where to look up who saw what: a ledger's transaction, the time, and the project for keys (or none)."""
 
-    entries: Entries
+    transaction: LedgerTransaction
     now: float
     slack: float
     project: Project | None
@@ -75,7 +75,7 @@ def buyer_products(products: Iterable[BuyerProduct]) -> Iterator[Upsert]:
             yield Upsert("product", variant.sku or f"{product.id}:{number}", _said(data))
 
 
-def contact_record(contact: Contact, scope: str, books: Books) -> Upsert:
+def contact_record(contact: Contact, scope: str, lookup: ExposureLookup) -> Upsert:
     """A contact by id, tags, lists and country, with what the visitor linked to it has seen.
 
     No name, address, e-mail or phone number. `scope` is the source's.
@@ -85,13 +85,13 @@ def contact_record(contact: Contact, scope: str, books: Books) -> Upsert:
         "subscribed": contact.subscribed,
         "subscriber_lists": [*contact.subscriber_lists],
         "country": contact.country,
-        **_seen_by(_clues(contact, scope), books),
+        **_seen_by(_identity_keys(contact, scope), lookup),
     }
     member = None if contact.member_id is None else str(contact.member_id)
     return Upsert("contact", f"{scope.partition(':')[2]}:contact:{contact.id}", _said(data), member)
 
 
-def order_record(order: Order, books: Books) -> Upsert:
+def order_record(order: OrderSnapshot, lookup: ExposureLookup) -> Upsert:
     """An order by amount and state, with what its visitor had been shown when ordering."""
     data: dict[str, object] = {
         "id": order.transaction_id,
@@ -102,50 +102,50 @@ def order_record(order: Order, books: Books) -> Upsert:
         "cancelled": order.cancelled,
         "refunded": order.refunded,
         "created": None if order.earliest == UNKNOWN else order.created,
-        **_seen_at(order, books),
+        **_seen_at(order, lookup),
     }
     return Upsert("order", order.transaction_id, _said(data))
 
 
-def _clues(contact: Contact, scope: str) -> list[Clue]:
+def _identity_keys(contact: Contact, scope: str) -> list[IdentityKey]:
     found: tuple[tuple[Literal["member", "contact"], Id | None], ...] = (
         ("member", contact.member_id), ("contact", contact.id),
     )  # fmt: skip
-    return [Clue(kind, f"{scope}:{value}") for kind, value in found if value is not None]
+    return [IdentityKey(kind, f"{scope}:{value}") for kind, value in found if value is not None]
 
 
-def _seen_by(clues: Sequence[Clue], books: Books) -> Content:
-    for clue in clues:
-        links = [link for link in books.entries.links(clue) if link.expires > books.now]
+def _seen_by(identity_keys: Sequence[IdentityKey], lookup: ExposureLookup) -> Content:
+    for identity_key in identity_keys:
+        links = [link for link in lookup.transaction.links(identity_key) if link.expires > lookup.now]
         if links:
             link = max(links, key=lambda each: (each.at, each.visitor_id))
-            if has_objected(link.visitor_id, clues, books.entries, books.now, books.now):
+            if has_objected(link.visitor_id, identity_keys, lookup.transaction, lookup.now, lookup.now):
                 return {}
-            shown = books.entries.shown(link.visitor_id, -inf, books.now)
-            seen = {each.experience_id: each.variation_id for each in shown}
-            return _convert(link.visitor_id, seen, books.now, books)
+            exposures = lookup.transaction.exposures(link.visitor_id, -inf, lookup.now)
+            seen = {each.experience_id: each.variation_id for each in exposures}
+            return _convert(link.visitor_id, seen, lookup.now, lookup)
     return {}
 
 
-def _seen_at(order: Order, books: Books) -> Content:
-    for effect in books.entries.effects_of(order.transaction_id):
-        if effect.visitor_id is not None and effect.state in ("claimed", "sent", "reversed"):
+def _seen_at(order: OrderSnapshot, lookup: ExposureLookup) -> Content:
+    for conversion in lookup.transaction.conversions_of(order.transaction_id):
+        if conversion.visitor_id is not None and conversion.state in ("claimed", "sent", "reversed"):
             at = order.created.timestamp()
-            if has_objected(effect.visitor_id, order.clues, books.entries, at, books.now):
+            if has_objected(conversion.visitor_id, order.identity_keys, lookup.transaction, at, lookup.now):
                 return {}
-            until = at + books.slack
-            return _convert(effect.visitor_id, effect.attributed, until, books)
+            until = at + lookup.slack
+            return _convert(conversion.visitor_id, conversion.attributed, until, lookup)
     return {}
 
 
-def _convert(visitor_id: str, seen: Mapping[str, str], until: float, books: Books) -> Content:
+def _convert(visitor_id: str, seen: Mapping[str, str], until: float, lookup: ExposureLookup) -> Content:
     """`convert`, and flat `convert_<experience>` beside it, for systems that do not look inside."""
-    shown = books.entries.shown(visitor_id, -inf, until)
-    first = {(each.experience_id, each.variation_id): each.at for each in reversed(shown)}
+    exposures = lookup.transaction.exposures(visitor_id, -inf, until)
+    first = {(each.experience_id, each.variation_id): each.at for each in reversed(exposures)}
     experiences: list[Content] = []
     flat: dict[str, object] = {}
     for experience_id, variation_id in sorted(seen.items()):
-        experience = books.project and books.project.experiences.of_id(experience_id)
+        experience = lookup.project and lookup.project.experiences.of_id(experience_id)
         variation = experience and experience.variations.get(variation_id)
         at = first.get((experience_id, variation_id))
         experiences.append(_said({

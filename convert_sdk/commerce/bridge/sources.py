@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from convert_sdk.commerce._pages import Page
+from convert_sdk.commerce.bridge.conversions import DAY
 from convert_sdk.commerce.bridge.cursors import Cursor, Read, Stream, by_page, by_skip
-from convert_sdk.commerce.bridge.effects import DAY
 from convert_sdk.commerce.bridge.identity import Identity
 from convert_sdk.commerce.bridge.orders import (
     DEFAULT_BUYER,
@@ -16,9 +16,9 @@ from convert_sdk.commerce.bridge.orders import (
     TOKEN_FIELD,
     UNKNOWN,
     BuyerRules,
-    Clue,
-    ClueKind,
-    Order,
+    IdentityKey,
+    IdentityKeyKind,
+    OrderSnapshot,
     WebsiteRules,
     from_booking,
     from_convictional,
@@ -27,26 +27,26 @@ from convert_sdk.commerce.bridge.orders import (
     from_website,
 )
 from convert_sdk.commerce.convictional import BuyerClient, BuyerOrder
+from convert_sdk.commerce.errors import NotFoundError
 from convert_sdk.commerce.website import Booking, WebsiteClient
 from convert_sdk.commerce.website import Order as WebsiteOrder
 from convert_sdk.commerce.website.webhooks import (
     BookingCreated,
     ContactUpdated,
-    Event,
     FormSubmitted,
     OrderEvent,
+    WebhookEvent,
 )
-from convert_sdk.errors import NotFoundError
 
 _PAGE = 50
 
 
-class Told(NamedTuple):
+class WebhookContents(NamedTuple):
     """What a webhook says: orders, or a contact's token and what the contact is known by."""
 
-    orders: tuple[Order, ...] = ()
+    orders: tuple[OrderSnapshot, ...] = ()
     contact: str | None = None
-    clues: tuple[Clue, ...] = ()
+    identity_keys: tuple[IdentityKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +88,27 @@ class WebsiteSource:
 
     def order(
         self, record: WebsiteOrder, identity: Identity, *, read_at: datetime | None = None
-    ) -> Order | None:
+    ) -> OrderSnapshot | None:
         """What one of its orders means, as it was when it was asked for; None for one without an id."""
         order = from_website(record, self.site, identity.email_key, rules=self.rules)
         return order if order is None or read_at is None else replace(order, version=read_at)
 
-    def read(self, event: Event, identity: Identity, now: datetime) -> Told:
+    def read(self, event: WebhookEvent, identity: Identity, now: datetime) -> WebhookContents:
         """What a verified webhook says."""
         email = identity.email_key
         if isinstance(event, OrderEvent):
             record = self._latest(event)
             # A body says nothing of when it was true: only what was read again is later than something else.
             order = self.order(record, identity, read_at=None if record is event.order else now)
-            return Told(() if order is None else (order,))
+            return WebhookContents(() if order is None else (order,))
         if isinstance(event, BookingCreated):
             booking = from_booking(event.booking, self.site, email, seen=now)
-            return Told(() if booking is None else (booking,))
+            return WebhookContents(() if booking is None else (booking,))
         if isinstance(event, FormSubmitted) and self.forms == "webhook":
-            return Told((from_form(event.form, self.site, email, seen=now),))
+            return WebhookContents((from_form(event.form, self.site, email, seen=now),))
         if isinstance(event, ContactUpdated):
             return self._known_contact(event)
-        return Told()
+        return WebhookContents()
 
     def _latest(self, event: OrderEvent) -> WebsiteOrder:
         if not self.refetch or event.order.id is None:
@@ -118,13 +118,15 @@ class WebsiteSource:
         except NotFoundError:
             return event.order  # deleted meanwhile: the webhook is all there is
 
-    def _known_contact(self, event: ContactUpdated) -> Told:
+    def _known_contact(self, event: ContactUpdated) -> WebhookContents:
         contact = event.contact
-        found: tuple[tuple[ClueKind, int | str | None], ...] = (
+        found: tuple[tuple[IdentityKeyKind, int | str | None], ...] = (
             ("contact", contact.id), ("member", contact.member_id),
         )  # fmt: skip
-        clues = tuple(Clue(kind, f"{self.scope}:{value}") for kind, value in found if value is not None)
-        return Told(contact=contact.property(TOKEN_FIELD), clues=clues)
+        identity_keys = tuple(
+            IdentityKey(kind, f"{self.scope}:{value}") for kind, value in found if value is not None
+        )
+        return WebhookContents(contact=contact.property(TOKEN_FIELD), identity_keys=identity_keys)
 
     def streams(self, identity: Identity) -> list[Stream]:
         """The lists to pull."""
@@ -180,7 +182,7 @@ class WebsiteSource:
         )
         seen = datetime.fromtimestamp(now, UTC)
 
-        def booked(booking: Booking) -> Order | None:
+        def booked(booking: Booking) -> OrderSnapshot | None:
             earliest = self._earliest(booking, scan)
             return from_booking(booking, self.site, identity.email_key, seen=seen, earliest=earliest)
 
@@ -219,7 +221,7 @@ class ConvictionalSource:
         """Whose ids its ids are."""
         return f"convictional:{self.account}"
 
-    def order(self, record: BuyerOrder, identity: Identity) -> Order | None:
+    def order(self, record: BuyerOrder, identity: Identity) -> OrderSnapshot | None:
         """What one of its orders means; None for a test, or one without an id."""
         return from_convictional(record, self.account, identity.email_key, rules=self.rules)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -14,9 +15,16 @@ from typing import cast
 from pydantic import TypeAdapter
 
 from convert_sdk._process.sqlite import Database
-from convert_sdk.commerce.bridge.effects import Effect, Fate, Policy
-from convert_sdk.commerce.bridge.ledger import Entries, Link, Shown, Version, forgotten, mark_of
-from convert_sdk.commerce.bridge.orders import Clue
+from convert_sdk.commerce.bridge.conversions import DeliveryOutcome, OrderConversion, Policy
+from convert_sdk.commerce.bridge.ledger import (
+    ExposureRecord,
+    LedgerTransaction,
+    Link,
+    Version,
+    forgotten,
+    mark_of,
+)
+from convert_sdk.commerce.bridge.orders import IdentityKey
 from convert_sdk.errors import StoreError
 
 _SCHEMA = """
@@ -56,7 +64,12 @@ INSERT INTO salt VALUES (randomblob(32))
 """
 _WAIT = 10.0
 _UNSENT = "state IN ('seen', 'waiting', 'claimed')"
-_EFFECT: TypeAdapter[Effect] = TypeAdapter(Effect)
+_CONVERSION: TypeAdapter[OrderConversion] = TypeAdapter(OrderConversion)
+_STORED_AS = {"match_source": "rung"}
+"""Fields of a conversion that the file calls by another name; its tables keep theirs, too."""
+_STORED_OUTCOMES: dict[str, str] = {"rejected": "dead"}
+"""Outcomes of a delivery that the file calls by another name."""
+_OUTCOMES = {stored: outcome for outcome, stored in _STORED_OUTCOMES.items()}
 
 
 class Ledger:
@@ -67,10 +80,10 @@ class Ledger:
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     ledger = Ledger(Path(folder) / "bridge.db")
-    ...     with ledger.transaction() as entries:
-    ...         entries.move_cursor("orders", "1777000000")
-    ...     with ledger.transaction() as entries:
-    ...         entries.cursor("orders")
+    ...     with ledger.transaction() as transaction:
+    ...         transaction.move_cursor("orders", "1777000000")
+    ...     with ledger.transaction() as transaction:
+    ...         transaction.cursor("orders")
     ...     ledger.close()
     '1777000000'
     """
@@ -91,8 +104,8 @@ class Ledger:
         return f"Ledger({str(self._database.path)!r})"
 
     @contextmanager
-    def transaction(self) -> Iterator[Entries]:
-        """The books, for nobody else meanwhile; an exception undoes what was written."""
+    def transaction(self) -> Iterator[LedgerTransaction]:
+        """The ledger, for nobody else meanwhile; an exception undoes what was written."""
         try:
             with self._database.transaction() as connection:
                 connection.execute(
@@ -123,41 +136,42 @@ class _Rows:
         self._run_many = connection.executemany
         self.has_forgotten = False
 
-    def effect(self, key: str) -> Effect | None:
-        return next(self._effects("key = ?", key), None)
+    def conversion(self, key: str) -> OrderConversion | None:
+        return next(self._conversions("key = ?", key), None)
 
-    def keep(self, effect: Effect) -> None:
+    def keep(self, conversion: OrderConversion) -> None:
         self._run(
             "REPLACE INTO effects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                effect.key, effect.order.transaction_id, effect.state, effect.reason, effect.first_seen,
-                effect.due, effect.owner, effect.event, effect.visitor_id, effect.resent,
-                _EFFECT.dump_json(effect).decode(),
+                conversion.key, conversion.order.transaction_id, conversion.state, conversion.reason,
+                conversion.first_seen, conversion.due, conversion.owner, conversion.event,
+                conversion.visitor_id, conversion.resent,
+                _stored(conversion),
             ),
         )  # fmt: skip
-        self._run("DELETE FROM clues WHERE key = ?", (effect.key,))
-        if not effect.is_over:
-            rows = [(*clue, effect.key) for clue in effect.order.clues]
+        self._run("DELETE FROM clues WHERE key = ?", (conversion.key,))
+        if not conversion.is_over:
+            rows = [(*identity_key, conversion.key) for identity_key in conversion.order.identity_keys]
             self._run_many("INSERT OR IGNORE INTO clues VALUES (?, ?, ?)", rows)
 
-    def _effects(self, condition: str, *values: object) -> Iterator[Effect]:
+    def _conversions(self, condition: str, *values: object) -> Iterator[OrderConversion]:
         # due is a column of its own, which wake and renew change alone.
         for body, due in self._run(f"SELECT body, due FROM effects WHERE {condition}", values).fetchall():  # noqa: S608 - our own words
-            effect = _EFFECT.validate_json(body)
-            yield effect if effect.due == due else replace(effect, due=due)
+            conversion = _read(body)
+            yield conversion if conversion.due == due else replace(conversion, due=due)
 
-    def due(self, now: float, limit: int) -> list[Effect]:
-        return [*self._effects("due <= ? ORDER BY due, key LIMIT ?", now, limit)]
+    def due(self, now: float, limit: int) -> list[OrderConversion]:
+        return [*self._conversions("due <= ? ORDER BY due, key LIMIT ?", now, limit)]
 
-    def wake(self, clue: Clue, now: float) -> None:
+    def make_due(self, identity_key: IdentityKey, now: float) -> None:
         self._run(
             "UPDATE effects SET due = ? WHERE state = 'waiting' AND reason = 'unresolved' "
             "AND key IN (SELECT key FROM clues WHERE kind = ? AND value = ?)",
-            (now, *clue),
+            (now, *identity_key),
         )
 
-    def awaiting(self, event: str) -> Effect | None:
-        return next(self._effects("event = ?", event), None)
+    def awaiting(self, event: str) -> OrderConversion | None:
+        return next(self._conversions("event = ?", event), None)
 
     def renew(self, owner: str, until: float) -> None:
         self._run("UPDATE effects SET due = ? WHERE owner = ? AND state = 'claimed'", (until, owner))
@@ -166,49 +180,52 @@ class _Rows:
         rows = self._run("SELECT state, reason, COUNT(*) FROM effects GROUP BY state, reason")
         return {(state, reason): count for state, reason, count in rows}
 
-    def waiting(self, reason: str, limit: int) -> list[Effect]:
-        return [*self._effects("reason = ? ORDER BY first_seen, key LIMIT ?", reason, limit)]
+    def waiting(self, reason: str, limit: int) -> list[OrderConversion]:
+        return [*self._conversions("reason = ? ORDER BY first_seen, key LIMIT ?", reason, limit)]
 
     def resent(self) -> int:
         return int(self._run("SELECT COALESCE(SUM(resent), 0) FROM effects").fetchone()[0])
 
-    def note_fate(self, event: str, fate: Fate, now: float) -> None:
-        self._run("REPLACE INTO fates VALUES (?, ?, ?)", (event, fate, now))
+    def note_outcome(self, event: str, outcome: DeliveryOutcome, now: float) -> None:
+        self._run("REPLACE INTO fates VALUES (?, ?, ?)", (event, _STORED_OUTCOMES.get(outcome, outcome), now))
 
-    def take_fate(self, event: str) -> Fate | None:
+    def take_outcome(self, event: str) -> DeliveryOutcome | None:
         row = self._run("DELETE FROM fates WHERE event = ? RETURNING fate", (event,)).fetchone()
-        return None if row is None else cast("Fate", row[0])
+        return None if row is None else cast("DeliveryOutcome", _OUTCOMES.get(row[0], row[0]))
 
     def add_link(self, link: Link) -> None:
-        row = (*link.clue, link.visitor_id, link.at, link.expires, link.tracking)
+        row = (*link.identity_key, link.visitor_id, link.at, link.expires, link.tracking)
         self._run("REPLACE INTO links VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def links(self, clue: Clue) -> list[Link]:
+    def links(self, identity_key: IdentityKey) -> list[Link]:
         rows = self._run(
-            "SELECT visitor, at, expires, tracking FROM links WHERE kind = ? AND value = ?", clue
+            "SELECT visitor, at, expires, tracking FROM links WHERE kind = ? AND value = ?", identity_key
         )
-        return [Link(clue, visitor, at, expires, bool(tracking)) for visitor, at, expires, tracking in rows]
+        return [
+            Link(identity_key, visitor, at, expires, bool(tracking))
+            for visitor, at, expires, tracking in rows
+        ]
 
     def links_to(self, visitor_id: str) -> list[Link]:
         rows = self._run(
             "SELECT kind, value, at, expires, tracking FROM links WHERE visitor = ?", (visitor_id,)
         )
         return [
-            Link(Clue(kind, value), visitor_id, at, expires, bool(tracking))
+            Link(IdentityKey(kind, value), visitor_id, at, expires, bool(tracking))
             for kind, value, at, expires, tracking in rows
         ]
 
-    def show(self, shown: Shown) -> None:
-        visitor, experience, variation, at = shown
+    def add_exposure(self, record: ExposureRecord) -> None:
+        visitor, experience, variation, at = record
         self._run("REPLACE INTO exposures VALUES (?, ?, ?, ?)", (visitor, experience, variation, at))
 
-    def shown(self, visitor_id: str, since: float, until: float) -> list[Shown]:
+    def exposures(self, visitor_id: str, since: float, until: float) -> list[ExposureRecord]:
         rows = self._run(
             "SELECT visitor, experience, variation, at FROM exposures "
             "WHERE visitor = ? AND at BETWEEN ? AND ? ORDER BY at, experience",
             (visitor_id, since, until),
         )
-        return [Shown(*row) for row in rows]
+        return [ExposureRecord(*row) for row in rows]
 
     def cursor(self, name: str) -> str | None:
         row = self._run("SELECT body FROM cursors WHERE name = ?", (name,)).fetchone()
@@ -224,18 +241,18 @@ class _Rows:
     def keep_version(self, key: str, version: Version) -> None:
         self._run("REPLACE INTO versions VALUES (?, ?, ?, ?)", (key, *version))
 
-    def effects_of(self, transaction_id: str) -> list[Effect]:
-        found = self._effects("transaction_id = ? ORDER BY key", transaction_id)
+    def conversions_of(self, transaction_id: str) -> list[OrderConversion]:
+        found = self._conversions("transaction_id = ? ORDER BY key", transaction_id)
         return [each for each in found if each.refund_of is None]
 
-    def unsent_of(self, visitor_id: str) -> list[Effect]:
+    def unsent_of(self, visitor_id: str) -> list[OrderConversion]:
         named = "visitor = ? OR instr(json_extract(body, '$.order.token'), ?)"
         linked = "SELECT key FROM clues JOIN links USING (kind, value) WHERE links.visitor = ?"
-        return [*self._effects(f"{_UNSENT} AND ({named} OR key IN ({linked}))", *(visitor_id,) * 3)]
+        return [*self._conversions(f"{_UNSENT} AND ({named} OR key IN ({linked}))", *(visitor_id,) * 3)]
 
-    def unsent_with(self, clue: Clue) -> list[Effect]:
+    def unsent_with(self, identity_key: IdentityKey) -> list[OrderConversion]:
         having = "SELECT key FROM clues WHERE kind = ? AND value = ?"
-        return [*self._effects(f"{_UNSENT} AND key IN ({having})", *clue)]
+        return [*self._conversions(f"{_UNSENT} AND key IN ({having})", *identity_key)]
 
     def is_forgotten(self, visitor_id: str) -> bool:
         if self._run("SELECT 1 FROM forgotten LIMIT 1").fetchone() is None:
@@ -249,16 +266,27 @@ class _Rows:
     def forget(self, visitor_id: str) -> None:
         self.has_forgotten = True
         self._run("INSERT OR IGNORE INTO forgotten VALUES (?)", (self._mark(visitor_id),))
-        for effect in [*self._effects("visitor = ?", visitor_id)]:
-            self.keep(forgotten(effect))
+        for conversion in [*self._conversions("visitor = ?", visitor_id)]:
+            self.keep(forgotten(conversion))
         self._run("DELETE FROM links WHERE visitor = ?", (visitor_id,))
         self._run("DELETE FROM exposures WHERE visitor = ?", (visitor_id,))
 
-    def unlink(self, clue: Clue) -> None:
+    def unlink(self, identity_key: IdentityKey) -> None:
         self.has_forgotten = True
-        self._run("DELETE FROM links WHERE kind = ? AND value = ?", clue)
+        self._run("DELETE FROM links WHERE kind = ? AND value = ?", identity_key)
 
-    def purge(self, *, links: float, exposures: float, fates: float) -> None:
+    def purge(self, *, links: float, exposures: float, outcomes: float) -> None:
         self._run("DELETE FROM links WHERE expires <= ?", (links,))
         self._run("DELETE FROM exposures WHERE at < ?", (exposures,))
-        self._run("DELETE FROM fates WHERE at < ?", (fates,))
+        self._run("DELETE FROM fates WHERE at < ?", (outcomes,))
+
+
+def _stored(conversion: OrderConversion) -> str:
+    body = _CONVERSION.dump_python(conversion, mode="json")
+    named = {_STORED_AS.get(name, name): value for name, value in body.items()}
+    return json.dumps(named, ensure_ascii=False, separators=(",", ":"))
+
+
+def _read(body: str) -> OrderConversion:
+    stored = json.loads(body)
+    return _CONVERSION.validate_python(stored | {name: stored.get(old) for name, old in _STORED_AS.items()})

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from convert_sdk.commerce.bridge.bridge import Bridge, Source
 
 
-class Progress(NamedTuple):
+class SyncProgress(NamedTuple):
     """How far the pull of one list is; `total` is None where the store does not say."""
 
     source: str
@@ -21,7 +21,7 @@ class Progress(NamedTuple):
 
 
 class SyncReport(NamedTuple):
-    """What a pull brought: pages, orders in them, effects new in the books, and those refused for their age.
+    """What a pull brought: pages, orders in them, conversions new in the ledger, and those refused for their age.
 
     `unsettled` counts lists that moved however often they were read. What they showed is taken; what may have
     slipped by is read by the next pull, which begins where this one did.
@@ -39,7 +39,7 @@ def sync(
     sources: Iterable[Source],
     *,
     allow_late: bool = False,
-    progress: Callable[[Progress], object] | None = None,
+    progress: Callable[[SyncProgress], object] | None = None,
 ) -> SyncReport:
     """Pull every list of these sources to its end."""
     total = SyncReport()
@@ -51,7 +51,7 @@ def sync(
                 total = SyncReport(*(sum(pair) for pair in zip(total, taken, strict=True)))
                 read += taken.orders
                 if progress is not None:
-                    progress(Progress(source.scope, stream.name, read, cursor.total))
+                    progress(SyncProgress(source.scope, stream.name, read, cursor.total))
                 bridge.tick()
                 if not cursor.is_open:
                     break
@@ -59,23 +59,23 @@ def sync(
 
 
 def _pull(bridge: Bridge, stream: Stream, name: str, *, allow_late: bool) -> tuple[SyncReport, Cursor] | None:
-    """The next page, put into the books; None where there is nothing to read."""
+    """The next page, put into the ledger; None where there is nothing to read."""
     ledger = bridge.ledger
-    with ledger.transaction() as entries:
-        text = entries.cursor(name)
+    with ledger.transaction() as transaction:
+        text = transaction.cursor(name)
     cursor = Cursor() if text is None else CURSOR.validate_json(text)
     if not stream.is_due(cursor, ledger.clock()):
         return None
     read = stream.read(cursor, ledger.clock())
-    with ledger.transaction() as entries:
-        if entries.cursor(name) != text:  # another process has read this page meanwhile
-            text = entries.cursor(name) or ""
+    with ledger.transaction() as transaction:
+        if transaction.cursor(name) != text:  # another process has read this page meanwhile
+            text = transaction.cursor(name) or ""
             return SyncReport(), CURSOR.validate_json(text)
         found = [
-            each for order in read.orders for each in bridge.record(entries, order, allow_late=allow_late)
+            each for order in read.orders for each in bridge.record(transaction, order, allow_late=allow_late)
         ]
-        entries.move_cursor(name, CURSOR.dump_json(read.cursor).decode())
-    new = [each.effect for each in found if each.is_new]
+        transaction.move_cursor(name, CURSOR.dump_json(read.cursor).decode())
+    new = [each.conversion for each in found if each.is_new]
     return SyncReport(
         1, len(read.orders), len(new), sum(each.reason == "too old" for each in new), int(read.unsettled)
     ), read.cursor

@@ -19,7 +19,7 @@ from convert_sdk.commerce.convertmax.records import (
     DEFAULT_OPTIONS,
     KEY_HEADER,
     ConvertmaxOptions,
-    Products,
+    ProductRecords,
     Records,
 )
 from convert_sdk.errors import OptionError
@@ -33,7 +33,7 @@ class _Convertmax(Generic[S_co]):
     def __init__(self, sender: S_co, base_url: str, options: ConvertmaxOptions) -> None:
         self._sender = sender
         self.base_url = base_url
-        self.products = Products(sender, "product", options)
+        self.products = ProductRecords(sender, "product", options)
         self.contacts = Records(sender, "contact", options)
         self.orders = Records(sender, "order", options)
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from convert_sdk.commerce._call import Answer, Call, Resource, S_co, call, one, operation
-from convert_sdk.commerce._wire import Id, MaybeId, Moment, Record, Text, Time, encode, required, rfc3339
+from convert_sdk.commerce._wire import Id, MaybeId, Moment, StoreRecord, Text, Time, encode, required, rfc3339
 
 Entity: TypeAlias = Literal["product", "contact", "order"]
 KEY_HEADER = "x-idempotency-key"
@@ -51,7 +51,7 @@ class WriteResult:
         return self.outcome == "duplicate"
 
 
-class StoredRecord(Record):
+class StoredRecord(StoreRecord):
     """A record as Convertmax gives it back; its shape is not documented, `.raw` has all of it."""
 
     id: MaybeId = None
@@ -163,7 +163,7 @@ class Records(_Records[S_co]):
         return self._delete(record_id, source_updated_at, idempotency_key, dict(other))
 
 
-class Products(_Records[S_co]):
+class ProductRecords(_Records[S_co]):
     """`client.products`"""
 
     @operation
@@ -200,8 +200,8 @@ def derived_key(entity: Entity, verb: Literal["upsert", "delete"], body: Mapping
 def _is_duplicate(answer: Answer) -> bool:
     """A repeated key answers 200 with `"duplicate": true`; a change that is taken, 202."""
     payload = answer.payload if answer.status == 200 else None
-    told = payload.get("duplicate") if isinstance(payload, Mapping) else None
-    return answer.status == 200 and told is not False
+    named = payload.get("duplicate") if isinstance(payload, Mapping) else None
+    return answer.status == 200 and named is not False
 
 
 def _text_id(value: Id) -> str:

@@ -6,21 +6,33 @@
 
 from convert_sdk.commerce.convictional.client import AsyncBuyerClient, BuyerClient
 from convert_sdk.commerce.convictional.models import (
-    Address,
+    BuyerAddress,
     BuyerOrder,
+    BuyerOrderItem,
+    BuyerProduct,
     Choice,
     Image,
-    OrderItem,
     OrderLine,
-    Product,
-    Progress,
     SellerOrder,
     SellerOrderItem,
+    SellerProgress,
     Variant,
 )
 from convert_sdk.commerce.convictional.resources import BuyerPaths
 
 __all__ = [
-    "Address", "AsyncBuyerClient", "BuyerClient", "BuyerOrder", "BuyerPaths", "Choice", "Image", "OrderItem",
-    "OrderLine", "Product", "Progress", "SellerOrder", "SellerOrderItem", "Variant",
+    "AsyncBuyerClient",
+    "BuyerAddress",
+    "BuyerClient",
+    "BuyerOrder",
+    "BuyerOrderItem",
+    "BuyerPaths",
+    "BuyerProduct",
+    "Choice",
+    "Image",
+    "OrderLine",
+    "SellerOrder",
+    "SellerOrderItem",
+    "SellerProgress",
+    "Variant",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from convert_sdk.commerce._sender import (
     key,
     origin_url,
 )
-from convert_sdk.commerce.convictional.resources import BuyerPaths, Orders, Products
+from convert_sdk.commerce.convictional.resources import BuyerOrders, BuyerPaths, BuyerProducts
 
 BASE_URL = "https://api.convictional.com"
 DEFAULT_PATHS = BuyerPaths()
@@ -34,8 +34,8 @@ class _Buyer(Generic[S_co]):
     def __init__(self, sender: S_co, base_url: str, paths: BuyerPaths) -> None:
         self._sender = sender
         self.base_url = base_url
-        self.products = Products(sender, paths)
-        self.orders = Orders(sender, paths)
+        self.products = BuyerProducts(sender, paths)
+        self.orders = BuyerOrders(sender, paths)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"

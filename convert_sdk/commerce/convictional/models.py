@@ -9,7 +9,17 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
-from convert_sdk.commerce._wire import Flag, Many, MaybeId, Moment, Money, Personal, Quantity, Record, Text
+from convert_sdk.commerce._wire import (
+    Flag,
+    Many,
+    MaybeId,
+    Moment,
+    Money,
+    Personal,
+    Quantity,
+    StoreRecord,
+    Text,
+)
 
 _Flag = Annotated[bool, BeforeValidator(lambda value: False if value in (None, "") else value)]
 _OwnId = Annotated[MaybeId, Field(validation_alias=AliasChoices("id", "_id"))]
@@ -18,14 +28,14 @@ _Free = Annotated[
 ]
 
 
-class Progress(NamedTuple):
+class SellerProgress(NamedTuple):
     """How many of an order's seller orders have come so far; both are False while there are none."""
 
     any: bool
     all: bool
 
 
-class Address(Record):
+class BuyerAddress(StoreRecord):
     """Where an order goes; `address_one`, `city` and `country` are required to place one."""
 
     address_one: Personal = None
@@ -39,14 +49,14 @@ class Address(Record):
     phone_number: Personal = None
 
 
-class Choice(Record):
+class Choice(StoreRecord):
     """An option of a variant: its name and value."""
 
     name: Text = None
     value: Text = None
 
 
-class Variant(Record):
+class Variant(StoreRecord):
     """A sellable form of a product; `base_price` is what the buyer pays the seller."""
 
     id: _OwnId = None
@@ -66,14 +76,14 @@ class Variant(Record):
     attributes: _Free = Field(default_factory=dict)
 
 
-class Image(Record):
+class Image(StoreRecord):
     """A picture of a product."""
 
     id: _OwnId = None
     source: Text = None
 
 
-class Product(Record):
+class BuyerProduct(StoreRecord):
     """A product a seller has priced for the buyer."""
 
     id: _OwnId = None
@@ -90,7 +100,7 @@ class Product(Record):
     updated: Moment = None
 
 
-class OrderLine(Record):
+class OrderLine(StoreRecord):
     """A line of an order to place: the variant's id in the API, and how many.
 
     >>> OrderLine(variant_id="1d61779c", quantity=4).quantity
@@ -103,7 +113,7 @@ class OrderLine(Record):
     retail_price: Money = None
 
 
-class OrderItem(Record):
+class BuyerOrderItem(StoreRecord):
     """A line of an order."""
 
     id: _OwnId = None
@@ -117,7 +127,7 @@ class OrderItem(Record):
     buyer_variant_code: Text = None
 
 
-class SellerOrderItem(Record):
+class SellerOrderItem(StoreRecord):
     """A line of a seller's part; `base_price` is the buyer's cost, never revenue."""
 
     id: _OwnId = None
@@ -134,7 +144,7 @@ class SellerOrderItem(Record):
     cancelled_date: Moment = None
 
 
-class SellerOrder(Record):
+class SellerOrder(StoreRecord):
     """One seller's part of an order."""
 
     id: _OwnId = None
@@ -162,7 +172,7 @@ class SellerOrder(Record):
     flagged_message: Personal = None
 
 
-class BuyerOrder(Record):
+class BuyerOrder(StoreRecord):
     """An order of the buyer, split among its sellers. The API names no total for it."""
 
     id: _OwnId = None
@@ -171,9 +181,9 @@ class BuyerOrder(Record):
     ordered_date: Moment = None
     created: Moment = None
     updated: Moment = None
-    address: Annotated[Address | None, Field(repr=False)] = None
+    address: Annotated[BuyerAddress | None, Field(repr=False)] = None
     customer_email: Personal = None
-    items: Many[OrderItem] = ()
+    items: Many[BuyerOrderItem] = ()
     seller_orders: Many[SellerOrder] = ()
     metafields: _Free = Field(default_factory=dict)
     attributes: _Free = Field(default_factory=dict)
@@ -182,29 +192,29 @@ class BuyerOrder(Record):
     note: Personal = None
 
     @property
-    def posted(self) -> Progress:
+    def posted(self) -> SellerProgress:
         """Whether the sellers' systems have the order.
 
         >>> BuyerOrder(seller_orders=(SellerOrder(posted=True), SellerOrder())).posted
-        Progress(any=True, all=False)
+        SellerProgress(any=True, all=False)
         """
         return self._progress("posted")
 
     @property
-    def fulfilled(self) -> Progress:
+    def fulfilled(self) -> SellerProgress:
         """Whether all lines of the sellers' parts are shipped."""
         return self._progress("fulfilled")
 
     @property
-    def invoiced(self) -> Progress:
+    def invoiced(self) -> SellerProgress:
         """Whether the sellers have sent their invoices."""
         return self._progress("invoiced")
 
     @property
-    def refunded(self) -> Progress:
+    def refunded(self) -> SellerProgress:
         """Whether the sellers' parts are refunded."""
         return self._progress("refunded")
 
-    def _progress(self, step: str) -> Progress:
+    def _progress(self, step: str) -> SellerProgress:
         reached = [getattr(each, step) for each in self.seller_orders]
-        return Progress(any(reached), bool(reached) and all(reached))
+        return SellerProgress(any(reached), bool(reached) and all(reached))

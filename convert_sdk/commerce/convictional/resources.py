@@ -14,7 +14,7 @@ from convert_sdk.commerce._routes import Routes
 from convert_sdk.commerce._wire import (
     Id,
     Many,
-    Record,
+    StoreRecord,
     Text,
     Time,
     fields_of,
@@ -24,9 +24,9 @@ from convert_sdk.commerce._wire import (
     whole,
     within,
 )
-from convert_sdk.commerce.convictional.models import Address, BuyerOrder, OrderLine, Product
+from convert_sdk.commerce.convictional.models import BuyerAddress, BuyerOrder, BuyerProduct, OrderLine
 
-T = TypeVar("T", bound=Record)
+T = TypeVar("T", bound=StoreRecord)
 LARGEST_PAGE = 250
 
 
@@ -45,7 +45,7 @@ class BuyerPaths(Routes):
     get_order: str = "GET /buyer/orders/{id}"
 
 
-class OrderFields(TypedDict, total=False):
+class BuyerOrderFields(TypedDict, total=False):
     """What can be said about an order, besides what it must have. Every vendor reads `note`."""
 
     created: datetime
@@ -66,21 +66,21 @@ class BuyerResource(Resource[S_co]):
         self._paths = paths
 
 
-class Products(BuyerResource[S_co]):
+class BuyerProducts(BuyerResource[S_co]):
     """`client.products`"""
 
     @listing
-    def list(self, *, page: int | None = None, limit: int | None = None) -> Listing[Product]:
+    def list(self, *, page: int | None = None, limit: int | None = None) -> Listing[BuyerProduct]:
         """All products; none without a seller as partner. `page` counts from 0, `limit` is at most 250."""
-        return _listing(call(self._paths.list_products, page_of(Product)), page, limit, {})
+        return _listing(call(self._paths.list_products, page_of(BuyerProduct)), page, limit, {})
 
     @operation
-    def get(self, product_id: Id) -> Call[Product]:
+    def get(self, product_id: Id) -> Call[BuyerProduct]:
         """One product; NotFoundError if there is none."""
-        return call(self._paths.get_product, _bare_or_wrapped(Product), id=product_id)
+        return call(self._paths.get_product, _bare_or_wrapped(BuyerProduct), id=product_id)
 
 
-class Orders(BuyerResource[S_co]):
+class BuyerOrders(BuyerResource[S_co]):
     """`client.orders`"""
 
     @listing
@@ -104,10 +104,10 @@ class Orders(BuyerResource[S_co]):
         self,
         buyer_reference: str,
         *,
-        address: Address,
+        address: BuyerAddress,
         items: Sequence[OrderLine],
         ordered_date: Time,
-        **fields: Unpack[OrderFields],
+        **fields: Unpack[BuyerOrderFields],
     ) -> Call[str]:
         """Place an order; answers its id. `buyer_reference` is your own id of it and must be unique.
 
@@ -122,18 +122,18 @@ class Orders(BuyerResource[S_co]):
             "items": [*items],
             "buyerReference": buyer_reference,
             "orderedDate": rfc3339(ordered_date),
-        } | fields_of(fields, OrderFields, clearing=True)
+        } | fields_of(fields, BuyerOrderFields, clearing=True)
         return replace(call(self._paths.create_order, _order_id), body=body)
 
 
-class _Envelope(Record, Generic[T]):
+class _BuyerPage(StoreRecord, Generic[T]):
     data: Many[T] = ()
     next: Text = None
 
 
 def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
     """A parser for an envelope of `model` with a `next` link, or for a plain array."""
-    envelope: type[_Envelope[T]] = _Envelope[model]  # type: ignore[valid-type]  # known at run time only
+    envelope: type[_BuyerPage[T]] = _BuyerPage[model]  # type: ignore[valid-type]  # known at run time only
 
     def parse(answer: Answer) -> Page[T]:
         payload = answer.payload

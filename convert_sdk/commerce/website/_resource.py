@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 
 from convert_sdk.commerce._call import Answer, Call, Resource, S_co, query
 from convert_sdk.commerce._pages import Listing, Page, by_offset
-from convert_sdk.commerce._wire import Many, Record, Time, unix_seconds, within
+from convert_sdk.commerce._wire import Many, StoreRecord, Time, unix_seconds, within
 from convert_sdk.commerce.website.paths import WebsitePaths
 
-T = TypeVar("T", bound=Record)
+T = TypeVar("T", bound=StoreRecord)
 LARGEST_PAGE = 50
 
 
@@ -23,7 +23,7 @@ class WebsiteResource(Resource[S_co]):
         self._paths = paths
 
 
-class _Envelope(Record, Generic[T]):
+class _WebsitePage(StoreRecord, Generic[T]):
     items: Many[T] = ()
     total_count: int | None = None
     limit: int | None = None
@@ -32,7 +32,7 @@ class _Envelope(Record, Generic[T]):
 
 def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
     """A parser for an envelope of `model`, or for a plain array, which is all there is."""
-    envelope: type[_Envelope[T]] = _Envelope[model]  # type: ignore[valid-type]  # known at run time only
+    envelope: type[_WebsitePage[T]] = _WebsitePage[model]  # type: ignore[valid-type]  # known at run time only
 
     def parse(answer: Answer) -> Page[T]:
         payload = answer.payload

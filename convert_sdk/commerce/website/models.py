@@ -12,14 +12,25 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from convert_sdk.commerce._wire import Count, Flag, Id, Many, MaybeId, Moment, Money, Personal, Record, Text
+from convert_sdk.commerce._wire import (
+    Count,
+    Flag,
+    Id,
+    Many,
+    MaybeId,
+    Moment,
+    Money,
+    Personal,
+    StoreRecord,
+    Text,
+)
 from convert_sdk.commerce.website.parts import (
-    Address,
     Category,
     FieldValue,
     NameValue,
     OrderItem,
     OrderNote,
+    PostalAddress,
     ProductOption,
     ProductVariant,
     Subscription,
@@ -54,7 +65,7 @@ def _status(value: object) -> object:
     return OrderStatus(text) if text in set(OrderStatus) else text
 
 
-class Contact(Record):
+class Contact(StoreRecord):
     """Someone the site knows."""
 
     id: MaybeId = None
@@ -84,7 +95,7 @@ class Contact(Record):
         return next((each.value for each in self.properties if each.name == name), None)
 
 
-class Member(Record):
+class Member(StoreRecord):
     """Someone who can log in."""
 
     id: MaybeId = None
@@ -94,11 +105,11 @@ class Member(Record):
     registered_on: Moment = None
     approved: Flag = None
     contact_id: MaybeId = None
-    billing_address: Address | None = None
-    shipping_address: Address | None = None
+    billing_address: PostalAddress | None = None
+    shipping_address: PostalAddress | None = None
 
 
-class SsoToken(Record):
+class SsoToken(StoreRecord):
     """A ticket that logs a member in; nothing of it shows in its `repr`."""
 
     token: str = Field(repr=False)
@@ -115,7 +126,7 @@ class SsoToken(Record):
         return datetime.now(UTC).timestamp() >= end
 
 
-class MemberGroup(Record):
+class MemberGroup(StoreRecord):
     """A group of members."""
 
     id: MaybeId = None
@@ -123,7 +134,7 @@ class MemberGroup(Record):
     link: Text = None
 
 
-class Product(Record):
+class Product(StoreRecord):
     """A product of the store."""
 
     id: MaybeId = None
@@ -140,7 +151,7 @@ class Product(Record):
     file: Personal = None
 
 
-class Order(Record):
+class Order(StoreRecord):
     """An order of the store."""
 
     id: MaybeId = None
@@ -150,8 +161,8 @@ class Order(Record):
     customer_email: Personal = None
     contact_id: Annotated[MaybeId, Field(repr=False)] = None
     member_id: Annotated[MaybeId, Field(repr=False)] = None
-    shipping_address: Annotated[Address | None, Field(repr=False)] = None
-    billing_address: Annotated[Address | None, Field(repr=False)] = None
+    shipping_address: Annotated[PostalAddress | None, Field(repr=False)] = None
+    billing_address: Annotated[PostalAddress | None, Field(repr=False)] = None
     shipping_required: Flag = None
     weight: Money = None
     weight_unit: Text = None
@@ -181,7 +192,7 @@ class Order(Record):
         return next((each.value for each in self.additional_fields if each.field == name), None)
 
 
-class FormSubmission(Record):
+class FormSubmission(StoreRecord):
     """A submitted form as the list knows it: without an id or a contact."""
 
     name: Text = None
@@ -189,14 +200,14 @@ class FormSubmission(Record):
     fields: Annotated[Many[NameValue], Field(repr=False)] = ()
 
 
-class EventDetails(Record):
+class EventDetails(StoreRecord):
     """What a booking is for."""
 
     name: Text = None
     location: Text = None
 
 
-class Operator(Record):
+class Operator(StoreRecord):
     """Who holds a booked session."""
 
     id: MaybeId = None
@@ -204,14 +215,14 @@ class Operator(Record):
     email: Personal = None
 
 
-class ServiceRef(Record):
+class ServiceRef(StoreRecord):
     """The service that was booked."""
 
     id: MaybeId = None
     name: Text = None
 
 
-class Booking(Record):
+class Booking(StoreRecord):
     """A booked session; the API knows when it starts, not when it was booked."""
 
     id: MaybeId = None
@@ -227,7 +238,7 @@ class Booking(Record):
     form_answers: Annotated[Many[NameValue], Field(repr=False)] = ()
 
 
-class SubscriberList(Record):
+class SubscriberList(StoreRecord):
     """A list for e-mail marketing; `opens` and `clicks` are rates from 0 to 1."""
 
     id: MaybeId = None
@@ -238,7 +249,7 @@ class SubscriberList(Record):
     clicks: Money = None
 
 
-class Webhook(Record):
+class Webhook(StoreRecord):
     """A webhook subscription; its secret is the key of every signature."""
 
     id: MaybeId = None
@@ -247,7 +258,7 @@ class Webhook(Record):
     events: Many[str] = ()
 
 
-class WebsiteRef(Record):
+class WebsiteRef(StoreRecord):
     """The site an event comes from."""
 
     id: MaybeId = None

@@ -14,26 +14,26 @@ from convert_sdk.commerce._wire import (
     Money,
     Personal,
     Quantity,
-    Record,
+    StoreRecord,
     Text,
 )
 
 
-class NameValue(Record):
+class NameValue(StoreRecord):
     """A name and its value; a value that is no text is spelt as one."""
 
     name: Text = None
     value: Personal = None
 
 
-class FieldValue(Record):
+class FieldValue(StoreRecord):
     """A field of a form or checkout and what was entered."""
 
     field: Text = None
     value: Personal = None
 
 
-class Address(Record):
+class PostalAddress(StoreRecord):
     """A billing or shipping address."""
 
     name: Personal = None
@@ -48,7 +48,7 @@ class Address(Record):
     address2: Personal = Field(default=None, alias="address2")
 
 
-class Category(Record):
+class Category(StoreRecord):
     """A product category; `parent_category` is 0 at the root."""
 
     id: MaybeId = None
@@ -57,7 +57,7 @@ class Category(Record):
     parent_category: Id | None = None
 
 
-class ProductOption(Record):
+class ProductOption(StoreRecord):
     """A choice a product offers, such as its material."""
 
     name: Text = None
@@ -65,7 +65,7 @@ class ProductOption(Record):
     advanced: Flag = None
 
 
-class ProductVariant(Record):
+class ProductVariant(StoreRecord):
     """One sellable form of a product."""
 
     options: Many[str] = ()
@@ -78,7 +78,7 @@ class ProductVariant(Record):
     weight: Money = None
 
 
-class Subscription(Record):
+class Subscription(StoreRecord):
     """How a subscription product renews."""
 
     cycles: Count = None
@@ -86,7 +86,7 @@ class Subscription(Record):
     period_unit: Text = None
 
 
-class Tax(Record):
+class Tax(StoreRecord):
     """A tax on an order; `applied_to_items` are positions in its items."""
 
     name: Text = None
@@ -97,7 +97,7 @@ class Tax(Record):
     applied_to_items: Many[int] = ()
 
 
-class OrderItem(Record):
+class OrderItem(StoreRecord):
     """A line of an order; `total` is for the whole line, not for one piece."""
 
     id: MaybeId = None
@@ -118,14 +118,14 @@ class OrderItem(Record):
     images: Many[str] = ()
 
 
-class OrderNote(Record):
+class OrderNote(StoreRecord):
     """A private note on an order."""
 
     time: Moment = None
     value: Personal = None
 
 
-class Fulfillment(Record):
+class Fulfillment(StoreRecord):
     """How an order was sent.
 
     >>> Fulfillment(courier="UPS", tracking_no="123").courier

@@ -11,7 +11,7 @@ from convert_sdk.commerce._pages import Listing
 from convert_sdk.commerce._wire import Id, Time, fields_of, required
 from convert_sdk.commerce.website._resource import WebsiteResource, by_creation, by_skip, page_of
 from convert_sdk.commerce.website.models import Contact, Member, MemberGroup, SsoToken, SubscriberList
-from convert_sdk.commerce.website.parts import Address, NameValue
+from convert_sdk.commerce.website.parts import NameValue, PostalAddress
 
 
 class ContactFields(TypedDict, total=False):
@@ -37,8 +37,8 @@ class MemberFields(TypedDict, total=False):
 
     groups: Sequence[int]
     approved: bool
-    billing_address: Address
-    shipping_address: Address
+    billing_address: PostalAddress
+    shipping_address: PostalAddress
 
 
 class NewMemberFields(MemberFields, total=False):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from cachetools import TTLCache
 
+from convert_sdk.commerce.errors import ValidationError, WebhookVerificationError
 from convert_sdk.commerce.website.webhooks import (
     DEFAULT_SCHEME,
     LARGEST_BODY,
@@ -22,7 +23,6 @@ from convert_sdk.commerce.website.webhooks import (
     parse,
     secrets_of,
 )
-from convert_sdk.errors import ValidationError, WebhookVerificationError
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -13,9 +13,9 @@ from convert_sdk.commerce._wire import Id, Time, fields_of, required
 from convert_sdk.commerce.website._resource import WebsiteResource, by_creation, by_skip, page_of
 from convert_sdk.commerce.website.models import Order, OrderStatus, Product, ProductType
 from convert_sdk.commerce.website.parts import (
-    Address,
     Category,
     Fulfillment,
+    PostalAddress,
     ProductOption,
     ProductVariant,
     Subscription,
@@ -41,8 +41,8 @@ class OrderFields(TypedDict, total=False):
 
     customer_name: str
     customer_email: str
-    billing_address: Address
-    shipping_address: Address
+    billing_address: PostalAddress
+    shipping_address: PostalAddress
     payment_method: str
     transaction_id: str
     paid: bool

@@ -17,10 +17,11 @@ from typing import Literal, TypeAlias
 import pydantic
 
 from convert_sdk.commerce._refusals import place_of
-from convert_sdk.commerce._wire import Many, Record, Text, read_json, whole
+from convert_sdk.commerce._wire import Many, StoreRecord, Text, read_json, whole
+from convert_sdk.commerce.errors import ValidationError, WebhookVerificationError
 from convert_sdk.commerce.website.models import Booking, Contact, Order, Product, WebsiteRef
 from convert_sdk.commerce.website.parts import FieldValue
-from convert_sdk.errors import OptionError, ValidationError, WebhookVerificationError
+from convert_sdk.errors import OptionError
 
 LARGEST_BODY = 1_048_576
 
@@ -47,7 +48,7 @@ DEFAULT_SCHEME = SignatureScheme()
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class WebhookEvent:
     """A verified delivery: its `topic`, the site (`source`) and the subscription it came through.
 
     `digest` is the SHA-256 of its body. The topic and the source are headers, which no signature covers.
@@ -65,7 +66,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderEvent(Event):
+class OrderEvent(WebhookEvent):
     """`order_created` or `order_updated`."""
 
     order: Order
@@ -87,7 +88,7 @@ class OrderUpdated(OrderEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class ProductEvent(Event):
+class ProductEvent(WebhookEvent):
     """`product_created` or `product_updated`."""
 
     product: Product
@@ -109,7 +110,7 @@ class ProductUpdated(ProductEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class ContactUpdated(Event):
+class ContactUpdated(WebhookEvent):
     """A contact was created or changed."""
 
     contact: Contact
@@ -121,7 +122,7 @@ class ContactUpdated(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class BookingCreated(Event):
+class BookingCreated(WebhookEvent):
     """A session was booked."""
 
     booking: Booking
@@ -132,7 +133,7 @@ class BookingCreated(Event):
         return _id(self.booking)
 
 
-class SubmittedForm(Record):
+class SubmittedForm(StoreRecord):
     """What `form_submitted` carries; its fields are `field`/`value`, unlike the list's `name`/`value`."""
 
     website: WebsiteRef | None = None
@@ -142,14 +143,14 @@ class SubmittedForm(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class FormSubmitted(Event):
+class FormSubmitted(WebhookEvent):
     """A form was submitted."""
 
     form: SubmittedForm
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownEvent(Event):
+class UnknownEvent(WebhookEvent):
     """A verified delivery with a topic that is not known here; `payload` is its JSON."""
 
     payload: object = field(repr=False)
@@ -258,26 +259,26 @@ def _hmac(body: bytes, secret: str, scheme: SignatureScheme) -> bytes:
 def _read(body: bytes, headers: _Headers) -> AnyEvent:
     topic = headers.one("X-Webhook-Topic")
     source, subscription = headers.one("X-Webhook-Source"), headers.one("X-Webhook-Id")
-    told = (topic, source, subscription, hashlib.sha256(body).hexdigest())
+    common = (topic, source, subscription, hashlib.sha256(body).hexdigest())
     try:
         payload = whole(read_json(body))
         match topic:
             case "order_created":
-                return OrderCreated(*told, Order.model_validate(payload))
+                return OrderCreated(*common, Order.model_validate(payload))
             case "order_updated":
-                return OrderUpdated(*told, Order.model_validate(payload))
+                return OrderUpdated(*common, Order.model_validate(payload))
             case "product_created":
-                return ProductCreated(*told, Product.model_validate(payload))
+                return ProductCreated(*common, Product.model_validate(payload))
             case "product_updated":
-                return ProductUpdated(*told, Product.model_validate(payload))
+                return ProductUpdated(*common, Product.model_validate(payload))
             case "contact_updated":
-                return ContactUpdated(*told, Contact.model_validate(payload))
+                return ContactUpdated(*common, Contact.model_validate(payload))
             case "booking_created":
-                return BookingCreated(*told, Booking.model_validate(payload))
+                return BookingCreated(*common, Booking.model_validate(payload))
             case "form_submitted":
-                return FormSubmitted(*told, SubmittedForm.model_validate(payload))
+                return FormSubmitted(*common, SubmittedForm.model_validate(payload))
             case _:
-                return UnknownEvent(*told, payload)
+                return UnknownEvent(*common, payload)
     except (ValueError, RecursionError) as error:
         problem = ValidationError(f"webhook {topic!r}: {place_of(error)}")
     raise problem  # outside the except block: the cause would carry the record's values

@@ -12,15 +12,15 @@ from convert_sdk import Client, OptionError, StoreError
 from convert_sdk.commerce.bridge import (
     Bridge,
     BuyerRules,
-    Effect,
     Goals,
     Ledger,
     MemoryLedger,
-    Order,
+    OrderConversion,
+    OrderSnapshot,
     Policy,
-    Progress,
+    SyncProgress,
 )
-from convert_sdk.errors import ServerError
+from convert_sdk.commerce.errors import ServerError
 from convert_sdk.server import DEMO_SDK_KEY
 
 from .world import DAY, IDENTITY, STORY, World
@@ -39,7 +39,7 @@ class TestOneOrder:
         assert conversion.bucketing == {STORY: variation}
         assert world.bridge.report().states == {"sent": 1}
 
-    def test_webhooks_and_polls_make_one_effect(self, world: World) -> None:
+    def test_webhooks_and_polls_make_one_conversion(self, world: World) -> None:
         world.order()
         events = world.webhooks() * 2
         for event in events:
@@ -148,7 +148,7 @@ class TestWaiting:
         assert world.reversals == []
 
     @pytest.mark.parametrize(
-        ("fields", "known", "rung"),
+        ("fields", "known", "match_source"),
         [
             ({}, {"order": 1002}, "order"),
             ({"memberId": 3}, {"member": 3}, "member"),
@@ -156,7 +156,7 @@ class TestWaiting:
             ({"customerEmail": "Ann@Example.com"}, {"email": "ann@example.com "}, "email"),
         ],
     )
-    def test_for_a_link(self, world: World, fields: Any, known: Any, rung: str) -> None:
+    def test_for_a_link(self, world: World, fields: Any, known: Any, match_source: str) -> None:
         order = world.order(None, **fields)
         if "order" in known:
             known = {"order": order["id"]}
@@ -168,9 +168,9 @@ class TestWaiting:
         world.deliver()
         [conversion] = world.conversions()
         assert conversion.visitor_id == "v-9"
-        with world.ledger.transaction() as entries:
-            [effect] = entries.effects_of(f"{world.site.scope}:{order['id']}")
-        assert effect.rung == rung
+        with world.ledger.transaction() as transaction:
+            [entry] = transaction.conversions_of(f"{world.site.scope}:{order['id']}")
+        assert entry.match_source == match_source
 
     def test_for_nobody_is_reported_after_a_week_and_never_invented(self, world: World) -> None:
         order = world.order(None)
@@ -217,8 +217,8 @@ class TestReversals:
         world.hear_all()
         world.bridge.sync()
         world.bridge.tick()
-        [effect] = world.reversals
-        assert (effect.transaction_id, effect.revenue) == (
+        [conversion] = world.reversals
+        assert (conversion.transaction_id, conversion.revenue) == (
             f"{world.site.scope}:{order['id']}",
             Decimal("49.90"),
         )
@@ -244,7 +244,7 @@ class TestReversals:
     def test_what_the_application_raises_stops_nothing(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def stumble(effect: Effect) -> None:
+        def stumble(conversion: OrderConversion) -> None:
             raise ZeroDivisionError
 
         bridge = Bridge(
@@ -296,10 +296,12 @@ class TestTrouble:
         with world.server.failing(503):
             world.hear_all()
             world.client.close(timeout=0.0)  # what was in memory is gone
-        with world.ledger.transaction() as entries:
-            [effect] = entries.effects_of(f"{world.site.scope}:{order['id']}")
-            died = replace(effect, state="claimed", reason="", owner="a process that died", event="gone.1")
-            entries.keep(replace(died, due=world.now + 600))
+        with world.ledger.transaction() as transaction:
+            [conversion] = transaction.conversions_of(f"{world.site.scope}:{order['id']}")
+            died = replace(
+                conversion, state="claimed", reason="", owner="a process that died", event="gone.1"
+            )
+            transaction.keep(replace(died, due=world.now + 600))
         world.open(Policy(on_ambiguous=policy))
         world.now += 599
         world.bridge.tick()
@@ -315,8 +317,8 @@ class TestTrouble:
         """The client delivers in a thread of its own."""
         world.order()
         [event] = world.webhooks()
-        with world.ledger.transaction() as entries:
-            entries.note_fate("early.0", "sent", world.now)
+        with world.ledger.transaction() as transaction:
+            transaction.note_outcome("early.0", "sent", world.now)
 
         class Early:
             options, project = world.client.options, world.client.project or object()
@@ -334,8 +336,8 @@ class TestTrouble:
 
         early: Any = Early()
         bridge = Bridge(early, world.ledger, goals=Goals("purchase"), identity=IDENTITY, sources=[world.site])
-        [effect] = bridge.handle(event)
-        assert effect.state == "sent"
+        [conversion] = bridge.handle(event)
+        assert conversion.state == "sent"
 
     def test_a_ledger_that_cannot_be_written_fails_the_webhook_and_not_the_page(self, world: World) -> None:
         broken = Ledger(world.folder / "missing" / "bridge.db")
@@ -358,7 +360,7 @@ class TestSync:
         for _ in range(120):
             world.order()
         world.now += 60
-        progress: list[Progress] = []
+        progress: list[SyncProgress] = []
         report = world.bridge.sync(progress=progress.append)
         world.deliver()
         assert (report.new, report.too_old) == (120, 0)
@@ -372,9 +374,9 @@ class TestSync:
             world.order()
         world.now += 60
         world.open(Policy(), sources=[world.site])
-        progress: list[Progress] = []
+        progress: list[SyncProgress] = []
 
-        def cut(each: Progress) -> None:
+        def cut(each: SyncProgress) -> None:
             if each.read == 50:
                 world.store.fail(500)
 
@@ -525,7 +527,7 @@ class TestBuyer:
             world.bridge.link("v-1", source="convictional:acme", reference=f"our-{number}")
         world.open(Policy(), sources=[world.buyer])
 
-        def cut(each: Progress) -> None:
+        def cut(each: SyncProgress) -> None:
             if each.read == 50:
                 world.buyers.fail(500)
 
@@ -565,9 +567,11 @@ class TestCalls:
         from datetime import UTC, datetime
 
         at = datetime.fromtimestamp(world.now, UTC)
-        order = Order("till", "berlin", "1", at, paid=True, amount=Decimal(5), token=IDENTITY.token("v-1"))
-        [effect] = world.bridge.handle(order)
-        assert effect.transaction_id == "till:berlin:1"
+        order = OrderSnapshot(
+            "till", "berlin", "1", at, paid=True, amount=Decimal(5), token=IDENTITY.token("v-1")
+        )
+        [conversion] = world.bridge.handle(order)
+        assert conversion.transaction_id == "till:berlin:1"
         world.deliver()
         assert len(world.conversions()) == 1
 

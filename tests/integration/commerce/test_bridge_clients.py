@@ -16,10 +16,10 @@ from convert_sdk import ANYWHERE, AsyncClient, OptionError, StoreError
 from convert_sdk.commerce.bridge import (
     Bridge,
     ConvictionalSource,
-    Entries,
     Goals,
+    LedgerTransaction,
     MemoryLedger,
-    Order,
+    OrderSnapshot,
     Policy,
     recording,
 )
@@ -81,10 +81,12 @@ class TestWhatNoClientTakes:
             world.client, MemoryLedger(), goals=Goals("purchase"), identity=IDENTITY, sources=[world.site]
         )
         at = datetime.now(UTC)
-        with bridge.ledger.transaction() as entries:
+        with bridge.ledger.transaction() as transaction:
             for number, products in ((1, 1), (2, "two"), (3, 3)):
-                order = Order("till", "berlin", str(number), at, paid=True, token=IDENTITY.token("v-1"))
-                bridge.record(entries, replace(order, products=products))  # type: ignore[arg-type]
+                order = OrderSnapshot(
+                    "till", "berlin", str(number), at, paid=True, token=IDENTITY.token("v-1")
+                )
+                bridge.record(transaction, replace(order, products=products))  # type: ignore[arg-type]
         assert bridge.tick() == 2
         world.client.flush()
         assert {each.goal_data["productsCount"] for each in world.conversions()} == {1, 3}
@@ -93,7 +95,7 @@ class TestWhatNoClientTakes:
     @pytest.mark.parametrize("amount", ["NaN", "Infinity"])
     def test_what_is_no_amount_is_refused(self, amount: str) -> None:
         with pytest.raises(ValueError, match="amount"):
-            Order("till", "berlin", "1", datetime(2026, 5, 1, tzinfo=UTC), amount=Decimal(amount))
+            OrderSnapshot("till", "berlin", "1", datetime(2026, 5, 1, tzinfo=UTC), amount=Decimal(amount))
 
     def test_what_is_no_visitor_is_refused(self, world: World) -> None:
         with pytest.raises(ValueError, match="empty"):
@@ -129,11 +131,11 @@ class Moody(MemoryLedger):
     locked = False
 
     @contextmanager
-    def transaction(self) -> Iterator[Entries]:
+    def transaction(self) -> Iterator[LedgerTransaction]:
         if self.locked:
             raise StoreError("the file is locked")
-        with super().transaction() as entries:
-            yield entries
+        with super().transaction() as transaction:
+            yield transaction
 
 
 class TestRecording:
@@ -148,9 +150,9 @@ class TestRecording:
         ledger.locked = False
         now += DAY
         observe(Exposed("e-2", "v-1", "exp-2", "var-2"))
-        with ledger.transaction() as entries:
-            assert [each.at for each in entries.shown("v-1", 0.0, 1e12)] == [1000.0, 1000.0 + DAY]
-            assert entries.take_fate("u.0") == "sent"
+        with ledger.transaction() as transaction:
+            assert [each.at for each in transaction.exposures("v-1", 0.0, 1e12)] == [1000.0, 1000.0 + DAY]
+            assert transaction.take_outcome("u.0") == "sent"
 
     def test_the_application_hears_of_everything_all_the_same(self) -> None:
         ledger = Moody()

@@ -31,7 +31,7 @@ import os, signal, sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from convert_sdk import Client
-from convert_sdk.commerce.bridge import Bridge, Goals, Identity, Ledger, Order, Policy, recording
+from convert_sdk.commerce.bridge import Bridge, Goals, Identity, Ledger, OrderSnapshot, Policy, recording
 from convert_sdk.observation import Delivered
 from convert_sdk.server import DEMO_SDK_KEY
 
@@ -58,8 +58,8 @@ if when == "together":
     print("ready", flush=True)
     sys.stdin.readline()
 for number in range(int(first), int(last)):
-    order = Order("till", "berlin", str(number), datetime.now(UTC), paid=True, amount=Decimal(number + 1),
-                  token=identity.token(f"v-{number}"))
+    order = OrderSnapshot("till", "berlin", str(number), datetime.now(UTC), paid=True,
+        amount=Decimal(number + 1), token=identity.token(f"v-{number}"))
     bridge.handle(order)
 client.close(120)
 """

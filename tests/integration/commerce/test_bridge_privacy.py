@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from convert_sdk import ANYWHERE
-from convert_sdk.commerce.bridge import Clue, Effect, IntoConvertmax, Order, Policy
+from convert_sdk.commerce.bridge import IdentityKey, IntoConvertmax, OrderConversion, OrderSnapshot, Policy
 from convert_sdk.commerce.convertmax import ConvertmaxClient
 from convert_sdk.testing.stores import ConvertmaxStore
 
@@ -29,10 +29,10 @@ def written(world: World) -> bytes:
     return b"".join(each.read_bytes() for each in world.folder.glob("bridge.db*"))
 
 
-def effect_of(world: World, order: Mapping[str, object]) -> Effect:
-    with world.ledger.transaction() as entries:
-        [effect] = entries.effects_of(f"{world.site.scope}:{order['id']}")
-    return effect
+def effect_of(world: World, order: Mapping[str, object]) -> OrderConversion:
+    with world.ledger.transaction() as transaction:
+        [conversion] = transaction.conversions_of(f"{world.site.scope}:{order['id']}")
+    return conversion
 
 
 KNOWN_BY: list[dict[str, Any]] = [
@@ -359,9 +359,11 @@ class TestObjecting:
     def test_an_order_by_hand(self, world: World) -> None:
         world.bridge.link("v-1", source=world.site.scope, member=3, tracking=False)
         at = datetime.fromtimestamp(world.now, UTC)
-        order = Order("till", "berlin", "1", at, paid=True, amount=Decimal(5), token=IDENTITY.token("v-1"))
-        [effect] = world.bridge.handle(order)
-        assert (effect.reason, effect.visitor_id) == ("tracking off", None)
+        order = OrderSnapshot(
+            "till", "berlin", "1", at, paid=True, amount=Decimal(5), token=IDENTITY.token("v-1")
+        )
+        [conversion] = world.bridge.handle(order)
+        assert (conversion.reason, conversion.visitor_id) == ("tracking off", None)
 
 
 class TestIntoConvertmax:
@@ -387,13 +389,13 @@ class TestIntoConvertmax:
             assert STORY not in str(target.records)
 
 
-def test_a_clue_of_another_store_says_nothing(world: World) -> None:
+def test_a_identity_key_of_another_store_says_nothing(world: World) -> None:
     """Member 3 of one shop is nobody in another."""
     world.bridge.link("v-1", source=world.site.scope, member=3, tracking=False)
     other = replace(world.site, forms="list")
     order = other.order(world.api.orders.get(str(world.order(None, memberId=3)["id"])), IDENTITY)
     assert order is not None
     elsewhere = replace(order, account="other.example.com")
-    assert Clue("member", "website:other.example.com:3") in elsewhere.clues
-    [effect] = world.bridge.handle(elsewhere)
-    assert effect.reason == "unresolved"
+    assert IdentityKey("member", "website:other.example.com:3") in elsewhere.identity_keys
+    [conversion] = world.bridge.handle(elsewhere)
+    assert conversion.reason == "unresolved"

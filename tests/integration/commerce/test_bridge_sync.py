@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from convert_sdk.commerce.bridge import Policy, Progress, SyncReport
+from convert_sdk.commerce.bridge import Policy, SyncProgress, SyncReport
 from convert_sdk.commerce.bridge.cursors import CURSOR, Cursor
-from convert_sdk.errors import ServerError
+from convert_sdk.commerce.errors import ServerError
 
 from .world import DAY, STORY, World
 
 
 def cursor_of(world: World, stream: str) -> Cursor:
-    with world.ledger.transaction() as entries:
-        text = entries.cursor(stream)
+    with world.ledger.transaction() as transaction:
+        text = transaction.cursor(stream)
     return Cursor() if text is None else CURSOR.validate_json(text)
 
 
@@ -25,7 +25,7 @@ def transaction_ids(world: World) -> set[object]:
 
 
 def sync(world: World, after_page: Callable[[], object] = lambda: None) -> SyncReport:
-    def told(progress: Progress) -> None:
+    def told(progress: SyncProgress) -> None:
         if progress.stream == "orders":
             after_page()
 
@@ -253,7 +253,7 @@ class TestBookings:
         for _ in range(160):
             self.book(site, eventId=8)
 
-        def moving(progress: Progress) -> None:
+        def moving(progress: SyncProgress) -> None:
             if progress.stream == "bookings":
                 del site.store.bookings[max(site.store.bookings)]
 

@@ -187,8 +187,8 @@ class TestSync:
             assert "the conversions are kept for the next run" in run(*arguments, code=1)
         monkeypatch.setenv("CONVERT_SDK_KEY", DEMO_SDK_KEY)
         ledger = Ledger(path)
-        with ledger.transaction() as entries:
-            assert entries.tally() == {("seen", ""): 1}
+        with ledger.transaction() as transaction:
+            assert transaction.tally() == {("seen", ""): 1}
         ledger.close()
         run(*arguments)
         assert len(conversions(served)) == 1

@@ -18,7 +18,8 @@ from convert_sdk.commerce.convertmax import (
     ConvertmaxOptions,
     derived_key,
 )
-from convert_sdk.errors import AuthError, NotFoundError, OptionError, ServerError
+from convert_sdk.commerce.errors import AuthError, NotFoundError, ServerError
+from convert_sdk.errors import OptionError
 from convert_sdk.testing.stores import ConvertmaxStore, Received
 from convert_sdk.testing.stores._local import Fault
 from tests.shapes import of

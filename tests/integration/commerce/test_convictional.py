@@ -12,15 +12,15 @@ import httpx
 import pytest
 
 from convert_sdk.commerce import Http
-from convert_sdk.commerce.convictional import Address, BuyerClient, BuyerPaths, OrderLine
-from convert_sdk.errors import (
+from convert_sdk.commerce.convictional import BuyerAddress, BuyerClient, BuyerPaths, OrderLine
+from convert_sdk.commerce.errors import (
     AuthError,
     NotFoundError,
-    OptionError,
     RateLimitedError,
     ServerError,
     ValidationError,
 )
+from convert_sdk.errors import OptionError
 from convert_sdk.testing.stores import ConvictionalStore
 from convert_sdk.testing.stores._local import Fault
 from tests.shapes import of
@@ -31,7 +31,7 @@ from .openapi import FIXTURES
 Shape: TypeAlias = Literal["envelope", "array"]
 
 ORDERED = datetime(2020, 2, 22, 10, tzinfo=UTC)
-HOME = Address(
+HOME = BuyerAddress(
     address_one="671 Lincoln Avenue",
     name="Kevin McCallister",
     city="Winnetka",
@@ -154,7 +154,9 @@ class TestOrders:
     def test_create_refuses_what_cannot_work(self, convictional: ConvictionalStore, buyer: Either) -> None:
         for wrong in (
             lambda c: c.orders.create("", address=HOME, items=[LINE], ordered_date=ORDERED),
-            lambda c: c.orders.create("r", address=Address(city="x"), items=[LINE], ordered_date=ORDERED),
+            lambda c: c.orders.create(
+                "r", address=BuyerAddress(city="x"), items=[LINE], ordered_date=ORDERED
+            ),
             lambda c: c.orders.create("r", address=HOME, items=[], ordered_date=ORDERED),
             lambda c: c.orders.create("r", address=HOME, items=[LINE], ordered_date=datetime(2020, 2, 22)),  # noqa: DTZ001
             lambda c: OrderLine(variant_id="v", quantity=0),

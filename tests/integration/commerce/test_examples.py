@@ -11,11 +11,11 @@ from typing import Any, cast
 import pytest
 
 from convert_sdk.commerce import convictional, website
-from convert_sdk.commerce._wire import Record, encode
+from convert_sdk.commerce._wire import StoreRecord, encode
 from convert_sdk.commerce.website.webhooks import SubmittedForm
 from tests.shapes import present
 
-RECORDS: dict[str, type[Record]] = {
+RECORDS: dict[str, type[StoreRecord]] = {
     "contact": website.Contact,
     "member": website.Member,
     "sso_token": website.SsoToken,
@@ -27,7 +27,7 @@ RECORDS: dict[str, type[Record]] = {
     "booking": website.Booking,
     "form_submitted": SubmittedForm,
 }
-PAGES: dict[str, type[Record]] = {
+PAGES: dict[str, type[StoreRecord]] = {
     "contacts_page": website.Contact,
     "members_page": website.Member,
     "products_page": website.Product,
@@ -37,16 +37,16 @@ PAGES: dict[str, type[Record]] = {
 }
 
 
-def check_covered(record: Record, example: dict[str, Any]) -> None:
+def check_covered(record: StoreRecord, example: dict[str, Any]) -> None:
     """Every key of the example is a field of the record, at every depth."""
     assert record.raw == example
     by_alias = {info.alias: name for name, info in type(record).model_fields.items()}
     for key, value in example.items():
         assert key in by_alias, key
         mine = getattr(record, by_alias[key])
-        if isinstance(mine, Record):
+        if isinstance(mine, StoreRecord):
             check_covered(mine, value)
-        elif isinstance(mine, tuple) and mine and isinstance(mine[0], Record):
+        elif isinstance(mine, tuple) and mine and isinstance(mine[0], StoreRecord):
             for part, original in zip(mine, value, strict=True):
                 check_covered(part, original)
         elif isinstance(mine, datetime):
@@ -98,7 +98,7 @@ def test_unknown_keys_are_kept_and_strange_values_are_no_reason_to_fail() -> Non
     assert (order.created, order.status) == (datetime.fromtimestamp(1573397217, UTC), "refunded")
     assert (order.contact_id, order.customer_name) == (None, "5")
     assert (order.field("sizes"), order.field("gift"), order.field("x")) == ("S, M", "true", None)
-    assert order.billing_address == website.Address()
+    assert order.billing_address == website.PostalAddress()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_spelling_of_nothing_is_nothing(empty: object) -> None:
     given = {"tags": empty, "items": empty, "billingAddress": empty}
     order = website.Order.model_validate(given)
     assert (order.tags, order.items) == ((), ())
-    assert order.billing_address in (None, website.Address())
+    assert order.billing_address in (None, website.PostalAddress())
     assert website.Order.model_validate({"paid": None if empty is None else ""}).paid is None
     assert website.Order.model_validate({"tags": ["a", None]}).tags == ("a",)
 
@@ -144,7 +144,7 @@ def test_a_spelling_of_nothing_is_nothing(empty: object) -> None:
 def test_every_spelling_of_a_quantity(spelling: object, quantity: Decimal | int | None) -> None:
     read = [
         website.ProductVariant.model_validate({"quantity": spelling}).quantity,
-        convictional.OrderItem.model_validate({"quantity": spelling}).quantity,
+        convictional.BuyerOrderItem.model_validate({"quantity": spelling}).quantity,
     ]
     assert read == [quantity, quantity]
     assert {type(each) for each in read} == {type(quantity)}

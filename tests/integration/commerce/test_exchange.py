@@ -23,18 +23,18 @@ from convert_sdk.commerce import Http, Retries, TokenBucket
 from convert_sdk.commerce._call import Answer
 from convert_sdk.commerce._exchange import retry_after
 from convert_sdk.commerce.convertmax import ConvertmaxClient, ConvertmaxOptions
-from convert_sdk.commerce.convictional import Address, BuyerClient, OrderLine
-from convert_sdk.commerce.website import AsyncWebsiteClient, WebsiteClient
-from convert_sdk.errors import (
+from convert_sdk.commerce.convictional import BuyerAddress, BuyerClient, OrderLine
+from convert_sdk.commerce.errors import (
     AuthError,
     ConnectorError,
     NotFoundError,
-    OptionError,
     RateLimitedError,
     ServerError,
     TransportError,
     ValidationError,
 )
+from convert_sdk.commerce.website import AsyncWebsiteClient, WebsiteClient
+from convert_sdk.errors import OptionError
 from convert_sdk.testing.stores import WebsiteStore
 from convert_sdk.testing.stores._local import Fault
 from tests.shapes import present
@@ -42,7 +42,7 @@ from tests.shapes import present
 from .asking import Either
 
 PACKAGE = Path(convert_sdk.__file__).parent
-HOME = Address(address_one="671 Lincoln Avenue", city="Winnetka", country="US")
+HOME = BuyerAddress(address_one="671 Lincoln Avenue", city="Winnetka", country="US")
 LINE = OrderLine(variant_id="v-1", quantity=1)
 
 

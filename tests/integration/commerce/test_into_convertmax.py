@@ -13,23 +13,23 @@ import pytest
 
 from convert_sdk.commerce import Http, Retries
 from convert_sdk.commerce.bridge import (
-    Clue,
     ConvictionalSource,
-    Effect,
+    ExposureRecord,
     Identity,
+    IdentityKey,
     IntoConvertmax,
     Ledger,
     Link,
-    Order,
-    Shown,
+    OrderConversion,
+    OrderSnapshot,
     Upsert,
     WebsiteSource,
     Written,
 )
 from convert_sdk.commerce.convertmax import ConvertmaxClient
 from convert_sdk.commerce.convictional import BuyerClient
+from convert_sdk.commerce.errors import ServerError
 from convert_sdk.commerce.website import NameValue, ProductVariant, WebsiteClient
-from convert_sdk.errors import ServerError
 from convert_sdk.testing.stores import ConvertmaxStore, ConvictionalStore, WebsiteStore
 from tests.shapes import of
 
@@ -159,14 +159,14 @@ class TestWebsite:
         self, carrier: Carrier, website: WebsiteStore, source: WebsiteSource
     ) -> None:
         order = website.place_order(paid=True, created=int(NOW))
-        neutral = Order("website", source.site, str(order["id"]), datetime.fromtimestamp(NOW, UTC))
-        effect = Effect(
+        neutral = OrderSnapshot("website", source.site, str(order["id"]), datetime.fromtimestamp(NOW, UTC))
+        conversion = OrderConversion(
             "purchase|x", "purchase", neutral, "sent", NOW, NOW, visitor_id="v-1", attributed={"7": "8"}
         )
-        with carrier.ledger.transaction() as entries:
-            entries.keep(effect)
-            entries.show(Shown("v-1", "7", "8", NOW - 60))
-            entries.show(Shown("v-1", "9", "1", NOW + 60))
+        with carrier.ledger.transaction() as transaction:
+            transaction.keep(conversion)
+            transaction.add_exposure(ExposureRecord("v-1", "7", "8", NOW - 60))
+            transaction.add_exposure(ExposureRecord("v-1", "9", "1", NOW + 60))
         carrier.into.sync(source, IDENTITY)
         data: Any = carrier.store.records["order"][f"{source.scope}:{order['id']}"]["data"]
         assert data["convert"] == {
@@ -182,9 +182,11 @@ class TestWebsite:
         arm = SimpleNamespace(key="one-page")
         experience = SimpleNamespace(key="checkout", variations={"8": arm})
         carrier.open(SimpleNamespace(experiences=SimpleNamespace(of_id={"7": experience}.get)))
-        with carrier.ledger.transaction() as entries:
-            entries.add_link(Link(Clue("contact", f"{source.scope}:{contact.id}"), "v-1", 1.0, 1e12))
-            entries.show(Shown("v-1", "7", "8", NOW - 60))
+        with carrier.ledger.transaction() as transaction:
+            transaction.add_link(
+                Link(IdentityKey("contact", f"{source.scope}:{contact.id}"), "v-1", 1.0, 1e12)
+            )
+            transaction.add_exposure(ExposureRecord("v-1", "7", "8", NOW - 60))
         carrier.into.sync(source, IDENTITY)
         [record] = carrier.store.records["contact"].values()
         data: Any = record["data"]
@@ -196,10 +198,10 @@ class TestWebsite:
         self, carrier: Carrier, website: WebsiteStore, source: WebsiteSource, expires: float, tracking: bool
     ) -> None:
         contact = source.client.contacts.upsert("ann@example.com")
-        with carrier.ledger.transaction() as entries:
-            clue = Clue("contact", f"{source.scope}:{contact.id}")
-            entries.add_link(Link(clue, "v-1", 1.0, expires, tracking))
-            entries.show(Shown("v-1", "7", "8", NOW - 60))
+        with carrier.ledger.transaction() as transaction:
+            identity_key = IdentityKey("contact", f"{source.scope}:{contact.id}")
+            transaction.add_link(Link(identity_key, "v-1", 1.0, expires, tracking))
+            transaction.add_exposure(ExposureRecord("v-1", "7", "8", NOW - 60))
         carrier.into.sync(source, IDENTITY)
         [record] = carrier.store.records["contact"].values()
         assert "convert" not in str(record["data"])

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from convert_sdk.commerce import Page
 from convert_sdk.commerce._call import Answer, Call
 from convert_sdk.commerce._pages import Listing, Walk, by_offset
+from convert_sdk.commerce.errors import ServerError
 from convert_sdk.commerce.website import Contact
-from convert_sdk.errors import ServerError
 from convert_sdk.testing.stores import WebsiteStore
 from tests.shapes import of
 

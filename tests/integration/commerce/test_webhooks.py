@@ -20,6 +20,7 @@ import httpx
 import pytest
 import uvicorn
 
+from convert_sdk.commerce.errors import ValidationError, WebhookVerificationError
 from convert_sdk.commerce.website import Intake, WebsiteClient, asgi_receiver, wsgi_receiver
 from convert_sdk.commerce.website.models import Topic
 from convert_sdk.commerce.website.receivers import Message, Receive, Send
@@ -37,7 +38,7 @@ from convert_sdk.commerce.website.webhooks import (
     parse,
     sign,
 )
-from convert_sdk.errors import OptionError, ValidationError, WebhookVerificationError
+from convert_sdk.errors import OptionError
 from convert_sdk.testing.stores import WebsiteStore
 from tests.shapes import of, present
 

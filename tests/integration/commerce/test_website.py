@@ -10,25 +10,26 @@ from typing import Any
 import httpx
 import pytest
 
+from convert_sdk.commerce.errors import AuthError, NotFoundError, ValidationError
 from convert_sdk.commerce.website import (
-    Address,
     Category,
     Fulfillment,
     NameValue,
     OrderStatus,
+    PostalAddress,
     ProductOption,
     ProductVariant,
     Subscription,
     WebsiteClient,
     WebsitePaths,
 )
-from convert_sdk.errors import AuthError, NotFoundError, OptionError, ValidationError
+from convert_sdk.errors import OptionError
 from convert_sdk.testing.stores import WebsiteStore
 
 from .asking import Either
 
 AT = 1_700_000_000
-STREET = Address(**dict.fromkeys(Address.model_fields, "string"))
+STREET = PostalAddress(**dict.fromkeys(PostalAddress.model_fields, "string"))
 
 
 def body_of(store: WebsiteStore) -> object:

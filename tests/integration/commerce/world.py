@@ -12,10 +12,10 @@ from convert_sdk.commerce import Http, Retries
 from convert_sdk.commerce.bridge import (
     Bridge,
     ConvictionalSource,
-    Effect,
     Goals,
     Identity,
     Ledger,
+    OrderConversion,
     Policy,
     WebsiteSource,
     recording,
@@ -50,7 +50,7 @@ class World:
         store.now = buyers.now = lambda: self.now
         buyers.rate = 0  # the clock stands still
         self.folder = folder
-        self.reversals: list[Effect] = []
+        self.reversals: list[OrderConversion] = []
         self.settled = 0
         self._told = Condition()
         self._opened: list[Client | Ledger] = []
@@ -106,8 +106,10 @@ class World:
         return decision.variation_id or ""
 
     def shown(self, visitor_id: str, variation_id: str) -> bool:
-        with self.ledger.transaction() as entries:
-            return any(each.variation_id == variation_id for each in entries.shown(visitor_id, 0.0, 1e12))
+        with self.ledger.transaction() as transaction:
+            return any(
+                each.variation_id == variation_id for each in transaction.exposures(visitor_id, 0.0, 1e12)
+            )
 
     def until(self, condition: Callable[[], bool]) -> None:
         with self._told:
@@ -123,7 +125,7 @@ class World:
             self.bridge.handle(event)
 
     def deliver(self, *states: str) -> None:
-        """Send what is on its way, and wait until the books say so."""
+        """Send what is on its way, and wait until the ledger say so."""
         self.client.flush()
         self.until(lambda: "claimed" not in self.bridge.report().states)
 

@@ -8,23 +8,23 @@ from decimal import Decimal
 
 import pytest
 
-from convert_sdk.commerce.bridge import Effect, Match, Order, Policy
-from convert_sdk.commerce.bridge.effects import claimed, examined, folded, refund, seen, settled
+from convert_sdk.commerce.bridge import Match, OrderConversion, OrderSnapshot, Policy
+from convert_sdk.commerce.bridge.conversions import claimed, examined, folded, refund, seen, settled
 
 NOW = 1_777_000_000.0
 POLICY = Policy()
-ORDER = Order(
+ORDER = OrderSnapshot(
     "till", "berlin", "1", datetime.fromtimestamp(NOW, UTC), paid=True, amount=Decimal(5),
     version=datetime.fromtimestamp(NOW, UTC),
 )  # fmt: skip
 
 
-def under_way(order: Order = ORDER) -> Effect:
-    effect = examined(seen("purchase", order, NOW, POLICY), Match("v-1", "token"), NOW, POLICY)
-    return claimed(effect, {}, "me", NOW + 600)
+def under_way(order: OrderSnapshot = ORDER) -> OrderConversion:
+    conversion = examined(seen("purchase", order, NOW, POLICY), Match("v-1", "token"), NOW, POLICY)
+    return claimed(conversion, {}, "me", NOW + 600)
 
 
-def later(seconds: float, **fields: object) -> Order:
+def later(seconds: float, **fields: object) -> OrderSnapshot:
     version = datetime.fromtimestamp(NOW + seconds, UTC)
     return replace(ORDER, version=version, **fields)  # type: ignore[arg-type]  # whatever a test needs
 
@@ -32,10 +32,10 @@ def later(seconds: float, **fields: object) -> Order:
 @pytest.mark.parametrize("ahead", [1.0, 3600.0, 1e9])
 def test_a_stores_clock_that_is_ahead_delays_nothing_and_credits_nothing_later(ahead: float) -> None:
     order = replace(ORDER, created=datetime.fromtimestamp(NOW + ahead, UTC))
-    effect = seen("purchase", order, NOW, POLICY)
-    assert effect.order.created.timestamp() == NOW
-    assert examined(effect, Match("v-1", "token"), NOW, POLICY).state == "seen"
-    assert folded(effect, order, NOW + 5).order.created.timestamp() == NOW
+    conversion = seen("purchase", order, NOW, POLICY)
+    assert conversion.order.created.timestamp() == NOW
+    assert examined(conversion, Match("v-1", "token"), NOW, POLICY).state == "seen"
+    assert folded(conversion, order, NOW + 5).order.created.timestamp() == NOW
 
 
 def test_a_refund_takes_back_what_was_reported() -> None:
@@ -64,7 +64,7 @@ def test_an_order_that_was_gone_and_is_back_counts() -> None:
 class TestUnpaid:
     UNPAID = replace(ORDER, paid=False)
 
-    def waited(self, seconds: float) -> Effect:
+    def waited(self, seconds: float) -> OrderConversion:
         waiting = examined(seen("purchase", self.UNPAID, NOW, POLICY), None, NOW, POLICY)
         assert (waiting.state, waiting.reason, waiting.due) == ("waiting", "unpaid", NOW + POLICY.max_wait)
         return examined(waiting, None, NOW + seconds, POLICY)
@@ -82,7 +82,7 @@ class TestUnpaid:
         assert (paid.state, paid.due, paid.order.token) == ("seen", NOW + late, "t")
 
     @pytest.mark.parametrize("order", [later(-1), later(1, cancelled=True), later(1, refunded=True)])
-    def test_but_not_one_from_before_or_of_an_order_that_is_gone(self, order: Order) -> None:
+    def test_but_not_one_from_before_or_of_an_order_that_is_gone(self, order: OrderSnapshot) -> None:
         assert folded(self.waited(POLICY.max_wait), order, NOW + POLICY.max_wait).state == "dropped"
 
     def test_the_wait_for_a_visitor_begins_with_the_payment(self) -> None:

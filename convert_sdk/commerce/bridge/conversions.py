@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias
 
-from convert_sdk.commerce.bridge.orders import UNKNOWN, Order
+from convert_sdk.commerce.bridge.orders import UNKNOWN, OrderSnapshot
 from convert_sdk.errors import OptionError
 
 DAY = 86_400.0
@@ -16,9 +16,8 @@ _AGAIN_AFTER = 60.0
 _UNDATED = 600.0
 
 State: TypeAlias = Literal["seen", "waiting", "claimed", "sent", "reversed", "dropped"]
-Rung: TypeAlias = Literal["token", "order", "reference", "member", "contact", "email"]
-Outcome: TypeAlias = Literal["sent", "dropped", "rejected", "deduplicated"]
-Fate: TypeAlias = Literal["sent", "dropped", "dead", "deduplicated"]
+MatchSource: TypeAlias = Literal["token", "order", "reference", "member", "contact", "email"]
+DeliveryOutcome: TypeAlias = Literal["sent", "dropped", "rejected", "deduplicated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +55,18 @@ class Policy:
 
 
 class Match(NamedTuple):
-    """Whose order it is, by which rung that was found, and whether the visitor may be reported."""
+    """Whose order it is, by which match source that was found, and whether the visitor may be reported."""
 
     visitor_id: str
-    rung: Rung
+    match_source: MatchSource
     tracking: bool = True
 
     def __repr__(self) -> str:
-        return f"Match({self.rung!r})"
+        return f"Match({self.match_source!r})"
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class OrderConversion:
     """One order's conversion for one goal: `key` is the goal and the transaction id.
 
     `due` is when it needs looking at (None: when something happens), `event` the id of its last event on its
@@ -77,14 +76,14 @@ class Effect:
 
     key: str
     goal: str | int
-    order: Order
+    order: OrderSnapshot
     state: State
     first_seen: float
     since: float
     reason: str = ""
     due: float | None = None
     visitor_id: str | None = field(default=None, repr=False)
-    rung: Rung | None = None
+    match_source: MatchSource | None = None
     attributed: Mapping[str, str] = field(default_factory=dict)
     owner: str | None = None
     event: str | None = None
@@ -110,115 +109,118 @@ class Effect:
         return self.state in ("sent", "reversed", "dropped")
 
 
-def key_of(goal: str | int, order: Order) -> str:
+def key_of(goal: str | int, order: OrderSnapshot) -> str:
     """The ledger's key of an order's conversion."""
     return f"{goal}|{order.transaction_id}"
 
 
-def seen(goal: str | int, order: Order, now: float, policy: Policy, *, allow_late: bool = False) -> Effect:
+def seen(
+    goal: str | int, order: OrderSnapshot, now: float, policy: Policy, *, allow_late: bool = False
+) -> OrderConversion:
     """An order at first sight, which it cannot be younger than, whatever the store's clock says."""
     if order.created.timestamp() > now:
         order = replace(order, created=datetime.fromtimestamp(now, UTC))
-    effect = Effect(key_of(goal, order), goal, order, "seen", now, now, due=now)
+    conversion = OrderConversion(key_of(goal, order), goal, order, "seen", now, now, due=now)
     if not allow_late and now - order.created.timestamp() > policy.max_age:
-        return _over(effect, "too old", now)
-    return effect
+        return _over(conversion, "too old", now)
+    return conversion
 
 
-def folded(effect: Effect, order: Order, now: float, *, allow_late: bool = False) -> Effect:
+def folded(
+    conversion: OrderConversion, order: OrderSnapshot, now: float, *, allow_late: bool = False
+) -> OrderConversion:
     """What is known after another sight of the order; the order of arrival makes no difference."""
-    if effect.state == "dropped":
-        revived = _is_back(effect, order) or (allow_late and effect.reason == "too old")
-        return _moved(replace(effect, order=order), "seen", "", now, now) if revived else effect
-    merged = effect.order.merged(order)
-    if effect.state == "sent":
-        return _reversed(effect, now) if _is_gone(merged) else effect
-    if effect.state == "reversed" or merged == effect.order:
-        return effect
-    changed = replace(effect, order=merged)
-    return changed if effect.state == "claimed" else replace(changed, due=now)
+    if conversion.state == "dropped":
+        revived = _is_back(conversion, order) or (allow_late and conversion.reason == "too old")
+        return _moved(replace(conversion, order=order), "seen", "", now, now) if revived else conversion
+    merged = conversion.order.merged(order)
+    if conversion.state == "sent":
+        return _reversed(conversion, now) if _is_gone(merged) else conversion
+    if conversion.state == "reversed" or merged == conversion.order:
+        return conversion
+    changed = replace(conversion, order=merged)
+    return changed if conversion.state == "claimed" else replace(changed, due=now)
 
 
-def examined(effect: Effect, match: Match | None, now: float, policy: Policy) -> Effect:
-    """Where an unsent effect stands; one that stays `seen` may be claimed."""
-    order = effect.order
-    if _is_gone(order) and not effect.refund_of:
+def examined(conversion: OrderConversion, match: Match | None, now: float, policy: Policy) -> OrderConversion:
+    """Where an unsent conversion stands; one that stays `seen` may be claimed."""
+    order = conversion.order
+    if _is_gone(order) and not conversion.refund_of:
         # After a resend nobody knows whether an earlier delivery arrived: say so rather than "cancelled".
-        return _over(effect, "ambiguous" if effect.resent else "cancelled", now)
+        return _over(conversion, "ambiguous" if conversion.resent else "cancelled", now)
     if match is not None and not match.tracking:
-        return _over(replace(effect, visitor_id=None, attributed={}), "tracking off", now)
+        return _over(replace(conversion, visitor_id=None, attributed={}), "tracking off", now)
     if not order.paid:
-        return _patient(effect, "unpaid", now, policy)
+        return _patient(conversion, "unpaid", now, policy)
     release = order.created.timestamp() + policy.hold_for
-    if now < release and not effect.refund_of:
-        return _moved(effect, "waiting", "held", now, release)
-    if order.earliest == UNKNOWN and now < effect.first_seen + _UNDATED:
+    if now < release and not conversion.refund_of:
+        return _moved(conversion, "waiting", "held", now, release)
+    if order.earliest == UNKNOWN and now < conversion.first_seen + _UNDATED:
         # Its webhook may be on its way, which knows when it was made.
-        return _moved(effect, "waiting", "undated", now, effect.first_seen + _UNDATED)
+        return _moved(conversion, "waiting", "undated", now, conversion.first_seen + _UNDATED)
     if match is None:
-        return _patient(effect, "unresolved", now, policy)
-    return replace(effect, state="seen", visitor_id=match.visitor_id, rung=match.rung)
+        return _patient(conversion, "unresolved", now, policy)
+    return replace(conversion, state="seen", visitor_id=match.visitor_id, match_source=match.match_source)
 
 
-def claimed(effect: Effect, attributed: Mapping[str, str], owner: str, until: float) -> Effect:
+def claimed(
+    conversion: OrderConversion, attributed: Mapping[str, str], owner: str, until: float
+) -> OrderConversion:
     """Ours to send until then; nobody else touches it."""
-    amount = effect.order.amount
+    amount = conversion.order.amount
     return replace(
-        effect, state="claimed", attributed=attributed, owner=owner, due=until, event=None, amount=amount
+        conversion, state="claimed", attributed=attributed, owner=owner, due=until, event=None, amount=amount
     )
 
 
-def refused(effect: Effect, why: str, now: float, policy: Policy) -> Effect:
+def refused(conversion: OrderConversion, why: str, now: float, policy: Policy) -> OrderConversion:
     """The client did not take it, so nothing is on its way: try again, but not for ever."""
-    waiting = _moved(effect, "waiting", why, now, now + _AGAIN_AFTER)
+    waiting = _moved(conversion, "waiting", why, now, now + _AGAIN_AFTER)
     return _over(waiting, why, now) if now >= waiting.since + policy.max_wait else waiting
 
 
-def unusable(effect: Effect, now: float) -> Effect:
+def unusable(conversion: OrderConversion, now: float) -> OrderConversion:
     """Something in it is nothing that could be reported."""
-    return _over(effect, "unusable", now)
+    return _over(conversion, "unusable", now)
 
 
-def expired(effect: Effect, now: float, policy: Policy) -> Effect:
+def expired(conversion: OrderConversion, now: float, policy: Policy) -> OrderConversion:
     """Nothing was heard of a claim: its process may have died before or after the delivery."""
     if policy.on_ambiguous == "drop":
-        return _over(effect, "ambiguous", now)
-    return replace(effect, state="seen", owner=None, event=None, due=now, resent=effect.resent + 1)
+        return _over(conversion, "ambiguous", now)
+    return replace(conversion, state="seen", owner=None, event=None, due=now, resent=conversion.resent + 1)
 
 
-def fate_of(outcome: Outcome) -> Fate:
-    """The ledger's word for what became of an event; it stays what earlier versions wrote."""
-    return "dead" if outcome == "rejected" else outcome
-
-
-def settled(effect: Effect, fate: Fate, now: float, policy: Policy) -> Effect:
-    """What a delivery notice says of a claimed effect."""
-    if fate == "sent":
-        sent = replace(effect, state="sent", reason="", due=None, owner=None, sent_at=now)
+def settled(
+    conversion: OrderConversion, outcome: DeliveryOutcome, now: float, policy: Policy
+) -> OrderConversion:
+    """What a delivery notice says of a claimed conversion."""
+    if outcome == "sent":
+        sent = replace(conversion, state="sent", reason="", due=None, owner=None, sent_at=now)
         # What the order has come to meanwhile is not what was reported.
-        sent = replace(sent, order=replace(effect.order.anonymous(), amount=effect.amount))
-        return _reversed(sent, now) if _is_gone(effect.order) and not effect.refund_of else sent
-    if fate == "dead":
-        return _over(effect, "refused", now)
-    if fate == "dropped" and policy.on_ambiguous == "drop":
-        return _over(effect, "ambiguous", now)
-    return replace(effect, state="waiting", reason="undelivered", owner=None, event=None, due=now + 1.0)
+        sent = replace(sent, order=replace(conversion.order.anonymous(), amount=conversion.amount))
+        return _reversed(sent, now) if _is_gone(conversion.order) and not conversion.refund_of else sent
+    if outcome == "rejected":
+        return _over(conversion, "refused", now)
+    if outcome == "dropped" and policy.on_ambiguous == "drop":
+        return _over(conversion, "ambiguous", now)
+    return replace(conversion, state="waiting", reason="undelivered", owner=None, event=None, due=now + 1.0)
 
 
-def refund(effect: Effect, now: float) -> Effect:
-    """The effect that takes back a reversed one's amount."""
-    order = replace(effect.order, products=None)
+def refund(conversion: OrderConversion, now: float) -> OrderConversion:
+    """The conversion that takes back a reversed one's amount."""
+    order = replace(conversion.order, products=None)
     return replace(
-        effect, key=f"{effect.key}:refund", order=order, state="seen", reason="", first_seen=now, since=now,
-        due=now, owner=None, event=None, resent=0, sent_at=None, refund_of=effect.key,
+        conversion, key=f"{conversion.key}:refund", order=order, state="seen", reason="", first_seen=now, since=now,
+        due=now, owner=None, event=None, resent=0, sent_at=None, refund_of=conversion.key,
     )  # fmt: skip
 
 
-def _is_gone(order: Order) -> bool:
+def _is_gone(order: OrderSnapshot) -> bool:
     return order.cancelled or order.refunded
 
 
-def _is_back(dropped: Effect, order: Order) -> bool:
+def _is_back(dropped: OrderConversion, order: OrderSnapshot) -> bool:
     """Whether a cancellation was undone, or a payment came after all."""
     if dropped.reason == "cancelled":
         return order.is_later_than(dropped.order) and not _is_gone(order)
@@ -226,22 +228,24 @@ def _is_back(dropped: Effect, order: Order) -> bool:
     return dropped.reason == "unpaid" and paid and not _is_gone(order)
 
 
-def _patient(effect: Effect, reason: str, now: float, policy: Policy) -> Effect:
+def _patient(conversion: OrderConversion, reason: str, now: float, policy: Policy) -> OrderConversion:
     """Wait for something to happen, but not for ever."""
-    waiting = _moved(effect, "waiting", reason, now, None)
+    waiting = _moved(conversion, "waiting", reason, now, None)
     deadline = waiting.since + policy.max_wait
-    return _over(effect, reason, now) if now >= deadline else replace(waiting, due=deadline)
+    return _over(conversion, reason, now) if now >= deadline else replace(waiting, due=deadline)
 
 
-def _reversed(effect: Effect, now: float) -> Effect:
+def _reversed(conversion: OrderConversion, now: float) -> OrderConversion:
     # Due at once: the application is told by whoever looks at it next.
-    return _moved(effect, "reversed", "cancelled", now, now)
+    return _moved(conversion, "reversed", "cancelled", now, now)
 
 
-def _over(effect: Effect, reason: str, now: float) -> Effect:
-    return replace(_moved(effect, "dropped", reason, now, None), order=effect.order.anonymous())
+def _over(conversion: OrderConversion, reason: str, now: float) -> OrderConversion:
+    return replace(_moved(conversion, "dropped", reason, now, None), order=conversion.order.anonymous())
 
 
-def _moved(effect: Effect, state: State, reason: str, now: float, due: float | None) -> Effect:
-    since = effect.since if reason == effect.reason else now
-    return replace(effect, state=state, reason=reason, since=since, due=due, owner=None, event=None)
+def _moved(
+    conversion: OrderConversion, state: State, reason: str, now: float, due: float | None
+) -> OrderConversion:
+    since = conversion.since if reason == conversion.reason else now
+    return replace(conversion, state=state, reason=reason, since=since, due=due, owner=None, event=None)

@@ -1,0 +1,208 @@
+"""What goes out: conversions that are due are claimed, handed to the client, and listened for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from secrets import token_hex
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from convert_sdk._core.goals import ConversionReason, ConversionResult
+from convert_sdk.commerce.bridge.conversions import (
+    DAY,
+    Match,
+    OrderConversion,
+    claimed,
+    examined,
+    expired,
+    refund,
+    refused,
+    settled,
+    unusable,
+)
+from convert_sdk.commerce.bridge.exposures import credit_of
+from convert_sdk.commerce.bridge.identity import Identity, has_objected
+from convert_sdk.commerce.bridge.ledger import LedgerStore, LedgerTransaction, forgotten
+
+if TYPE_CHECKING:
+    from convert_sdk.commerce.bridge.reporting import Reporting
+
+_BATCH = 200
+_PURGE_EVERY = 3600.0
+_log = logging.getLogger("convert_sdk")
+
+
+class Dispatcher:
+    """Takes what is due from the ledger to the client, one turn at a time."""
+
+    def __init__(
+        self,
+        client: Reporting,
+        ledger: LedgerStore,
+        identity: Identity,
+        on_reversed: Callable[[OrderConversion], object] | None,
+    ) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._identity = identity
+        self._on_reversed = on_reversed
+        self._owner = token_hex(8)
+        self._purge_at = 0.0
+        self._renew_at = 0.0
+        self._turn = Lock()
+
+    def tick(self) -> int:
+        """Do what is due; the number of conversions that were handed to the client."""
+        with self._turn:
+            now = self._ledger.clock()
+            self._renew(now)
+            self._purge(now)
+            handed = 0
+            while True:
+                looked_at, ours, reversals = self._claim()
+                for conversion in reversals:
+                    self._tell(conversion)
+                handed += self._hand_over(ours)
+                if looked_at < _BATCH:
+                    return handed
+
+    def _claim(self) -> tuple[int, list[OrderConversion], list[OrderConversion]]:
+        now = self._ledger.clock()
+        with self._ledger.transaction() as transaction:
+            due = transaction.due(now, _BATCH)
+        if any(not conversion.is_over for conversion in due) and not self._is_ready(due[0]):
+            return 0, [], []
+        ours, reversals = [], []
+        with self._ledger.transaction() as transaction:
+            due = transaction.due(now, _BATCH)
+            for conversion in due:
+                if conversion.state == "reversed":
+                    reversals.append(conversion)
+                    self._take_back(transaction, conversion, now)
+                    continue
+                next_step = self._step(transaction, conversion, now)
+                transaction.keep(next_step)
+                if next_step.state == "claimed":
+                    ours.append(next_step)
+        return len(due), ours, reversals
+
+    def _is_ready(self, conversion: OrderConversion) -> bool:
+        """Whether the client has its document; a conversion that it keeps until then could not be followed."""
+        if self._client.project is None:
+            self._client.visitor(conversion.visitor_id or "-")  # the first visitor starts a client
+        return self._client.project is not None
+
+    def _step(
+        self, transaction: LedgerTransaction, conversion: OrderConversion, now: float
+    ) -> OrderConversion:
+        if conversion.state == "claimed":
+            conversion = expired(conversion, now, self._ledger.policy)
+            if conversion.is_over:
+                return conversion
+        match = self._match(conversion, transaction, now)
+        if match is not None and transaction.is_forgotten(match.visitor_id):
+            return forgotten(conversion)
+        conversion = examined(conversion, match, now, self._ledger.policy)
+        if conversion.state != "seen" or conversion.visitor_id is None:
+            return conversion
+        credit = conversion.attributed
+        if not conversion.refund_of:
+            credit = credit_of(conversion.order, conversion.visitor_id, transaction, self._ledger.policy)
+        return claimed(conversion, credit, self._owner, now + self._ledger.policy.lease)
+
+    def _match(self, conversion: OrderConversion, transaction: LedgerTransaction, now: float) -> Match | None:
+        if not (conversion.refund_of and conversion.visitor_id and conversion.match_source):
+            return self._identity.match(conversion.order, transaction, now)
+        at = conversion.order.created.timestamp()
+        off = has_objected(conversion.visitor_id, conversion.order.identity_keys, transaction, at, now)
+        return Match(conversion.visitor_id, conversion.match_source, tracking=not off)
+
+    def _take_back(self, transaction: LedgerTransaction, conversion: OrderConversion, now: float) -> None:
+        transaction.keep(replace(conversion, due=None))
+        if (
+            self._ledger.policy.refunds == "negative"
+            and conversion.revenue is not None
+            and conversion.visitor_id is not None
+        ):
+            transaction.keep(refund(conversion, now))
+
+    def _tell(self, conversion: OrderConversion) -> None:
+        if self._on_reversed is not None:
+            try:
+                self._on_reversed(conversion)
+            except Exception as error:  # noqa: BLE001 - the application's own code; the orders need the rest
+                _log.warning("on_reversed raised %s", type(error).__name__)
+
+    def _hand_over(self, ours: Sequence[OrderConversion]) -> int:
+        """Give claimed conversions to the client, and note which events to listen for, whatever comes between."""
+        results: list[tuple[OrderConversion, ConversionResult | None]] = []
+        try:
+            for conversion in ours:
+                results.append((conversion, self._track(conversion)))  # noqa: PERF401 - kept if the next one fails
+        finally:
+            if results:
+                now = self._ledger.clock()
+                with self._ledger.transaction() as transaction:
+                    for conversion, result in results:
+                        self._note(transaction, conversion, result, now)
+        return sum(result is not None and result.reason is ConversionReason.ACCEPTED for _, result in results)
+
+    def _track(self, conversion: OrderConversion) -> ConversionResult | None:
+        """What the client says to it; None for what nobody could report, which must not hold up the others."""
+        try:
+            return self._client.visitor(conversion.visitor_id or "").track(
+                conversion.goal,
+                revenue=conversion.revenue,
+                products=conversion.order.products,
+                transaction_id=conversion.transaction_id,
+                again=True,
+                attributed_to=conversion.attributed,
+            )
+        except (TypeError, ValueError) as error:
+            _log.warning("a conversion cannot be reported and is dropped: %s", type(error).__name__)
+            return None
+
+    def _note(
+        self,
+        transaction: LedgerTransaction,
+        claim: OrderConversion,
+        result: ConversionResult | None,
+        now: float,
+    ) -> None:
+        conversion = transaction.conversion(claim.key)
+        if conversion is None or conversion.state != "claimed" or conversion.owner != self._owner:
+            return  # the lease ran out meanwhile, or the visitor was forgotten
+        if result is None:
+            transaction.keep(unusable(conversion, now))
+            return
+        if result.reason is not ConversionReason.ACCEPTED:
+            transaction.keep(refused(conversion, result.reason.value, now, self._ledger.policy))
+            return
+        event = f"{result.uuid}.{result.events - 1}"
+        conversion = replace(conversion, event=event)
+        outcome = transaction.take_outcome(event)
+        transaction.keep(
+            conversion if outcome is None else settled(conversion, outcome, now, self._ledger.policy)
+        )
+
+    def _renew(self, now: float) -> None:
+        """Claims whose events still wait in this process are not lost."""
+        if now >= self._renew_at and self._client.status().events.pending:
+            self._renew_at = now + self._ledger.policy.lease / 3
+            with self._ledger.transaction() as transaction:
+                transaction.renew(self._owner, now + self._ledger.policy.lease)
+
+    def _purge(self, now: float) -> None:
+        if now < self._purge_at:
+            return
+        self._purge_at = now + _PURGE_EVERY
+        keep = (
+            self._ledger.policy.window
+            + self._ledger.policy.max_age
+            + self._ledger.policy.max_wait
+            + self._ledger.policy.hold_for
+        )
+        with self._ledger.transaction() as transaction:
+            transaction.purge(links=now, exposures=now - keep, outcomes=now - DAY)
