@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
+from typing import NamedTuple, TypeGuard
 
 from ._core.facts import ANYWHERE, Place
 from ._core.state import NOTHING
@@ -86,3 +88,99 @@ def switch(tracking: bool | None, otherwise: bool) -> bool:
     if tracking is not None and not isinstance(tracking, bool):
         raise TypeError(f"tracking must be True or False, not {type(tracking).__name__}")
     return otherwise if tracking is None else tracking
+
+
+class Check(NamedTuple):
+    """The values that an option takes: a test, and the words for an error."""
+
+    accepts: Callable[[object], bool]
+    allowed: str
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and not any(char in "?#" or char <= " " for char in value)
+
+
+def _is_header(value: object) -> bool:
+    return isinstance(value, str) and _is_text(value) and value.isascii() and value.isprintable()
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+
+
+def _is_positive(value: object) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_duration(value: object) -> bool:
+    return _is_number(value) and value >= 0
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return _is_whole(value) and value > 0
+
+
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_url(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and value.startswith(("http://", "https://"))
+        and len(value.split("/", 3)[2]) > 0
+    )
+
+
+def _is_folder(value: object) -> bool:
+    return _is_text(value) or hasattr(value, "__fspath__")
+
+
+def _is_store(value: object) -> bool:
+    return all(hasattr(value, name) for name in ("load", "save", "shared"))
+
+
+def _is_transport(value: object) -> bool:
+    return hasattr(value, "close") or hasattr(value, "aclose")
+
+
+def _or_none(accepts: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or accepts(value)
+
+
+def one_of(*allowed: str) -> Check:
+    """One of these texts."""
+    return Check(lambda value: value in allowed, " or ".join(f'"{each}"' for each in allowed))
+
+
+SDK_KEY = Check(_or_none(_is_path), "an SDK key such as 10035569/10034190, without spaces, ? or #")
+SECRET = Check(_or_none(_is_header), "text of visible ASCII characters, on one line")
+TOKEN = Check(
+    _or_none(lambda value: _is_header(value) or callable(value)),
+    "a token of visible ASCII characters, or a callable that gives one",
+)
+TEXT = Check(_is_text, "text that is not empty")
+MAYBE_TEXT = Check(_or_none(_is_text), "text that is not empty")
+SWITCH = Check(_is_switch, "True or False")
+MAYBE_SWITCH = Check(_or_none(_is_switch), "True, False or None")
+COUNT = Check(_is_count, "a whole number above 0")
+WHOLE = Check(_is_whole, "a whole number")
+POSITIVE = Check(_is_positive, "a number above 0")
+SECONDS = Check(_is_positive, "a number of seconds above 0")
+DURATION = Check(_is_duration, "a number of seconds, 0 or more")
+URL = Check(_is_url, "an http:// or https:// URL")
+MAYBE_URL = Check(_or_none(_is_url), "an http:// or https:// URL")
+FOLDER = Check(_or_none(_is_folder), "the path of a folder")
+FILE = Check(_or_none(_is_folder), "the path of a file")
+STORE = Check(_or_none(_is_store), "a Store: something with load, save and shared")
+TRANSPORT = Check(_or_none(_is_transport), "an httpx transport")
+CALLABLE = Check(_or_none(callable), "a callable")

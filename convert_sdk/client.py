@@ -34,6 +34,49 @@ class Client:
     `start_wait` seconds, once, for the document. The keywords are the fields of `Options`. Threads share a client;
     forked processes get a fresh one by themselves. Raises OptionError for an option that cannot be used.
 
+    Args:
+        sdk_key: The SDK key, normally `account/project`. (variable CONVERT_SDK_KEY)
+        sdk_secret: The secret of the SDK key, sent as a bearer token to both endpoints. (variable
+            CONVERT_SDK_SECRET)
+        environment: The environment to decide for; None takes the one that the document marks as default. (variable
+            CONVERT_ENVIRONMENT)
+        config_endpoint: The base URL of the Serving API. (default `"https://cdn-4.convertexperiments.com/api/v1/"`,
+            variable CONVERT_CONFIG_ENDPOINT)
+        track_endpoint: The base URL of the collector; `[project_id]` in it is filled in. (default
+            `"https://[project_id].metrics.convertexperiments.com/v1/"`, variable CONVERT_TRACK_ENDPOINT)
+        debug_token: A token for drafts and paused experiences. Tokens last 24 hours: a callable is asked before
+            each fetch. (variable CONVERT_DEBUG_TOKEN)
+        cache: "low" asks the CDN for a short-lived copy of the document. (default `"default"`)
+        refresh_interval: Seconds between two fetches of the document, give or take a tenth. (default 300)
+        start_wait: Seconds that the first `visitor()` of a process waits for the document, once. (default 2)
+        request_timeout: Seconds for one whole answer. (default 10)
+        tracking: False sends nothing and keeps nothing to send. (default `True`, variable CONVERT_TRACKING)
+        enrich_data: True lets the API add what it knows to the events; None is True unless several processes share
+            the store.
+        source: The name of the sender in every tracking request. (default `"python-sdk"`)
+        store: The store that remembers visitors beyond this process.
+        max_visitors: Visitors that the process remembers at the same time. (default 10,000)
+        batch_size: Events that start a tracking request at once. (default 100)
+        flush_interval: Seconds after which fewer events are sent too. (default 1)
+        max_queue: Events that wait in memory; more are dropped and counted. (default 10,000)
+        delivery: "at_most_once" never repeats a request that may have arrived. (default `"at_least_once"`)
+        spool: A folder in which undelivered events survive the process. (variable CONVERT_SPOOL)
+        durability: "sync" writes to the spool before `decide` and `track` return. (default `"async"`)
+        shutdown_timeout: Seconds for the last delivery, at `close()` or at the end of the process. (default 2)
+        cache_dir: A folder for the last good document, so that a cold start decides while the network is down.
+            (variable CONVERT_CACHE_DIR)
+        allow_http: True permits http:// beyond this machine. (default `False`)
+        ca_bundle: A file of certificates to trust in place of the usual ones. (variable CONVERT_CA_BUNDLE)
+        proxy: The URL of an HTTP proxy; None follows HTTPS_PROXY and the like, but not for loopback. (variable
+            CONVERT_PROXY)
+        transport: An httpx transport, for tests and special networks.
+        observe: A callable that the worker calls with every decision, exposure, conversion, delivery and incident.
+        observe_inline: True calls `observe` where it happens, also within `decide` and `track`. (default `False`)
+        hash_seed: The seed of the hash; 0 is the default too, as in every Convert SDK. (default 9,999)
+        max_traffic: The number of bucket values that a visitor may be hashed to. (default 10,000)
+        exclude_experience_id: True hashes the visitor id without the experience id, so that all experiences split
+            visitors alike. (default `False`)
+
     >>> client = Client("10035569/10034190", environment="staging")
     >>> client
     Client(Options(environment='staging'))
@@ -177,6 +220,49 @@ class AsyncClient:
     """`Client` for asyncio: the same names, one task; what may move bytes is awaited.
 
     Made without a loop, it starts in the loop that first uses it. The visitors are the same plain class.
+
+    Args:
+        sdk_key: The SDK key, normally `account/project`. (variable CONVERT_SDK_KEY)
+        sdk_secret: The secret of the SDK key, sent as a bearer token to both endpoints. (variable
+            CONVERT_SDK_SECRET)
+        environment: The environment to decide for; None takes the one that the document marks as default. (variable
+            CONVERT_ENVIRONMENT)
+        config_endpoint: The base URL of the Serving API. (default `"https://cdn-4.convertexperiments.com/api/v1/"`,
+            variable CONVERT_CONFIG_ENDPOINT)
+        track_endpoint: The base URL of the collector; `[project_id]` in it is filled in. (default
+            `"https://[project_id].metrics.convertexperiments.com/v1/"`, variable CONVERT_TRACK_ENDPOINT)
+        debug_token: A token for drafts and paused experiences. Tokens last 24 hours: a callable is asked before
+            each fetch. (variable CONVERT_DEBUG_TOKEN)
+        cache: "low" asks the CDN for a short-lived copy of the document. (default `"default"`)
+        refresh_interval: Seconds between two fetches of the document, give or take a tenth. (default 300)
+        start_wait: Seconds that the first `visitor()` of a process waits for the document, once. (default 2)
+        request_timeout: Seconds for one whole answer. (default 10)
+        tracking: False sends nothing and keeps nothing to send. (default `True`, variable CONVERT_TRACKING)
+        enrich_data: True lets the API add what it knows to the events; None is True unless several processes share
+            the store.
+        source: The name of the sender in every tracking request. (default `"python-sdk"`)
+        store: The store that remembers visitors beyond this process.
+        max_visitors: Visitors that the process remembers at the same time. (default 10,000)
+        batch_size: Events that start a tracking request at once. (default 100)
+        flush_interval: Seconds after which fewer events are sent too. (default 1)
+        max_queue: Events that wait in memory; more are dropped and counted. (default 10,000)
+        delivery: "at_most_once" never repeats a request that may have arrived. (default `"at_least_once"`)
+        spool: A folder in which undelivered events survive the process. (variable CONVERT_SPOOL)
+        durability: "sync" writes to the spool before `decide` and `track` return. (default `"async"`)
+        shutdown_timeout: Seconds for the last delivery, at `close()` or at the end of the process. (default 2)
+        cache_dir: A folder for the last good document, so that a cold start decides while the network is down.
+            (variable CONVERT_CACHE_DIR)
+        allow_http: True permits http:// beyond this machine. (default `False`)
+        ca_bundle: A file of certificates to trust in place of the usual ones. (variable CONVERT_CA_BUNDLE)
+        proxy: The URL of an HTTP proxy; None follows HTTPS_PROXY and the like, but not for loopback. (variable
+            CONVERT_PROXY)
+        transport: An httpx transport, for tests and special networks.
+        observe: A callable that the worker calls with every decision, exposure, conversion, delivery and incident.
+        observe_inline: True calls `observe` where it happens, also within `decide` and `track`. (default `False`)
+        hash_seed: The seed of the hash; 0 is the default too, as in every Convert SDK. (default 9,999)
+        max_traffic: The number of bucket values that a visitor may be hashed to. (default 10,000)
+        exclude_experience_id: True hashes the visitor id without the experience id, so that all experiences split
+            visitors alike. (default `False`)
 
     >>> async def layout(client: AsyncClient, visitor_id: str) -> str | None:
     ...     visitor = await client.visitor(visitor_id)

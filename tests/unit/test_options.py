@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from convert_sdk import Client, MemoryStore, OptionError, Options
-from convert_sdk.options import OptionArguments, build
+from convert_sdk.options import build
 
 
 def refusal(given: dict[str, object], variables: dict[str, str] | None = None) -> str:
@@ -161,11 +161,6 @@ def test_the_repr_shows_what_was_changed_and_no_secret() -> None:
         batch_size=5,
     )
     assert repr(options) == "Options(batch_size=5)"
-
-
-def test_the_keywords_of_a_client_are_the_options() -> None:
-    wanted = set(Options._fields) - {"sdk_key"}
-    assert set(OptionArguments.__annotations__) == wanted
 
 
 class TestWhatGoesIntoRequests:
