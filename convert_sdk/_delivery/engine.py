@@ -284,10 +284,11 @@ class Engine:
         uuid, visitor, _, (data, _, again, attributed_to), tracking = wanted
         state = self.visitors.get_for_update(visitor)
         first = goal.key not in state.goals
+        if first:  # at once: for a signal's handler it is a duplicate now, unless the handler was quicker
+            state.goals = {goal.key: uuid, **state.goals}
+            first = state.goals[goal.key] is uuid
         if not first and not again:
             return ConversionResult(ConversionReason.DUPLICATE)
-        if first:  # at once: for a signal's handler it is a duplicate now
-            state.goals = {**state.goals, goal.key: uuid}
         bucketing = state.bucketing if attributed_to is None else attributed_to
         wires = conversion_wires(goal.id, bucketing, data, first=first)
         if not wires:

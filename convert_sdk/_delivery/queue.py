@@ -36,6 +36,7 @@ class EventQueue:
     """
 
     __slots__ = (
+        "_accepts",
         "_attempt",
         "_blocked_until",
         "_closing",
@@ -74,6 +75,7 @@ class EventQueue:
         self._since = self._ready_at = self._blocked_until = 0.0
         self._attempt = self._refusals = self._overridden = 0
         self._closing: Container[str] | None = None
+        self._accepts = True
         self.stats = DeliveryStats(keep_settled=config.keep_settled)
 
     # The request path.
@@ -90,7 +92,9 @@ class EventQueue:
         return True
 
     def _notify_once(self, now: float) -> None:
-        """Wake for the first event, and for a full batch."""
+        """Wake for the first event, and for a full batch; give up what was let in while a handler closed the queue."""
+        if self._closing is not None:
+            self.close(self._closing)
         if self._notify_at == 1:
             self._since = now
         self._notify_at = self._config.batch_size if len(self._fresh) < self._config.batch_size else inf
@@ -207,7 +211,7 @@ class EventQueue:
     @property
     def closed(self) -> bool:
         """Whether nothing more is taken."""
-        return self._closing is not None
+        return not self._accepts
 
     @property
     def room(self) -> int:
@@ -224,13 +228,19 @@ class EventQueue:
             events = [*self._flight, *self._lanes.everything(), *self._unwritten, *self._fresh.copy()]
         return {id(event): event for event in events}
 
+    def stop_accepting(self) -> None:
+        """Take nothing more; what waits may still be sent, or written to the spool."""
+        with self.books.changing():
+            self._accepts = False
+            self._measure()
+
     def close(self, on_disk: Container[str] = ()) -> int:
         """Take nothing more and give up what waits, in flight too if it fails; how many events were dropped.
 
         Those whose ids are `on_disk` are left to the spool instead.
         """
         with self.books.changing():
-            self._closing = on_disk
+            self._closing, self._accepts = on_disk, False
             return self._give_up(on_disk)
 
     def send_unclaimed(self, now: float) -> None:
@@ -292,7 +302,7 @@ class EventQueue:
 
     def _measure(self) -> None:
         room = self._config.max_queue - len(self._unwritten) - len(self._lanes) - len(self._flight)
-        self._room = room if self._closing is None else -1
+        self._room = room if self._accepts else -1
 
     def _request(self, endpoint: Endpoint, now: float) -> Request | None:
         try:

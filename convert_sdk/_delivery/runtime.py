@@ -406,6 +406,7 @@ class Maintenance:
         """Leave what waits to the spool, or drop and count it. A disk that hangs is not waited for."""
         free = self._disk.acquire(timeout=_PATIENCE)
         try:
+            self._queue.stop_accepting()  # first: what a handler offers after the commit would reach no disk
             if free and self.spool_sync is not None:
                 self.spool_sync.commit(everything=True)
             lost = self._drop_kept() + self._queue.close(self._on_disk())

@@ -218,7 +218,8 @@ class ThreadWorker:
     @property
     def _interrupted(self) -> bool:
         """Whether this thread is in the middle of what must not begin again."""
-        return get_ident() in self._inside or self.runtime.busy
+        starting = held_by_this_thread(self._starting)  # the thread waits for that lock to wake itself
+        return starting or get_ident() in self._inside or self.runtime.busy
 
     @contextmanager
     def _entered(self) -> Iterator[None]:
