@@ -2,186 +2,80 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.reliability.processes import finished
+from tests.processes import finished
+from tests.reliability.interruptions import EXPERIENCE, GOAL, Outcome
 from tests.reliability.site import KEY, site
 
-STORM = """
-import faulthandler, random, signal, sys
-from convert_sdk import Client, Project
-from convert_sdk.stores import MemoryStore
-from convert_sdk.stores.sqlite import SqliteStore
-
-url, key, spool, durability, store = sys.argv[1:6]
-turns = int(sys.argv[6])
-faulthandler.dump_traceback_later(60, exit=True)
-stores = {"": lambda: None, "memory": lambda: MemoryStore(shared=True), "sqlite": lambda: SqliteStore(spool + ".db")}
-client = Client(key, config_endpoint=url, track_endpoint=url, max_queue=1_000_000, flush_interval=0.05,
-                spool=spool if durability else None, durability=durability or "async", store=stores[store]())
-dice, handled, accepted = random.Random(7), 0, []  # a list, since `+=` could lose what the handler adds
-
-def handle(number, frame):
-    global handled
-    handled += 1
-    visitor = client.visitor(f"h{handled}")
-    decided = visitor.decide("button-10")
-    accepted.append(decided.variation is not None)
-    accepted.append(bool(visitor.track("goal-1")))
-    events = client.status().events
-    assert events.offered == sum(events[1:]), events
-    if handled % 3 == 0:
-        client.flush(0)
-    if handled < 2 * turns:
-        signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.0002, 0.001))
-
-signal.signal(signal.SIGALRM, handle)
-signal.setitimer(signal.ITIMER_REAL, 0.001)
-for n in range(turns):
-    visitor = client.visitor(f"m{n}")
-    accepted.append(visitor.decide("button-11").variation is not None)
-    accepted.extend([bool(visitor.track(f"goal-{g}")) for g in range(5)])
-    events = client.status().events
-    assert events.offered == sum(events[1:]), events
-    client.flush(30 if n == turns // 2 else 0)
-signal.setitimer(signal.ITIMER_REAL, 0)
-assert handled > 20, handled
-client.close(60)
-events = client.status().events
-print(sum(accepted), events.offered, events.sent, client.status().incidents)
-"""
-
-
-@pytest.mark.parametrize(
-    ("durability", "store", "turns"),
-    [
-        ("", "", 500),
-        ("async", "", 500),
-        ("sync", "", 300),
-        ("", "memory", 500),
-        ("sync", "sqlite", 200),
-    ],
-)
-def test_handlers_that_track_while_the_main_thread_tracks(
-    durability: str, store: str, turns: int, tmp_path: Path
-) -> None:
-    """Thousands of interruptions at random moments: nothing waits for ever, and the books stay right."""
-    with site() as convert:
-        status, out, err = finished(
-            STORM, convert.url, KEY, str(tmp_path / "spool"), durability, store, str(turns)
-        )
-        assert (status, err) == (0, "")
-        accepted, offered, sent, _ = out.split(maxsplit=3)
-        assert accepted == offered == sent
-        assert len(convert.events) == int(accepted)
-        assert convert.duplicates() == 0
-
-
 INTERRUPTED = """
-import faulthandler, signal, sys, threading
-from convert_sdk import Client, ConversionReason
-from convert_sdk._delivery import background, engine, queue, runtime, spool_sync, stats, thread
-from convert_sdk._spool import files, spool
-from convert_sdk._process.sqlite import Database
-from convert_sdk._delivery.queue import Books
-from convert_sdk._process.locks import WakeEvent, Latch
-from convert_sdk.stores import MemoryStore, memory
-from convert_sdk.stores.sqlite import SqliteStore
-
-url, key, folder, owner, name, then = sys.argv[1:7]
-faulthandler.dump_traceback_later(60, exit=True)
-options = dict(config_endpoint=url, track_endpoint=url, max_queue=30)
-if folder:
-    options |= dict(spool=folder + "/spool", durability="sync", store=SqliteStore(folder + "/visitors.db"))
-else:
-    options |= dict(store=MemoryStore(shared=True))
-results, armed = [], [True]
-
-def handle(number, frame):
-    visitor = client.visitor(f"h{len(results)}")
-    visitor.decide("button-10")
-    results.append(visitor.track("goal-1"))
-    results.append(client.visitor("main").track("goal-2"))
-    events = client.status().events
-    assert events.offered == sum(events[1:]), events
-    client.close() if then == "close" else client.flush(0)
-
-signal.signal(signal.SIGUSR1, handle)
-holder = eval(owner)
-inner = getattr(holder, name)
-
-def interrupted(*given, **named):
-    here = threading.current_thread() is threading.main_thread() and armed
-    if here:
-        armed.clear()
-        signal.raise_signal(signal.SIGUSR1)
-    answer = inner(*given, **named)
-    if here:
-        signal.raise_signal(signal.SIGUSR1)
-    return answer
-
-setattr(holder, name, interrupted)
-client = Client(key, **options)
-for n in range(4):
-    visitor = client.visitor("main")
-    visitor.decide("button-10")
-    results.append(visitor.track("goal-2"))
-    results += [client.visitor(f"{v}{n}").track(f"goal-{g}") for g in range(20) for v in "ab"]
-    client.flush(20)
-    client.status()
-client.close()
-client.close()
-assert len(results) > 80 and not armed, "never interrupted"
-events = client.status().events
-print(events.offered == sum(events[1:]), events.pending - events.spooled)
+import tests.reliability.last_words  # before all others, to speak after them
+from tests.reliability.interruptions import main
+main()
 """
-
-PLACES = [
-    ("threading.Thread", "start"),
-    ("thread.ThreadWorker", "_spawn"),
-    ("thread", "hook_multiprocessing_exit"),
-    ("thread.ThreadWorker", "_opened"),
-    ("background.BackgroundThread", "_start"),
-    ("WakeEvent", "notify"),
-    ("Latch", "wait"),
-    ("engine", "conversion_wires"),
-    ("engine.Engine", "_count"),
-    ("Books", "read"),
-    ("queue.EventQueue", "_counted"),
-    ("queue.EventQueue", "_measure"),
-    ("queue.Lanes", "next_part"),
-    ("runtime.Runtime", "send_waiting"),
-    ("runtime.Runtime", "maintain"),
-    ("runtime.Maintenance", "close"),
-    ("runtime.Maintenance", "_publish"),
-    ("stats.DeliveryStats", "refuse"),
-    ("memory", "_copy"),
-]
-ON_DISK = [
-    ("background.BackgroundThread", "_start"),
-    ("engine.Engine", "_count"),
-    ("queue.EventQueue", "_measure"),
-    ("runtime.Runtime", "send_waiting"),
-    ("Database", "_open"),
-    ("runtime.Maintenance", "commit"),
-    ("spool_sync.SpoolSync", "commit"),
-    ("spool.Spool", "append"),
-    ("spool.Spool", "delete"),
-    ("spool", "_size"),
-    ("sys.modules['convert_sdk.stores.sqlite']", "_read"),
-]
+VERBS = ("start", "track", "flush", "close", "exit")
+KINDS = ("plain", "memory", "spool", "spool+sync+sqlite")
+soak = pytest.mark.soak
 
 
-@pytest.mark.parametrize("then", ["flush", "close"])
-@pytest.mark.parametrize(
-    ("owner", "name", "on_disk"),
-    [(*place, False) for place in PLACES] + [(*place, True) for place in ON_DISK],
-)
-def test_a_handler_in_the_middle_of(owner: str, name: str, on_disk: bool, then: str, tmp_path: Path) -> None:
-    """Interrupted at the beginning and at the end of an inner step, in its locks."""
+def interrupted(folder: Path, kind: str, verb: str, then: str, number: int) -> int:
+    """How often a client was interrupted in what it does; nothing may be lost or doubled by it."""
     with site() as convert:
-        folder = str(tmp_path) if on_disk else ""
-        status, out, err = finished(INTERRUPTED, convert.url, KEY, folder, owner, name, then)
-        assert (status, out) == (0, "True 0\n"), err
+        status, out, err = finished(INTERRUPTED, convert.url, KEY, str(folder), kind, verb, then, str(number))
+        assert (status, err) == (0, "")
+        points, parts = json.loads(out)
+        received = [(visitor, said(json.loads(event))) for visitor, event in convert.events]
+    outcome = Outcome(*parts)
+    shown, counted = (
+        {(visitor, what) for visitor, what in each} for each in (outcome.shown, outcome.counted)
+    )
+    assert outcome.failures == []
+    assert len(received) == len({*received}) == outcome.sent, "some were sent twice, or got lost on the way"
+    assert {*received} <= shown | counted
+    if verb not in ("close", "exit") and then != "close":
+        assert outcome.dropped == 0
+        assert {*received} == shown | counted
+    elif "spool" in kind:
+        assert {*received} >= counted, "what was accepted is on disk, if not delivered"
+    assert {each for each in shown | counted if is_early(each[0])} <= {*received}
+    return int(points)
+
+
+def said(event: dict[str, dict[str, str]]) -> str:
+    """The experience or the goal that an event is about."""
+    return EXPERIENCE if event["data"].get("experienceId") == "10" else GOAL
+
+
+def is_early(visitor: str) -> bool:
+    """Tell whether a visitor was served before anything was interrupted."""
+    return visitor.endswith(("-first", "-second"))
+
+
+@pytest.mark.parametrize("least", [500, pytest.param(5_000, marks=soak)])
+@pytest.mark.parametrize("kind", ["plain", "memory", "spool", "spool+sync", "sqlite", "spool+sync+sqlite"])
+def test_handlers_that_come_at_random(kind: str, least: int, tmp_path: Path) -> None:
+    """Nothing waits for ever, and the counts are right whenever a handler asks."""
+    assert interrupted(tmp_path, kind, "storm", "flush", least) >= least
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "kind", ["spool+sync+sqlite", *(pytest.param(each, marks=soak) for each in KINDS[:3])]
+)
+def test_a_handler_at_every_line_of(verb: str, kind: str, tmp_path: Path) -> None:
+    """One client is interrupted at all the lines that it comes to, and at most of them again."""
+    assert interrupted(tmp_path, kind, verb, "flush", 0) >= 100
+
+
+@pytest.mark.parametrize("stride", [97, pytest.param(3, marks=soak)])
+@pytest.mark.parametrize("then", ["flush", "close"])
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "kind", ["memory", *(pytest.param(each, marks=soak) for each in (KINDS[0], *KINDS[2:]))]
+)
+def test_a_handler_at_one_line_of(verb: str, kind: str, then: str, stride: int, tmp_path: Path) -> None:
+    """Each line that is found meets a client of its own, which is flushed or closed there."""
+    assert interrupted(tmp_path, kind, verb, then, stride) >= 1
