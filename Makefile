@@ -37,7 +37,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # The short form of every measurement, under ten minutes; peers get virtual environments in .venv-peers.
 bench: $(READY)

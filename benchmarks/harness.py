@@ -198,7 +198,7 @@ def machine(bench: Bench) -> Json:
 Measure = Callable[[Bench], list[Row]]
 
 
-def main(measures: Mapping[str, Measure], description: str) -> None:
+def main(measures: Mapping[str, Measure], description: str | None) -> None:
     """The command line that every script here has."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--short", action="store_true", help="fewer rounds and visitors")

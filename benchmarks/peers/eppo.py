@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import eppo_client
+import eppo_client  # pyright: ignore[reportMissingImports]  # only in this worker's own environment
 from measure import Json, growth, loading, main, threaded, timed, versions, visitor_ids
 
 ONE = "experience-0"

@@ -11,17 +11,66 @@ import argparse
 import json
 import logging
 import time
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
-from convert_sdk.adapters.transport.httpx_transport import HttpxTransport
 from measure import KINDS, Json, calls, chunked, growth, loading, main, threaded, timed, versions, visitor_ids
 
-from convert_sdk import Context, Core, SDKConfig, TransportConfig
+theirs: Any = import_module("convert_sdk")
+"""Not this project: in this worker's own environment their package has the same name."""
+transports: Any = import_module(".adapters.transport.httpx_transport", "convert_sdk")
 
 ONE = "experience-0"
 QUIET = {"enable_tracking": False, "enable_storage": False}
+
+
+class Answer(Protocol):
+    """Their decision."""
+
+    variation_key: str
+
+
+class Feature(Protocol):
+    """Their feature."""
+
+    variables: Mapping[str, object]
+
+
+class Context(Protocol):
+    """Their visitor."""
+
+    def run_experience(
+        self, key: str, *, enable_tracking: bool = ..., enable_storage: bool = ...
+    ) -> Answer | None: ...
+
+    def run_experiences(self, *, enable_tracking: bool = ..., enable_storage: bool = ...) -> object: ...
+
+    def run_feature(self, key: str) -> Feature: ...
+
+    def track_conversion(
+        self, goal: str, *, revenue: float = ..., conversion_data: Mapping[str, object] = ...
+    ) -> object: ...
+
+    def diagnose_experience(self, key: str) -> object: ...
+
+
+class Config(Protocol):
+    """Their project."""
+
+    experiences: Sequence[Mapping[str, object]]
+
+
+class Core(Protocol):
+    """Their client."""
+
+    current_config: Config
+
+    def create_context(self, visitor_id: str, attributes: Mapping[str, object]) -> Context: ...
+
+    def flush(self) -> object: ...
 
 
 class NoSend:
@@ -46,7 +95,9 @@ class Plain(httpx.HTTPTransport):
 
 
 def core(raw: bytes, transport: Any = None) -> Core:
-    return Core(SDKConfig(data=json.loads(raw)), transport=transport or NoSend()).initialize()
+    made = theirs.Core(theirs.SDKConfig(data=json.loads(raw)), transport=transport or NoSend())
+    initialized: Core = made.initialize()
+    return initialized
 
 
 def opened(arguments: argparse.Namespace) -> tuple[Core, list[str]]:
@@ -127,8 +178,8 @@ def w3(arguments: argparse.Namespace) -> Json:
 def w5(arguments: argparse.Namespace) -> Json:
     """A decision and a conversion of each visitor, posted ten events at a time by the caller."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    config = TransportConfig(track_base_url=f"https://127.0.0.1:{arguments.port}")
-    travels = HttpxTransport(config, client=httpx.Client(transport=Plain(), trust_env=False))
+    config = theirs.TransportConfig(track_base_url=f"https://127.0.0.1:{arguments.port}")
+    travels = transports.HttpxTransport(config, client=httpx.Client(transport=Plain(), trust_env=False))
     raw = Path(arguments.document).read_bytes()
     spent(core(raw), visitor_ids(arguments.n))  # ours is warmed up by as many visitors
     made = core(raw, travels)
