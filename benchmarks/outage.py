@@ -16,8 +16,8 @@ from typing import Self
 
 from convert_sdk import AsyncClient, Client, Project
 from convert_sdk.stores.breaker import Breaker
+from tests.processes import ROOT
 from tests.reliability.collector import Answer, Collector, Received
-from tests.reliability.processes import ROOT
 from tests.reliability.site import BODY, KEY, dead, site
 
 PAUSE = 0.00005
