@@ -52,7 +52,7 @@ def test_kill_9_right_after_tracking_loses_nothing(kills: int, tmp_path: Path) -
             with running(WRITES, convert.url, KEY, str(tmp_path / "spool"), str(life), "") as process:
                 count = dice.randint(1, 150)
                 asked += count
-                promised.update(process.handle_response() for _ in range(count))
+                promised.update(process.hear() for _ in range(count))
                 process.send(signal.SIGKILL)
                 promised.update(process.lines())
         convert.answer = serving()
@@ -254,7 +254,7 @@ def test_events_are_written_while_a_request_hangs(tmp_path: Path) -> None:
         with running(HANGS, convert.url, KEY, str(tmp_path)) as process:
             assert asked.wait(120)
             process.say("go")
-            process.handle_response("written")
+            process.hear("written")
             assert process.end().status == -signal.SIGKILL
         let_go.set()
         convert.answer = serving()

@@ -165,7 +165,7 @@ def test_where_the_resolver_hangs_the_last_address_is_tried() -> None:
     with site() as convert:
         url = convert.url.replace("127.0.0.1", "localhost")
         with running(HEAD + RESOLVING + HANG_UP, url, KEY, "1", "120") as process:
-            process.handle_response("ready")
+            process.hear("ready")
             convert.hang_up()
             assert process.end("go") == (0, "", "")
         assert len(convert.events) == 2
@@ -216,7 +216,7 @@ while True:
 )
 def test_sigterm_flushes_and_does_what_it_did_before(before: str, status: int) -> None:
     with site() as convert, running(HEAD + SIGTERM.format(before=before), convert.url, KEY) as process:
-        process.handle_response("ready")
+        process.hear("ready")
         process.send(signal.SIGTERM)
         assert process.end().status == status
         assert len(convert.events) == 200
@@ -225,7 +225,7 @@ def test_sigterm_flushes_and_does_what_it_did_before(before: str, status: int) -
 def test_sigterm_that_was_ignored_is_still_ignored() -> None:
     before = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     with site() as convert, running(HEAD + SIGTERM.format(before=before), convert.url, KEY) as process:
-        process.handle_response("ready")
+        process.hear("ready")
         process.send(signal.SIGTERM)
         assert convert.wait_for(200)
         assert process.is_running()

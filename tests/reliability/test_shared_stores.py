@@ -64,7 +64,7 @@ def test_eight_processes_racing_for_the_same_visitors_agree(where: str) -> None:
             ]
             for word, answer in (("ready", " ".join(visitors)), ("saved", "look")):
                 for racer in racers:
-                    racer.handle_response(word)
+                    racer.hear(word)
                 for racer in racers:
                     racer.say(answer)
             outcomes = [racer.end().out.splitlines() for racer in racers]

@@ -51,7 +51,7 @@ def test_every_acknowledged_event_survives_kill_9(kills: int, tmp_path: Path) ->
     for life in range(kills):
         with running(WRITES, str(tmp_path), OWNER, str(life)) as process:
             for _ in range(dice.randint(2, 40)):
-                note(process.handle_response(), acknowledged, maybe_deleted)
+                note(process.hear(), acknowledged, maybe_deleted)
                 heard += 1
             process.send(signal.SIGKILL)
             for line in process.lines():
@@ -101,13 +101,13 @@ def test_several_adopters_get_every_event_once(tmp_path: Path) -> None:
     ):
         adopters = [one, two, three, four]
         for adopter in adopters:
-            adopter.handle_response("ready")
+            adopter.hear("ready")
         for adopter in adopters:
             adopter.say("go")
         brought, found = [], []
         for adopter in adopters:
-            brought.append(int(adopter.handle_response()))
-            found += adopter.handle_response().split()
+            brought.append(int(adopter.hear()))
+            found += adopter.hear().split()
     assert sum(brought) == len(expected)
     assert sorted(found) == sorted(expected)
 
@@ -123,7 +123,7 @@ def test_an_adopter_killed_on_the_way_loses_nothing(tmp_path: Path) -> None:
     dice = random.Random(7)
     for _ in range(5):
         with running(ADOPTS, str(tmp_path), OWNER) as adopter:
-            adopter.handle_response("ready")
+            adopter.hear("ready")
             adopter.say("go")
             files = len(list(tmp_path.rglob("*.db")))
             wanted = max(1, files - dice.randint(1, 5))

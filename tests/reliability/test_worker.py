@@ -95,7 +95,7 @@ def test_a_frozen_process_resumes_though_the_server_hung_up() -> None:
     with site() as convert, running(SLEEPER, convert.url, KEY) as process:
         for _ in range(3):
             process.say("go")
-            process.handle_response("0")
+            process.hear("0")
             process.freeze()
             convert.hang_up()
             process.send(signal.SIGCONT)
