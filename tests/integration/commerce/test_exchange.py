@@ -64,7 +64,7 @@ class Clock:
 @contextmanager
 def client_of(store: WebsiteStore, clock: Clock | None = None, **options: Any) -> Iterator[WebsiteClient]:
     clock = clock or Clock()
-    http = Http(sleep=clock.sleep, clock=clock, dice=lambda: 1.0, **options)
+    http = Http(sleep=clock.sleep, clock=clock, random=lambda: 1.0, **options)
     with WebsiteClient(store.url, store.key, http=http) as client:
         yield client
 
