@@ -166,7 +166,7 @@ class ConfigPoller:
         if 400 <= reply.status < 500 and reply.status not in _BUSY:
             self._due = now + slow_cadence(self._random)
         else:
-            self._due = max(self._due, now + retry_after(reply))
+            self._due = max(self._due, now + (retry_after(reply, cap=MAX_RETRY_AFTER) or 0.0))
 
     def _failed(self, now: float, kind: str, text: str) -> None:
         self.failures[kind] += 1

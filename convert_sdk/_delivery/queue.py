@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 from cachetools import FIFOCache
 
 from convert_sdk._core.events import Event, TrackingContext, tracking_body
-from convert_sdk._http.backoff import Random, full_jitter, retry_after, slow_cadence
+from convert_sdk._http.backoff import MAX_RETRY_AFTER, Random, full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import TIMEOUT, Failure, Request, Response
 from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.status import Counts, DeliveryError
@@ -360,8 +360,8 @@ class EventQueue:
             self._overridden = 0
         else:
             self._keep(part)
-        least = retry_after(answer) if isinstance(answer, Response) else 0.0
-        self._blocked_until = now + max(least, full_jitter(self._attempt, self._random))
+        asked = retry_after(answer, cap=MAX_RETRY_AFTER) if isinstance(answer, Response) else None
+        self._blocked_until = now + max(asked or 0.0, full_jitter(self._attempt, self._random))
         self._attempt += 1
         if self.stats.endpoint_state == "ok":
             self.stats.set_endpoint_state(

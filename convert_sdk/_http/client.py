@@ -1,12 +1,16 @@
-"""One request, one answer, over httpx: never an exception, never without bound in time or memory.
+"""One request, one response, over httpx: it never raises, and it is bounded in time and memory.
 
-httpx has a time-out per read, which a dripping server never breaks; here a blocking exchange has one total
-deadline, and names are resolved within it, too, which `socket.create_connection` cannot promise.
+httpx has a time-out for each read, which a server that sends a byte now and then never breaks. Here a whole exchange
+has one deadline. A task is cancelled at it. A thread cannot be, so the deadline is put where httpx meets the network
+(`_DeadlineBackend`): every connect, read and write gets the time that is left. Host names are resolved within it too.
+
+A body is measured before it is kept, and inflated by us piece by piece, so that a compressed bomb costs no memory.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,15 +19,18 @@ from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from math import inf
 from time import monotonic, time
-from typing import Any, TypedDict, TypeVar
+from typing import Any, NamedTuple, TypedDict, TypeVar
 
 import httpcore
 import httpx
 
-from .messages import SIZE_CAP, TIMEOUT, Failure, Request, Response
+from convert_sdk._process.fork import register_after_fork
+
+from .messages import TIMEOUT, TOO_LARGE, TOO_SLOW, Failure, Request, Response
 from .resolver import Resolver
 
 T = TypeVar("T")
+FEW_CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=4)
 _CONNECT_TIMEOUT = 5.0
 _CHUNK = 1024 * 1024
 _THREAD_THRESHOLD = 32 * 1024
@@ -43,7 +50,7 @@ _MIN_TIMEOUT = 0.001
 
 
 class _ClientSettings(TypedDict):
-    verify: ssl.SSLContext | bool
+    verify: ssl.SSLContext
     proxy: str | None
     cookies: CookieJar
     follow_redirects: bool
@@ -51,15 +58,34 @@ class _ClientSettings(TypedDict):
     limits: httpx.Limits
 
 
-def open_client(
-    *, transport: httpx.BaseTransport | None = None, ca_bundle: str | None = None, proxy: str | None = None
-) -> httpx.Client:
-    """A client for `send`: TLS is always verified, proxies are taken from the environment too.
+class _Body(NamedTuple):
+    """A body as far as it could be read."""
 
-    The environment's proxy is not asked for what runs on this very machine: it could not reach it.
+    content: bytes = b""
+    error: str = ""
+
+
+class _QuietURL(httpx.URL):
+    """A URL whose text leaves out the query: httpx logs it, and queries may hold personal data."""
+
+    def __str__(self) -> str:
+        return super().__str__().split("?", 1)[0]
+
+
+def open_client(
+    *,
+    transport: httpx.BaseTransport | None = None,
+    ca_bundle: str | None = None,
+    proxy: str | None = None,
+    limits: httpx.Limits = FEW_CONNECTIONS,
+) -> httpx.Client:
+    """Open a client for `send`: TLS is always verified, and the environment's proxies are used.
+
+    Requests to this very machine go past the environment's proxies, which could not reach it.
     """
     mounts: dict[str, httpx.BaseTransport | None] = dict.fromkeys(() if proxy else _LOOPBACK)
-    return with_deadline(httpx.Client(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy)))
+    client = httpx.Client(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy, limits))
+    return _with_deadline(client)
 
 
 def open_async_client(
@@ -67,37 +93,37 @@ def open_async_client(
     transport: httpx.AsyncBaseTransport | None = None,
     ca_bundle: str | None = None,
     proxy: str | None = None,
+    limits: httpx.Limits = FEW_CONNECTIONS,
 ) -> httpx.AsyncClient:
-    """The same for `asend`."""
+    """Open a client for `asend`; as `open_client`."""
     mounts: dict[str, httpx.AsyncBaseTransport | None] = dict.fromkeys(() if proxy else _LOOPBACK)
-    return httpx.AsyncClient(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy))
+    return httpx.AsyncClient(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy, limits))
 
 
 def send(client: httpx.Client, request: Request) -> Response | Failure:
-    """Make one request and read its answer whole, in the calling thread."""
+    """Make one request and read the whole response, in the calling thread."""
     until = monotonic() + request.timeout
     try:
-        built = _build(client, request)
+        built = _build(request)
     except Exception as error:  # noqa: BLE001  # a URL or header that cannot be sent
         return Failure("undelivered", _describe(error))
-    with deadline(until):
+    with _within(until):
         try:
             response = client.send(built, stream=True, follow_redirects=False)
         except Exception as error:  # noqa: BLE001  # the transport may be the application's own
             return _failure(error)
         try:
-            raw, body_error = _read(response, until)
+            raw = _read(response, until, request.size_cap)
         finally:
             response.close()
-    body, body_error = (raw, body_error) if body_error else _decode(response, raw)
-    return Response(response.status_code, dict(response.headers), body, body_error, time())
+    return _response(response, raw if raw.error else _decode(response, raw.content, request.size_cap))
 
 
 async def asend(client: httpx.AsyncClient, request: Request) -> Response | Failure:
-    """Make one request and read its answer whole; large bodies are inflated in a thread."""
+    """Make one request and read the whole response; a large body is inflated in a thread."""
     until = asyncio.get_running_loop().time() + request.timeout
     try:
-        built = _build(client, request)
+        built = _build(request)
     except Exception as error:  # noqa: BLE001  # a URL or header that cannot be sent
         return Failure("undelivered", _describe(error))
     try:
@@ -107,22 +133,23 @@ async def asend(client: httpx.AsyncClient, request: Request) -> Response | Failu
         return _failure(error)
     try:
         async with asyncio.timeout_at(until):
-            raw, body_error = await _aread(response)
+            raw = await _aread(response, request.size_cap)
     except TimeoutError:
-        raw, body_error = b"", "too slow"
+        raw = _Body(error=TOO_SLOW)
     finally:
         await response.aclose()
-    if body_error:
-        body = b""
-    elif len(raw) > _THREAD_THRESHOLD:
-        body, body_error = await run_in_thread(lambda: _decode(response, raw))
-    else:
-        body, body_error = _decode(response, raw)
-    return Response(response.status_code, dict(response.headers), body, body_error, time())
+    if raw.error:
+        return _response(response, raw)
+    if len(raw.content) <= _THREAD_THRESHOLD:
+        return _response(response, _decode(response, raw.content, request.size_cap))
+    return _response(response, await run_in_thread(lambda: _decode(response, raw.content, request.size_cap)))
 
 
 async def run_in_thread(work: Callable[[], T]) -> T:
-    """Work in a thread of the loop, to the end even if this task is not; here, where threads are no more."""
+    """Do the work in a thread of the loop, to its end even if this task is cancelled.
+
+    It is done in the calling thread if the interpreter is shutting down and starts no more threads.
+    """
     try:
         done = asyncio.get_running_loop().run_in_executor(None, work)
     except RuntimeError:  # the interpreter is shutting down
@@ -130,22 +157,41 @@ async def run_in_thread(work: Callable[[], T]) -> T:
     return await asyncio.shield(done)
 
 
-def _settings(ca_bundle: str | None, proxy: str | None) -> _ClientSettings:
+def _settings(ca_bundle: str | None, proxy: str | None, limits: httpx.Limits) -> _ClientSettings:
     return {
-        "verify": ssl.create_default_context(cafile=ca_bundle) if ca_bundle else True,
+        "verify": ssl.create_default_context(cafile=ca_bundle) if ca_bundle else _default_tls(),
         "proxy": proxy,
         "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         "follow_redirects": False,
         "timeout": TIMEOUT,
-        "limits": httpx.Limits(max_connections=8, max_keepalive_connections=4),
+        "limits": limits,
     }
 
 
-def _build(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
-    timeout = httpx.Timeout(request.timeout, connect=min(request.timeout, _CONNECT_TIMEOUT))
-    return client.build_request(
-        request.method, request.url, headers=dict(request.headers), content=request.body, timeout=timeout
+@functools.cache
+def _default_tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context()  # reading the certificates costs more than all else that a client does
+
+
+def _build(request: Request) -> httpx.Request:
+    step = request.timeout if request.step_timeout is None else request.step_timeout
+    connect = min(step, _CONNECT_TIMEOUT) if request.step_timeout is None else step
+    headers = httpx.Headers({"Accept": "*/*", "Connection": "keep-alive"})
+    headers.update(request.headers)
+    built = httpx.Request(
+        request.method,
+        request.url,
+        headers=headers,
+        content=request.body,
+        extensions={"timeout": httpx.Timeout(step, connect=connect).as_dict()},
     )
+    if request.private_query:
+        built.url = _QuietURL(built.url)
+    return built
+
+
+def _response(response: httpx.Response, body: _Body) -> Response:
+    return Response(response.status_code, dict(response.headers), body.content, body.error, time())
 
 
 def _failure(error: Exception) -> Failure:
@@ -153,55 +199,55 @@ def _failure(error: Exception) -> Failure:
 
 
 def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:200]
+    text = str(error) or ("the deadline has passed" if isinstance(error, TimeoutError) else "")
+    return f"{type(error).__name__}: {text}"[:200]
 
 
-def _read(response: httpx.Response, until: float) -> tuple[bytes, str]:
+def _read(response: httpx.Response, until: float, size_cap: int) -> _Body:
     if response.is_stream_consumed:  # a mock's, decoded already
-        return response.content, ""
+        return _Body(response.content)
     raw = bytearray()
     try:
         for chunk in response.iter_raw():
             raw += chunk
-            if len(raw) > SIZE_CAP:
-                return b"", "too large"
+            if len(raw) > size_cap:
+                return _Body(error=TOO_LARGE)
             if monotonic() > until:
-                return b"", "too slow"
+                return _Body(error=TOO_SLOW)
     except Exception as error:  # noqa: BLE001  # as for the request
-        return b"", _describe(error)
-    return bytes(raw), ""
+        return _Body(error=_describe(error))
+    return _Body(bytes(raw))
 
 
-async def _aread(response: httpx.Response) -> tuple[bytes, str]:
+async def _aread(response: httpx.Response, size_cap: int) -> _Body:
     if response.is_stream_consumed:
-        return response.content, ""
+        return _Body(response.content)
     raw = bytearray()
     try:
         async for chunk in response.aiter_raw():
             raw += chunk
-            if len(raw) > SIZE_CAP:
-                return b"", "too large"
+            if len(raw) > size_cap:
+                return _Body(error=TOO_LARGE)
     except Exception as error:  # noqa: BLE001  # as for the request
-        return b"", _describe(error)
-    return bytes(raw), ""
+        return _Body(error=_describe(error))
+    return _Body(bytes(raw))
 
 
-def _decode(response: httpx.Response, raw: bytes) -> tuple[bytes, str]:
-    """The body in clear. It is measured before it is kept, so a bomb costs no memory."""
+def _decode(response: httpx.Response, raw: bytes, size_cap: int) -> _Body:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("identity", "") or not raw or hasattr(response, "_content"):
-        return (raw, "") if len(raw) <= SIZE_CAP else (b"", "too large")
+        return _Body(raw) if len(raw) <= size_cap else _Body(error=TOO_LARGE)
     if encoding not in _ENCODINGS:
-        return b"", f"in an encoding that was not asked for: {encoding}"[:100]
+        return _Body(error=f"in an encoding that was not asked for: {encoding}"[:100])
     try:
         size = 0
         for piece in _inflate(raw):
             size += len(piece)
-            if size > SIZE_CAP:
-                return b"", "too large"
-        return b"".join(_inflate(raw)), ""
+            if size > size_cap:
+                return _Body(error=TOO_LARGE)
+        return _Body(b"".join(_inflate(raw)))
     except (zlib.error, EOFError) as error:
-        return b"", f"not {encoding}: {error}"
+        return _Body(error=f"not {encoding}: {error}")
 
 
 def _inflate(raw: bytes) -> Iterator[bytes]:
@@ -217,8 +263,8 @@ def _inflate(raw: bytes) -> Iterator[bytes]:
 
 
 @contextmanager
-def deadline(until: float) -> Iterator[None]:
-    """Bound everything that a `with_deadline` client does meanwhile; monotonic seconds."""
+def _within(until: float) -> Iterator[None]:
+    """Bound everything that a client with `_with_deadline` does in this context; monotonic seconds."""
     token = _deadline.set(until)
     try:
         yield
@@ -226,11 +272,11 @@ def deadline(until: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
-def with_deadline(client: httpx.Client) -> httpx.Client:
-    """Make a client keep to `deadline`, on its direct connections and through proxies.
+def _with_deadline(client: httpx.Client) -> httpx.Client:
+    """Make a client keep to `_within`, on its direct connections and through proxies.
 
-    httpx does not pass a network backend on, so it is put where httpx keeps its own; a client or
-    transport of another make keeps its time-outs per read.
+    httpx passes no network backend on, so ours is put in the place of the one that it has. A client
+    or transport of another make keeps its time-outs for each read.
     """
     transports = [getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()]
     for pool in (getattr(transport, "_pool", None) for transport in transports):
@@ -309,3 +355,7 @@ class _DeadlineStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+# A lock of OpenSSL that another thread held during a fork would stay locked in the child.
+register_after_fork(_default_tls.cache_clear)

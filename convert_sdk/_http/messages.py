@@ -1,4 +1,4 @@
-"""What the machines say to the loops that move their bytes."""
+"""HTTP messages: a request and the response to it or the failure, as plain values without a socket."""
 
 from __future__ import annotations
 
@@ -8,31 +8,42 @@ from typing import Literal, NamedTuple
 USER_AGENT = "ConvertAgent/1.0"
 """The collector's bot filter answers 200 to other agents and drops what they sent."""
 TIMEOUT = 10.0
+"""Seconds for a whole exchange."""
 SIZE_CAP = 16 * 1024 * 1024
+"""The largest body that is read, in bytes and decoded."""
+TOO_LARGE = "too large"
+TOO_SLOW = "too slow"
 
 
 class Request(NamedTuple):
-    """One HTTP request, to be answered in full within `timeout` seconds."""
+    """One HTTP request, to be answered in full within `timeout` seconds; its `repr` shows no address or header."""
 
-    method: Literal["GET", "POST"]
+    method: str
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
     timeout: float = TIMEOUT
+    step_timeout: float | None = None
+    """Seconds for each step: to connect, and for each read and write. None: 5 to connect, `timeout` for the others."""
+    size_cap: int = SIZE_CAP
+    """The largest body to read, in bytes."""
+    private_query: bool = False
+    """Keep the query out of httpx's log: it holds personal data."""
 
     def __repr__(self) -> str:
         return f"Request({self.method}, {len(self.body or b'')} bytes)"
 
 
 class Response(NamedTuple):
-    """An answer: its status was heard, whatever became of its body."""
+    """The response to a request: its status is known, even if its body could not be read."""
 
     status: int
     headers: Mapping[str, str] = {}
     """By lower-case name."""
     body: bytes = b""
-    """Decoded; empty where `body_error` says why it cannot be trusted."""
+    """Decoded; empty if there is a `body_error`."""
     body_error: str = ""
+    """The reason why the body could not be read: `TOO_LARGE`, `TOO_SLOW` or a description."""
     received: float = 0.0
     """Seconds since the epoch by the local clock, for dates in headers."""
 
@@ -41,14 +52,14 @@ class Response(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """No answer. `undelivered`: certainly not received; `ambiguous`: it may have been."""
+    """No response. `undelivered`: the server certainly did not get the request; `ambiguous`: it may have."""
 
     kind: Literal["undelivered", "ambiguous"]
     detail: str
 
 
 def request_headers(secret: str | None = None) -> dict[str, str]:
-    """What both endpoints are sent.
+    """Return the headers for both of Convert's endpoints.
 
     >>> request_headers("s3cret")["Authorization"]
     'Bearer s3cret'

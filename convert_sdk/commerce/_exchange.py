@@ -1,21 +1,20 @@
-"""One exchange with a store: what to send, when to wait, when to give up. It holds no socket."""
+"""One call to a store: the requests to send, the waits between them, the end. It holds no socket."""
 
 from __future__ import annotations
 
 import random
-import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
+from convert_sdk._http.backoff import retry_after
+from convert_sdk._http.messages import SIZE_CAP, TOO_LARGE, TOO_SLOW, Failure, Request, Response
 from convert_sdk.commerce._call import Answer, Call
 from convert_sdk.commerce._refusals import never_refused, problem_of, scrubbed, unreadable
 from convert_sdk.commerce._wire import write_json
@@ -96,7 +95,7 @@ class Http:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     pace: TokenBucket | None = None
     transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None
-    largest_answer: int = 16 * 1024 * 1024
+    largest_answer: int = SIZE_CAP
     sleep: Callable[[float], object] | None = None
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
@@ -108,6 +107,7 @@ class Http:
 
 
 DEFAULT_HTTP = Http()
+_MIN_TIMEOUT = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,30 +138,17 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
-class Send(NamedTuple):
-    """Send this request; no byte of its answer may come after `end` on the clock."""
-
-    request: httpx.Request
-    end: float
-
-
 class Pause(NamedTuple):
     """Wait this long."""
 
     seconds: float
 
 
-class Broken(NamedTuple):
-    """No complete answer arrived, and why."""
-
-    why: str
+Heard = Response | Failure | None
 
 
-Heard = Answer | Broken | None
-
-
-def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Send | Pause, Heard, T]:
-    """Say what to do next and hear how it went, until there is a `T` or a ConnectorError."""
+def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Request | Pause, Heard, T]:
+    """Yield the next request or pause and take its response, until there is a `T` or a ConnectorError."""
     end = http.clock() + http.deadline
     request = _request(call, endpoint, http)
     attempt = server_errors = 0
@@ -169,14 +156,16 @@ def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Send | 
     while True:
         attempt += 1
         yield from _paced(call, http.pace or endpoint.pace, http.clock(), end)
-        heard = yield Send(request, end)
-        problem = _judged(call, heard, endpoint)
-        asked = retry_after(heard, http.now()) if isinstance(heard, Answer) else None
+        left = max(_MIN_TIMEOUT, end - http.clock())
+        heard = yield request._replace(timeout=left, step_timeout=min(http.timeout, left))
+        answer = _answer(call, heard, endpoint, http)
+        problem = answer if isinstance(answer, TransportError) else _judged(call, answer, endpoint)
+        asked = retry_after(heard) if isinstance(heard, Response) else None
         if isinstance(problem, RateLimitedError):
             problem.retry_after = asked
         if problem is None:
-            assert isinstance(heard, Answer)  # noqa: S101 - _judged turns all else into a problem
-            return _parsed(call, heard, endpoint)
+            assert isinstance(answer, Answer)  # noqa: S101 - all else is a problem
+            return _parsed(call, answer, endpoint)
         if in_doubt and call.method == "DELETE" and isinstance(problem, NotFoundError):
             return _parsed(call, Answer(204, {}, b""), endpoint)  # an earlier attempt deleted it
         in_doubt |= isinstance(problem, ServerError | TransportError)
@@ -189,7 +178,7 @@ def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Send | 
         yield Pause(wait)
 
 
-def _request(call: Call[T], endpoint: Endpoint, http: Http) -> httpx.Request:
+def _request(call: Call[T], endpoint: Endpoint, http: Http) -> Request:
     url, content = endpoint.url(call), None if call.body is None else write_json(call.body)
     # From here on nothing raises: headers hold the key, and error trackers print local variables.
     headers = httpx.Headers(endpoint.headers)
@@ -197,7 +186,9 @@ def _request(call: Call[T], endpoint: Endpoint, http: Http) -> httpx.Request:
     headers.update(call.headers)
     if content is not None:
         headers["Content-Type"] = "application/json"
-    return httpx.Request(call.method, url, params=dict(call.query) or None, headers=headers, content=content)
+    if call.query:
+        url = str(httpx.URL(url, params=dict(call.query)))
+    return Request(call.method, url, headers, content, size_cap=http.largest_answer, private_query=True)
 
 
 def _paced(call: Call[T], pace: TokenBucket | None, now: float, end: float) -> Generator[Pause, Heard, None]:
@@ -208,12 +199,26 @@ def _paced(call: Call[T], pace: TokenBucket | None, now: float, end: float) -> G
         yield Pause(wait)
 
 
-def _judged(call: Call[T], heard: Heard, endpoint: Endpoint) -> ConnectorError | None:
-    secrets = (*endpoint.secrets, *call.secrets)
-    if isinstance(heard, Answer):
-        return problem_of(str(call), heard, secrets, endpoint.refused)
-    why = heard.why if heard else "nothing was sent"
-    return TransportError(f"{call}: {scrubbed(why, secrets)}")
+def _answer(call: Call[T], heard: Heard, endpoint: Endpoint, http: Http) -> Answer | TransportError:
+    """Return the complete answer, or the error for one that never came whole."""
+    if isinstance(heard, Response) and not heard.body_error:
+        return Answer(heard.status, heard.headers, heard.body)
+    reasons = {
+        TOO_LARGE: f"the answer is larger than {http.largest_answer} bytes",
+        TOO_SLOW: "the deadline passed while the answer was still coming",
+    }
+    match heard:
+        case Response(body_error=error):
+            why = reasons.get(error, error)
+        case Failure(detail=detail):
+            why = detail
+        case _:
+            why = "nothing was sent"
+    return TransportError(f"{call}: {scrubbed(why, (*endpoint.secrets, *call.secrets))}")
+
+
+def _judged(call: Call[T], answer: Answer, endpoint: Endpoint) -> ConnectorError | None:
+    return problem_of(str(call), answer, (*endpoint.secrets, *call.secrets), endpoint.refused)
 
 
 def _parsed(call: Call[T], answer: Answer, endpoint: Endpoint) -> T:
@@ -231,22 +236,3 @@ def _backoff(problem: ConnectorError, attempt: int, http: Http) -> float | None:
         return None
     grown: float = min(http.retries.backoff * 2 ** (attempt - 1), http.retries.ceiling)
     return grown * (0.5 + http.random() / 2)
-
-
-def retry_after(answer: Answer, now: float) -> float | None:
-    """Seconds the answer's `Retry-After` asks for, as a number or as a date by the server's own clock."""
-    value = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    until, dated = _date(value), _date(answer.headers.get("date", ""))
-    if until is None:
-        return None
-    return max(0.0, until.timestamp() - (dated.timestamp() if dated else now))
-
-
-def _date(value: str) -> datetime | None:
-    try:
-        read = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError):
-        return None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)

@@ -1,97 +1,46 @@
-"""The two senders: the only code here that moves bytes or waits, once blocking and once awaited."""
+"""The two senders, blocking and awaited: they send the requests of a call and wait between them."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import ipaddress
 import re
-import ssl
 import time
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
-from convert_sdk._http.client import deadline, with_deadline
+from convert_sdk._http.client import asend, open_async_client, open_client, send
+from convert_sdk._http.messages import Request
 from convert_sdk._version import __version__
-from convert_sdk.commerce._call import Answer, Call
-from convert_sdk.commerce._exchange import Broken, Endpoint, Heard, Http, Pause, Send, exchange
+from convert_sdk.commerce._call import Call
+from convert_sdk.commerce._exchange import Endpoint, Heard, Http, Pause, exchange
 from convert_sdk.commerce._pages import AsyncPages, Listing, Pages
 from convert_sdk.errors import OptionError
 
 _HOST = re.compile(r"[\w.:-]+")
 
 T = TypeVar("T")
-C = TypeVar("C", httpx.Client, httpx.AsyncClient)
+_MANY_CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
 
 
-class _QuietURL(httpx.URL):
-    """A URL whose text leaves out the query: httpx logs it, and queries hold e-mail addresses."""
-
-    def __str__(self) -> str:
-        return super().__str__().split("?", 1)[0]
-
-
-class _OverrunError(Exception):
-    """The answer is larger or slower than allowed."""
-
-
-class _Line(Generic[C]):
-    """What both senders share: the endpoint, the options and an httpx client."""
-
-    def __init__(self, endpoint: Endpoint, http: Http, client: C) -> None:
-        self._endpoint = endpoint
-        self._http = http
-        self._client: C = client
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return self._http.now()
-
-    def _left(self, step: Send) -> float:
-        """Seconds until the deadline."""
-        return max(0.001, step.end - self._http.clock())
-
-    def _prepared(self, step: Send) -> httpx.Request:
-        request = step.request
-        left = min(self._http.timeout, self._left(step))
-        request.url = _QuietURL(request.url)
-        request.extensions["timeout"] = httpx.Timeout(left).as_dict()
-        return request
-
-    def _checked(self, body: bytearray, step: Send) -> None:
-        if len(body) > self._http.largest_answer:
-            raise _OverrunError(f"the answer is larger than {self._http.largest_answer} bytes")
-        if self._http.clock() > step.end:
-            raise _OverrunError("the deadline passed while the answer was still coming")
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context()  # reading the certificates costs more than all else a client does
-
-
-def _answer(response: httpx.Response, body: bytearray) -> Answer:
-    return Answer(response.status_code, response.headers, bytes(body))
-
-
-def _broken(error: Exception) -> Broken:
-    if isinstance(error, _OverrunError):
-        return Broken(str(error))
-    return Broken(f"{type(error).__name__}: {error}".removesuffix(": "))
-
-
-class Sender(_Line[httpx.Client]):
+class Sender:
     """Runs calls on the calling thread; safe to share between threads."""
 
     def __init__(self, endpoint: Endpoint, http: Http) -> None:
         transport = http.transport
         if transport is not None and not isinstance(transport, httpx.BaseTransport):
             raise OptionError("Http.transport: a sync client needs an httpx.BaseTransport")
-        super().__init__(endpoint, http, with_deadline(httpx.Client(transport=transport, verify=_tls())))
+        self._endpoint = endpoint
+        self._http = http
+        self._client = open_client(transport=transport, limits=_MANY_CONNECTIONS)
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._http.now()
 
     def run(self, call: Call[T]) -> T:
         """The answer to `call`, or a ConnectorError."""
@@ -103,7 +52,7 @@ class Sender(_Line[httpx.Client]):
             except StopIteration as end:
                 result: T = end.value
                 return result
-            heard = self._send(step) if isinstance(step, Send) else self._pause(step)
+            heard = send(self._client, step) if isinstance(step, Request) else self._pause(step)
 
     def pages(self, listing: Listing[T]) -> Pages[T]:
         """The lazy pages of `listing`."""
@@ -117,33 +66,21 @@ class Sender(_Line[httpx.Client]):
         (self._http.sleep or time.sleep)(step.seconds)
         return None
 
-    def _send(self, step: Send) -> Answer | Broken:
-        try:
-            with deadline(time.monotonic() + self._left(step)):
-                return self._read(step)
-        except (httpx.RequestError, _OverrunError) as error:
-            return _broken(error)
 
-    def _read(self, step: Send) -> Answer:
-        body = bytearray()
-        response = self._client.send(self._prepared(step), stream=True)
-        try:
-            for chunk in response.iter_bytes():
-                body += chunk
-                self._checked(body, step)
-        finally:
-            response.close()
-        return _answer(response, body)
-
-
-class AsyncSender(_Line[httpx.AsyncClient]):
+class AsyncSender:
     """Runs calls on the running event loop."""
 
     def __init__(self, endpoint: Endpoint, http: Http) -> None:
         transport = http.transport
         if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
             raise OptionError("Http.transport: an async client needs an httpx.AsyncBaseTransport")
-        super().__init__(endpoint, http, httpx.AsyncClient(transport=transport, verify=_tls()))
+        self._endpoint = endpoint
+        self._http = http
+        self._client = open_async_client(transport=transport, limits=_MANY_CONNECTIONS)
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._http.now()
 
     async def run(self, call: Call[T]) -> T:
         """The answer to `call`, or a ConnectorError."""
@@ -155,7 +92,7 @@ class AsyncSender(_Line[httpx.AsyncClient]):
             except StopIteration as end:
                 result: T = end.value
                 return result
-            heard = await (self._send(step) if isinstance(step, Send) else self._pause(step))
+            heard = await (asend(self._client, step) if isinstance(step, Request) else self._pause(step))
 
     def pages(self, listing: Listing[T]) -> AsyncPages[T]:
         """The lazy pages of `listing`."""
@@ -170,26 +107,6 @@ class AsyncSender(_Line[httpx.AsyncClient]):
         if inspect.isawaitable(slept):
             await slept
         return None
-
-    async def _send(self, step: Send) -> Answer | Broken:
-        try:
-            async with asyncio.timeout(self._left(step)):
-                return await self._read(step)
-        except TimeoutError:
-            return Broken("the deadline passed while the answer was still coming")
-        except (httpx.RequestError, _OverrunError) as error:
-            return _broken(error)
-
-    async def _read(self, step: Send) -> Answer:
-        body = bytearray()
-        response = await self._client.send(self._prepared(step), stream=True)
-        try:
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                self._checked(body, step)
-        finally:
-            await response.aclose()
-        return _answer(response, body)
 
 
 class Session:

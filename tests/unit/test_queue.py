@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable
-from email.utils import formatdate
 from math import inf
 from threading import Thread
 
@@ -14,7 +13,6 @@ import pytest
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.queue import MOST_BYTES, DeliveryConfig, Endpoint, EventQueue
 from convert_sdk._delivery.stats import EndpointState, classify, error_of
-from convert_sdk._http.backoff import full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import Failure, Request, Response, request_headers
 from convert_sdk.status import Counts, DeliveryError, FlushReport, RejectedEvent
 
@@ -282,40 +280,6 @@ def test_back_off_doubles_with_full_jitter_up_to_thirty_seconds(answer: Response
     machine.next_request(now + 1.0)
     machine.handle_response(answer, now + 1.0)
     assert machine.due() == now + 1.5
-
-
-def test_jitter_spreads_down_to_zero() -> None:
-    assert full_jitter(3, lambda: 0.0, base=0.5, cap=30.0) == 0.0
-    assert full_jitter(100_000, lambda: 0.25, base=0.5, cap=30.0) == 7.5
-    assert slow_cadence(lambda: 0.0) == 300.0
-    assert slow_cadence(lambda: 1.0) == pytest.approx(330.0)
-
-
-DATE = 1_800_000_000
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, 0.0),
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": " 0 "}, 0.0),
-        ({"retry-after": "86400"}, 300.0),
-        ({"retry-after": "9" * 5_000}, 300.0),
-        ({"retry-after": "-3"}, 0.0),
-        ({"retry-after": "٣"}, 0.0),
-        ({"retry-after": "soon"}, 0.0),
-        ({"retry-after": ", , "}, 0.0),
-        ({"retry-after": formatdate(DATE + 90, usegmt=True), "date": formatdate(DATE, usegmt=True)}, 90.0),
-        ({"retry-after": formatdate(DATE - 90, usegmt=True), "date": formatdate(DATE, usegmt=True)}, 0.0),
-        ({"retry-after": formatdate(DATE + 9e8, usegmt=True), "date": formatdate(DATE, usegmt=True)}, 300.0),
-        ({"retry-after": formatdate(DATE + 40, usegmt=True)}, 40.0),
-        ({"retry-after": formatdate(DATE + 40, usegmt=True), "date": "yesterday"}, 40.0),
-        ({"retry-after": "Sun, 06 Nov 9999999 08:49:37 GMT"}, 0.0),
-    ],
-)
-def test_retry_after_in_both_forms(headers: dict[str, str], seconds: float) -> None:
-    assert retry_after(Response(429, headers, received=float(DATE))) == seconds
 
 
 def test_retry_after_is_a_minimum() -> None:
