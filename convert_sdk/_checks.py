@@ -1,4 +1,4 @@
-"""What may be given to the client and the verbs: anything else is a mistake in the program and raises at once."""
+"""Checks of what an application passes to a client, its options and the verbs; a mistake raises at once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .errors import OptionError
 
 
 class Unchanged:
-    """The type of a fact that `given` leaves as it is."""
+    """The type of `UNCHANGED`: the default of an argument that leaves a fact as it is."""
 
 
 UNCHANGED = Unchanged()
 
 
 def visitor_id(id: str | int) -> str:
-    """The text that is hashed and sent. Raises TypeError or ValueError for what names nobody."""
+    """The visitor id as text. Raises TypeError or ValueError for what identifies nobody."""
     if isinstance(id, int) and not isinstance(id, bool):
         return str(id)
     if not isinstance(id, str):
@@ -30,7 +30,7 @@ def visitor_id(id: str | int) -> str:
 
 
 def entity_id(id: str | int) -> str:
-    """An account's or a project's id as text. Raises OptionError for what is no part of an address."""
+    """The id of an account or a project as text. Raises OptionError for what does not fit into a URL."""
     text = str(id)
     if isinstance(id, bool) or not isinstance(id, (str, int)) or not (text.isascii() and text.isalnum()):
         raise OptionError(f"an account id and a project id are numbers such as 10035569, not {id!r}")
@@ -70,21 +70,21 @@ def key(key: str) -> str:
 
 
 def goal(goal: str | int) -> str | int:
-    """What names a goal. Raises TypeError for what is neither its key nor its id."""
+    """The key or the id of a goal. Raises TypeError for anything else."""
     if isinstance(goal, bool) or not isinstance(goal, (str, int)):
         raise TypeError(f"a goal is named by its key (str) or its id (int), not {type(goal).__name__}")
     return goal
 
 
 def environment(environment: str | None, otherwise: str | None) -> str | None:
-    """The environment, the other one where none is given. Raises TypeError for what is no text."""
+    """The environment, `otherwise` for None. Raises TypeError for what is no text."""
     if environment is not None and not isinstance(environment, str):
         raise TypeError(f"environment must be a str, not {type(environment).__name__}")
     return environment or otherwise
 
 
 def switch(tracking: bool | None, otherwise: bool) -> bool:
-    """Whether to track, as before where nothing is given. Raises TypeError for "no", which would count as yes."""
+    """The tracking switch, `otherwise` for None. Raises TypeError for anything else: "no" would count as true."""
     if tracking is not None and not isinstance(tracking, bool):
         raise TypeError(f"tracking must be True or False, not {type(tracking).__name__}")
     return otherwise if tracking is None else tracking

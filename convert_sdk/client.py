@@ -1,4 +1,4 @@
-"""The clients: what an application makes once."""
+"""The clients. An application makes one, once."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class Client:
         return self._visitor(self._engine, visitor_id, attributes, location)
 
     def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
-        """What the project says of the browser's script, asked of the Serving API in this thread.
+        """Fetch the settings of the browser's script from the Serving API, in this thread.
 
         `timeout` is in seconds, `request_timeout` by default. Raises FetchError where no good answer comes.
         """
@@ -196,7 +196,7 @@ class Client:
         return self._worker.close(timeout)
 
     def status(self) -> Status:
-        """How the client is doing, in figures."""
+        """The state of the client, in figures."""
         return self._worker.status()
 
     @property
@@ -312,7 +312,7 @@ class AsyncClient:
         return self._visitor(self._engine, visitor_id, check.attributes(attributes), check.location(location))
 
     async def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
-        """What the project says of the browser's script, as `Client.project_settings`."""
+        """Fetch the settings of the browser's script, as `Client.project_settings`."""
         await self._worker.start()
         return self._previews.parse_settings(await self._worker.ask(self._previews.settings_request(timeout)))
 
@@ -335,7 +335,7 @@ class AsyncClient:
         return await self._worker.close(timeout)
 
     def status(self) -> Status:
-        """How the client is doing, in figures."""
+        """The state of the client, in figures."""
         return self._worker.status()
 
     @property
@@ -400,7 +400,7 @@ def sync_store(options: Options) -> Store | None:
 
 
 def key_of(options: Options, key: str | None) -> str:
-    """What names the project at the endpoints."""
+    """The key of the project at the endpoints."""
     found = key or options.sdk_key
     if found is None:
         raise OptionError("an SDK key is needed: give it, set CONVERT_SDK_KEY, or use for_project")
@@ -413,7 +413,7 @@ def keyless(options: OptionArguments) -> Options:
 
 
 def is_to_load(engine: Engine, store: Store | AsyncStore, visitor_id: str) -> bool:
-    """Whether the store may know more of a visitor than this process does."""
+    """True if the store may know more of a visitor than this process does."""
     return engine.project is not None and (store.shared or visitor_id not in engine.states)
 
 

@@ -76,7 +76,7 @@ class Project(CompiledProject):
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong in the document, each with its JSON path. The first look checks every entity."""
+        """The problems of the document, each with its JSON path. The first look checks every entity."""
         from ._config.compile import find_problems
 
         return find_problems(self.source)

@@ -1,4 +1,4 @@
-"""What the application holds for one request: the verbs."""
+"""The visitor of one request, and its verbs."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Visitor(Facts):
 
     @property
     def segments(self) -> Mapping[str, object]:
-        """What is remembered and reported of the visitor; a copy, `set_segments` changes them.
+        """The segments that are remembered and reported of the visitor; a copy, `set_segments` changes them.
 
         >>> client.visitor("v-43", {"country": "DE", "plan": "pro"}).segments
         {'country': 'DE'}
@@ -174,9 +174,9 @@ class Visitor(Facts):
         return explain(self.project, self, key, None if variation_id is None else str(variation_id))
 
     def preview(self, experience_id: str | int, variation_id: str | int) -> bool:
-        """From now on, for this object only, show this variation: no gates, nothing stored, nothing sent.
+        """Show this variation from now on, for this object only: no gates, nothing stored, nothing sent.
 
-        Says whether the project, or a preview that the client loaded, has both; otherwise an earlier preview ends.
+        Returns True if the project, or a preview that the client loaded, has both; otherwise an earlier preview ends.
 
         >>> visitor.preview("100", "12")
         True

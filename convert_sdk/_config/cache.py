@@ -40,7 +40,7 @@ class DocumentCache:
 
     @property
     def path(self) -> Path:
-        """Where the document is kept."""
+        """The file of the document."""
         return self._path
 
     def load(self) -> CachedDocument | None:

@@ -1,4 +1,4 @@
-"""Reading a document whose pieces may be of any type: what does not fit is reported and left out."""
+"""Lenient reading of JSON values of any type: what does not fit is reported and left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Json = Mapping[str, object]
 
 
 def kind(value: object) -> str:
-    """What JSON calls this value, for messages."""
+    """The JSON type of a value, in words for a message."""
     if value is None:
         return "null"
     if isinstance(value, bool):

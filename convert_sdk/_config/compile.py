@@ -128,7 +128,7 @@ def identity(raw: object) -> tuple[str, str]:
 
 
 class _Links:
-    """What the ids of a document point to; each entity is compiled by one of the methods."""
+    """The entities of a document by id, each compiled by one of the methods."""
 
     __slots__ = (
         "archived", "audiences", "bucketing", "features", "keyed", "locations", "report", "segments",
@@ -242,7 +242,7 @@ def _locations(item: Json, path: str, index: Index[Location], report: Report) ->
 
 
 def _names_locations(item: Json) -> bool:
-    """Whether locations decide, known ones or not; then the site area does not."""
+    """True if locations decide, known ones or not; then the site area does not."""
     locations = item.get("locations")
     return isinstance(locations, list) and bool(locations)
 

@@ -1,4 +1,4 @@
-"""Bytes to JSON values: fast, bounded, and clear about what is wrong."""
+"""A JSON parser for bytes: fast, bounded, and clear about what is wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convert_sdk._core.problem import Report, ignore
 from convert_sdk.errors import DocumentError
 
 MAX_DEPTH = 200
-"""How deep a document may nest; the fast parser's own limit."""
+"""The deepest nesting of a document; the fast parser's own limit."""
 
 _BOM = b"\xef\xbb\xbf"
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)

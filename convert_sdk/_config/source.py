@@ -11,11 +11,11 @@ ENDPOINT = "https://cdn-4.convertexperiments.com/api/v1"
 
 
 _SAFE = "!'()*~"
-"""What `encodeURIComponent` leaves alone besides letters, digits, `-`, `.` and `_`."""
+"""The characters that `encodeURIComponent` keeps, besides letters, digits, `-`, `.` and `_`."""
 
 
 class DocumentSource(NamedTuple):
-    """Where a document comes from. `key` goes into the path as it is: an SDK key, or `account/project`."""
+    """The origin of a document. `key` goes into the path as it is: an SDK key, or `account/project`."""
 
     key: str
     endpoint: str = ENDPOINT

@@ -61,7 +61,7 @@ def changed_features(raw: Json) -> Iterator[str]:
 
 
 def is_anchored(raw: Json) -> bool:
-    """Whether the experience keeps anchored ranges."""
+    """True if the experience keeps anchored ranges."""
     return js_number(raw.get("version", True)) > _ANCHORED_SINCE
 
 

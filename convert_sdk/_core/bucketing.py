@@ -1,4 +1,4 @@
-"""From a visitor to a bucket value, and from a bucket value to a variation."""
+"""The hash of a visitor to a bucket value, and the ranges that give a bucket value to a variation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGEST_INDEX = 4_294_967_294
 
 
 class Bucketing(NamedTuple):
-    """How visitors are hashed; the defaults are what every other Convert SDK uses."""
+    """The parameters of the hash; the defaults are those of every other Convert SDK."""
 
     seed: int = 9999
     max_traffic: float = SCALE
@@ -30,7 +30,7 @@ DEFAULT = Bucketing()
 
 
 class Allocation(NamedTuple):
-    """One variation's wish: `percent` of the traffic, and whether it runs."""
+    """The traffic of one variation in percent; only an `active` one gets it."""
 
     id: str
     percent: float

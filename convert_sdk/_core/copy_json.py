@@ -1,4 +1,4 @@
-"""Values that are handed out: whoever gets one may change it, and changes nothing of ours."""
+"""Copies of JSON values for applications, which may change them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def copy_json(value: T) -> T:
-    """The value; of an object or a list of JSON a copy, all the way down.
+    """A deep copy of a JSON value; other values as they are.
 
     >>> shared = {"sizes": [1, 2]}
     >>> copy_json(shared)["sizes"].append(3)

@@ -1,4 +1,4 @@
-"""Which variation a visitor gets in one experience, and why."""
+"""The decision: the variation of a visitor in one experience, and the reason."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def sticky_decision(experience: Experience, sticky: Variation) -> Decision:
 
 
 def hash_input(experience: Experience, facts: Facts) -> bytes:
-    """What is hashed where the two ids may share a character, half of it in each."""
+    """The bytes to hash where the two ids may share a character, half of it in each."""
     return id_bytes((experience.id if experience.hashed else "") + facts.id)
 
 
@@ -138,7 +138,7 @@ def closed_gate(experience: Experience, facts: Facts, sticky: Variation | None) 
 
 
 def is_located(experience: Experience, facts: Facts) -> bool:
-    """Whether the visitor is in any of the experience's locations, or in its site area."""
+    """True if the visitor is in any of the experience's locations, or in its site area."""
     place = facts.location
     if place is None or place is ANYWHERE:
         return place is ANYWHERE
@@ -148,7 +148,7 @@ def is_located(experience: Experience, facts: Facts) -> bool:
 
 
 def is_in_audiences(audiences: tuple[Audience, ...], facts: Facts, match_all: bool) -> bool:
-    """Whether all of the audiences, or any of them, take the visitor."""
+    """True if all of the audiences, or any of them, take the visitor."""
     for audience in audiences:
         if is_in_audience(audience, facts) is not match_all:
             return not match_all
@@ -156,14 +156,14 @@ def is_in_audiences(audiences: tuple[Audience, ...], facts: Facts, match_all: bo
 
 
 def is_in_audience(audience: Audience, facts: Facts) -> bool:
-    """Whether one audience takes the visitor; one without rules takes nobody."""
+    """True if one audience takes the visitor; one without rules takes nobody."""
     if audience.exclusion is not None:
         return audience.exclusion.holds(facts.state.bucketing)
     return audience.rules is not None and matches(audience.rules, facts.data())
 
 
 def is_in_segments(segments: frozenset[str], facts: Facts) -> bool:
-    """Whether the visitor was put into any of these custom segments."""
+    """True if the visitor was put into any of these custom segments."""
     custom = facts.state.segments.get("customSegments")
     return isinstance(custom, (list, tuple)) and any(isinstance(x, str) and x in segments for x in custom)
 
@@ -194,7 +194,7 @@ def updated_locations(experience: Experience, facts: Facts) -> tuple[str, ...] |
 
 
 def looks_at_location(reason: Reason) -> bool:
-    """Whether a decision of this reason looked at the visitor's location at all."""
+    """True if a decision of this reason looked at the visitor's location at all."""
     return reason not in _BEFORE_LOCATION
 
 

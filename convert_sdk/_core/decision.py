@@ -1,4 +1,4 @@
-"""What was decided: a variation, a reason, and the features that follow."""
+"""The values that a decision gives: a variation, a reason, and the features that follow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NONE: Mapping[str, object] = MappingProxyType({})
 
 
 class Reason(StrEnum):
-    """Why a decision is what it is. The last four come with a variation.
+    """The reason of a decision. The last four come with a variation.
 
     >>> visitor.decide("shipping-banner").reason is Reason.AUDIENCE
     True
@@ -49,7 +49,7 @@ class Reason(StrEnum):
 
 
 class Decision(NamedTuple):
-    """Which variation, and why. False in a condition where there is no variation.
+    """The variation of a visitor in one experience, and the reason. False in a condition without a variation.
 
     >>> decision = visitor.decide("checkout-layout")
     >>> bool(decision), decision.variation_key, decision.bucket_value
@@ -133,7 +133,7 @@ class ResolvedFeature:
 
     @property
     def enabled(self) -> bool:
-        """Whether a variation of the visitor sets it."""
+        """True if a variation of the visitor sets it."""
         return self.decision is not None
 
     @property

@@ -1,4 +1,4 @@
-"""What is reported, and its JSON. The tracking body's keys are spelled here and nowhere else."""
+"""Events and their JSON. The tracking body's keys are spelled here and nowhere else."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Event(NamedTuple):
     wire: str
     """The event's own JSON."""
     segments: Mapping[str, object] | None = None
-    """What is reported of the visitor, as it was when the event happened."""
+    """The segments of the visitor when the event happened."""
     claim: str | None = None
     """The goal key to claim in a shared store before sending."""
     attributed: bool = False
@@ -46,7 +46,7 @@ class Event(NamedTuple):
 
 
 class TrackingContext(NamedTuple):
-    """Whose events these are."""
+    """The account, the project and the SDK that events are reported for."""
 
     account_id: str
     project_id: str
@@ -86,7 +86,7 @@ def goal_datum(key: str, value: str) -> str:
 
 
 def scalar(value: object) -> str:
-    """As `to_json`, faster for texts and the usual numbers."""
+    """The JSON of a scalar: `to_json`, faster for texts and the usual numbers."""
     kind = value.__class__
     if kind is str:
         return json_text(value)  # type: ignore[arg-type]  # the class says so
@@ -140,7 +140,7 @@ _SEGMENTS = '"segments":'
 
 
 def _object(fields: Mapping[str, object]) -> str:
-    """As `to_json`, faster for an object of texts."""
+    """The JSON of an object: `to_json`, faster for texts."""
     pairs = [
         f"{json_text(key if isinstance(key, str) else str(key))}:{scalar(value)}"
         for key, value in fields.items()

@@ -1,4 +1,4 @@
-"""Why a decision is what it is: the gates, rules and ranges walked a second time, with every verdict kept."""
+"""Explanations of decisions: the gates, rules and ranges walked a second time, with every verdict kept."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class GateTrace(NamedTuple):
 
 
 class HashTrace(NamedTuple):
-    """How the visitor is hashed in this experience."""
+    """The hash of the visitor in this experience, and the ranges."""
 
     input: str
     seed: int

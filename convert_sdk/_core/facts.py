@@ -1,4 +1,4 @@
-"""What is known about one visitor when something is decided."""
+"""The facts about one visitor that a decision looks at."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANYWHERE: Final = Anywhere.ANYWHERE
 """Given as a location: location rules are ignored."""
 
 Place = Mapping[str, object] | Anywhere | None
-"""Where the visitor is. None means "not known": then nothing is decided."""
+"""The place of a visitor. None means "not known": then nothing is decided."""
 
 UNSEEN: Final = VisitorState()
 """The state of a visitor of whom nothing is remembered; never written to."""
@@ -61,9 +61,9 @@ class Facts:
     hashed: bytes
     """The id as it is hashed."""
     attributes_remembered: bool
-    """Whether the attributes that are reported are remembered by now; until then they count as if they were."""
+    """True once the attributes that are reported are remembered; until then they count as if they were."""
     merged: Mapping[str, object]
-    """What `data` gave, from these segments."""
+    """The last result of `data`, and the segments that it was made from."""
     merged_from: Mapping[str, object] | None
 
     def __init__(
@@ -86,7 +86,7 @@ class Facts:
         self.merged_from = NOTHING if state is UNSEEN else None
 
     def data(self) -> Mapping[str, object]:
-        """What audiences are asked about: attributes under the call's, both over the remembered segments."""
+        """The data for audiences: attributes under the call's, both over the remembered segments."""
         segments = self.state.segments
         if segments is not self.merged_from:
             self.merged = self._merge(segments)
@@ -149,7 +149,7 @@ def _members(value: Mapping[str, object] | list[object]) -> Mapping[str, object]
 
 
 def _united(first: list[object], second: list[object], *, by_value: bool) -> list[object]:
-    """As a JavaScript Set unites: scalars by type and value, containers by identity or by value."""
+    """The union of a JavaScript Set: scalars by type and value, containers by identity or by value."""
     united: dict[object, object] = {}
     for item in [*first, *second]:
         if isinstance(item, str):

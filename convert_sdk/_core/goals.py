@@ -1,4 +1,4 @@
-"""Which events a conversion makes."""
+"""Conversions: their data, their rules, and the reasons of their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIMENSIONS = range(1, 6)
 
 
 class ConversionReason(StrEnum):
-    """What became of a conversion.
+    """The reason of a `ConversionResult`.
 
     >>> visitor.track("no such goal").reason is ConversionReason.UNKNOWN_GOAL
     True
@@ -42,7 +42,7 @@ class ConversionReason(StrEnum):
 
 
 class ConversionResult(NamedTuple):
-    """What became of a conversion; true where it was accepted. Accepted is not delivered.
+    """The result of `track`; true where the conversion was accepted. Accepted is not delivered.
 
     >>> if not visitor.track("no such goal"):
     ...     print("not counted")
@@ -53,17 +53,17 @@ class ConversionResult(NamedTuple):
     uuid: str | None = None
     """The id of the conversion, which a delivery notice names again."""
     events: int = 0
-    """How many events it made: a delivery notice names them `uuid`, a dot and a number from 0 on."""
+    """The number of its events: a delivery notice names them `uuid`, a dot and a number from 0 on."""
 
     def __bool__(self) -> bool:
         return self.reason is ConversionReason.ACCEPTED or self.reason is ConversionReason.PENDING
 
 
 class ConversionRequest(NamedTuple):
-    """What the application says of one conversion."""
+    """The arguments of one call of `track`."""
 
     data: str | None = None
-    """As JSON."""
+    """The goal data as JSON."""
     rule_data: object = None
     again: bool = False
     attributed_to: Mapping[str, str] | None = None
@@ -78,7 +78,7 @@ def goal_data(
     transaction_id: str | None = None,
     dimensions: Mapping[int, str] | None = None,
 ) -> str | None:
-    """What is reported with a conversion, as JSON; None where nothing was given.
+    """The goal data of a conversion as JSON; None where nothing was given.
 
     Raises TypeError or ValueError for what could not be counted: text or NaN as money, a bool as a number.
     """
@@ -138,7 +138,7 @@ def _money(revenue: Decimal | float) -> str:
 
 
 def refusal(goal: Goal, rule_data: object) -> ConversionReason | None:
-    """Why rule data keeps a conversion from counting; None where it counts."""
+    """The reason that rule data gives against a conversion; None where it counts."""
     if goal.rules is None:
         return ConversionReason.NO_RULES
     return None if goal.matches(rule_data) else ConversionReason.RULES

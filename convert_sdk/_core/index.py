@@ -39,7 +39,7 @@ class Index(Generic[Named]):
             self._keys.setdefault(entry.key, place)
             self._ids.setdefault(entry.id, []).append(place)
         self.distinct = len(self._keys) == len(self._ids) == len(self._entries)
-        """Whether no two entities share a name."""
+        """True if no two entities share a name."""
 
     def __iter__(self) -> Iterator[Named]:
         if self._listed is None:

@@ -30,13 +30,13 @@ class RuleSet:
         return f"{type(self).__name__}(id={self.id!r}, key={self.key!r})"
 
     def matches(self, data: object) -> bool:
-        """Whether the rules hold for the facts; a set without rules never matches."""
+        """True if the rules hold for the facts; a set without rules never matches."""
         facts = as_data(data)
         return self.rules is not None and facts is not None and matches(self.rules, facts)
 
 
 class Location(RuleSet):
-    """Where an experience runs."""
+    """A place where experiences run."""
 
     __slots__ = ()
 
@@ -60,7 +60,7 @@ class Exclusion(NamedTuple):
 
 
 class Audience(RuleSet):
-    """Who an experience is for. A permanent audience is asked only until the visitor has a decision."""
+    """The visitors that an experience is for. A permanent audience is asked only until the visitor has a decision."""
 
     __slots__ = ("exclusion", "permanent")
 
@@ -81,7 +81,7 @@ class Audience(RuleSet):
 
 
 class Goal(RuleSet):
-    """What counts as a conversion."""
+    """A goal, whose conversions are counted."""
 
     __slots__ = ("type",)
 
@@ -107,7 +107,7 @@ class Feature(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What one variation sets one feature to; `variables` are cast, `raw` are as they came."""
+    """The change of one feature by one variation; `variables` are cast, `raw` are as they came."""
 
     feature_id: str
     feature: Feature | None
@@ -116,7 +116,7 @@ class Change(NamedTuple):
 
 
 class Variation:
-    """One arm of an experience. `exposure` is the JSON of its exposure."""
+    """One variation of an experience. `exposure` is the JSON of its exposure."""
 
     __slots__ = ("changes", "exposure", "id", "key", "name", "percent", "status", "sticky")
 
@@ -139,7 +139,7 @@ class Variation:
         self.changes = changes
         self.exposure = exposure
         self.sticky: Decision | None = None
-        """What everybody gets who has it already, once somebody did."""
+        """The decision of everybody who has this variation already, once somebody had."""
 
     def __repr__(self) -> str:
         return f"Variation(id={self.id!r}, key={self.key!r})"
@@ -212,7 +212,7 @@ class Experience:
         self.audiences = audiences
         self.transient = tuple(audience for audience in audiences if not audience.permanent)
         self.depends_on_state = bool(segments) or any(each.exclusion is not None for each in audiences)
-        """Whether it depends on what is remembered beside its own decision."""
+        """True if it depends on what is remembered beside its own decision."""
         self.match_all = match_all
         self.segments = segments
         self.variations = MappingProxyType(variations)
@@ -221,32 +221,32 @@ class Experience:
         self.bucketing = bucketing
         self.seed = bucketing.seed
         self.hashed = b"" if bucketing.exclude_experience_id else id_bytes(id)
-        """What is hashed before the visitor id."""
+        """The bytes that are hashed before the visitor id."""
         self._prepare()
 
     def _prepare(self) -> None:
         """Lay out what a decision looks at."""
         traffic = self.bucketing.max_traffic
         self.ends_in_half_character = "\ud800" <= self.id[-1:] <= "\udbff"
-        """Whether the id ends in half a character, to which a visitor id may have the other half."""
+        """True if the id ends in half a character, to which a visitor id may have the other half."""
         self.owners = tuple(
             self.variations.get(owner) if owner is not None else None for owner in self.split.owners
         )
-        """As `split.owners`, linked."""
+        """The variations of `split.owners`."""
         self.thresholds = tuple(threshold(edge, traffic) for edge in self.split.edges)
-        """As `split.edges`, for hashes that are not scaled yet."""
+        """The edges of `split.edges`, for hashes that are not scaled yet."""
         self.conditions = self._only_conditions()
-        """What the one audience asks, where nothing else turns a visitor away; None where more is to be asked."""
+        """The tests of the one audience, where nothing else refuses a visitor; None where more is to be asked."""
         self.lasting_conditions = self.conditions or () if self.transient else ()
         """The same of a visitor who was decided earlier."""
         self.refused: Decision | None = None
-        """What everybody gets whom its audiences turn away, once they did."""
+        """The decision of everybody whom its audiences refuse, once they refused somebody."""
 
     def __repr__(self) -> str:
         return f"Experience(id={self.id!r}, key={self.key!r})"
 
     def carries(self, feature_id: str) -> bool:
-        """Whether any variation changes a feature."""
+        """True if any variation changes a feature."""
         return any(
             change.feature_id == feature_id for arm in self.variations.values() for change in arm.changes
         )
@@ -262,7 +262,7 @@ class Experience:
 
 
 NOBODY: Mapping[str, Iterable[str]] = MappingProxyType({})
-"""No feature is carried by any experience."""
+"""The default of `carriers`: no experience carries a feature."""
 
 
 class CompiledProject:

@@ -97,7 +97,7 @@ def _ordered(comparand: object, negated: bool, order: Callable[[Any, Any], bool]
 
 
 def _ordinal(value: object) -> tuple[str, float | str]:
-    """What `<` compares: JavaScript's name of the type, and the number or text in its place."""
+    """The operand of `<`: JavaScript's name of the type, and the number or text in its place."""
     number = numeric(value)
     if number is not None:
         return "number", number
@@ -199,7 +199,7 @@ def _does_not_exist(comparand: object, negated: bool) -> Test:
 
 
 def _not_exists(comparand: object, negated: bool) -> Test:
-    """As doesNotExist, except that a missing key never matches."""
+    """The test of not_exists: doesNotExist, except that a missing key never matches."""
     test = _exists(comparand, not negated)
     return lambda value: value is not MISSING and test(value)
 

@@ -1,4 +1,4 @@
-"""What is wrong in a document, named by its place."""
+"""Problems of a document, named by their place."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class ExclusionCondition(NamedTuple):
 
 
 def matches(rules: Rules, data: Mapping[str, object]) -> bool:
-    """Whether the data satisfies the rules; no rules match nothing."""
+    """True if the data satisfies the rules; no rules match nothing."""
     get = data.get
     for all_of in rules:
         for any_of in all_of:
@@ -73,7 +73,7 @@ def conjunction(rules: Rules) -> tuple[tuple[str, Test], ...] | None:
 
 
 def matches_rule_set(rule_set: object, data: object) -> bool:
-    """Whether the data satisfies a rule set as it stands in a document.
+    """True if the data satisfies a rule set as it stands in a document.
 
     What is malformed never matches; nothing raises.
 
@@ -86,7 +86,7 @@ def matches_rule_set(rule_set: object, data: object) -> bool:
 
 
 def as_data(value: object) -> Mapping[str, object] | None:
-    """What rules are asked about: objects as they are, lists by index; None where nothing can match."""
+    """The data for rules: objects as they are, lists by index; None where nothing can match."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, (list, tuple)):
@@ -156,7 +156,7 @@ def _text(value: object) -> str:
 
 
 def excludes(rules: Rules) -> bool:
-    """Whether any leaf asks for a decision of another experience."""
+    """True if any leaf asks for a decision of another experience."""
     return any(leaf.rule_type == EXCLUSION for all_of in rules for any_of in all_of for leaf in any_of)
 
 

@@ -45,7 +45,7 @@ class UnknownSegments:
         self._checks = dict(_CHECKS)
 
     def among(self, events: Iterable[Event]) -> Iterator[str]:
-        """What to say of the segments of these events; never a value, which is the visitor's."""
+        """The warnings about the segments of these events; never a value, which is the visitor's."""
         seen = {id(None)}  # most visitors share their segments with others
         for event in events:
             segments = event[3]

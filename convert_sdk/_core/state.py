@@ -1,4 +1,4 @@
-"""What is remembered about one visitor, and how two memories become one."""
+"""The remembered state of one visitor, and the merge of two states."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def new_visitor_state(bucketing: dict[str, str], segments: Mapping[str, object])
 
 
 class Changes(NamedTuple):
-    """What one process wants remembered about one visitor. `key` is the visitor's key in the store."""
+    """The changes of one process to the state of one visitor. `key` is the visitor's key in the store."""
 
     key: str
     bucketing: Mapping[str, str] = MappingProxyType({})
@@ -126,7 +126,7 @@ class Changes(NamedTuple):
 
 
 class Winners(NamedTuple):
-    """What the store holds for the decisions and goals of one `Changes` after the save."""
+    """The decisions and goals that the store holds after the save of one `Changes`."""
 
     bucketing: Mapping[str, str]
     goals: Mapping[str, str]

@@ -131,7 +131,7 @@ def _say(console: Console, bridge: Bridge, found: SyncReport, *, as_json: bool) 
 
 
 def _show_report(console: Console, report: Report) -> None:
-    """The ledger: conversions by state and reason."""
+    """Print the ledger: conversions by state and reason."""
     table = Table("state", "reason", title="The ledger", title_justify="left", box=None)
     table.add_column("conversions", justify="right")
     for state, count in sorted(report.states.items()):

@@ -187,7 +187,7 @@ def _find_private(registry: Registry, request: Request) -> ServedProject:
 
 
 def _index(registry: Registry, request: Request) -> list[dict[str, object]]:
-    """What there is to ask of each project."""
+    """The endpoints of each project."""
     base = str(request.base_url).rstrip("/")
     return [
         {

@@ -1,4 +1,4 @@
-"""What a local Serving API serves, and to whom."""
+"""The projects of a local Serving API, and the keys and tokens that open them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ServedProject:
         read = read_document(document)
         self.account_id, self.project_id = _identity(read)
         self.record = Record()
-        """What was tracked; it outlives new documents and restarts of the server."""
+        """The tracked events; they outlive new documents and restarts of the server."""
         self._clock = clock
         self._tokens: dict[str, float] = {}
         self._current = _Current(deepcopy(dict(document)), read)
@@ -62,7 +62,7 @@ class ServedProject:
 
     @property
     def needs_key(self) -> bool:
-        """Whether the endpoints without an SDK key are closed."""
+        """True if the endpoints without an SDK key are closed."""
         project = self._current.read.project
         return bool(project and project.settings and project.settings.disable_default_config)
 
@@ -102,7 +102,7 @@ class ServedProject:
         return issued
 
     def honours(self, token: str | None) -> bool:
-        """Whether `token` was issued for this project and still holds."""
+        """True if `token` was issued for this project and still holds."""
         return token is not None and self._clock() < self._tokens.get(token, 0.0)
 
     def config(
@@ -122,7 +122,7 @@ class ServedProject:
         return _served(body)
 
     def settings(self) -> ServedDocument:
-        """What `/project-settings` says."""
+        """The answer of `/project-settings`."""
         project = self._current.read.project
         settings = project.settings if project else None
         known = settings.model_dump(by_alias=True, exclude_unset=True) if settings else {}
@@ -177,7 +177,7 @@ class Registry:
         return [(project, tuple(key for key, (owner, _) in keys if owner is project)) for project in projects]
 
     def knows(self, sdk_key: str) -> bool:
-        """Whether this key is registered."""
+        """True if this key is registered."""
         return sdk_key in self._keys
 
     def unlock(self, sdk_key: str, authorization: str | None) -> ServedProject | None:

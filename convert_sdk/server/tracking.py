@@ -108,7 +108,7 @@ class _Part(BaseModel):
 
 
 class ExposureData(_Part):
-    """Which variation was shown."""
+    """The data of an exposure."""
 
     experience_id: Id
     variation_id: Id
@@ -122,7 +122,7 @@ class GoalDatum(_Part):
 
 
 class ConversionData(_Part):
-    """Which goal, with what, and what the visitor had been shown."""
+    """The data of a conversion."""
 
     goal_id: Id
     goal_data: Annotated[tuple[GoalDatum, ...], FIRST_MISTAKE] | None = None

@@ -1,4 +1,4 @@
-"""Where visitors are remembered: in memory, in a file for one host, in Redis for many.
+"""Stores of visitors: in memory, in a file for one host, in Redis for many.
 
 `SqliteStore` is in `convert_sdk.stores.sqlite`; `RedisStore` and `AsyncRedisStore` are in
 `convert_sdk.stores.redis`, which needs the extra `convert-sdk[redis]`.
@@ -22,7 +22,7 @@ from .memory import MemoryStore as MemoryStore
 
 
 class Store(Protocol):
-    """What remembers visitors between requests; threads may share it.
+    """A memory of visitors between requests; threads may share it.
 
     The first decision on an experience and the first claim on a goal win, the last segments and
     locations do. Every method raises `StoreError`, and nothing else, when the store cannot answer.
@@ -30,7 +30,7 @@ class Store(Protocol):
 
     @property
     def shared(self) -> bool:
-        """Whether every process that serves these visitors sees the same memory."""
+        """True if every process that serves these visitors sees the same memory."""
         ...
 
     def load(self, key: str) -> VisitorState | None:
@@ -51,7 +51,7 @@ class AsyncStore(Protocol):
 
     @property
     def shared(self) -> bool:
-        """Whether every process that serves these visitors sees the same memory."""
+        """True if every process that serves these visitors sees the same memory."""
         ...
 
     async def load(self, key: str) -> VisitorState | None:

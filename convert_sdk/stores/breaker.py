@@ -1,4 +1,4 @@
-"""Sparing every caller the wait for a store that is down."""
+"""A circuit breaker: nobody waits for a store that is down."""
 
 from __future__ import annotations
 

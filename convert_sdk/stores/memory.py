@@ -61,7 +61,7 @@ class MemoryStore:
             return apply(state, changes)
 
     def close(self) -> None:
-        """Nothing to let go of; what is remembered stays until the store itself goes."""
+        """Do nothing: what is remembered stays until the store itself goes."""
 
 
 def _copy(state: VisitorState) -> VisitorState:

@@ -60,7 +60,7 @@ return standing
 
 
 class _Redis:
-    """What the two stores share: the words on the wire, the address without its password, the breaker."""
+    """The common part of the two stores: the words on the wire, the address without its password, the breaker."""
 
     shared = True
 

@@ -1,1 +1,1 @@
-"""What an application's own tests need to run against this package."""
+"""Tools for an application's own tests of this package."""

@@ -9,7 +9,7 @@ from .values import DocumentModel, Flag, Keyed, Number, Rules, Text, Texts
 
 
 class ChangeData(DocumentModel):
-    """What a change does, by its type.
+    """The settings of a change, by its type.
 
     | type | attributes |
     |---|---|
@@ -53,7 +53,7 @@ class VariationModel(DocumentModel):
 
 
 class Integration(DocumentModel):
-    """Where an experience reports besides Convert.
+    """An analytics system that an experience reports to besides Convert.
 
     `provider` is one of baidu, clicktale, clicky, cnzz, crazyegg, econda, eulerian, google_analytics,
     gosquared, heapanalytics, hotjar, mixpanel, mouseflow, piwik, segmentio, sitecatalyst, woopra, ysance.
@@ -71,7 +71,7 @@ class Integration(DocumentModel):
 
 
 class MatchingOptions(DocumentModel):
-    """Whether `any` or `all` of the listed audiences and locations must match."""
+    """The matching of the listed audiences and locations: `any` or `all` of them."""
 
     audiences: Text | None = None
     locations: Text | None = None

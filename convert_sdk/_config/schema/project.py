@@ -53,7 +53,7 @@ class VisitorInsights(DocumentModel):
 
 
 class Integrations(DocumentModel):
-    """What the whole project reports to besides Convert."""
+    """The analytics systems that the whole project reports to besides Convert."""
 
     google_analytics: GoogleAnalytics | None = None
     kissmetrics: Kissmetrics | None = None
@@ -61,7 +61,7 @@ class Integrations(DocumentModel):
 
 
 class Outlier(DocumentModel):
-    """How unusual values are cut: at `min` and `max`, values or percentiles as `detection_type` says.
+    """The limits of unusual values: `min` and `max`, values or percentiles as `detection_type` says.
 
     `detection_type` is none, min_max or percentile.
     """
@@ -72,7 +72,7 @@ class Outlier(DocumentModel):
 
 
 class Outliers(DocumentModel):
-    """What counts as unusual in orders."""
+    """The limits of unusual orders."""
 
     order_value: Outlier | None = None
     products_ordered_count: Outlier | None = None
@@ -86,7 +86,7 @@ class TrackingScript(DocumentModel):
 
 
 class ScriptSettings(DocumentModel):
-    """What the browser's script needs to know first.
+    """The settings that the browser's script needs first.
 
     `version` is the project's own, `[ISO date and time]-[number]`, new with every change.
     """

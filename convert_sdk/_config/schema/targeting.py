@@ -13,7 +13,7 @@ class TrackedItem(DocumentModel):
 
 
 class GoalSettings(DocumentModel):
-    """What a goal needs, by its type.
+    """The settings of a goal, by its type.
 
     | type | attributes |
     |---|---|
@@ -38,7 +38,7 @@ class GoalSettings(DocumentModel):
 
 
 class GoalModel(DocumentModel):
-    """What counts as a conversion; `GoalSettings` lists the types."""
+    """A goal, whose conversions are counted; `GoalSettings` lists the types."""
 
     id: Text | None = None
     name: Text | None = None
@@ -49,7 +49,7 @@ class GoalModel(DocumentModel):
 
 
 class LocationTrigger(DocumentModel):
-    """What activates a location in the browser.
+    """The trigger of a location in the browser.
 
     `type` `dom_element` has a `selector` and `events` (click, hover, in_view, change), `callback` has `js`,
     `upon_run` and `manual` have nothing more.
@@ -62,7 +62,7 @@ class LocationTrigger(DocumentModel):
 
 
 class LocationModel(DocumentModel):
-    """Where experiences run."""
+    """A place where experiences run."""
 
     id: Text | None = None
     key: Text | None = None
@@ -72,7 +72,7 @@ class LocationModel(DocumentModel):
 
 
 class AudienceModel(DocumentModel):
-    """Who takes part; one of `type` permanent is asked only until the visitor is bucketed."""
+    """A group of visitors who take part; one of `type` permanent is asked only until the visitor is bucketed."""
 
     id: Text | None = None
     key: Text | None = None

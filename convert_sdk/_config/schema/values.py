@@ -1,4 +1,4 @@
-"""What every model of the document is made of: leaves that read leniently, and the rule tree."""
+"""The parts of every model of the document: leaves that read leniently, and the rule tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 
 def kind(value: object) -> str:
-    """What a JSON value is, in words."""
+    """The JSON type of a value, in words."""
     match value:
         case None:
             return "null"
@@ -115,7 +115,7 @@ class DocumentModel(BaseModel):
 
 
 class Matching(DocumentModel):
-    """How a rule compares: `match_type` is the operator's name, `negated` turns its verdict around."""
+    """The comparison of a rule: `match_type` is the operator's name, `negated` turns its verdict around."""
 
     match_type: Text | None = None
     negated: object = None

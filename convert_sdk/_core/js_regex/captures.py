@@ -1,4 +1,4 @@
-"""Which capture of a JavaScript regex a reference can see, decided by where the two stand."""
+"""Captures and references of a JavaScript regex: the place of both decides if one can see the other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Reference(NamedTuple):
 
 
 def can_be_set(capture: Capture, reference: Reference) -> bool:
-    """Whether the group can have captured anything when the reference is reached.
+    """True if the group can have captured anything when the reference is reached.
 
     Within a look-behind the pattern runs backward; what a negative look-around captures is lost.
     """

@@ -63,7 +63,7 @@ def _images(ascii_only: bool) -> tuple[list[int], list[int]]:
 
 
 class _Folds(dict[int, int]):
-    """What `str.translate` asks; remembers the characters it was asked for, one plane at most."""
+    """The table of `str.translate`; it remembers the characters it was asked for, one plane at most."""
 
     def __missing__(self, code: int) -> int:
         folded = fold_code(code)
@@ -95,4 +95,4 @@ SETS: Final[dict[str, tuple[Span, ...]]] = {
     "w": _WORD,
     "W": _others(_WORD),
 }
-"""What `\\d` and its like stand for."""
+"""The sets of `\\d` and its like."""

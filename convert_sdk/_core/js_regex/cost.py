@@ -1,15 +1,15 @@
-"""How much work a pattern can make: for most patterns a bound is plain, and no clock is needed."""
+"""The work that a pattern can make: for most patterns a bound is plain, and no clock is needed."""
 
 from __future__ import annotations
 
 from typing import Final
 
 STEPS: Final = 100_000
-"""Steps of the engine that are over well before any time limit."""
+"""The steps of the engine that end well before any time limit."""
 
 
 class Cost:
-    """What has been read of a pattern, by what makes an engine try again.
+    """The cost of a pattern, counted while it is read, by what makes an engine try again.
 
     `ways` multiplies what each choice allows, `loops` counts the endless repetitions, `choices` both.
     """

@@ -34,7 +34,7 @@ class JsRegex:
         self._quiet_length = translated.untimed_length
 
     def search(self, text: str) -> bool:
-        """Whether the pattern is found anywhere in the lower-cased text; false where time ran out."""
+        """True if the pattern is found anywhere in the lower-cased text; False where time ran out."""
         subject = fold(text[:SUBJECT_LIMIT].lower())
         if len(subject) <= self._quiet_length:
             return self._search(subject, concurrent=False) is not None
@@ -44,7 +44,7 @@ class JsRegex:
             return self._search_again(subject)
 
     def _search_again(self, subject: str) -> bool:
-        """Others may have held this thread up: only the time that it spent itself is held against the pattern."""
+        """Search again: other threads may have used up the time, and only this thread's own time counts."""
         spent = thread_time()
         for _ in range(_TRIES):
             try:

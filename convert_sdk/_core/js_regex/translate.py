@@ -20,7 +20,7 @@ MAX_LENGTH: Final = 8192
 MAX_DEPTH: Final = 40
 """Groups within groups."""
 MAX_SIZE: Final = 3072
-"""What a pattern costs to prepare: a character 1, a repeated piece as often as it is written out."""
+"""The cost of preparing a pattern: a character 1, a repeated piece as often as it is written out."""
 MAX_RUN: Final = 64
 """Characters in a row; the engine's preparation of a fixed text takes the cube of its length."""
 MAX_RANGES: Final = 24
@@ -305,7 +305,7 @@ class _Translation:
         return ((code, code),)
 
     def _set_code(self, char: str) -> int:
-        """As `_code`; inside a set, `\\b` is a backspace and digits name control characters too."""
+        """The character of an escape inside a set, where `\\b` is a backspace and digits name control characters too."""
         if char == "b":
             self.at += 1
             return 8

@@ -40,7 +40,7 @@ class Received(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What an operation of a fake store is asked: path parts, query and JSON body."""
+    """The request to an operation of a fake store: path parts, query and JSON body."""
 
     ids: Mapping[str, str]
     query: Mapping[str, str]
@@ -73,7 +73,7 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """How the next request is answered instead.
+    """The answer to the next request, in place of its own.
 
     `applied` does the work first, so that only the answer is lost; `cut` ends the connection in the
     middle of the answer.

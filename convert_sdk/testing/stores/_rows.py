@@ -28,7 +28,7 @@ def found(table: Mapping[int, JsonObject], ask: Ask) -> JsonObject:
 
 
 def within(ask: Ask, value: object, names: tuple[str, str], inclusive: bool) -> bool:
-    """Whether a time is between two query parameters, each of which may be missing."""
+    """True if a time is between two query parameters, each of which may be missing."""
     at, reach = (value if isinstance(value, int) else 0), (0 if inclusive else 1)
     low, high = ask.number(names[0], at - reach), ask.number(names[1], at + reach)
     return low + reach <= at <= high - reach

@@ -35,7 +35,7 @@ _ORDER = {
 
 
 class WebsiteOperations(LocalStore):
-    """What the Website API does, on tables in memory."""
+    """The operations of the Website API, on tables in memory."""
 
     def reset(self) -> None:
         """Begin anew: an empty store, every switch as it was."""
