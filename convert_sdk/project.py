@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from ._core.bucketing import DEFAULT, Bucketing
 from ._core.model import (
@@ -33,7 +33,7 @@ class Project(CompiledProject):
     """
 
     @classmethod
-    def parse(cls, source: bytes | str, *, bucketing: Bucketing = DEFAULT) -> Project:
+    def parse(cls, source: bytes | str, *, bucketing: Bucketing = DEFAULT) -> Self:
         """Compile a document from its JSON.
 
         Raises DocumentError, which names the JSON path, where it cannot become a project.
@@ -45,10 +45,10 @@ class Project(CompiledProject):
                 f"a document is JSON as bytes or str, not {type(source).__name__}: json.dumps makes it"
             )
         body = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
-        return compile_document(body, bucketing)
+        return cls(**compile_document(body, bucketing))
 
     @classmethod
-    def load(cls, path: str | PathLike[str], *, bucketing: Bucketing = DEFAULT) -> Project:
+    def load(cls, path: str | PathLike[str], *, bucketing: Bucketing = DEFAULT) -> Self:
         """Compile the document in a file.
 
         Raises OSError where it cannot be read, DocumentError where it cannot become a project.
@@ -56,9 +56,9 @@ class Project(CompiledProject):
         with open(path, "rb") as file:  # noqa: PTH123 # pathlib costs more to import than all of the core
             return cls.parse(file.read(), bucketing=bucketing)
 
-    def with_bucketing(self, bucketing: Bucketing) -> Project:
+    def with_bucketing(self, bucketing: Bucketing) -> Self:
         """The same project with visitors hashed another way."""
-        return self if bucketing == self.bucketing else Project.parse(self.source, bucketing=bucketing)
+        return self if bucketing == self.bucketing else self.parse(self.source, bucketing=bucketing)
 
     @property
     def document(self) -> dict[str, object]:

@@ -1,14 +1,16 @@
-"""Document → Project: every id linked, every rule compiled, everything wrong named by its path."""
+"""A document compiled into the parts of a project: ids linked, rules compiled, problems named by their path."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypedDict
 
 from convert_sdk._core.bucketing import DEFAULT, Bucketing
 from convert_sdk._core.index import Entry, Index
 from convert_sdk._core.javascript import truthy
 from convert_sdk._core.model import (
     Audience,
+    CompiledProject,
     Exclusion,
     Experience,
     Feature,
@@ -20,19 +22,37 @@ from convert_sdk._core.model import (
 from convert_sdk._core.problem import Problem, Report, ignore
 from convert_sdk._core.rules import Rules, compile_rules, excludes, first_exclusion
 from convert_sdk.errors import DocumentError
-from convert_sdk.project import Project
 
 from .coerce import Json, as_id, as_object, as_text, ids, kind, objects
 from .json import read_json
 from .variations import changed_features, is_anchored, split, variations
 
 
-def compile_document(source: bytes, bucketing: Bucketing = DEFAULT) -> Project:
-    """The project of a document; its entities are compiled when they are first wanted.
+class ProjectParts(TypedDict):
+    """The arguments of a `CompiledProject`."""
+
+    account_id: str
+    id: str
+    name: str
+    experiences: Index[Experience]
+    audiences: Index[Audience]
+    locations: Index[Location]
+    segments: Index[Segment]
+    features: Index[Feature]
+    goals: Index[Goal]
+    default_environment: str | None
+    is_debug: bool
+    bucketing: Bucketing
+    carriers: Mapping[str, Iterable[str]]
+    source: bytes
+
+
+def compile_document(source: bytes, bucketing: Bucketing = DEFAULT) -> ProjectParts:
+    """The parts of a document's project; its entities are compiled when they are first wanted.
 
     Raises DocumentError where it is no JSON, or has no account, no project, or an error in place of them.
     """
-    return _project(source, bucketing, ignore)
+    return _parts(source, bucketing, ignore)
 
 
 def find_problems(source: bytes) -> tuple[Problem, ...]:
@@ -42,21 +62,21 @@ def find_problems(source: bytes) -> tuple[Problem, ...]:
     def report(path: str, message: str) -> None:
         problems.append(Problem(path, message))
 
-    _project(source, DEFAULT, report).warm()
+    CompiledProject(**_parts(source, DEFAULT, report)).warm()
     return tuple(problems)
 
 
-def _project(source: bytes, bucketing: Bucketing, report: Report) -> Project:
+def _parts(source: bytes, bucketing: Bucketing, report: Report) -> ProjectParts:
     raw = read_json(source, report)
     account_id, project_id = identity(raw)
     assert isinstance(raw, dict)  # noqa: S101 # identity() refuses anything else
     project = as_object(raw.get("project"), "$.project", report)
     entries = {name: _entries(raw, name, report) for name in _LISTS}
     links = _Links(entries, _archived(raw, report), bucketing, report)
-    return Project(
-        account_id,
-        project_id,
-        as_text(project.get("name")),
+    return ProjectParts(
+        account_id=account_id,
+        id=project_id,
+        name=as_text(project.get("name")),
         experiences=Index(entries["experiences"], links.experience),
         audiences=links.audiences,
         locations=links.locations,

@@ -305,7 +305,7 @@ class _Translation:
         return ((code, code),)
 
     def _set_code(self, char: str) -> int:
-        """The character of an escape inside a set, where `\\b` is a backspace and digits name control characters too."""
+        """The character of an escape in a set, where `\\b` is a backspace and `\\c1` is a control character."""
         if char == "b":
             self.at += 1
             return 8
