@@ -104,14 +104,14 @@ def without_experience(key: str, reason: Reason) -> Decision:
 
 def refused_decision(experience: Experience) -> Decision:
     """The decision for whoever the audiences turn away: made once, as it names nobody."""
-    experience.refused = Decision(experience.key, _AUDIENCE, experience)
-    return experience.refused
+    experience.refused = decision = Decision(experience.key, _AUDIENCE, experience)
+    return decision
 
 
 def sticky_decision(experience: Experience, sticky: Variation) -> Decision:
     """The decision for whoever has the variation already: made once, as it names nobody."""
-    sticky.sticky = Decision(experience.key, _STICKY, experience, sticky)
-    return sticky.sticky
+    sticky.sticky = decision = Decision(experience.key, _STICKY, experience, sticky)
+    return decision
 
 
 def hash_input(experience: Experience, facts: Facts) -> bytes:

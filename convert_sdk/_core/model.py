@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from .bucketing import DEFAULT, Bucketing, Split, id_bytes, threshold
 from .index import Index
 from .operators import Test
 from .rules import Rules, as_data, conjunction, matches
-
-if TYPE_CHECKING:
-    from .decision import Decision
 
 
 class RuleSet:
@@ -138,8 +135,8 @@ class Variation:
         self.percent = percent
         self.changes = changes
         self.exposure = exposure
-        self.sticky: Decision | None = None
-        """The decision of everybody who has this variation already, once somebody had."""
+        self.sticky: Any = None
+        """The `Decision` of everybody who has this variation already, once somebody had; `decide` sets it."""
 
     def __repr__(self) -> str:
         return f"Variation(id={self.id!r}, key={self.key!r})"
@@ -239,8 +236,8 @@ class Experience:
         """The tests of the one audience, where nothing else refuses a visitor; None where more is to be asked."""
         self.lasting_conditions = self.conditions or () if self.transient else ()
         """The same of a visitor who was decided earlier."""
-        self.refused: Decision | None = None
-        """The decision of everybody whom its audiences refuse, once they refused somebody."""
+        self.refused: Any = None
+        """The `Decision` of everybody whom its audiences refuse, once they refused somebody; `decide` sets it."""
 
     def __repr__(self) -> str:
         return f"Experience(id={self.id!r}, key={self.key!r})"

@@ -23,8 +23,6 @@ NOT_THERE_YET = {"integrations", "tables"}
 """Names that the page's table gives in advance; one that exists must leave this list."""
 
 ALLOWED: frozenset[Edge] = frozenset({
-    ("_config.compile", "project"),
-    ("_core.model", "_core.decision"),
     ("_delivery.engine", "visitor"),
     ("_delivery.observer", "visitor"),
     ("_delivery.pending", "_delivery.engine"),
