@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-servers test-all check bench baseline packages soak clean
+.PHONY: demo test test-servers test-all test-lowest check bench baseline packages soak clean
 
 $(READY): pyproject.toml convert_sdk/_version.py
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,18 @@ test-all: $(READY)
 	$(BIN)/python -m pytest -m soak tests
 	$(MAKE) test-lowest
 
+# The lowest version of each package that pyproject.toml names for users, with the lowest Python.
+LOWEST := .venv-lowest
+LOWEST_PYTHON ?= python3.11
+test-lowest:
+	$(LOWEST_PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(LOWEST)/bin/python -m tests.lowest > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --editable ".[cli,redis,server]" --group test --group reliability \
+		--constraint $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip check
+	$(LOWEST)/bin/python -m pytest -m "not servers and not soak" convert_sdk tests
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,4 +71,4 @@ packages:
 	$(ROOT) apt-get install -y -qq faketime redis-server
 
 clean:
-	rm -rf $(VENV) .venv-peers .venv-3.*
+	rm -rf $(VENV) .venv-peers .venv-3.* $(LOWEST)

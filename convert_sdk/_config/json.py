@@ -115,6 +115,8 @@ def _refusal(text: bytes, message: str) -> DocumentError:
     if "recursion" in what:
         return _too_deep()
     offset = _offset(text, line, column)
+    if "unicode" in what:
+        offset = _undecodable(text, offset)
     if what.startswith("EOF"):
         what = f"a truncated document ({what})"
     return DocumentError("$", "JSON", f"{what} at byte {offset}")
@@ -125,6 +127,15 @@ def _offset(text: bytes, line: int, column: int) -> int:
     for _ in range(line - 1):
         start = text.index(b"\n", start) + 1
     return min(start + max(column - 1, 0), len(text))
+
+
+def _undecodable(text: bytes, told: int) -> int:
+    """The place of the first byte that is no UTF-8, which versions of pydantic_core tell differently."""
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return told
 
 
 def _report_numbers(value: object, report: Report) -> None:
