@@ -6,6 +6,7 @@ What a package of ours needs in turn is left to pip, which takes the newest, as 
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -43,7 +44,7 @@ def constraints(requirements: Iterable[str]) -> list[str]:
 def main() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
-    print("\n".join(constraints(requirements(project))))
+    sys.stdout.write("\n".join([*constraints(requirements(project)), ""]))
 
 
 if __name__ == "__main__":
