@@ -292,7 +292,7 @@ def run_in_child(program: Program, name: str, interruptions: Interruptions, *, c
 
 def storm(program: Program, least: int) -> tuple[int, Outcome]:
     """One client, interrupted at random moments of all that it does; how many times, and the outcome."""
-    client = program.client("storm", flush_interval=0.05, max_queue=1_000_000)
+    client = program.client("storm", flush_interval=0.05, max_queue=1_000_000, max_visitors=1_000_000)
     account = Account(client, "storm", closing=False)
     dice, handled = Random(7), count(1)
     latest = 0
