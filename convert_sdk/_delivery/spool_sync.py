@@ -112,7 +112,7 @@ class SpoolSync:
                 self._bring_back(now)
 
     def _take_over(self) -> None:
-        moved = self._spool.adopt()
+        moved = self._spool.recover()
         expired = self._newly_expired()
         self._queue.count_spooled(moved + expired)
         self._queue.drop_spooled(expired, "expired")
@@ -171,7 +171,7 @@ class SpoolSync:
         error = self._queue.stats.last_error
         status, message = (error.status, error.message) if error is not None else (None, "")
         while self._refused:
-            self._spool.set_aside(self._refused[0].events, status, message)
+            self._spool.reject(self._refused[0].events, status, message)
             self.on_disk.difference_update(event.uuid for event in self._refused.popleft().events)
         if self._deletable:
             self._spool.delete(self._deletable)

@@ -1,4 +1,4 @@
-"""What lies in a spool's folder, for a person to look at and to act on."""
+"""The command line's view of a spool's folder: inspect, replay, drop."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import NamedTuple
 from convert_sdk._process.clock import Clock, steady_clock
 from convert_sdk.errors import SpoolError
 
-from .files import SpoolFile, files, release
-from .spool import Dead
+from .files import RowKind, SpoolFile, list_files, release_lock
+from .spool import RejectedRow
 
-_PUT_BACK = "UPDATE rows SET kind = 'event', stored = ?, status = NULL, message = NULL WHERE kind = 'dead'"
+_REPLAY = "UPDATE rows SET kind = ?, stored = ?, status = NULL, message = NULL WHERE kind = ?"
 
 
 class SpoolReport(NamedTuple):
@@ -24,58 +24,58 @@ class SpoolReport(NamedTuple):
     """The key that the events are sent under."""
     file: Path
     alive: bool
-    """Whether the process that writes it is running."""
+    """True while the process that writes it is running."""
     events: int = 0
     pending: int = 0
     """Conversions tracked before the first document."""
     oldest: float | None = None
-    """When the oldest waiting row was stored, in epoch seconds."""
-    dead: tuple[Dead, ...] = ()
+    """The time at which the oldest waiting row was stored, in epoch seconds."""
+    rejected: tuple[RejectedRow, ...] = ()
     problem: str | None = None
-    """Why it cannot be read."""
+    """The reason why it cannot be read."""
 
 
-class Outcome(NamedTuple):
-    """How many events were moved or deleted, and the files that were left because they are in use."""
+class AdminOutcome(NamedTuple):
+    """The number of events moved or deleted, and the files that were left because they are in use."""
 
     events: int
     in_use: tuple[Path, ...]
 
 
 def inspect(root: Path) -> list[SpoolReport]:
-    """Every file below a spool's path; raises SpoolError where there is no such folder."""
+    """Report on every file below a spool's path; raise SpoolError if there is no such folder."""
     reports = [_report(file) for file in _all(root)]
     damaged = sorted(root.glob("*/*.corrupt"))
     return reports + [SpoolReport(SpoolFile(path).owner, path, False, problem="damaged") for path in damaged]
 
 
-def replay(root: Path, clock: Clock | None = None) -> Outcome:
-    """Put what was set aside back in the queue of the files that nobody uses, as stored now.
+def replay(root: Path, clock: Clock | None = None) -> AdminOutcome:
+    """Turn the rejected events of files that nobody uses back into waiting ones, stored at this moment.
 
-    The next client that starts on this path, with the same key, adopts and sends it.
+    The next client that starts on this path, with the same key, recovers and sends them.
     """
     now = (clock or steady_clock())()
 
     def put_back(file: SpoolFile) -> int:
         with closing(file.database()) as database, database.transaction() as connection:
-            return connection.execute(_PUT_BACK, (now,)).rowcount
+            return connection.execute(_REPLAY, (RowKind.EVENT, now, RowKind.REJECTED)).rowcount
 
     return _each_unused(root, put_back)
 
 
-def drop(root: Path, *, dead_only: bool = False) -> Outcome:
-    """Delete for good what lies in the files that nobody uses, or only what was set aside."""
-    if dead_only:
-        return _each_unused(root, _forget_dead)
+def drop(root: Path, *, rejected_only: bool = False) -> AdminOutcome:
+    """Delete every row of the files that nobody uses, or only the rejected events."""
+    if rejected_only:
+        return _each_unused(root, _delete_rejected)
     outcome = _each_unused(root, _delete)
     for damaged in root.glob("*/*.corrupt*"):
         damaged.unlink()
     return outcome
 
 
-def _forget_dead(file: SpoolFile) -> int:
+def _delete_rejected(file: SpoolFile) -> int:
     with closing(file.database()) as database, database.transaction() as connection:
-        return connection.execute("DELETE FROM rows WHERE kind = 'dead'").rowcount
+        return connection.execute("DELETE FROM rows WHERE kind = ?", (RowKind.REJECTED,)).rowcount
 
 
 def _delete(file: SpoolFile) -> int:
@@ -88,7 +88,7 @@ def _delete(file: SpoolFile) -> int:
     return count
 
 
-def _each_unused(root: Path, act: Callable[[SpoolFile], int]) -> Outcome:
+def _each_unused(root: Path, act: Callable[[SpoolFile], int]) -> AdminOutcome:
     events, in_use = 0, []
     for file in _all(root):
         with _held(file) as free, _as_spool_error(file.path):
@@ -96,13 +96,13 @@ def _each_unused(root: Path, act: Callable[[SpoolFile], int]) -> Outcome:
                 in_use.append(file.path)
             elif file.path.exists():
                 events += act(file)
-    return Outcome(events, tuple(in_use))
+    return AdminOutcome(events, tuple(in_use))
 
 
 def _all(root: Path) -> list[SpoolFile]:
     if not root.is_dir():
         raise SpoolError(f"there is no spool at {root}: give the folder that the client's spool option names")
-    return [file for folder in sorted(root.iterdir()) if folder.is_dir() for file in files(folder)]
+    return [file for folder in sorted(root.iterdir()) if folder.is_dir() for file in list_files(folder)]
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def _held(file: SpoolFile) -> Iterator[bool]:
         yield descriptor is not None
     finally:
         if descriptor is not None:
-            release(descriptor)
+            release_lock(descriptor)
 
 
 def _report(file: SpoolFile) -> SpoolReport:
@@ -130,15 +130,16 @@ def _report(file: SpoolFile) -> SpoolReport:
 
 def _filled(report: SpoolReport, connection: sqlite3.Connection) -> SpoolReport:
     counts = dict(connection.execute("SELECT kind, count(*) FROM rows GROUP BY kind").fetchall())
-    oldest = connection.execute("SELECT min(stored) FROM rows WHERE kind != 'dead'").fetchone()[0]
-    dead = connection.execute(
-        "SELECT uuid, stored, status, message FROM rows WHERE kind = 'dead' ORDER BY seq"
+    waiting = "SELECT min(stored) FROM rows WHERE kind != ?"
+    oldest = connection.execute(waiting, (RowKind.REJECTED,)).fetchone()[0]
+    rejected = connection.execute(
+        "SELECT uuid, stored, status, message FROM rows WHERE kind = ? ORDER BY seq", (RowKind.REJECTED,)
     )
     return report._replace(
-        events=counts.get("event", 0),
-        pending=counts.get("pending", 0),
+        events=counts.get(RowKind.EVENT, 0),
+        pending=counts.get(RowKind.PENDING, 0),
         oldest=oldest,
-        dead=tuple(Dead(*row) for row in dead),
+        rejected=tuple(RejectedRow(*row) for row in rejected),
     )
 
 

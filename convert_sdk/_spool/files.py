@@ -1,9 +1,28 @@
-"""Where a spool keeps its files, and who owns them.
+"""Spool files: their places, their locks, and the recovery of those that a dead process left.
 
-`<path>/<owner>/<id>.db` is one process's events and `<id>.lock` is locked for as long as that process
-lives: a file whose lock is free is an orphan, and whoever takes the lock may empty and delete it. The
-owner (what is sent where, and under which key) is a folder of its own, so that clients with different
-keys may share a path and never send each other's events.
+Theory of operation
+-------------------
+Each process has a file of its own, `<path>/<owner>/<id>.db`, and beside it `<id>.lock`, which it keeps locked with
+`flock` for as long as it lives. The system frees the lock when the process dies, however it dies. So the states are:
+
+==============  =========  ============================================================================
+lock            file       meaning
+==============  =========  ============================================================================
+held            any        a living process's; nobody else opens it
+free            there      an orphan: whoever takes the lock may move its rows, and delete it
+free            missing    a process that stored nothing, or that died while it deleted; delete the lock
+none            there      cannot be: the lock is made before its file and deleted after it
+==============  =========  ============================================================================
+
+- A lock belongs to an inode, not to a name. After taking one, `lock` compares both: another process may have deleted
+  the name between the opening and the locking.
+- Recovery inserts the rows into our own file and commits before it deletes the orphan. A process that is killed in
+  between leaves rows in both files; their ids are unique, so inserting them again changes nothing.
+- A lock belongs to the open file, which a fork shares. The child closes its copies, or they would keep the lock after
+  the parent's death. `_locking` is held during a fork, so that no thread is in the middle of taking one.
+
+The owner (the endpoints and the key that events are sent under) is a folder, so that clients with different keys may
+share a path and never send each other's events.
 """
 
 from __future__ import annotations
@@ -13,6 +32,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -35,9 +55,10 @@ CREATE TABLE IF NOT EXISTS rows (
 );
 CREATE INDEX IF NOT EXISTS rows_by_kind ON rows (kind, seq)
 """
+
 _WRITE_WAIT = 1.0
 _NAME_LIMIT = 120
-_DEAD_AGE = 30 * 86_400.0
+_REJECTED_AGE = 30 * 86_400.0
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 _INSERT = "INSERT OR IGNORE INTO rows (uuid, kind, body, stored, status, message) VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT = """
@@ -45,14 +66,20 @@ SELECT uuid, kind, body, min(stored, ?), status, message FROM rows
 WHERE kind = ? AND stored > ? ORDER BY seq
 """
 
-# A lock belongs to the open file, which a fork shares: the child closes its copies, or they would outlive the
-# parent. Nobody is in the middle of taking one during a fork.
 _locking = RLock()
 _held: set[int] = set()
 
 
+class RowKind(StrEnum):
+    """The kinds of rows, under the words that stored files have: these stay as they are, whatever we call a kind."""
+
+    EVENT = "event"
+    PENDING = "pending"
+    REJECTED = "dead"
+
+
 class SpoolFile(NamedTuple):
-    """One process's file, whether it exists yet or not."""
+    """The file of one process; it may not exist yet."""
 
     path: Path
 
@@ -62,15 +89,15 @@ class SpoolFile(NamedTuple):
 
     @property
     def owner(self) -> str:
-        """Whose events these are, as far as the folder's name can tell."""
+        """The owner, or its digest if the name was too long for a folder."""
         return unquote(self.path.parent.name)
 
     def database(self, *, synchronous: str = "NORMAL") -> Database:
-        """The file, to be closed by the caller."""
+        """Open the file; the caller closes it."""
         return Database(self.path, SCHEMA, wait=_WRITE_WAIT, synchronous=synchronous)
 
     def lock(self) -> int | None:
-        """Take the lock and return its descriptor; None while another process lives by it."""
+        """Take the lock and return its descriptor; None while another process holds it."""
         with _locking:
             descriptor = os.open(self.lock_path, os.O_CREAT | os.O_RDWR, 0o600)
             try:
@@ -93,7 +120,7 @@ class SpoolFile(NamedTuple):
         self.lock_path.unlink(missing_ok=True)
 
     def keep_as_corrupt(self) -> None:
-        """Put a damaged file out of the way, for a person to look at; only for the holder of the lock."""
+        """Rename a damaged file to `.corrupt`, for a person to look at; only for the holder of the lock."""
         for ending in ("", "-wal"):
             source = Path(f"{self.path}{ending}")
             if source.exists():
@@ -101,8 +128,8 @@ class SpoolFile(NamedTuple):
         self.delete()
 
 
-def release(descriptor: int) -> None:
-    """Give a lock back; one that a fork took away is given back already."""
+def release_lock(descriptor: int) -> None:
+    """Release a lock; nothing to do for one that was inherited by a fork, which is released already."""
     with _locking:
         if descriptor in _held:
             _held.remove(descriptor)
@@ -110,14 +137,14 @@ def release(descriptor: int) -> None:
 
 
 def owner_folder(root: Path, owner: str) -> Path:
-    """The owner's folder: its name made safe, or a digest where that is too long for a file system."""
+    """Return the owner's folder: the name made safe, or a digest if that is too long for a file system."""
     if not owner:
         raise ValueError("a spool needs an owner: the key its events are sent under")
     name = quote(owner, safe="", errors="surrogatepass").replace(".", "%2E")
     return root / (name if len(name) <= _NAME_LIMIT else sha256(name.encode()).hexdigest())
 
 
-def private_folder(folder: Path) -> None:
+def make_private_folder(folder: Path) -> None:
     """Make the folder, for this user alone (0700)."""
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -128,23 +155,30 @@ def private_folder(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def new_file(folder: Path) -> tuple[SpoolFile, int]:
-    """A file nobody else has, and its lock; the database is made on first use."""
+class LockedFile(NamedTuple):
+    """A file of this process, and the descriptor of its lock."""
+
+    file: SpoolFile
+    lock: int
+
+
+def create_file(folder: Path) -> LockedFile:
+    """Choose a file that nobody else has, and lock it; the database is made on first use."""
     while True:
         file = SpoolFile(folder / f"{token_hex(8)}.db")
         descriptor = file.lock()
         if descriptor is not None:
-            return file, descriptor
+            return LockedFile(file, descriptor)
 
 
-def files(folder: Path) -> Iterator[SpoolFile]:
-    """The owner's files, oldest name first. A lock is made before its file and deleted after it."""
+def list_files(folder: Path) -> Iterator[SpoolFile]:
+    """Yield the owner's files, in the order of their names."""
     for lock_path in sorted(folder.glob("*.lock")):
         yield SpoolFile(lock_path.with_suffix(".db"))
 
 
-class Adopted(NamedTuple):
-    """What one orphan brought: events, rows past their age, and whether it was damaged."""
+class Recovered(NamedTuple):
+    """The result for one orphan: events moved, rows too old to move, and 1 if it was damaged."""
 
     events: int = 0
     expired: int = 0
@@ -152,49 +186,49 @@ class Adopted(NamedTuple):
 
 
 class UnreadableError(Exception):
-    """The orphan, not our own file, gave an error; `damaged` where trying again cannot help."""
+    """The orphan, and not our own file, raised an error; `damaged` if trying again cannot help."""
 
     def __init__(self, *, damaged: bool) -> None:
         super().__init__("the orphan cannot be read")
         self.damaged = damaged
 
 
-def adopt(orphan: SpoolFile, into: Database, *, age: float, now: float) -> Adopted:
-    """Move an orphan's rows into our file and delete it, under its lock; nothing where that is taken.
+def recover_orphan(orphan: SpoolFile, into: Database, *, age: float, now: float) -> Recovered:
+    """Move an orphan's rows into our file and delete it, under its lock; do nothing if the lock is held.
 
-    A damaged file is put aside. One that only cannot be read now stays for the next time.
+    A damaged file is renamed. One that cannot be read just now stays for the next time.
     """
     descriptor = orphan.lock()
     if descriptor is None:
-        return Adopted()
+        return Recovered()
     try:
-        adopted = _move(orphan, into, age, now) if orphan.path.exists() else Adopted()
+        recovered = _move(orphan, into, age, now) if orphan.path.exists() else Recovered()
         orphan.delete()
     except UnreadableError as error:
         if not error.damaged:
-            return Adopted()
+            return Recovered()
         orphan.keep_as_corrupt()
-        return Adopted(corrupt=1)
+        return Recovered(corrupt=1)
     else:
-        return adopted
+        return recovered
     finally:
-        release(descriptor)
+        release_lock(descriptor)
 
 
-def _move(orphan: SpoolFile, into: Database, age: float, now: float) -> Adopted:
+def _move(orphan: SpoolFile, into: Database, age: float, now: float) -> Recovered:
     with closing(orphan.database()) as database:
-        old = "SELECT uuid FROM rows WHERE kind != 'dead' AND stored <= ?"
-        expired = sum(1 for _ in _rows(database, old, now - age))
+        old = "SELECT uuid FROM rows WHERE kind != ? AND stored <= ?"
+        expired = sum(1 for _ in _rows(database, old, RowKind.REJECTED, now - age))
         with into.transaction() as target:
             before = target.total_changes
-            target.executemany(_INSERT, _rows(database, _SELECT, now, "event", now - age))
+            target.executemany(_INSERT, _rows(database, _SELECT, now, RowKind.EVENT, now - age))
             events = target.total_changes - before
-            target.executemany(_INSERT, _rows(database, _SELECT, now, "pending", now - age))
-            target.executemany(_INSERT, _rows(database, _SELECT, now, "dead", now - _DEAD_AGE))
+            target.executemany(_INSERT, _rows(database, _SELECT, now, RowKind.PENDING, now - age))
+            target.executemany(_INSERT, _rows(database, _SELECT, now, RowKind.REJECTED, now - _REJECTED_AGE))
         with into.connection() as connection:
             # The orphan is deleted next: its rows must be as safe from a power cut here as they were there.
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    return Adopted(events, expired)
+    return Recovered(events, expired)
 
 
 def _rows(database: Database, query: str, *values: float | str) -> Iterator[tuple[object, ...]]:
@@ -202,7 +236,7 @@ def _rows(database: Database, query: str, *values: float | str) -> Iterator[tupl
         with database.connection() as connection:
             yield from connection.execute(query, values)
     except sqlite3.Error as error:
-        # Without a code it is text that does not decode.
+        # An error without a code means text that does not decode.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
         raise UnreadableError(damaged=code & 0xFF in _DAMAGE) from error
     except OSError as error:

@@ -1,4 +1,26 @@
-"""Events on disk: what is accepted survives the process."""
+"""The spool: events on disk, which survive the process that accepted them.
+
+Theory of operation
+-------------------
+A row has one of the kinds in `RowKind`: an event waits to be sent; a pending record is a conversion that waits for
+the first document; a rejected event was refused for good and is kept 30 days for a person to look at.
+
+=========  ==========================  ===========================================
+from       by                          to
+=========  ==========================  ===========================================
+(nothing)  append, append_pending      event, pending
+pending    append with the same id     event, in the same place of the order
+event      delete                      (nothing): sent, or dropped and counted
+event      reject, an unreadable body  rejected
+event      its age, when it is loaded  (nothing): counted as expired; pending alike
+rejected   30 days, when recovered     (nothing)
+=========  ==========================  ===========================================
+
+Rows are ordered by `seq`, the order of storing. A row's id is the event's id, unique in a file, so storing it twice
+changes nothing. Events stay in the file while they are sent: a process that dies sends them again under the same id.
+
+The file is opened on first use and belongs to one process (`files`). After a fork the child leaves it to the parent.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +41,17 @@ from convert_sdk._process.fork import register_after_fork
 from convert_sdk._process.sqlite import Database
 from convert_sdk.errors import SpoolError
 
-from .files import Adopted, SpoolFile, adopt, files, new_file, owner_folder, private_folder, release
+from .files import (
+    Recovered,
+    RowKind,
+    SpoolFile,
+    create_file,
+    list_files,
+    make_private_folder,
+    owner_folder,
+    recover_orphan,
+    release_lock,
+)
 
 _T = TypeVar("_T")
 _decode = JSONDecoder().decode
@@ -28,29 +60,29 @@ _MESSAGE_LIMIT = 500
 _ROW_OVERHEAD = 160  # the id twice, the columns and the index entries, generously
 
 
-class Limits(NamedTuple):
-    """When a spool lets go: `age` of an event in seconds, `size` of one process's file in bytes."""
+class SpoolLimits(NamedTuple):
+    """The bounds of a spool: `age` of an event in seconds, `size` of one process's file in bytes."""
 
     age: float = 86_400.0
     size: int = 64 * 1024 * 1024
 
 
-class Counts(NamedTuple):
-    """What lies in this process's file, and what this process let go of."""
+class SpoolCounts(NamedTuple):
+    """The rows in this process's file, and those that this process gave up."""
 
     events: int = 0
     pending: int = 0
-    dead: int = 0
+    rejected: int = 0
     expired: int = 0
     """Deleted for their age."""
     overflowed: int = 0
     """Not stored, for want of room."""
     corrupt: int = 0
-    """Orphan files that could not be read and were put aside."""
+    """Orphan files that could not be read and were renamed."""
 
 
-class Dead(NamedTuple):
-    """An event that was refused for good: when it was stored (epoch seconds), and the refusal."""
+class RejectedRow(NamedTuple):
+    """An event that was refused for good: the time at which it was stored (epoch seconds), and the refusal."""
 
     uuid: str
     stored: float
@@ -58,12 +90,20 @@ class Dead(NamedTuple):
     message: str
 
 
+class _OpenFile(NamedTuple):
+    """The file of this process, the descriptor of its lock, and its database."""
+
+    file: SpoolFile
+    lock: int
+    database: Database
+
+
 class Spool:
     """One process's events on disk, and the way to those of processes that died.
 
-    `path` is a folder that clients may share; `owner` says under which key the events are sent, and
-    only a spool of the same owner adopts them. The constructor does no I/O. Methods raise `SpoolError`,
-    and nothing else, where the disk is full, read-only or broken.
+    `path` is a folder that clients may share; `owner` names the key that the events are sent under, and
+    only a spool of the same owner recovers them. The constructor does no I/O. Methods raise `SpoolError`,
+    and nothing else, if the disk is full, read-only or broken.
 
     A commit survives any death of the process. Without `sync` a power cut may take the commits since
     the last checkpoint (about 4 MiB of events); with `sync` each is on the disk before it returns.
@@ -74,7 +114,7 @@ class Spool:
         ...     stored = stopped.append([Event("id-1", "visitor", "{}")])
         ...     stopped.close()
         ...     restarted = Spool(folder, "10035569/10034190")
-        ...     adopted = restarted.adopt()
+        ...     recovered = restarted.recover()
         ...     events = restarted.load(10)
         ...     restarted.delete(event.uuid for event in events)
         ...     restarted.close()
@@ -88,68 +128,70 @@ class Spool:
         owner: str,
         *,
         sync: bool = False,
-        limits: Limits | None = None,
+        limits: SpoolLimits | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._limits = limits or Limits()
+        self._limits = limits or SpoolLimits()
         self._folder = owner_folder(Path(path), owner)
         self._synchronous = "FULL" if sync else "NORMAL"
         self._clock = clock or steady_clock()
-        self._current: tuple[SpoolFile, int, Database] | None = None
-        self._start_anew()
+        self._current: _OpenFile | None = None
+        self._reset()
         _spools.add(self)
 
     def __repr__(self) -> str:
         return f"Spool({str(self._folder)!r})"
 
     def append(self, events: Sequence[Event]) -> int:
-        """Store events in one commit and say how many, counted from the first, are on disk.
+        """Store events in one commit; return how many of them, counted from the first, are on disk.
 
-        Fewer than given means that the size cap is met. An event that is stored already stays as it
-        is; one with the id of a pending record replaces it.
+        Fewer than given means that the file is full. An event that is stored already stays as it is;
+        one with the id of a pending record replaces it.
         """
-        return self._put("event", [(event.uuid, _body(event)) for event in events])
+        return self._store(RowKind.EVENT, [(event.uuid, _body(event)) for event in events])
 
     def append_pending(self, records: Mapping[str, Mapping[str, object]]) -> int:
-        """Store what cannot become an event yet, by the id that the event will have; as `append`."""
-        return self._put("pending", [(uuid, to_json(dict(record))) for uuid, record in records.items()])
+        """Store records that cannot become events yet, by the ids that the events will have; as `append`."""
+        return self._store(
+            RowKind.PENDING, [(uuid, to_json(dict(record))) for uuid, record in records.items()]
+        )
 
     def load(self, limit: int, *, skip: Container[str] = ()) -> list[Event]:
-        """Up to `limit` undelivered events, oldest first, without those whose ids are in `skip`.
+        """Read up to `limit` undelivered events, oldest first, without those whose ids are in `skip`.
 
         Those past their age are deleted and counted on the way, unless they are skipped.
         """
-        return self._take("event", limit, skip, _event)
+        return self._read_rows(RowKind.EVENT, limit, skip, _event)
 
     def load_pending(self, limit: int, *, skip: Container[str] = ()) -> dict[str, dict[str, object]]:
-        """Up to `limit` pending records by their ids; as `load`."""
-        return dict(self._take("pending", limit, skip, _record))
+        """Read up to `limit` pending records by their ids; as `load`."""
+        return dict(self._read_rows(RowKind.PENDING, limit, skip, _record))
 
     def delete(self, uuids: Iterable[str]) -> None:
-        """Forget events and pending records that are settled."""
+        """Delete events and pending records that are settled."""
         with self._writing() as connection:
             connection.executemany("DELETE FROM rows WHERE uuid = ?", ((uuid,) for uuid in uuids))
 
-    def set_aside(self, events: Sequence[Event], status: int | None, message: str) -> None:
-        """Keep refused events out of the way for 30 days, with the answer that refused them."""
+    def reject(self, events: Sequence[Event], status: int | None, message: str) -> None:
+        """Keep refused events apart for 30 days, with the status and message that refused them."""
         message = message[:_MESSAGE_LIMIT].encode("utf-8", "replace").decode()
         now = self._clock()
         with self._writing() as connection:
             connection.executemany(
-                "INSERT INTO rows (uuid, kind, body, stored, status, message) VALUES (?, 'dead', ?, ?, ?, ?) "
+                "INSERT INTO rows (uuid, kind, body, stored, status, message) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (uuid) DO UPDATE SET kind = excluded.kind, stored = excluded.stored, "
                 "status = excluded.status, message = excluded.message",
-                [(event.uuid, _body(event), now, status, message) for event in events],
+                [(event.uuid, RowKind.REJECTED, _body(event), now, status, message) for event in events],
             )
 
-    def dead(self, limit: int = 100) -> list[Dead]:
-        """The events that were set aside, oldest first."""
-        query = "SELECT uuid, stored, status, message FROM rows WHERE kind = 'dead' ORDER BY seq LIMIT ?"
+    def rejected(self, limit: int = 100) -> list[RejectedRow]:
+        """Read the rejected events, oldest first."""
+        query = "SELECT uuid, stored, status, message FROM rows WHERE kind = ? ORDER BY seq LIMIT ?"
         with self._reading() as connection:
-            return [Dead(*row) for row in connection.execute(query, (limit,))]
+            return [RejectedRow(*row) for row in connection.execute(query, (RowKind.REJECTED, limit))]
 
-    def adopt(self) -> int:
-        """Take over the files of processes that died, and say how many events that brought.
+    def recover(self) -> int:
+        """Take over the files of processes that died; return how many events that brought.
 
         Each is emptied under its own lock, so one of several processes gets it. Killed between the
         commit and the deletion, the next process finds the same rows, with the same ids, again.
@@ -157,52 +199,50 @@ class Spool:
         moved = 0
         with _as_spool_error():
             own = self._opened()
-            for orphan in files(self._folder):
+            for orphan in list_files(self._folder):
                 if orphan.path == own.path:
                     continue
                 with own.connection() as connection:
                     if _size(connection) >= self._limits.size:
                         break
-                adopted = adopt(orphan, own, age=self._limits.age, now=self._clock())
-                moved += self._count(adopted)
+                recovered = recover_orphan(orphan, own, age=self._limits.age, now=self._clock())
+                moved += self._count(recovered)
         return moved
 
-    def counts(self) -> Counts:
-        """What lies here, and what was let go of."""
+    def counts(self) -> SpoolCounts:
+        """Count the rows, and those that were given up."""
         with self._reading() as connection:
-            lying = dict(connection.execute("SELECT kind, count(*) FROM rows GROUP BY kind").fetchall())
-        return Counts(
-            lying.get("event", 0),
-            lying.get("pending", 0),
-            lying.get("dead", 0),
+            stored = dict(connection.execute("SELECT kind, count(*) FROM rows GROUP BY kind").fetchall())
+        return SpoolCounts(
+            stored.get(RowKind.EVENT, 0),
+            stored.get(RowKind.PENDING, 0),
+            stored.get(RowKind.REJECTED, 0),
             self._expired,
             self._overflowed,
             self._corrupt,
         )
 
     def close(self) -> None:
-        """Let go of the file: the next process adopts what lies in it; an empty one goes. Never raises."""
+        """Release the file to the next process, or delete an empty one. Never raises."""
         if self._pid != os.getpid():
             self.after_fork_in_child()
         with self._opening:
             current, self._current = self._current, None
         if current is not None:
-            file, descriptor, database = current
             with suppress(sqlite3.Error, OSError):
-                _close(file, database)
-            release(descriptor)
+                _close(current.file, current.database)
+            release_lock(current.lock)
 
     def after_fork_in_child(self) -> None:
-        """Leave the file and its lock to the parent, and start without one; twice is fine."""
+        """Leave the file and its lock to the parent, and start without one; idempotent."""
         if self._pid == os.getpid():
             return
         if self._current is not None:
-            _, descriptor, database = self._current
-            database.after_fork_in_child()
-            release(descriptor)
-        self._start_anew()
+            self._current.database.after_fork_in_child()
+            release_lock(self._current.lock)
+        self._reset()
 
-    def _start_anew(self) -> None:
+    def _reset(self) -> None:
         self._pid = os.getpid()
         self._opening = Lock()
         self._current = None
@@ -213,10 +253,10 @@ class Spool:
             self.after_fork_in_child()
         with self._opening:
             if self._current is None:
-                private_folder(self._folder)
-                file, descriptor = new_file(self._folder)
-                self._current = file, descriptor, file.database(synchronous=self._synchronous)
-            return self._current[2]
+                make_private_folder(self._folder)
+                file, lock = create_file(self._folder)
+                self._current = _OpenFile(file, lock, file.database(synchronous=self._synchronous))
+            return self._current.database
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -228,24 +268,26 @@ class Spool:
         with _as_spool_error(), self._opened().connection() as connection:
             yield connection
 
-    def _put(self, kind: str, rows: Sequence[tuple[str, str]]) -> int:
+    def _store(self, kind: RowKind, rows: Sequence[tuple[str, str]]) -> int:
         now = self._clock()
         with self._writing() as connection:
             room = self._limits.size - _size(connection)
             stored = sum(end <= room for end in accumulate(len(body) + _ROW_OVERHEAD for _, body in rows))
             connection.executemany(
                 "INSERT INTO rows (uuid, kind, body, stored) VALUES (?, ?, ?, ?) ON CONFLICT (uuid) "
-                "DO UPDATE SET kind = excluded.kind, body = excluded.body WHERE kind = 'pending'",
-                [(uuid, kind, body, now) for uuid, body in rows[:stored]],
+                "DO UPDATE SET kind = excluded.kind, body = excluded.body WHERE kind = ?",
+                [(uuid, kind, body, now, RowKind.PENDING) for uuid, body in rows[:stored]],
             )
         self._overflowed += len(rows) - stored
         return stored
 
-    def _take(self, kind: str, limit: int, skip: Container[str], read: Callable[[str, str], _T]) -> list[_T]:
+    def _read_rows(
+        self, kind: RowKind, limit: int, skip: Container[str], read: Callable[[str, str], _T]
+    ) -> list[_T]:
         oldest = self._clock() - self._limits.age
         taken: list[_T] = []
         expired: list[tuple[str]] = []
-        unreadable: list[tuple[str]] = []
+        unreadable: list[str] = []
         with self._writing() as connection:
             query = "SELECT uuid, body, stored FROM rows WHERE kind = ? ORDER BY seq"
             for uuid, body, stored in connection.execute(query, (kind,)):
@@ -259,17 +301,17 @@ class Spool:
                 try:
                     taken.append(read(uuid, body))
                 except (ValueError, TypeError, RecursionError):
-                    unreadable.append((uuid,))
+                    unreadable.append(uuid)
             connection.executemany("DELETE FROM rows WHERE uuid = ?", expired)
-            aside = "UPDATE rows SET kind = 'dead', message = 'cannot be read' WHERE uuid = ?"
-            connection.executemany(aside, unreadable)
+            reject = "UPDATE rows SET kind = ?, message = 'cannot be read' WHERE uuid = ?"
+            connection.executemany(reject, [(RowKind.REJECTED, uuid) for uuid in unreadable])
         self._expired += len(expired)
         return taken
 
-    def _count(self, adopted: Adopted) -> int:
-        self._expired += adopted.expired
-        self._corrupt += adopted.corrupt
-        return adopted.events
+    def _count(self, recovered: Recovered) -> int:
+        self._expired += recovered.expired
+        self._corrupt += recovered.corrupt
+        return recovered.events
 
 
 def _close(file: SpoolFile, database: Database) -> None:

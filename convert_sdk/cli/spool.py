@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from convert_sdk._spool.admin import Outcome, SpoolReport, drop, inspect, replay
+from convert_sdk._spool.admin import AdminOutcome, SpoolReport, drop, inspect, replay
 from convert_sdk.errors import SpoolError
 
 spool_app = typer.Typer(
@@ -36,7 +36,7 @@ def list_files(
         return
     console = Console(soft_wrap=True)
     console.print(_files(reports) if reports else "Nothing on disk.")
-    if any(report.dead for report in reports):
+    if any(report.rejected for report in reports):
         console.print(_rejected_events(reports))
 
 
@@ -62,7 +62,7 @@ def delete(
     if not yes:
         typer.confirm(f"Delete {what} below {path} for good?", abort=True)
     try:
-        outcome = drop(path, dead_only=dead_only)
+        outcome = drop(path, rejected_only=dead_only)
     except SpoolError as error:
         raise _failed(error) from None
     _report(outcome, "deleted")
@@ -73,15 +73,16 @@ def _failed(error: SpoolError) -> typer.Exit:
     return typer.Exit(1)
 
 
-def _report(outcome: Outcome, done: str) -> None:
+def _report(outcome: AdminOutcome, done: str) -> None:
     typer.echo(f"{outcome.events} {'event' if outcome.events == 1 else 'events'} {done}.")
     for path in outcome.in_use:
         typer.echo(f"left, a running process uses it: {path}")
 
 
 def _json(report: SpoolReport) -> dict[str, object]:
-    dead = [entry._asdict() for entry in report.dead]
-    return {**report._asdict(), "file": str(report.file), "dead": dead}
+    fields = report._asdict()
+    rejected = [entry._asdict() for entry in fields.pop("rejected")]
+    return {**fields, "file": str(report.file), "dead": rejected}
 
 
 def _files(reports: list[SpoolReport]) -> Table:
@@ -91,7 +92,7 @@ def _files(reports: list[SpoolReport]) -> Table:
             escape(report.owner),
             report.file.name,
             "running" if report.alive else "gone",
-            *map(str, (report.events, report.pending, len(report.dead))),
+            *map(str, (report.events, report.pending, len(report.rejected))),
             _age(report.oldest),
             escape(report.problem or ""),
         )
@@ -100,7 +101,7 @@ def _files(reports: list[SpoolReport]) -> Table:
 
 def _rejected_events(reports: list[SpoolReport]) -> Table:
     table = Table("refused event", "status", "message", "age")
-    for entry in (entry for report in reports for entry in report.dead):
+    for entry in (entry for report in reports for entry in report.rejected):
         status = "" if entry.status is None else str(entry.status)
         table.add_row(entry.uuid, status, escape(entry.message), _age(entry.stored))
     return table

@@ -18,7 +18,7 @@ from convert_sdk._delivery.runtime import Maintenance
 from convert_sdk._delivery.spool_sync import SpoolSync
 from convert_sdk._delivery.visitors import VisitorCache
 from convert_sdk._http.messages import Failure, Response
-from convert_sdk._spool.files import release
+from convert_sdk._spool.files import release_lock
 from convert_sdk._spool.spool import Spool
 
 ENDPOINT = Endpoint("https://collector.invalid/track/key", {}, TrackingContext("1", "2"))
@@ -47,8 +47,8 @@ class Process:
         """Nothing is said or written any more; the system lets go of the lock."""
         current = self.spool._current
         if current is not None:
-            current[2].close()
-            release(current[1])
+            current.database.close()
+            release_lock(current.lock)
 
 
 class ShelfLife(RuleBasedStateMachine):

@@ -193,7 +193,7 @@ def test_an_event_that_is_refused_for_good_lies_aside(tmp_path: Path) -> None:
             client.flush(120)
             assert client.status().events.rejected == 1
         (report,) = inspect(tmp_path)
-        assert [(dead.status, dead.message) for dead in report.dead] == [(400, "no such goal")]
+        assert [(dead.status, dead.message) for dead in report.rejected] == [(400, "no such goal")]
 
 
 def test_a_spool_that_was_deleted_is_said_to_be_lost(tmp_path: Path) -> None:

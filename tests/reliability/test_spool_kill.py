@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from convert_sdk._core.events import Event
-from convert_sdk._spool.spool import Counts, Spool
+from convert_sdk._spool.spool import Spool, SpoolCounts
 from convert_sdk.errors import SpoolError
 from tests.processes import running
 
@@ -29,7 +29,7 @@ from convert_sdk._core.events import Event
 from convert_sdk._spool.spool import Spool
 
 spool, life, dice = Spool(sys.argv[1], sys.argv[2]), sys.argv[3], random.Random(sys.argv[3])
-spool.adopt()
+spool.recover()
 n = 0
 while True:
     group = [f"{life}-{n + k}" for k in range(dice.randint(1, 100))]
@@ -57,12 +57,12 @@ def test_every_acknowledged_event_survives_kill_9(kills: int, tmp_path: Path) ->
             for line in process.lines():
                 note(line, acknowledged, maybe_deleted)
     survivor = Spool(tmp_path, OWNER)
-    survivor.adopt()
+    survivor.recover()
     found = [event.uuid for event in survivor.load(10_000_000)]
     assert len(found) == len(set(found))
     assert acknowledged - maybe_deleted <= set(found)
     assert len(acknowledged) >= heard // 2
-    assert survivor.counts() == Counts(events=len(found))
+    assert survivor.counts() == SpoolCounts(events=len(found))
     survivor.close()
 
 
@@ -79,7 +79,7 @@ spool = Spool(sys.argv[1], sys.argv[2])
 spool.append([])
 print("ready", flush=True)
 sys.stdin.readline()
-print(spool.adopt(), flush=True)
+print(spool.recover(), flush=True)
 print(*(event.uuid for event in spool.load(100_000)), flush=True)
 sys.stdin.readline()
 """
@@ -131,7 +131,7 @@ def test_an_adopter_killed_on_the_way_loses_nothing(tmp_path: Path) -> None:
                 pass
             adopter.send(signal.SIGKILL)
     survivor = Spool(tmp_path, OWNER)
-    survivor.adopt()
+    survivor.recover()
     assert {event.uuid for event in survivor.load(100_000)} == expected
     survivor.close()
 
@@ -169,7 +169,7 @@ def test_a_full_disk_is_a_spool_error_and_passes(tmp_path: Path) -> None:
     assert said.startswith("the spool cannot be used")
     assert int(stored) > 50
     after = Spool(tmp_path, OWNER)
-    assert after.adopt() == int(stored)
+    assert after.recover() == int(stored)
     after.close()
 
 
@@ -253,7 +253,7 @@ for pid in children:
     assert os.waitpid(pid, 0)[1] == 0
 stop.set()
 thread.join()
-assert spool.adopt() == 160
+assert spool.recover() == 160
 print(written[0], flush=True)
 os._exit(0)
 """
@@ -264,7 +264,7 @@ def test_forks_while_a_thread_appends(tmp_path: Path) -> None:
         status, output, _ = process.end()
     assert status == 0
     after = Spool(tmp_path, OWNER)
-    after.adopt()
+    after.recover()
     found = sorted(event.uuid for event in after.load(1_000_000))
     children = [f"child-{child}-{n}" for child in range(8) for n in range(20)]
     assert found == sorted([*children, *(f"parent-{n}" for n in range(int(output)))])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert_sdk._core.events import Event
-from convert_sdk._spool.spool import Counts, Dead, Limits, Spool
+from convert_sdk._spool.spool import RejectedRow, Spool, SpoolCounts, SpoolLimits
 from convert_sdk.errors import SpoolError
 
 OWNER = "10035569/10034190"
@@ -101,32 +101,32 @@ class TestOneLife:
         assert uuids(spool.load(10)) == ["1"]
         assert list(spool.load_pending(10)) == ["2"]
         spool.delete(["2"])
-        assert spool.counts() == Counts(events=1)
+        assert spool.counts() == SpoolCounts(events=1)
 
     def test_a_refused_event_is_set_aside(self, open_spool: OpenSpool) -> None:
         clock = Clock()
         spool = open_spool(clock=clock)
         spool.append([event("1"), event("2")])
-        spool.set_aside([event("1"), event("never stored")], 400, "no such goal" + "!" * 1000)
+        spool.reject([event("1"), event("never stored")], 400, "no such goal" + "!" * 1000)
         assert uuids(spool.load(10)) == ["2"]
-        first, second = spool.dead()
-        assert first == Dead("1", clock.now, 400, ("no such goal" + "!" * 1000)[:500])
+        first, second = spool.rejected()
+        assert first == RejectedRow("1", clock.now, 400, ("no such goal" + "!" * 1000)[:500])
         assert second.uuid == "never stored"
-        assert spool.counts() == Counts(events=1, dead=2)
+        assert spool.counts() == SpoolCounts(events=1, rejected=2)
         spool.append([event("1")])
         assert uuids(spool.load(10)) == ["2"]
 
     def test_the_old_are_let_go_and_counted(self, open_spool: OpenSpool) -> None:
         clock = Clock()
-        spool = open_spool(clock=clock, limits=Limits(age=60))
+        spool = open_spool(clock=clock, limits=SpoolLimits(age=60))
         spool.append([event("old"), event("held")])
         clock.now += 60
         spool.append([event("new")])
         assert uuids(spool.load(10, skip={"held"})) == ["new"]
-        assert spool.counts() == Counts(events=2, expired=1)
+        assert spool.counts() == SpoolCounts(events=2, expired=1)
 
     def test_the_size_is_capped_and_counted(self, open_spool: OpenSpool, tmp_path: Path) -> None:
-        spool = open_spool(limits=Limits(size=200_000))
+        spool = open_spool(limits=SpoolLimits(size=200_000))
         offered = [event(str(n), "x" * 1000) for n in range(300)]
         stored = [spool.append(offered[n : n + 10]) for n in range(0, 300, 10)]
         assert 100 < sum(stored) < 200
@@ -140,7 +140,7 @@ class TestOneLife:
         assert path.stat().st_size <= 200_000 + 5 * 4096
 
     def test_the_first_of_a_batch_are_those_stored(self, open_spool: OpenSpool) -> None:
-        spool = open_spool(limits=Limits(size=100_000))
+        spool = open_spool(limits=SpoolLimits(size=100_000))
         offered = [event(str(n), "x" * 1000) for n in range(300)]
         stored = spool.append(offered)
         assert 0 < stored < 300
@@ -154,7 +154,7 @@ class TestOneLife:
             file.execute("UPDATE rows SET body = '[1' WHERE uuid = 'bad'")
         file.close()
         assert uuids(spool.load(10)) == ["good"]
-        assert [dead.message for dead in spool.dead()] == ["cannot be read"]
+        assert [dead.message for dead in spool.rejected()] == ["cannot be read"]
 
     def test_files_and_folders_are_private(self, open_spool: OpenSpool, tmp_path: Path) -> None:
         spool = open_spool()
@@ -202,20 +202,20 @@ class TestTheNextLife:
         before = open_spool()
         before.append([event("1"), event("2"), event("3")])
         before.append_pending({"4": {"goal": "buy"}})
-        before.set_aside([event("3")], 422, "no")
+        before.reject([event("3")], 422, "no")
         before.close()
         after = open_spool()
-        assert after.adopt() == 2
+        assert after.recover() == 2
         assert uuids(after.load(10)) == ["1", "2"]
         assert after.load_pending(10) == {"4": {"goal": "buy"}}
-        assert [dead.uuid for dead in after.dead()] == ["3"]
+        assert [dead.uuid for dead in after.rejected()] == ["3"]
         assert len(list(tmp_path.rglob("*.db"))) == 1
-        assert after.adopt() == 0
+        assert after.recover() == 0
 
     def test_the_living_are_left_alone(self, open_spool: OpenSpool) -> None:
         alive, other = open_spool(), open_spool()
         alive.append([event("1")])
-        assert other.adopt() == 0
+        assert other.recover() == 0
         assert uuids(alive.load(10)) == ["1"]
 
     def test_owners_do_not_mix(self, open_spool: OpenSpool) -> None:
@@ -224,11 +224,11 @@ class TestTheNextLife:
         mine.close()
         for owner in ("1%2F2", "1/3", "..", "x" * 1000, "x" * 999, "\ud800"):
             theirs = open_spool(owner)
-            assert theirs.adopt() == 0
+            assert theirs.recover() == 0
             theirs.append([event("theirs")])
             assert len(theirs.load(10)) == 1
             theirs.close()
-        assert open_spool("1/2").adopt() == 1
+        assert open_spool("1/2").recover() == 1
 
     def test_an_owner_is_needed(self, open_spool: OpenSpool) -> None:
         with pytest.raises(ValueError, match="owner"):
@@ -238,14 +238,14 @@ class TestTheNextLife:
         clock = Clock()
         before = open_spool(clock=clock)
         before.append([event("old")])
-        before.set_aside([event("dead")], 400, "no")
+        before.reject([event("dead")], 400, "no")
         clock.now += 3600
         before.append([event("young")])
         before.close()
         clock.now += 86_400 - 3600
         after = open_spool(clock=clock)
-        assert after.adopt() == 1
-        assert after.counts() == Counts(events=1, dead=1, expired=1)
+        assert after.recover() == 1
+        assert after.counts() == SpoolCounts(events=1, rejected=1, expired=1)
 
     def test_the_future_is_taken_for_now(self, open_spool: OpenSpool) -> None:
         clock = Clock()
@@ -254,7 +254,7 @@ class TestTheNextLife:
         before.close()
         clock.now -= 10 * 365 * 86_400
         after = open_spool(clock=clock)
-        assert after.adopt() == 1
+        assert after.recover() == 1
         clock.now += 86_400
         assert after.load(10) == []
         assert after.counts().expired == 1
@@ -263,8 +263,8 @@ class TestTheNextLife:
         before = open_spool()
         before.append([event("1")])
         before.close()
-        assert open_spool(limits=Limits(size=1)).adopt() == 0
-        assert open_spool().adopt() == 1
+        assert open_spool(limits=SpoolLimits(size=1)).recover() == 0
+        assert open_spool().recover() == 1
 
     @pytest.mark.parametrize("content", [b"no database at all" * 400, MAGIC + b"\x00" * 5000])
     def test_a_damaged_file_is_put_aside(self, open_spool: OpenSpool, tmp_path: Path, content: bytes) -> None:
@@ -277,10 +277,10 @@ class TestTheNextLife:
         good.append([event("2")])
         good.close()
         after = open_spool()
-        assert after.adopt() == 1
-        assert after.counts() == Counts(events=1, corrupt=1)
+        assert after.recover() == 1
+        assert after.counts() == SpoolCounts(events=1, corrupt=1)
         assert path.with_suffix(".corrupt").read_bytes() == content
-        assert after.adopt() == 0
+        assert after.recover() == 0
 
     def test_damage_in_the_middle_moves_nothing(self, open_spool: OpenSpool, tmp_path: Path) -> None:
         before = open_spool()
@@ -292,8 +292,8 @@ class TestTheNextLife:
         content[middle : middle + 40_000] = b"\xff" * 40_000
         path.write_bytes(content)
         after = open_spool()
-        assert after.adopt() == 0
-        assert after.counts() == Counts(corrupt=1)
+        assert after.recover() == 0
+        assert after.counts() == SpoolCounts(corrupt=1)
         assert after.load(10) == []
 
     def test_a_lock_without_a_file_is_cleared_away(self, open_spool: OpenSpool, tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ class TestTheNextLife:
         (folder,) = (tmp_path / "spool").iterdir()
         (folder / "0123456789abcdef.lock").touch()
         (folder / ".0123456789abcdef.db.draft").touch()
-        assert spool.adopt() == 0
+        assert spool.recover() == 0
         assert not list(folder.glob("*0123456789abcdef*"))
 
 
@@ -316,7 +316,7 @@ class TestFork:
         if pid == 0:
             try:
                 spool.append([event("child's")])
-                told = f"{spool.adopt()} {' '.join(uuids(spool.load(10)))}"
+                told = f"{spool.recover()} {' '.join(uuids(spool.load(10)))}"
                 os.write(writing, told.encode())
             finally:
                 os._exit(0)
@@ -325,7 +325,7 @@ class TestFork:
         with open(reading) as pipe:  # noqa: PTH123  # a descriptor, not a path
             assert pipe.read() == "0 child's"
         assert uuids(spool.load(10)) == ["parent's"]
-        assert spool.adopt() == 1
+        assert spool.recover() == 1
         assert uuids(spool.load(10)) == ["parent's", "child's"]
 
     def test_the_child_does_not_keep_the_parents_lock(self, open_spool: OpenSpool) -> None:
@@ -343,7 +343,7 @@ class TestFork:
                 os._exit(0)
         os.read(born, 1)
         spool.close()
-        assert open_spool().adopt() == 1
+        assert open_spool().recover() == 1
         os.close(writing)
         os.waitpid(pid, 0)
         for end in (reading, born, crying):
@@ -360,9 +360,9 @@ class TestNoDisk:
             lambda: spool.load(1),
             lambda: spool.load_pending(1),
             lambda: spool.delete(["1"]),
-            lambda: spool.set_aside([event("1")], None, ""),
-            spool.dead,
-            spool.adopt,
+            lambda: spool.reject([event("1")], None, ""),
+            spool.rejected,
+            spool.recover,
             spool.counts,
         ):
             with pytest.raises(SpoolError, match="cannot be used"):

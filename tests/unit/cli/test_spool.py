@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     spool = Spool(tmp_path / "spool", OWNER)
     spool.append([event("1"), event("2"), event("3")])
     spool.append_pending({"4": {"visitor": "visitor-secret"}})
-    spool.set_aside([event("3")], 422, "no [such] goal")
+    spool.reject([event("3")], 422, "no [such] goal")
     spool.close()
     return tmp_path / "spool"
 
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 def living(folder: Path) -> Spool:
     spool = Spool(folder, "1/2")
     spool.append([event("5")])
-    spool.set_aside([event("6")], 400, "no")
+    spool.reject([event("6")], 400, "no")
     return spool
 
 
@@ -79,7 +79,7 @@ def test_ls_names_damage(folder: Path) -> None:
     path.write_bytes(b"no database" * 500)
     assert inspect(folder)[0].problem == "file is not a database"
     after = Spool(folder, OWNER)
-    after.adopt()
+    after.recover()
     after.close()
     assert [report.problem for report in inspect(folder)] == ["damaged"]
     assert run("drop", str(folder), "--yes")[0] == 0
@@ -92,9 +92,9 @@ def test_replay_puts_the_refused_back(folder: Path, living: Spool) -> None:
     assert output.startswith("1 event put back")
     assert "a running process uses it" in output
     after = Spool(folder, OWNER)
-    assert after.adopt() == 3
+    assert after.recover() == 3
     assert [each.uuid for each in after.load(10)] == ["1", "2", "3"]
-    assert living.counts().dead == 1
+    assert living.counts().rejected == 1
 
 
 def test_replayed_events_are_young_again(folder: Path) -> None:
@@ -103,7 +103,7 @@ def test_replayed_events_are_young_again(folder: Path) -> None:
     file.close()
     replay(folder)
     after = Spool(folder, OWNER)
-    assert after.adopt() == 1
+    assert after.recover() == 1
 
 
 def test_drop_asks_first(folder: Path) -> None:
@@ -123,7 +123,7 @@ def test_drop_deletes_what_nobody_uses(folder: Path, living: Spool) -> None:
 def test_drop_only_the_dead(folder: Path) -> None:
     assert run("drop", str(folder), "--dead-only", "--yes") == (0, "1 event deleted.\n")
     (report,) = inspect(folder)
-    assert (report.events, report.pending, report.dead) == (2, 1, ())
+    assert (report.events, report.pending, report.rejected) == (2, 1, ())
 
 
 def test_a_damaged_file_stops_replay_by_name(folder: Path) -> None:
