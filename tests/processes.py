@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread, Timer
+from threading import Condition, Thread, Timer
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +46,8 @@ class Child:
             start_new_session=True,
         )
         self.is_released = False
-        self._output, self._heard, self._complaints = bytearray(), 0, bytearray()
+        self._output, self._heard = bytearray(), 0
+        self._complaints, self._noted, self._changed = bytearray(), 0, Condition()
         self._listener = Thread(target=self._listen, daemon=True)  # a pipe that nobody empties would stop it
         self._listener.start()
         self._watchdog = Timer(PATIENCE, self._kill)
@@ -80,6 +81,20 @@ class Child:
         assert line is not None, "it ended before it said anything more"
         assert wanted in (None, line)
         return line
+
+    def complains(self, words: str = "") -> str:
+        """Wait for the next line of its standard error that has these words in it."""
+        with self._changed:
+            while True:
+                end = self._complaints.find(b"\n", self._noted)
+                if end < 0:
+                    assert self._listener.is_alive(), f"it ended and never complained of {words!r}"
+                    self._changed.wait(0.1)
+                    continue
+                line = self._complaints[self._noted : end].decode(errors="replace")
+                self._noted = end + 1
+                if words in line:
+                    return line
 
     def send(self, number: int) -> None:
         """Send a signal."""
@@ -134,7 +149,9 @@ class Child:
         pipe = self._process.stderr or self._process.stdout
         assert pipe is not None
         while piece := pipe.read(65_536):
-            self._complaints += piece
+            with self._changed:
+                self._complaints += piece
+                self._changed.notify_all()
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError, PermissionError):

@@ -129,7 +129,7 @@ class TestEveryClient:
                 visitor = client.visitor(f"v{n}", {"country": "DE"})
                 visitor.decide("button-10")
                 visitor.track("goal-1", revenue=5)
-            report = client.flush()
+            report = client.flush(120)
             assert (report.pending, report.dropped) == (0, 0)
             assert client.status().events == (90, 90, 0, 0, 0, 0, 0, 0)
             assert len(convert.events) == 90
@@ -139,7 +139,7 @@ class TestEveryClient:
         with changing([Answer(503), Answer(429, {"Retry-After": "0"}), Answer(502)]) as convert:
             client = make(convert)
             client.visitor("v").track("goal-1")
-            assert client.flush().pending == 0
+            assert client.flush(120).pending == 0
             assert client.status().retries == 3
             assert len(convert.events) == 1
 
@@ -155,11 +155,11 @@ class TestEveryClient:
 
             convert.answer = serving(track)
             next(more).track("goal-1")
-            report = client.flush()
+            report = client.flush(120)
             assert 1 <= report.sent < 20
             assert report.pending == 1
             convert.answer = serving()
-            assert client.flush().pending == 0
+            assert client.flush(120).pending == 0
 
     def test_what_cannot_be_delivered_is_dropped_and_counted_at_the_end(self, make: Make) -> None:
         with site(dead) as convert:
@@ -177,7 +177,7 @@ class TestEveryClient:
             convert.answer = serving()
             other = make(convert, spool=str(tmp_path))
             other.visitor("w")
-            assert other.flush().pending == 0
+            assert other.flush(120).pending == 0
             assert other.status().events == (1, 1, 0, 0, 0, 0, 0, 0)
 
     def test_closing_again_is_fine_and_closed_is_closed(self, make: Make) -> None:
@@ -189,7 +189,7 @@ class TestEveryClient:
             assert not client.status().worker_alive
             assert not visitor.track("goal-1")
             assert client.visitor("v").decide("button-10").variation is not None
-            assert client.flush() == FlushReport()
+            assert client.flush(120) == FlushReport()
             counts = client.status().events
             assert counts.offered == sum(counts[1:]) == counts.dropped == 2
 
@@ -202,7 +202,7 @@ class TestEveryClient:
             assert visitor.track("goal-1")
             assert client.status().pending_conversions == 1
             convert.answer = ready
-            assert client.flush().pending == 0
+            assert client.flush(120).pending == 0
             assert client.status().pending_conversions == 0
             assert len(convert.events) == 1
 

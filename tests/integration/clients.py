@@ -146,6 +146,7 @@ class Making:
         return self._keep(wire, lambda kind, given: kind.for_project(*args, **given), options)
 
     def _keep(self, wire: Wire | None, make: Callable[[Any, Any], Any], options: dict[str, Any]) -> Any:
+        options = {"start_wait": PATIENCE, "shutdown_timeout": PATIENCE, "flush_interval": 3600, **options}
         if wire is not None:
             options["transport"] = AsyncTransport(wire) if self._loop else Transport(wire)
         made = Awaited(self._loop, make(AsyncClient, options)) if self._loop else make(Client, options)

@@ -76,7 +76,7 @@ class TestTheWholeWay:
         visitor = client.visitor("v-1", {"country": "DE"}, location=CHECKOUT)
         shown = visitor.decide("checkout-layout")
         assert visitor.track("purchase", revenue=10, transaction_id="T-1")
-        assert client.flush() == FlushReport(sent=3)
+        assert client.flush(120) == FlushReport(sent=3)
         summary = shop.record.summary()
         assert [(each.variation_id, each.exposures) for each in summary.variations] == [
             (shown.variation_id, 1)
@@ -89,7 +89,7 @@ class TestTheWholeWay:
     def test_how_it_asks(self, make: Making, server: LocalServer, wire: Wire) -> None:
         client = make(DEMO_SDK_KEY, wire=wire, **at(server))
         client.visitor("v-1", location=CHECKOUT).decide("checkout-layout")
-        client.flush()
+        client.flush(120)
         get, post = wire.gets()[0], wire.posts()[0]
         assert get.url == f"{server.url}/config/{DEMO_SDK_KEY}"
         assert post.url == f"{server.url}/track/{DEMO_SDK_KEY}"
@@ -118,7 +118,7 @@ class TestTheWholeWay:
             monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
             client = make(DEMO_SDK_KEY, **at(server))
             assert client.visitor("v-1", location=CHECKOUT).decide("checkout-layout")
-            assert client.flush().sent == 1
+            assert client.flush(120).sent == 1
 
     def test_a_proxy_that_was_asked_for_does(self, make: Making, server: LocalServer) -> None:
         with refused_port() as port:
@@ -131,7 +131,7 @@ class TestTheWholeWay:
         visitor = client.visitor("v-1", location=CHECKOUT)
         assert visitor.decide("checkout-layout")
         assert visitor.track("purchase").reason is ConversionReason.TRACKING_OFF
-        assert client.flush() == FlushReport()
+        assert client.flush(120) == FlushReport()
         assert wire.posts() == []
 
 
@@ -226,7 +226,7 @@ class TestSecrets:
         registry.add(demo_document(), sdk_key="guarded", secret="s3cret")
         client = make("guarded", wire=wire, **at(server), sdk_secret="s3cret")
         client.visitor("v-1", location=CHECKOUT).decide("checkout-layout")
-        assert client.flush().sent == 1
+        assert client.flush(120).sent == 1
         assert shop.record.summary().received == 1
         assert {each.headers["authorization"] for each in wire.exchanges} == {"Bearer s3cret"}
         assert "s3cret" not in repr(client)
@@ -250,7 +250,7 @@ class TestSecrets:
         client = make.for_project(10035569, "10034190", wire=wire, **at(server), sdk_secret="s3cret")
         client.visitor("v-1", location=CHECKOUT).decide("checkout-layout")
         client.project_settings()
-        assert client.flush().sent == 1
+        assert client.flush(120).sent == 1
         assert {each.url.path for each in wire.exchanges} == {
             "/config/10035569/10034190",
             "/project-settings/10035569/10034190",
@@ -273,16 +273,16 @@ class TestBeforeTheDocument:
         assert status.fetch_error.startswith("ConnectError: ")
         server.start()
         eventually(lambda: client.project)
-        assert client.flush().pending == 0
+        assert client.flush(120).pending == 0
         assert shop.record.summary().received == 2
         assert client.status().pending_conversions == 0
         assert client.visitor("v-1", location=CHECKOUT).decide("checkout-layout")
 
     def test_flush_fetches_it_too(self, make: Making, server: LocalServer, shop: ServedProject) -> None:
-        client = make(DEMO_SDK_KEY, **at(server), start_wait=0)
+        client = make(DEMO_SDK_KEY, **at(server), start_wait=0, flush_interval=1)
         visitor = client.visitor("v-1")
         visitor.track("purchase")
-        client.flush()
+        client.flush(120)
         assert shop.record.summary().received == 1
 
 
@@ -392,7 +392,7 @@ class TestPreviews:
         assert asked == [f"exp={GIFTS}&_conv_low_cache=1".encode()]
         assert client.load_preview(int(GIFTS)) is True
         assert len([each for each in wire.gets() if "exp" in each.url.params]) == 1
-        client.flush()
+        client.flush(120)
         assert shop.record.summary().received == 0
 
     def test_what_runs_needs_no_fetch(self, make: Making, server: LocalServer, wire: Wire) -> None:
@@ -439,12 +439,12 @@ class TestSegments:
         }
         odd = {"browser": "Lynx", "devices": ["DESK", "FRIDGE"], "source": "friends", "country": "Sweden"}
         client.visitor("v-0", {**known, "campaign": "anything"}, location={"path": "/"}).decide("home-story")
-        client.flush()
+        client.flush(120)
         eventually(lambda: client.status().events.sent == 1)
         assert lines(caplog) == []
         for number in range(1, 4):
             client.visitor(f"v-{number}", odd, location={"path": "/"}).decide("home-story")
-            client.flush()
+            client.flush(120)
         eventually(lambda: len(lines(caplog)) == 4)
         assert sorted(line.split()[2] for line in lines(caplog)) == [
             "browser",
@@ -490,7 +490,7 @@ class TestTheEnd:
         client.close()
         visitor = client.visitor("v-2", location=CHECKOUT)
         assert visitor.decide("checkout-layout")
-        assert client.flush() == FlushReport()
+        assert client.flush(120) == FlushReport()
 
 
 class TestMisuse:

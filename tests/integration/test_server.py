@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,8 @@ from convert_sdk.server import (
     demo_document,
     running,
 )
+from tests import processes
+from tests.processes import Child
 from tests.servers.programs import free_port, server_program
 from tests.shapes import of
 
@@ -678,49 +679,36 @@ class TestCommand:
     """`convert-sdk serve` in a process of its own."""
 
     @contextmanager
-    def serving(self, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-        command = [sys.executable, "-c", RUN, "serve", *arguments]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
-            try:
-                assert process.stdout is not None
-                line = process.stdout.readline()
-                assert line.startswith("export CONVERT_SDK_KEY="), process.communicate()
-                yield line.split("CONVERT_CONFIG_ENDPOINT=")[1].split()[0], process
-            finally:
-                process.terminate()
-                process.communicate()
+    def serving(self, *arguments: str) -> Iterator[tuple[str, Child]]:
+        with processes.running(RUN, "serve", *arguments) as process:
+            line = process.hear()
+            assert line.startswith("export CONVERT_SDK_KEY=")
+            yield line.split("CONVERT_CONFIG_ENDPOINT=")[1].split()[0], process
 
     def test_it_accepts_connections_once_it_says_so(self) -> None:
         with self.serving("--port", "0") as (url, _):
             assert httpx.get(f"{url}/config/{DEMO_SDK_KEY}", trust_env=False).status_code == 200
 
     def test_a_taken_port_is_one_line(self, server: LocalServer) -> None:
-        command = [sys.executable, "-c", RUN, "serve", "--port", str(server.port)]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert (ended.returncode, ended.stdout) == (1, "")
-        assert (
-            ended.stderr == f"error: 127.0.0.1:{server.port} cannot be listened on: Address already in use\n"
-        )
+        status, out, err = processes.finished(RUN, "serve", "--port", str(server.port))
+        assert (status, out) == (1, "")
+        assert err == f"error: 127.0.0.1:{server.port} cannot be listened on: Address already in use\n"
 
     def test_a_file_is_followed(self, tmp_path: Path) -> None:
         path = tmp_path / "project.json"
         write_document(path, "first")
         with self.serving(str(path), "--port", "0", "--watch") as (url, process):
-            assert process.stderr is not None
-            lines = iter(process.stderr.readline, "")
-            next(line for line in lines if line.startswith("What was tracked"))
+            process.complains("What was tracked")
             write_document(path, "second")
-            next(line for line in lines if "is served" in line)
+            process.complains("is served")
             answer = httpx.get(f"{url}/config/100/200", trust_env=False)
             assert answer.json()["project"]["name"] == "second"
             path.write_text("{")
-            next(line for line in lines if "the last good document is still served" in line)
+            process.complains("the last good document is still served")
             assert httpx.get(f"{url}/config/100/200", trust_env=False).json() == answer.json()
 
     def test_the_problems_of_a_document_are_told(self, tmp_path: Path) -> None:
         path = tmp_path / "project.json"
         path.write_text(json.dumps(document(audiences=[{"id": "5", "key": "a", "rules": {"OR": 3}}])))
         with self.serving(str(path), "--port", "0") as (_, process):
-            assert process.stderr is not None
-            assert process.stderr.readline().startswith(f"{path}: $.")
+            assert process.complains().startswith(f"{path}: $.")

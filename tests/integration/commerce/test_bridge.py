@@ -283,7 +283,7 @@ class TestTrouble:
         with world.server.failing(400):
             world.order()
             world.hear_all()
-            world.client.flush()
+            world.client.flush(120)
             world.until(lambda: world.bridge.report().dropped == {"refused": 1})
         assert world.conversions() == []
 

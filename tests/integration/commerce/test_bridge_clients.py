@@ -25,8 +25,9 @@ from convert_sdk.commerce.bridge import (
 )
 from convert_sdk.observation import Delivered, Exposed, Observation
 from convert_sdk.server import DEMO_SDK_KEY
+from tests.waiting import PATIENCE
 
-from .world import DAY, IDENTITY, PATIENCE, STORY, World
+from .world import DAY, IDENTITY, STORY, World
 
 
 class TestAsyncClient:
@@ -49,9 +50,9 @@ class TestAsyncClient:
                 )
                 visitor = await client.visitor("v-1", location=ANYWHERE)
                 shown = visitor.decide("home-story").variation_id
-                await client.flush()
+                await client.flush(120)
                 while not await asyncio.to_thread(world.shown, "v-1", shown or ""):
-                    await client.flush()
+                    await client.flush(120)
                 world.now += 60
                 world.order()
                 for event in world.webhooks():
@@ -59,7 +60,7 @@ class TestAsyncClient:
                         with pytest.raises(RuntimeError, match="to_thread"):
                             method(*([event] if method == bridge.handle else []))
                     await asyncio.to_thread(bridge.handle, event)
-                await client.flush()
+                await client.flush(120)
                 assert await asyncio.to_thread(settled.wait, PATIENCE)
                 report = await asyncio.to_thread(bridge.report)
                 assert report.states == {"sent": 1}
@@ -88,7 +89,7 @@ class TestWhatNoClientTakes:
                 )
                 bridge.record(transaction, replace(order, products=products))  # type: ignore[arg-type]
         assert bridge.tick() == 2
-        world.client.flush()
+        world.client.flush(120)
         assert {each.goal_data["productsCount"] for each in world.conversions()} == {1, 3}
         assert bridge.report().dropped == {"unusable": 1}
 
@@ -103,7 +104,7 @@ class TestWhatNoClientTakes:
 
     def test_ids_may_be_numbers_as_for_the_client(self, world: World) -> None:
         variation = world.client.visitor(42, location=ANYWHERE).decide("home-story").variation_id
-        world.client.flush()
+        world.client.flush(120)
         world.until(lambda: world.shown("42", variation or ""))
         world.now += 60
         world.bridge.link(42, source=world.site.scope, member=3)

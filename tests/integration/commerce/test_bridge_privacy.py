@@ -88,6 +88,8 @@ class TestForgetting:
         assert world.bridge.report().dropped == {"forgotten": 1}
 
     def test_nor_one_that_waits_to_be_sent_again(self, world: World) -> None:
+        world.client.close()
+        world.open(Policy(), flush_interval=3600)
         world.expose("v-9")  # the document has arrived
         with world.server.failing(503):
             order = world.order()

@@ -27,12 +27,12 @@ from convert_sdk.commerce.website.webhooks import AnyEvent, parse
 from convert_sdk.observation import Delivered, Observation
 from convert_sdk.server import DEMO_SDK_KEY, Conversion, LocalServer, ServedProject
 from convert_sdk.testing.stores import ConvictionalStore, WebsiteStore
+from tests.waiting import PATIENCE
 
 DAY = 86_400.0
 SECRET = "webhook secret"
 IDENTITY = Identity("secret of the tests", pepper="pepper of the tests")
 STORY = "100346005"
-PATIENCE = 10.0
 
 
 class World:
@@ -78,8 +78,7 @@ class World:
             config_endpoint=self.server.url,
             track_endpoint=self.server.url,
             observe=recording(self.ledger, also=self._hear),
-            flush_interval=0.01,
-            **options,
+            **{"flush_interval": 0.01, "start_wait": PATIENCE, **options},
         )
         self._opened += [self.client, self.ledger]
         self.bridge = Bridge(
@@ -100,7 +99,7 @@ class World:
 
     def expose(self, visitor_id: str, key: str = "home-story") -> str:
         decision = self.client.visitor(visitor_id, location=ANYWHERE).decide(key)
-        self.client.flush()
+        self.client.flush(PATIENCE)
         self.until(lambda: self.shown(visitor_id, decision.variation_id or ""))
         self.now += 60
         return decision.variation_id or ""
@@ -125,8 +124,8 @@ class World:
             self.bridge.handle(event)
 
     def deliver(self, *states: str) -> None:
-        """Send what is on its way, and wait until the ledger say so."""
-        self.client.flush()
+        """Send what is on its way, and wait until the ledger says so."""
+        self.client.flush(PATIENCE)
         self.until(lambda: "claimed" not in self.bridge.report().states)
 
     def conversions(self) -> list[Conversion]:
