@@ -45,7 +45,7 @@ RETIRED = {
 COMMERCE = {"clue", "rung", "told", "departures", "effect", "shown", "entries", "worth"}
 """The same, in what is about orders."""
 FOLDERS = {
-    **dict.fromkeys(["_core", "_config", "_process"], RETIRED),
+    **dict.fromkeys(["_core", "_config", "_http", "_process"], RETIRED),
     **dict.fromkeys(["cli", "demo"], COMMERCE),
 }
 ALLOWED = {"Ledger", "MemoryLedger", "MemoryStore", "GateTrace", "WakeEvent"}
@@ -81,5 +81,24 @@ def test_our_names_are_the_fields(folder: str) -> None:
         for file in (PACKAGE / folder).rglob("*.py")
         for name in {file.stem, *names(ast.parse(file.read_text("utf-8")))}
         if name not in ALLOWED and words(name) & FOLDERS[folder]
+    }
+    assert not found
+
+
+PLAIN = ["_core", "_config", "cli", "demo", "server", "stores", "testing"]
+"""Folders in which no docstring is half a question."""
+HALF_A_QUESTION = re.compile(r"(Who|What|Where|Whether|When|Why|How|Which)\b")
+
+
+@pytest.mark.parametrize("folder", PLAIN)
+def test_a_docstring_begins_with_a_noun_or_an_imperative(folder: str) -> None:
+    found = {
+        f"{file.relative_to(PACKAGE)}:{statement.lineno}: {text}"
+        for file in (PACKAGE / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        for statement in node.body
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        if isinstance(text := statement.value.value, str) and HALF_A_QUESTION.match(text.strip())
     }
     assert not found
