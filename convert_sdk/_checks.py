@@ -16,6 +16,7 @@ class Unchanged:
 
 
 UNCHANGED = Unchanged()
+_LONGEST_ID = 100
 
 
 def visitor_id(id: str | int) -> str:
@@ -69,11 +70,30 @@ def key(key: str) -> str:
     return key
 
 
-def goal(goal: str | int) -> str | int:
-    """The key or the id of a goal. Raises TypeError for anything else."""
-    if isinstance(goal, bool) or not isinstance(goal, (str, int)):
-        raise TypeError(f"a goal is named by its key (str) or its id (int), not {type(goal).__name__}")
-    return goal
+def one_name(name: str, key: object, id: object) -> None:
+    """Check that one of the two names something: its key or, by a keyword, its id.
+
+    Raises TypeError for both and none, an id in the key's place, and what names nothing.
+    """
+    if key is not None and id is not None:
+        raise TypeError(f"a {name} is named by its key or by {name}_id=, not by both")
+    if key is None and id is None:
+        raise TypeError(f"a {name} is needed: give its key, or its id as {name}_id=")
+    if key is not None and not isinstance(key, str):
+        hint = f"; give an id as {name}_id=" if isinstance(key, int) else ""
+        raise TypeError(f"a {name} is named by its key, a str, not {type(key).__name__}{hint}")
+    if id is not None and (isinstance(id, bool) or not isinstance(id, (str, int))):
+        raise TypeError(f"{name}_id must be a str or an int, not {type(id).__name__}")
+
+
+def goal(key: str | None, id: str | int | None) -> str | int:
+    """The key of a goal, or its id as a number. Raises ValueError for a text that is no number, else as `one_name`."""
+    one_name("goal", key, id)
+    if id is None:
+        return key or ""
+    if isinstance(id, str) and not (id.isascii() and id.isdigit() and len(id) <= _LONGEST_ID):
+        raise ValueError(f"goal_id must be a number such as 100342, not {id!r}")
+    return int(id)
 
 
 def environment(environment: str | None, otherwise: str | None) -> str | None:

@@ -99,7 +99,7 @@ class Status(NamedTuple):
     dropped: Mapping[str, int] = MappingProxyType({})
     """Dropped events by reason."""
     retries: int = 0
-    ambiguous: int = 0
+    possibly_duplicated: int = 0
     """Events that were sent again although they may have arrived, or dropped for that."""
     last_error: DeliveryError | None = None
     """The tracking endpoint's last complaint."""

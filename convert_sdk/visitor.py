@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from . import _checks as check
 from ._core.bucketing import id_bytes
@@ -15,7 +15,7 @@ from ._core.explain import Explanation, GateTrace, explain
 from ._core.facts import UNSEEN, Facts, Place, deep_merge
 from ._core.features import resolve, resolve_all
 from ._core.goals import ConversionReason, ConversionRequest, ConversionResult, attribution, goal_data
-from ._core.model import Experience, Segment
+from ._core.model import Experience, Segment, Variation
 from ._core.state import NOTHING
 from .project import Project
 
@@ -64,7 +64,7 @@ class Visitor(Facts):
     def __repr__(self) -> str:
         return "Visitor(…)"
 
-    def given(
+    def with_context(
         self,
         *,
         attributes: Mapping[str, object] = NOTHING,
@@ -74,7 +74,7 @@ class Visitor(Facts):
     ) -> Visitor:
         """The same visitor with deeper facts: attributes merge over the present ones and are not remembered.
 
-        >>> visitor.given(attributes={"country": "DE"}).peek("shipping-banner").reason.value
+        >>> visitor.with_context(attributes={"country": "DE"}).peek("shipping-banner").reason.value
         'bucketed'
         """
         self._engine.enter(self)
@@ -132,17 +132,28 @@ class Visitor(Facts):
         """
         return self._all(keys, settle=False)
 
-    def force(self, key: str, variation_id: str | int) -> Decision:
-        """`decide`, but the variation of this id wins over the remembered and the hashed one, and is kept.
+    @overload
+    def force(self, key: str, variation: str) -> Decision: ...
+    @overload
+    def force(self, key: str, *, variation_id: str | int) -> Decision: ...
+    def force(
+        self, key: str, variation: str | None = None, *, variation_id: str | int | None = None
+    ) -> Decision:
+        """`decide`, but this variation wins over the remembered and the hashed one, and is kept.
 
-        The gates are asked all the same; an id that the experience does not have is ignored.
+        The gates are asked all the same. A key that the experience does not have is a miss, `UNKNOWN_VARIATION`, and
+        changes nothing; an id that it does not have is ignored.
 
-        >>> visitor.force("checkout-layout", 12).variation_key
+        >>> visitor.force("checkout-layout", "one-page").variation_key
         'one-page'
         """
+        check.one_name("variation", variation, variation_id)
         if self._preview is not None and self._preview.key == key:
             return self._preview
-        return self._decide(key, str(variation_id))
+        if variation is None:
+            return self._decide(key, str(variation_id))
+        found = self._variation(key, variation)
+        return found if isinstance(found, Decision) else self._decide(key, found.id)
 
     def peek(self, key: str) -> Decision:
         """Decide only: nothing is stored and nothing is sent.
@@ -154,8 +165,14 @@ class Visitor(Facts):
             return self._preview
         return self._peek(key)
 
-    def explain(self, key: str, variation_id: str | int | None = None) -> Explanation:
-        """`peek`, and why: every gate, rule, hash input and range; with a variation id, what `force` would give.
+    @overload
+    def explain(self, key: str, variation: str | None = None) -> Explanation: ...
+    @overload
+    def explain(self, key: str, *, variation_id: str | int) -> Explanation: ...
+    def explain(
+        self, key: str, variation: str | None = None, *, variation_id: str | int | None = None
+    ) -> Explanation:
+        """`peek`, and why: every gate, rule, hash input and range; with a variation, what `force` would give.
 
         >>> print(visitor.explain("shipping-banner"))
         shipping-banner for visitor 'v-42': audience
@@ -168,10 +185,20 @@ class Visitor(Facts):
                     NO  country equals "DE", the visitor has nothing
           ...
         """
+        if variation is not None or variation_id is not None:
+            check.one_name("variation", variation, variation_id)
         decision = self.peek(key)
         if self.project is None or decision is self._preview:
             return Explanation(decision, self.id, (GateTrace(decision.reason.value, bool(decision)),))
-        return explain(self.project, self, key, None if variation_id is None else str(variation_id))
+        forced = None if variation_id is None else str(variation_id)
+        if variation is not None:
+            found = self._variation(key, variation)
+            if isinstance(found, Decision) and found.experience is not None:
+                return Explanation(
+                    found, self.id, (GateTrace("variation", False, f"none of key {variation!r}"),)
+                )
+            forced = None if isinstance(found, Decision) else found.id
+        return explain(self.project, self, key, forced)
 
     def preview(self, experience_id: str | int, variation_id: str | int) -> bool:
         """Show this variation from now on, for this object only: no gates, nothing stored, nothing sent.
@@ -198,6 +225,15 @@ class Visitor(Facts):
         if self.state is UNSEEN:
             self.state = self._engine.states.get(self.id, UNSEEN)
         return decide(self.project, self, key, forced)
+
+    def _variation(self, key: str, variation: str) -> Variation | Decision:
+        """The variation of this key; if there is none, the decision that says so."""
+        if self.project is None:
+            return without_experience(key, Reason.NOT_READY)
+        experience = self.project.experiences.get(key)
+        if experience is None:
+            return without_experience(key, Reason.UNKNOWN)
+        return experience.variation(variation) or Decision(key, Reason.UNKNOWN_VARIATION, experience)
 
     def _decide(self, key: str, forced: str | None = None) -> Decision:
         decision = self._peek(key, forced)
@@ -284,35 +320,35 @@ class Visitor(Facts):
 
     def track(
         self,
-        goal: str | int,
+        goal: str | None = None,
         *,
+        goal_id: str | int | None = None,
         revenue: Decimal | float | None = None,
         products: int | None = None,
         transaction_id: str | None = None,
         dimensions: Mapping[int, str] | None = None,
         rule_data: Mapping[str, object] | None = None,
-        again: bool = False,
+        allow_repeat: bool = False,
         attributed_to: Mapping[str, str] | None = None,
     ) -> ConversionResult:
-        """Count a conversion of a goal, named by its key (text) or its id (int).
+        """Count a conversion of a goal, named by its key, or by its id as `goal_id`.
 
         `rule_data` is held against the goal's rules; without it they are not asked. A second conversion of a goal
-        counts only with `again=True`. `attributed_to` maps experience ids to variation ids where the conversion
+        counts only with `allow_repeat=True`. `attributed_to` maps experience ids to variation ids where the conversion
         belongs to decisions made elsewhere. Raises TypeError or ValueError for what is no money or no number.
 
         >>> visitor.track("purchase", revenue=Decimal("5.00"), rule_data={"total": 5}).reason.value
         'rules'
         >>> visitor.track("purchase", revenue=Decimal("49.90"), products=2, dimensions={1: "gold"}).reason.value
-        'tracking off'
+        'tracking_off'
         """
-        if type(goal) is not str:
-            check.goal(goal)
+        name = goal if type(goal) is str and goal_id is None else check.goal(goal, goal_id)
         data = goal_data(revenue, products, transaction_id, dimensions)
         attributed = attribution(attributed_to) if attributed_to is not None else None
-        request = _new(ConversionRequest, (data, rule_data, again, attributed))
+        request = _new(ConversionRequest, (data, rule_data, allow_repeat, attributed))
         if self._preview is not None:
             return ConversionResult(ConversionReason.PREVIEW)
-        return self._engine.convert(self, goal, request, tracking=self._tracking)
+        return self._engine.convert(self, name, request, tracking=self._tracking)
 
     def set_segments(self, segments: Mapping[str, object]) -> None:
         """Remember these segments; all of them are reported with exposures, the known ones with conversions.

@@ -199,5 +199,12 @@ def looks_at_location(reason: Reason) -> bool:
 
 
 _BEFORE_LOCATION = frozenset(
-    {Reason.NOT_READY, Reason.UNKNOWN, Reason.ARCHIVED, Reason.ENVIRONMENT, Reason.PREVIEW}
+    {
+        Reason.NOT_READY,
+        Reason.UNKNOWN,
+        Reason.UNKNOWN_VARIATION,
+        Reason.ARCHIVED,
+        Reason.ENVIRONMENT,
+        Reason.PREVIEW,
+    }
 )

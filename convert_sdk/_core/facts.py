@@ -14,7 +14,7 @@ from .state import NOTHING, VisitorState
 class Anywhere(Enum):
     """The type of `ANYWHERE`.
 
-    >>> visitor.given(location=ANYWHERE).peek("checkout-layout").reason.value
+    >>> visitor.with_context(location=ANYWHERE).peek("checkout-layout").reason.value
     'bucketed'
     """
 

@@ -25,20 +25,20 @@ class ConversionReason(StrEnum):
 
     ACCEPTED = "accepted"
     """On its way out: queued, not yet delivered."""
-    PENDING = "kept until the document arrives"
-    UNKNOWN_GOAL = "unknown goal"
-    NO_RULES = "the goal has no rules"
+    PENDING = "pending"
+    UNKNOWN_GOAL = "unknown_goal"
+    NO_RULES = "no_rules"
     """Rule data was given, and there is nothing to hold it against."""
     RULES = "rules"
     """The rule data does not satisfy the goal's rules."""
     DUPLICATE = "duplicate"
     """This visitor's conversion of this goal has been counted."""
-    NOTHING_TO_SEND = "nothing to send"
+    NOTHING_TO_SEND = "nothing_to_send"
     """A repeated conversion without revenue, products, transaction id or dimensions."""
-    TRACKING_OFF = "tracking off"
+    TRACKING_OFF = "tracking_off"
     PREVIEW = "preview"
-    QUEUE_FULL = "queue full"
-    CLOSED = "the client is closed"
+    QUEUE_FULL = "queue_full"
+    CLOSED = "closed"
 
 
 class ConversionResult(NamedTuple):
@@ -65,11 +65,11 @@ class ConversionRequest(NamedTuple):
     data: str | None = None
     """The goal data as JSON."""
     rule_data: object = None
-    again: bool = False
+    allow_repeat: bool = False
     attributed_to: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
-        return f"ConversionRequest(again={self.again})"
+        return f"ConversionRequest(allow_repeat={self.allow_repeat})"
 
 
 def goal_data(

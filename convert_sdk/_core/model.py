@@ -242,6 +242,10 @@ class Experience:
     def __repr__(self) -> str:
         return f"Experience(id={self.id!r}, key={self.key!r})"
 
+    def variation(self, key: str) -> Variation | None:
+        """The first variation of this key, or None."""
+        return next((each for each in self.variations.values() if each.key == key), None)
+
     def carries(self, feature_id: str) -> bool:
         """True if any variation changes a feature."""
         return any(

@@ -281,13 +281,13 @@ class Engine:
         return ConversionResult(_CLOSED if closed else _QUEUE_FULL)
 
     def _count(self, goal: Goal, wanted: PendingConversion) -> ConversionResult:
-        uuid, visitor, _, (data, _, again, attributed_to), tracking = wanted
+        uuid, visitor, _, (data, _, allow_repeat, attributed_to), tracking = wanted
         state = self.visitors.get_for_update(visitor)
         first = goal.key not in state.goals
         if first:  # at once: for a signal's handler it is a duplicate now, unless the handler was quicker
             state.goals = {goal.key: uuid, **state.goals}
             first = state.goals[goal.key] is uuid
-        if not first and not again:
+        if not first and not allow_repeat:
             return ConversionResult(ConversionReason.DUPLICATE)
         bucketing = state.bucketing if attributed_to is None else attributed_to
         wires = conversion_wires(goal.id, bucketing, data, first=first)

@@ -34,7 +34,7 @@ def to_record(conversion: PendingConversion) -> dict[str, object]:
         "goal": conversion.goal,
         "data": request.data,
         "rule_data": request.rule_data,
-        "again": request.again,
+        "again": request.allow_repeat,
         "attributed_to": dict(request.attributed_to) if request.attributed_to is not None else None,
         "tracking": conversion.tracking,
     }

@@ -529,7 +529,7 @@ def status_of(engine: Engine, queue: EventQueue) -> Status:
         events=queue.counts(),
         dropped=dict(stats.dropped_by_reason()),
         retries=stats.retries,
-        ambiguous=stats.ambiguous,
+        possibly_duplicated=stats.ambiguous,
         last_error=stats.last_error,
         rejected=tuple(stats.rejected_events),
         visitors=len(engine.states),

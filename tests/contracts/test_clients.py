@@ -198,7 +198,7 @@ class TestEveryClient:
             ready, convert.answer = convert.answer, dead
             client = make(convert, start_wait=0.05)
             visitor = client.visitor("v")
-            assert visitor.decide("button-10").reason.value == "not ready"
+            assert visitor.decide("button-10").reason.value == "not_ready"
             assert visitor.track("goal-1")
             assert client.status().pending_conversions == 1
             convert.answer = ready

@@ -78,7 +78,7 @@ class Process:
 
     def visitor(self, visitor_id: str) -> Any:
         def track(goal: str, **told: Any) -> ConversionResult:
-            assert told["again"] is True
+            assert told["allow_repeat"] is True
             self._number += 1
             uuid = f"{self._name}-{self._number}"
             count = 1 if visitor_id in self._counted else 2

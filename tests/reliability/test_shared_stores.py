@@ -33,7 +33,7 @@ client.visitor("warm")
 print("ready", flush=True)
 for visitor_id in sys.stdin.readline().split():
     visitor = client.visitor(visitor_id)
-    visitor.force("button-10", f"10{arm}")
+    visitor.force("button-10", variation_id=f"10{arm}")
     visitor.track("goal-1", revenue=5)
 report = client.flush(120)
 print("saved", flush=True)

@@ -46,18 +46,25 @@ def decisions(visitor: Visitor) -> None:
     assert_type(decision.bucket_value, int | None)
     assert_type(decision.features, tuple[ResolvedFeature, ...])
     assert_type(visitor.peek("checkout"), Decision)
-    assert_type(visitor.force("checkout", 12), Decision)
-    assert_type(visitor.force("checkout", "12"), Decision)
+    assert_type(visitor.force("checkout", variation_id=12), Decision)
+    assert_type(visitor.force("checkout", variation_id="12"), Decision)
     assert_type(visitor.decide_all(), list[Decision])
     assert_type(visitor.decide_all({"checkout"}), list[Decision])
+    assert_type(visitor.force("checkout", "one-page"), Decision)
+    visitor.force("checkout", 12)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    visitor.force("checkout")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     assert_type(visitor.explain("checkout"), Explanation)
+    assert_type(visitor.explain("checkout", "one-page"), Explanation)
+    assert_type(visitor.explain("checkout", variation_id=12), Explanation)
     assert_type(visitor.preview("100", 12), bool)
 
 
 def facts(visitor: Visitor) -> None:
-    assert_type(visitor.given(location=ANYWHERE), Visitor)
-    assert_type(visitor.given(location=None), Visitor)
-    assert_type(visitor.given(location={"url": "/"}, attributes={"plan": "pro"}, tracking=False), Visitor)
+    assert_type(visitor.with_context(location=ANYWHERE), Visitor)
+    assert_type(visitor.with_context(location=None), Visitor)
+    assert_type(
+        visitor.with_context(location={"url": "/"}, attributes={"plan": "pro"}, tracking=False), Visitor
+    )
     assert_type(visitor.segments, Mapping[str, object])
     assert_type(visitor.project, Project | None)
     assert_type(visitor.match_segments(["vip"], {"spent": 5}), list[Segment])
@@ -80,15 +87,20 @@ def features(visitor: Visitor) -> None:
 
 def conversions(visitor: Visitor) -> None:
     result = visitor.track(
-        "buy", revenue=Decimal("49.90"), products=2, transaction_id="T-1", dimensions={1: "gold"}, again=True
+        "buy",
+        revenue=Decimal("49.90"),
+        products=2,
+        transaction_id="T-1",
+        dimensions={1: "gold"},
+        allow_repeat=True,
     )
     assert_type(result, ConversionResult)
     assert_type(result.reason, ConversionReason)
     assert_type(result.uuid, str | None)
-    assert_type(visitor.track(91, revenue=49.9), ConversionResult)
+    assert_type(visitor.track(goal_id=91, revenue=49.9), ConversionResult)
     assert_type(visitor.track("buy", revenue=49, rule_data={"total": 49}), ConversionResult)
     visitor.track("buy", revenue="49.90")  # type: ignore[arg-type]  # text is no money
-    visitor.track("buy", 49.9)  # type: ignore[call-arg]  # what a number means is said by name
+    visitor.track("buy", 49.9)  # type: ignore[call-arg, arg-type]  # what a number means is said by name
 
 
 def client(store: Store) -> None:

@@ -41,8 +41,18 @@ PUBLIC = [
     "parse_preview",
 ]
 VERBS = [
-    *("decide", "decide_all", "explain", "feature", "features", "force", "given", "match_segments"),
-    *("peek", "peek_all", "peek_feature", "preview", "project", "segments", "set_segments", "track"),
+    *("decide", "decide_all", "explain", "feature", "features", "force", "match_segments"),
+    *(
+        "peek",
+        "peek_all",
+        "peek_feature",
+        "preview",
+        "project",
+        "segments",
+        "set_segments",
+        "track",
+        "with_context",
+    ),
 ]
 WORDLESS = {"__version__"}
 

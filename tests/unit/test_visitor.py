@@ -77,7 +77,7 @@ class TestFacts:
         with pytest.raises(TypeError, match="attributes must be a mapping"):
             client.visitor(LOW, wrong)
         with pytest.raises(TypeError, match="attributes must be a mapping"):
-            client.visitor(LOW).given(attributes=wrong)
+            client.visitor(LOW).with_context(attributes=wrong)
 
     @pytest.mark.parametrize("wrong", ["/cart", 5])
     def test_a_location_must_be_a_mapping(self, wrong: Any) -> None:
@@ -85,7 +85,7 @@ class TestFacts:
         with pytest.raises(TypeError, match="location must be a mapping"):
             client.visitor(LOW, location=wrong)
         with pytest.raises(TypeError, match="location must be a mapping"):
-            client.visitor(LOW).given(location=wrong)
+            client.visitor(LOW).with_context(location=wrong)
 
     def test_segments_must_be_a_mapping(self) -> None:
         wrong: Any = ["vip"]
@@ -111,7 +111,7 @@ class TestDecide:
     def test_two_visitors_of_an_id_share_what_is_remembered(self) -> None:
         client = offline(experience())
         one, two = client.visitor(LOW), client.visitor(LOW)
-        one.force("checkout", "2")
+        one.force("checkout", variation_id="2")
         assert two.decide("checkout").variation_id == "2"
 
     def test_a_miss_is_silent(self) -> None:
@@ -144,22 +144,22 @@ class TestForce:
     def test_is_kept_and_reported(self) -> None:
         sink = Sink()
         with offline(experience(), sink=sink) as client:
-            assert client.visitor(LOW).force("checkout", 2).reason is Reason.FORCED
+            assert client.visitor(LOW).force("checkout", variation_id=2).reason is Reason.FORCED
             assert client.visitor(LOW).decide("checkout").variation_id == "2"
         assert sink.events == [exposure("100", "2")]
 
     def test_another_variation_is_reported_again(self) -> None:
         sink = Sink()
         with offline(experience(), sink=sink) as client:
-            client.visitor(LOW).force("checkout", "2")
-            client.visitor(LOW).force("checkout", "1")
+            client.visitor(LOW).force("checkout", variation_id="2")
+            client.visitor(LOW).force("checkout", variation_id="1")
         assert sink.events == [exposure("100", "2"), exposure("100", "1")]
 
     def test_the_same_one_is_not(self) -> None:
         sink = Sink()
         with offline(experience(), sink=sink) as client:
-            client.visitor(LOW).force("checkout", "2")
-            client.visitor(LOW).force("checkout", "2")
+            client.visitor(LOW).force("checkout", variation_id="2")
+            client.visitor(LOW).force("checkout", variation_id="2")
         assert len(sink.events) == 1
 
 
@@ -167,39 +167,42 @@ class TestGiven:
     def test_attributes_are_put_over_the_present_ones(self) -> None:
         client = offline(experience(audiences=["51"]), audiences=[entity("51", "pro", every(leaf("plan")))])
         visitor = client.visitor(LOW, {"plan": "free"})
-        assert visitor.given(attributes={"plan": "pro"}).peek("checkout").reason is Reason.BUCKETED
+        assert visitor.with_context(attributes={"plan": "pro"}).peek("checkout").reason is Reason.BUCKETED
         assert visitor.peek("checkout").reason is Reason.AUDIENCE
 
     def test_they_merge_with_those_of_an_earlier_given(self) -> None:
         rules = every(leaf("plan"), leaf("age", 30))
         client = offline(experience(audiences=["51"]), audiences=[entity("51", "pro", rules)])
-        visitor = client.visitor(LOW).given(attributes={"plan": "pro"}).given(attributes={"age": 30})
+        visitor = (
+            client.visitor(LOW).with_context(attributes={"plan": "pro"}).with_context(attributes={"age": 30})
+        )
         assert visitor.peek("checkout").reason is Reason.BUCKETED
 
     def test_they_are_not_remembered(self) -> None:
         client = offline(experience())
-        client.visitor(LOW).given(attributes={"country": "DE"}).decide("checkout")
+        client.visitor(LOW).with_context(attributes={"country": "DE"}).decide("checkout")
         assert client.visitor(LOW).segments == {}
 
     def test_without_facts_is_the_same(self) -> None:
         visitor = offline(experience(environment="qa")).visitor(LOW, location=None)
-        assert visitor.given().peek("checkout") == visitor.peek("checkout")
+        assert visitor.with_context().peek("checkout") == visitor.peek("checkout")
 
     def test_a_location(self) -> None:
         visitor = offline(experience()).visitor(LOW, location=None)
-        assert visitor.given(location=ANYWHERE).peek("checkout").reason is Reason.BUCKETED
+        assert visitor.with_context(location=ANYWHERE).peek("checkout").reason is Reason.BUCKETED
         assert (
-            visitor.given(location=ANYWHERE).given(location=None).peek("checkout").reason is Reason.LOCATION
+            visitor.with_context(location=ANYWHERE).with_context(location=None).peek("checkout").reason
+            is Reason.LOCATION
         )
 
     def test_an_environment(self) -> None:
         visitor = offline(experience(environment="qa")).visitor(LOW)
-        assert visitor.given(environment="qa").peek("checkout").reason is Reason.BUCKETED
+        assert visitor.with_context(environment="qa").peek("checkout").reason is Reason.BUCKETED
 
     def test_without_tracking_nothing_is_sent_and_all_is_remembered(self) -> None:
         sink = Sink()
         with offline(experience(), goals=[BUY], sink=sink) as client:
-            quiet = client.visitor(LOW).given(tracking=False)
+            quiet = client.visitor(LOW).with_context(tracking=False)
             quiet.decide("checkout")
             assert quiet.track("buy").reason is ConversionReason.TRACKING_OFF
             assert client.visitor(LOW).decide("checkout").reason is Reason.STICKY
@@ -209,13 +212,13 @@ class TestGiven:
     def test_tracking_can_be_turned_on_again(self) -> None:
         sink = Sink()
         with offline(experience(), sink=sink) as client:
-            client.visitor(LOW).given(tracking=False).given(tracking=True).decide("checkout")
+            client.visitor(LOW).with_context(tracking=False).with_context(tracking=True).decide("checkout")
         assert len(sink.events) == 1
 
     def test_a_preview_goes_along(self) -> None:
         visitor = offline(experience()).visitor(LOW)
         visitor.preview("100", "2")
-        assert visitor.given().peek("checkout").reason is Reason.PREVIEW
+        assert visitor.with_context().peek("checkout").reason is Reason.PREVIEW
 
 
 class TestTrack:
@@ -243,7 +246,7 @@ class TestTrack:
     def test_a_goal_by_its_id(self) -> None:
         sink = Sink()
         with offline(goals=[BUY], sink=sink) as client:
-            assert client.visitor(LOW).track(91)
+            assert client.visitor(LOW).track(goal_id=91)
             assert client.visitor(LOW).track("91").reason is ConversionReason.UNKNOWN_GOAL
         assert sink.events == [conversion("91")]
 
@@ -281,7 +284,7 @@ class TestTrack:
         with offline(goals=[BUY], sink=sink) as client:
             visitor = client.visitor(LOW)
             visitor.track("buy", revenue=1)
-            assert visitor.track("buy", revenue=2, again=True)
+            assert visitor.track("buy", revenue=2, allow_repeat=True)
         assert [len(sink.events), sink.events[-1]] == [
             3,
             conversion("91", goalData=[{"key": "amount", "value": 2}]),
@@ -290,7 +293,7 @@ class TestTrack:
     def test_again_without_data_has_nothing_to_send(self) -> None:
         visitor = offline(goals=[BUY], sink=Sink()).visitor(LOW)
         visitor.track("buy")
-        assert visitor.track("buy", again=True).reason is ConversionReason.NOTHING_TO_SEND
+        assert visitor.track("buy", allow_repeat=True).reason is ConversionReason.NOTHING_TO_SEND
 
     @pytest.mark.parametrize(
         ("goal", "rule_data", "reason"),
@@ -404,7 +407,7 @@ class TestPreview:
         for decision in (
             visitor.peek("checkout"),
             visitor.decide("checkout"),
-            visitor.force("checkout", "1"),
+            visitor.force("checkout", variation_id="1"),
         ):
             assert (decision.reason, decision.variation_id) == (Reason.PREVIEW, "2")
 
@@ -461,7 +464,7 @@ def test_the_project_is_that_of_the_moment() -> None:
 
 def test_no_decision_carries_over_to_another_visitor() -> None:
     client = offline(experience())
-    client.visitor(LOW).force("checkout", "2")
+    client.visitor(LOW).force("checkout", variation_id="2")
     assert client.visitor("v-10").peek("checkout").reason is Reason.BUCKETED
 
 

@@ -97,7 +97,7 @@ class Run:
         visitor_id = case["visitor_id"]
         known = visitor_id if isinstance(visitor_id, (str, int)) else js_string(visitor_id)
         self.visitor: Visitor = client.visitor(known, case.get("visitor_properties"))
-        self.visitor.given()  # the reference remembers at once, we with the first verb
+        self.visitor.with_context()  # the reference remembers at once, we with the first verb
         self.previewing = False
         self.cast: set[str] = set()
         held = made.held(self.visitor.id) or VisitorState()
@@ -120,7 +120,7 @@ class Run:
     def _given(self, attributes: Json) -> Visitor:
         """The visitor with the facts of one call."""
         location = attributes.get("location_properties")
-        return self.visitor.given(
+        return self.visitor.with_context(
             attributes=attributes.get("visitor_properties") or {},
             location=ANYWHERE if attributes.get("ignore_location_properties") is True else location,
             environment=attributes.get("environment"),
@@ -145,7 +145,11 @@ class Run:
 
     def _decide(self, visitor: Visitor, key: str, forced: str | int | None = None) -> Decision:
         self._read()
-        return visitor.force(key, forced) if forced is not None and truthy(forced) else visitor.decide(key)
+        return (
+            visitor.force(key, variation_id=forced)
+            if forced is not None and truthy(forced)
+            else visitor.decide(key)
+        )
 
     def _update(self, visitor: Visitor, decision: Decision) -> None:
         if decision.reason in _FRESH:
@@ -221,7 +225,7 @@ class Run:
         again = truthy((attributes.get("conversion_setting") or {}).get("forceMultipleTransactions"))
         keywords = expressed(data)
         if keywords is not None:
-            self.visitor.track(step["goal_key"], rule_data=rule_data, again=again, **keywords)
+            self.visitor.track(step["goal_key"], rule_data=rule_data, allow_repeat=again, **keywords)
         elif isinstance(data, list) and not self.previewing:
             said = ",".join(goal_datum(json.dumps(item["key"])[1:-1], scalar(item["value"])) for item in data)
             request = ConversionRequest(said, rule_data, again)

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 _BATCH = 200
 _PURGE_EVERY = 3600.0
+_WHY = {
+    **{reason: reason.value.replace("_", " ") for reason in ConversionReason},
+    ConversionReason.PENDING: "kept until the document arrives",
+    ConversionReason.NO_RULES: "the goal has no rules",
+    ConversionReason.CLOSED: "the client is closed",
+}
+"""The ledger's words for conversions that the client did not take; they stay as files have them."""
 _log = logging.getLogger("convert_sdk")
 
 
@@ -152,12 +159,14 @@ class Dispatcher:
     def _track(self, conversion: OrderConversion) -> ConversionResult | None:
         """What the client says to it; None for what nobody could report, which must not hold up the others."""
         try:
+            goal = conversion.goal
             return self._client.visitor(conversion.visitor_id or "").track(
-                conversion.goal,
+                goal if isinstance(goal, str) else None,
+                goal_id=None if isinstance(goal, str) else goal,
                 revenue=conversion.revenue,
                 products=conversion.order.products,
                 transaction_id=conversion.transaction_id,
-                again=True,
+                allow_repeat=True,
                 attributed_to=conversion.attributed,
             )
         except (TypeError, ValueError) as error:
@@ -178,7 +187,7 @@ class Dispatcher:
             transaction.keep(unusable(conversion, now))
             return
         if result.reason is not ConversionReason.ACCEPTED:
-            transaction.keep(refused(conversion, result.reason.value, now, self._ledger.policy))
+            transaction.keep(refused(conversion, _WHY[result.reason], now, self._ledger.policy))
             return
         event = f"{result.uuid}.{result.events - 1}"
         conversion = replace(conversion, event=event)

@@ -86,9 +86,9 @@ def walk(client: Client, who: Shopper, tally: Tally) -> None:
     at_home = client.visitor(who.id, who.attributes, location=HOME)
     start = perf_counter_ns()
     home = (at_home.decide("home-story"), at_home.decide("new-navigation"))
-    at_product = at_home.given(location=PRODUCT)
+    at_product = at_home.with_context(location=PRODUCT)
     product = tuple(at_product.decide(key) for key in ("alpine-prices", "recommendations", "trail-maps"))
-    at_checkout = at_home.given(location=CHECKOUT)
+    at_checkout = at_home.with_context(location=CHECKOUT)
     checkout = at_checkout.decide("checkout-layout")
     took = perf_counter_ns() - start
     tally.add_decisions((*home, *product, checkout), took)
@@ -117,6 +117,6 @@ def _buy(visitor: Visitor, order: str, random: Random) -> None:
     basket = round(random.lognormvariate(4.5, 0.6) * (1 - discount), 2)
     revenue = Decimal(str(basket))
     visitor.track(
-        "purchase", revenue=revenue, products=random.randint(1, 5), transaction_id=order, again=True
+        "purchase", revenue=revenue, products=random.randint(1, 5), transaction_id=order, allow_repeat=True
     )
     visitor.track("large-order", rule_data={"basket_value": basket})

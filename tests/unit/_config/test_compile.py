@@ -228,7 +228,7 @@ class TestProject:
         assert [problem.path for problem in compiled.problems] == ["$.experiences[0].environment"]
         visitor = Client.offline(compiled).visitor("v")
         for given in ("5", "staging", "[object Object]"):
-            assert visitor.given(environment=given).peek("checkout").reason is Reason.ENVIRONMENT
+            assert visitor.with_context(environment=given).peek("checkout").reason is Reason.ENVIRONMENT
 
     def test_audiences_keep_the_order_of_the_document(self) -> None:
         rules = every(leaf())

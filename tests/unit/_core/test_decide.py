@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from convert_sdk import ANYWHERE, Decision, Reason, bucket_value
+from convert_sdk import ANYWHERE, Decision, MemoryStore, Reason, bucket_value
 from convert_sdk._core.decide import looks_at_location
 from tests.documents import (
     HIGH,
@@ -60,8 +60,8 @@ class TestGates:
 
     def test_environments_are_case_sensitive(self) -> None:
         visitor = offline(experience(environment="staging")).visitor(LOW)
-        assert visitor.given(environment="Staging").peek("checkout").reason is Reason.ENVIRONMENT
-        assert visitor.given(environment="staging").peek("checkout").reason is Reason.BUCKETED
+        assert visitor.with_context(environment="Staging").peek("checkout").reason is Reason.ENVIRONMENT
+        assert visitor.with_context(environment="staging").peek("checkout").reason is Reason.BUCKETED
 
     def test_an_experience_without_variations(self) -> None:
         assert peek(experience(variations=[])).reason is Reason.NO_VARIATIONS
@@ -224,30 +224,48 @@ class TestPrecedence:
         assert client.visitor(LOW).peek("checkout").reason is Reason.BUCKETED
 
     def test_a_forced_variation_wins_over_the_hash(self) -> None:
-        decision = offline(experience()).visitor(LOW).force("checkout", 2)
+        decision = offline(experience()).visitor(LOW).force("checkout", variation_id=2)
         assert (decision.reason, decision.variation_id, decision.bucket_value) == (Reason.FORCED, "2", 1508)
 
     def test_a_forced_variation_needs_no_traffic(self) -> None:
         client = offline(experience(variations=[variation("1", 0)]))
-        decision = client.visitor(LOW).force("checkout", "1")
+        decision = client.visitor(LOW).force("checkout", variation_id="1")
         assert (decision.reason, decision.bucket_value) == (Reason.FORCED, None)
 
     def test_a_forced_variation_wins_over_a_remembered_one(self) -> None:
         client = offline(experience(), store=remembering(LOW, bucketing={"100": "1"}))
-        assert client.visitor(LOW).force("checkout", "2").reason is Reason.FORCED
+        assert client.visitor(LOW).force("checkout", variation_id="2").reason is Reason.FORCED
 
     def test_forcing_what_is_remembered_is_sticky(self) -> None:
         client = offline(experience(), store=remembering(LOW, bucketing={"100": "2"}))
-        assert client.visitor(LOW).force("checkout", "2").reason is Reason.STICKY
+        assert client.visitor(LOW).force("checkout", variation_id="2").reason is Reason.STICKY
 
     @pytest.mark.parametrize(("remembered", "reason"), [({}, Reason.BUCKETED), ({"100": "2"}, Reason.STICKY)])
     def test_an_unknown_forced_variation_is_ignored(self, remembered: dict[str, str], reason: Reason) -> None:
         client = offline(experience(), store=remembering(LOW, bucketing=remembered))
-        assert client.visitor(LOW).force("checkout", "9").reason is reason
+        assert client.visitor(LOW).force("checkout", variation_id="9").reason is reason
+
+    def test_a_variation_is_forced_by_its_key(self) -> None:
+        decision = offline(experience()).visitor(LOW).force("checkout", "arm-2")
+        assert (decision.reason, decision.variation_id) == (Reason.FORCED, "2")
+
+    def test_an_unknown_key_of_a_variation_is_a_miss_that_changes_nothing(self) -> None:
+        store, sent = MemoryStore(), Sink()
+        with offline(experience(locations=["61"]), locations=[CART], store=store, sink=sent) as client:
+            visitor = client.visitor(LOW, location={"url": "/cart"})
+            decision = visitor.force("checkout", "arm-3")
+            assert (decision.reason, decision.variation_key) == (Reason.UNKNOWN_VARIATION, None)
+            assert decision.experience is not None
+            assert decision.experience.key == "checkout"
+        assert sent == []
+        assert store.load(f"1-2-{LOW}") is None
+
+    def test_a_forced_key_of_no_experience_is_unknown(self) -> None:
+        assert offline(experience()).visitor(LOW).force("home", "arm-2").reason is Reason.UNKNOWN
 
     def test_gates_come_before_a_forced_variation(self) -> None:
         client = offline(experience(), archived_experiences=["100"])
-        assert client.visitor(LOW).force("checkout", "1").reason is Reason.ARCHIVED
+        assert client.visitor(LOW).force("checkout", variation_id="1").reason is Reason.ARCHIVED
 
 
 class TestRememberedLocations:
@@ -290,7 +308,8 @@ class TestRememberedLocations:
 
     @pytest.mark.parametrize("reason", Reason)
     def test_the_reasons_that_come_before_the_location(self, reason: Reason) -> None:
-        before = {Reason.NOT_READY, Reason.UNKNOWN, Reason.ARCHIVED, Reason.ENVIRONMENT, Reason.PREVIEW}
+        unknown = {Reason.UNKNOWN, Reason.UNKNOWN_VARIATION}
+        before = {Reason.NOT_READY, *unknown, Reason.ARCHIVED, Reason.ENVIRONMENT, Reason.PREVIEW}
         assert looks_at_location(reason) is (reason not in before)
 
 

@@ -77,11 +77,11 @@ class TestGates:
 
 class TestLocation:
     def test_not_known(self) -> None:
-        visitor = visitor_of(experience()).given(location=None)
+        visitor = visitor_of(experience()).with_context(location=None)
         assert detail(visitor.explain("checkout"), "location") == "the visitor's location is not known"
 
     def test_ignored(self) -> None:
-        visitor = visitor_of(experience(locations=["61"]), locations=[CART]).given(location=ANYWHERE)
+        visitor = visitor_of(experience(locations=["61"]), locations=[CART]).with_context(location=ANYWHERE)
         assert detail(visitor.explain("checkout"), "location") == "location rules are ignored"
 
     def test_every_location_is_listed(self) -> None:
@@ -94,7 +94,9 @@ class TestLocation:
         ]
 
     def test_the_site_area(self) -> None:
-        visitor = visitor_of(experience(site_area=every(leaf("url", "/a")))).given(location={"url": "/a"})
+        visitor = visitor_of(experience(site_area=every(leaf("url", "/a")))).with_context(
+            location={"url": "/a"}
+        )
         (found,) = [gate.rules for gate in visitor.explain("checkout").gates if gate.name == "location"]
         assert [(trace.kind, trace.verdict) for trace in found] == [("site area", True)]
 
@@ -284,6 +286,15 @@ def test_the_repr_shows_no_visitor() -> None:
 
 def test_what_forcing_would_give() -> None:
     visitor = visitor_of(experience())
-    explanation = visitor.explain("checkout", 2)
+    explanation = visitor.explain("checkout", variation_id=2)
     assert (explanation.decision.reason, explanation.forced_variation_id) == (Reason.FORCED, "2")
     assert visitor.peek("checkout").reason is Reason.BUCKETED
+    assert visitor.explain("checkout", "arm-2") == explanation
+
+
+def test_what_forcing_an_unknown_key_would_give() -> None:
+    visitor = visitor_of(experience())
+    assert str(visitor.explain("checkout", "arm-3")) == (
+        f"checkout for visitor '{LOW}': unknown_variation\n  NO  variation    none of key 'arm-3'"
+    )
+    assert visitor.explain("home", "arm-3").decision.reason is Reason.UNKNOWN

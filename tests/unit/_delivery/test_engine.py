@@ -56,7 +56,7 @@ class TestBeforeTheFirstDocument:
 
     def test_that_is_explained_too(self) -> None:
         explanation = visitor(engine()).explain("checkout")
-        assert str(explanation) == "checkout for visitor 'v-1': not ready\n  NO  not ready"
+        assert str(explanation) == "checkout for visitor 'v-1': not_ready\n  NO  not_ready"
 
     def test_a_conversion_is_kept_and_counted_later(self) -> None:
         waiting = engine()
@@ -68,7 +68,7 @@ class TestBeforeTheFirstDocument:
 
     def test_a_kept_one_obeys_its_visitors_tracking_switch(self) -> None:
         waiting = engine()
-        visitor(waiting).given(tracking=False).track("buy")
+        visitor(waiting).with_context(tracking=False).track("buy")
         waiting.install(SHOP)
         assert offered(waiting) == 0
 

@@ -160,7 +160,7 @@ class TestThroughAClient:
     def test_a_forced_decision_overrules_what_the_store_holds(self) -> None:
         store = remembering(LOW, bucketing={"100": "1"})
         with offline(experience(), store=store) as client:
-            client.visitor(LOW).force("checkout", "2")
+            client.visitor(LOW).force("checkout", variation_id="2")
         state = store.load(f"1-2-{LOW}")
         assert state is not None
         assert state.bucketing == {"100": "2"}
