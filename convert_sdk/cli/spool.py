@@ -54,15 +54,17 @@ def put_back(path: Folder) -> None:
 def delete(
     path: Folder,
     *,
-    dead_only: Annotated[bool, typer.Option("--dead-only", help="Only events that were refused.")] = False,
+    rejected_only: Annotated[
+        bool, typer.Option("--rejected-only", help="Only events that were refused.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete the events of processes that have ended. This cannot be undone."""
-    what = "the refused events" if dead_only else "all events"
+    what = "the refused events" if rejected_only else "all events"
     if not yes:
         typer.confirm(f"Delete {what} below {path} for good?", abort=True)
     try:
-        outcome = drop(path, rejected_only=dead_only)
+        outcome = drop(path, rejected_only=rejected_only)
     except SpoolError as error:
         raise _failed(error) from None
     _report(outcome, "deleted")
@@ -82,11 +84,11 @@ def _report(outcome: AdminOutcome, done: str) -> None:
 def _json(report: SpoolReport) -> dict[str, object]:
     fields = report._asdict()
     rejected = [entry._asdict() for entry in fields.pop("rejected")]
-    return {**fields, "file": str(report.file), "dead": rejected}
+    return {**fields, "file": str(report.file), "rejected": rejected}
 
 
 def _files(reports: list[SpoolReport]) -> Table:
-    table = Table("key", "file", "process", "events", "pending", "dead", "oldest", "problem")
+    table = Table("key", "file", "process", "events", "pending", "rejected", "oldest", "problem")
     for report in reports:
         table.add_row(
             escape(report.owner),

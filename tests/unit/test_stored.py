@@ -245,10 +245,12 @@ def test_the_command_line_shows_and_replays_what_was_refused(
     )
     assert sum(each["events"] for each in reports) == 14
     assert sum(each["pending"] for each in reports) == 11
-    dead = {
-        tuple(one[key] for key in ("uuid", "status", "message")) for each in reports for one in each["dead"]
+    rejected = {
+        tuple(one[key] for key in ("uuid", "status", "message"))
+        for each in reports
+        for one in each["rejected"]
     }
-    assert dead == {(row.uuid, row.status, row.message) for row in before if row.kind == "dead"}
+    assert rejected == {(row.uuid, row.status, row.message) for row in before if row.kind == "dead"}
     assert CliRunner().invoke(spool_app, ["replay", str(spool)]).output.startswith("5 events put back")
     convert = Convert(document(stored))
     with claiming(convert, spool, tmp_path) as client:

@@ -58,7 +58,7 @@ def test_ls_json(folder: Path) -> None:
     assert code == 0
     assert "secret" not in output
     assert (report["owner"], report["alive"], report["events"], report["pending"]) == (OWNER, False, 2, 1)
-    assert [(dead["uuid"], dead["status"], dead["message"]) for dead in report["dead"]] == [
+    assert [(each["uuid"], each["status"], each["message"]) for each in report["rejected"]] == [
         ("3", 422, "no [such] goal")
     ]
 
@@ -120,8 +120,8 @@ def test_drop_deletes_what_nobody_uses(folder: Path, living: Spool) -> None:
     assert [each.uuid for each in living.load(10)] == ["5"]
 
 
-def test_drop_only_the_dead(folder: Path) -> None:
-    assert run("drop", str(folder), "--dead-only", "--yes") == (0, "1 event deleted.\n")
+def test_drop_only_the_rejected(folder: Path) -> None:
+    assert run("drop", str(folder), "--rejected-only", "--yes") == (0, "1 event deleted.\n")
     (report,) = inspect(folder)
     assert (report.events, report.pending, report.rejected) == (2, 1, ())
 
