@@ -111,7 +111,7 @@ _MIN_TIMEOUT = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ConnectorEndpoint:
     """Where a store is and how it wants to be spoken to."""
 
     base_url: str
@@ -147,7 +147,7 @@ class Pause(NamedTuple):
 Heard = Response | Failure | None
 
 
-def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Request | Pause, Heard, T]:
+def exchange(call: Call[T], endpoint: ConnectorEndpoint, http: Http) -> Generator[Request | Pause, Heard, T]:
     """Yield the next request or pause and take its response, until there is a `T` or a ConnectorError."""
     end = http.clock() + http.deadline
     request = _request(call, endpoint, http)
@@ -178,7 +178,7 @@ def exchange(call: Call[T], endpoint: Endpoint, http: Http) -> Generator[Request
         yield Pause(wait)
 
 
-def _request(call: Call[T], endpoint: Endpoint, http: Http) -> Request:
+def _request(call: Call[T], endpoint: ConnectorEndpoint, http: Http) -> Request:
     url, content = endpoint.url(call), None if call.body is None else write_json(call.body)
     # From here on nothing raises: headers hold the key, and error trackers print local variables.
     headers = httpx.Headers(endpoint.headers)
@@ -199,7 +199,7 @@ def _paced(call: Call[T], pace: TokenBucket | None, now: float, end: float) -> G
         yield Pause(wait)
 
 
-def _answer(call: Call[T], heard: Heard, endpoint: Endpoint, http: Http) -> Answer | TransportError:
+def _answer(call: Call[T], heard: Heard, endpoint: ConnectorEndpoint, http: Http) -> Answer | TransportError:
     """Return the complete answer, or the error for one that never came whole."""
     if isinstance(heard, Response) and not heard.body_error:
         return Answer(heard.status, heard.headers, heard.body)
@@ -217,11 +217,11 @@ def _answer(call: Call[T], heard: Heard, endpoint: Endpoint, http: Http) -> Answ
     return TransportError(f"{call}: {scrubbed(why, (*endpoint.secrets, *call.secrets))}")
 
 
-def _judged(call: Call[T], answer: Answer, endpoint: Endpoint) -> ConnectorError | None:
+def _judged(call: Call[T], answer: Answer, endpoint: ConnectorEndpoint) -> ConnectorError | None:
     return problem_of(str(call), answer, (*endpoint.secrets, *call.secrets), endpoint.refused)
 
 
-def _parsed(call: Call[T], answer: Answer, endpoint: Endpoint) -> T:
+def _parsed(call: Call[T], answer: Answer, endpoint: ConnectorEndpoint) -> T:
     try:
         return call.parse(answer)
     except (ValueError, RecursionError) as error:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from convert_sdk.commerce._call import Call
+from convert_sdk.commerce._sender import AsyncSender, Sender
 from convert_sdk.commerce.errors import ServerError
-
-if TYPE_CHECKING:
-    from convert_sdk.commerce._sender import AsyncSender, Sender
 
 T = TypeVar("T")
 _STALE_PAGES = 3

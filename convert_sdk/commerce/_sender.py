@@ -17,8 +17,7 @@ from convert_sdk._http.client import asend, open_async_client, open_client, send
 from convert_sdk._http.messages import Request
 from convert_sdk._version import __version__
 from convert_sdk.commerce._call import Call
-from convert_sdk.commerce._exchange import Endpoint, Heard, Http, Pause, exchange
-from convert_sdk.commerce._pages import AsyncPages, Listing, Pages
+from convert_sdk.commerce._exchange import ConnectorEndpoint, Heard, Http, Pause, exchange
 from convert_sdk.errors import OptionError
 
 _HOST = re.compile(r"[\w.:-]+")
@@ -30,7 +29,7 @@ _MANY_CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=
 class Sender:
     """Runs calls on the calling thread; safe to share between threads."""
 
-    def __init__(self, endpoint: Endpoint, http: Http) -> None:
+    def __init__(self, endpoint: ConnectorEndpoint, http: Http) -> None:
         transport = http.transport
         if transport is not None and not isinstance(transport, httpx.BaseTransport):
             raise OptionError("Http.transport: a sync client needs an httpx.BaseTransport")
@@ -54,10 +53,6 @@ class Sender:
                 return result
             heard = send(self._client, step) if isinstance(step, Request) else self._pause(step)
 
-    def pages(self, listing: Listing[T]) -> Pages[T]:
-        """The lazy pages of `listing`."""
-        return Pages(self, listing)
-
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -70,7 +65,7 @@ class Sender:
 class AsyncSender:
     """Runs calls on the running event loop."""
 
-    def __init__(self, endpoint: Endpoint, http: Http) -> None:
+    def __init__(self, endpoint: ConnectorEndpoint, http: Http) -> None:
         transport = http.transport
         if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
             raise OptionError("Http.transport: an async client needs an httpx.AsyncBaseTransport")
@@ -93,10 +88,6 @@ class AsyncSender:
                 result: T = end.value
                 return result
             heard = await (asend(self._client, step) if isinstance(step, Request) else self._pause(step))
-
-    def pages(self, listing: Listing[T]) -> AsyncPages[T]:
-        """The lazy pages of `listing`."""
-        return AsyncPages(self, listing)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,8 +46,8 @@ RETIRED = {
 COMMERCE = {"clue", "rung", "told", "departures", "effect", "shown", "entries", "worth"}
 """The same, in what is about orders."""
 FOLDERS = {
-    **dict.fromkeys(["_core", "_config", "_http", "_process"], RETIRED),
-    **dict.fromkeys(["cli", "demo"], COMMERCE),
+    **dict.fromkeys(["_core", "_config", "_http", "_process", "_spool"], RETIRED),
+    **dict.fromkeys(["cli", "commerce", "demo", "testing"], COMMERCE),
 }
 ALLOWED = {"Ledger", "MemoryLedger", "MemoryStore", "GateTrace", "WakeEvent"}
 """Names that applications use, the gates that an explanation shows, and the event that wakes somebody."""
@@ -85,7 +86,17 @@ def test_our_names_are_the_fields(folder: str) -> None:
     assert not found
 
 
-PLAIN = ["_core", "_config", "cli", "demo", "server", "stores", "testing"]
+def test_no_two_classes_share_a_name() -> None:
+    places = defaultdict(set)
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places[node.name.strip("_")].add(str(file.relative_to(PACKAGE)))
+    assert len(places) > 300
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+PLAIN = ["_core", "_config", "_http", "_process", "_spool", "cli", "demo", "server", "stores", "testing"]
 """Folders in which no docstring is half a question."""
 HALF_A_QUESTION = re.compile(r"(Who|What|Where|Whether|When|Why|How|Which)\b")
 

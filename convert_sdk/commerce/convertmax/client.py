@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Generic
 
-from convert_sdk.commerce._call import S_co
-from convert_sdk.commerce._exchange import DEFAULT_HTTP, Endpoint, Http
+from convert_sdk.commerce._exchange import DEFAULT_HTTP, ConnectorEndpoint, Http
+from convert_sdk.commerce._operations import S_co
 from convert_sdk.commerce._sender import (
     AsyncSender,
     AsyncSession,
@@ -93,8 +93,8 @@ def _keyless(http: Http) -> Http:
     return http
 
 
-def _endpoint(api_key: str, app: str | None, base_url: str, options: ConvertmaxOptions) -> Endpoint:
+def _endpoint(api_key: str, app: str | None, base_url: str, options: ConvertmaxOptions) -> ConnectorEndpoint:
     headers = headers_of(f"Bearer {key('api_key', api_key)}", app)
     if options.x_api_key:
         headers["x-api-key"] = api_key
-    return Endpoint(origin_url("base_url", base_url), headers, (api_key,))
+    return ConnectorEndpoint(origin_url("base_url", base_url), headers, (api_key,))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from convert_sdk.commerce._call import Call, Resource, S_co, call, nothing, operation
-from convert_sdk.commerce._exchange import DEFAULT_HTTP, Endpoint, Http
+from convert_sdk.commerce._call import Call, call, nothing
+from convert_sdk.commerce._exchange import DEFAULT_HTTP, ConnectorEndpoint, Http
+from convert_sdk.commerce._operations import Resource, S_co, operation
 from convert_sdk.commerce._sender import (
     AsyncSender,
     AsyncSession,
@@ -80,6 +81,6 @@ class AsyncEventClient(_Events[AsyncSender], AsyncSession):
         return "AsyncEventClient()"
 
 
-def _endpoint(tracking_key: str, app: str | None, base_url: str) -> Endpoint:
+def _endpoint(tracking_key: str, app: str | None, base_url: str) -> ConnectorEndpoint:
     headers = headers_of(f"Bearer {key('tracking_key', tracking_key)}", app)
-    return Endpoint(origin_url("base_url", base_url), headers, (tracking_key,))
+    return ConnectorEndpoint(origin_url("base_url", base_url), headers, (tracking_key,))

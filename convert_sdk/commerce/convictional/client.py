@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Generic
 from weakref import WeakValueDictionary
 
-from convert_sdk.commerce._call import S_co
-from convert_sdk.commerce._exchange import DEFAULT_HTTP, Endpoint, Http, TokenBucket
+from convert_sdk.commerce._exchange import DEFAULT_HTTP, ConnectorEndpoint, Http, TokenBucket
+from convert_sdk.commerce._operations import S_co
 from convert_sdk.commerce._sender import (
     AsyncSender,
     AsyncSession,
@@ -79,10 +79,10 @@ class AsyncBuyerClient(_Buyer[AsyncSender], AsyncSession):
         super().__init__(AsyncSender(_endpoint(api_key, app, base_url), http), base_url, paths)
 
 
-def _endpoint(api_key: str, app: str | None, base_url: str) -> Endpoint:
+def _endpoint(api_key: str, app: str | None, base_url: str) -> ConnectorEndpoint:
     headers = headers_of(key("api_key", api_key), app)  # the key as it is, without a scheme
     url = origin_url("base_url", base_url)
-    return Endpoint(url, headers, (api_key,), _bucket(url, api_key), _refused)
+    return ConnectorEndpoint(url, headers, (api_key,), _bucket(url, api_key), _refused)
 
 
 def _bucket(url: str, api_key: str) -> TokenBucket:

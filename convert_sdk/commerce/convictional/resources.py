@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypedDict, TypeVar, Unpack
 
-from convert_sdk.commerce._call import Answer, Call, Resource, S_co, call, listing, operation, query
+from convert_sdk.commerce._call import Answer, Call, call, query
+from convert_sdk.commerce._operations import Resource, S_co, listing, operation
 from convert_sdk.commerce._pages import Listing, Page, by_link
 from convert_sdk.commerce._routes import Routes
 from convert_sdk.commerce._wire import (

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from convert_sdk.commerce._call import Answer, Call, Resource, S_co, query
+from convert_sdk.commerce._call import Answer, Call, query
+from convert_sdk.commerce._operations import Resource, S_co
 from convert_sdk.commerce._pages import Listing, Page, by_offset
 from convert_sdk.commerce._wire import Many, StoreRecord, Time, unix_seconds, within
 from convert_sdk.commerce.website.paths import WebsitePaths

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Generic
 
-from convert_sdk.commerce._call import S_co
-from convert_sdk.commerce._exchange import DEFAULT_HTTP, Endpoint, Http
+from convert_sdk.commerce._exchange import DEFAULT_HTTP, ConnectorEndpoint, Http
+from convert_sdk.commerce._operations import S_co
 from convert_sdk.commerce._sender import (
     AsyncSender,
     AsyncSession,
@@ -87,9 +87,11 @@ def _site(domain: str) -> str:
     return origin_url("domain", domain).split("://", 1)[1]
 
 
-def _endpoint(domain: str, api_key: str, app: str | None) -> Endpoint:
+def _endpoint(domain: str, api_key: str, app: str | None) -> ConnectorEndpoint:
     headers = headers_of(f"Bearer {key('api_key', api_key)}", app)
-    return Endpoint(f"{origin_url('domain', domain)}/api/site", headers, (api_key,), refused=_refused)
+    return ConnectorEndpoint(
+        f"{origin_url('domain', domain)}/api/site", headers, (api_key,), refused=_refused
+    )
 
 
 def _refused(payload: object) -> bool:

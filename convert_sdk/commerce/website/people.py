@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypedDict, Unpack
 
-from convert_sdk.commerce._call import Call, S_co, call, listing, one, operation, query
+from convert_sdk.commerce._call import Call, call, one, query
+from convert_sdk.commerce._operations import S_co, listing, operation
 from convert_sdk.commerce._pages import Listing
 from convert_sdk.commerce._wire import Id, Time, fields_of, required
 from convert_sdk.commerce.website._resource import WebsiteResource, by_creation, by_skip, page_of

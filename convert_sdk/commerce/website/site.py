@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
-from convert_sdk.commerce._call import Call, S_co, array, call, listing, nothing, one, operation, query
+from convert_sdk.commerce._call import Call, array, call, nothing, one, query
+from convert_sdk.commerce._operations import S_co, listing, operation
 from convert_sdk.commerce._pages import Listing
 from convert_sdk.commerce._wire import Id, Time, required
 from convert_sdk.commerce.website._resource import WebsiteResource, between, by_skip, page_of

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from convert_sdk.commerce._call import listing, operation
+from convert_sdk.commerce._operations import listing, operation
 from convert_sdk.commerce.convertmax import (
     AsyncConvertmaxClient,
     AsyncEventClient,
