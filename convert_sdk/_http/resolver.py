@@ -1,4 +1,7 @@
-"""Resolver become addresses within a deadline: the system's resolver has none, and cannot be interrupted."""
+"""Host names resolved within a deadline: the system's resolver has none, and cannot be interrupted.
+
+Each look-up runs in a thread of its own, which is left behind if it takes too long; the next request joins it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from convert_sdk._process.locks import Latch
 
 
 class Lookup:
-    """One question to the resolver, in a thread that may be left behind."""
+    """One look-up by the system's resolver, in a thread that may be left behind."""
 
     __slots__ = ("_host", "_port", "addresses", "done", "error")
 
@@ -22,14 +25,14 @@ class Lookup:
         self.error: OSError | None = None
 
     def start(self) -> None:
-        """Ask in a thread of its own; here, where threads are no more."""
+        """Look up in a thread of its own, or in this one if the interpreter starts no more threads."""
         try:
             Thread(target=self.run, name="convert_sdk-names", daemon=True).start()
         except RuntimeError:  # the interpreter ends
             self.run()
 
     def run(self) -> None:
-        """Ask in this thread, for as long as it takes."""
+        """Look up in this thread, for as long as it takes."""
         try:
             found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
             self.addresses = tuple(dict.fromkeys(str(address[0]) for *_, address in found))
@@ -42,20 +45,23 @@ class Lookup:
 
 
 class Resolver:
-    """What one client knows of names. Where the resolver hangs, an address that was good before is tried."""
+    """The addresses that one client knows. While the system's resolver hangs, the last good ones are used."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, ...]] = {}
         self._lookups: dict[str, Lookup] = {}
 
     def resolve(self, host: str, port: int, seconds: float) -> tuple[str, ...]:
-        """Where the host is, in the order in which to try; an address is its own. Raises OSError."""
+        """Return the host's addresses in the order in which to try them; raise OSError.
+
+        An address is returned as it is. `seconds` bounds the wait; half of it, if older addresses are known.
+        """
         if is_address(host):
             return (host,)
         until = monotonic() + seconds
         known = self._known.get(host)
         lookup = self._lookups.get(host)
-        if lookup is None:  # two threads may both run, which costs no more than a question
+        if lookup is None:  # two threads may both do it, which costs one look-up more
             lookup = self._lookups[host] = Lookup(host, port)
             lookup.start()
         if not lookup.done.wait((until - monotonic()) / (2 if known else 1)):
@@ -70,7 +76,7 @@ class Resolver:
 
 
 def is_address(host: str) -> bool:
-    """Whether there is nothing to resolve.
+    """Tell an IP address from a host name.
 
     >>> is_address("127.0.0.1"), is_address("::1"), is_address("localhost")
     (True, True, False)
