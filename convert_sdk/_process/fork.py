@@ -105,6 +105,7 @@ def import_all(names: Iterable[str]) -> None:
 
 def _hook_before_fork() -> None:
     if not _hooked:
+        import_module("logging")  # its hooks must be registered before ours
         _hooked.append(True)
         os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
 
