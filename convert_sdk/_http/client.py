@@ -2,7 +2,10 @@
 
 httpx has a time-out for each read, which a server that sends a byte now and then never breaks. Here a whole exchange
 has one deadline. A task is cancelled at it. A thread cannot be, so the deadline is put where httpx meets the network
-(`_DeadlineBackend`): every connect, read and write gets the time that is left. Host names are resolved within it too.
+(`_DeadlineBackend`): every connect, read and write gets the time that is left.
+
+Host names are resolved within the deadline too. The system's resolver has no time-out and cannot be interrupted, so
+each look-up runs in a thread of its own, which is left behind if it takes too long, and which the next request joins.
 
 A body is measured before it is kept, and inflated by us piece by piece, so that a compressed bomb costs no memory.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 import ssl
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +22,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from math import inf
+from threading import Thread
 from time import monotonic, time
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
@@ -25,9 +30,9 @@ import httpcore
 import httpx
 
 from convert_sdk._process.fork import register_after_fork
+from convert_sdk._process.locks import Latch
 
 from .messages import TIMEOUT, TOO_LARGE, TOO_SLOW, Failure, Request, Response
-from .resolver import Resolver
 
 T = TypeVar("T")
 FEW_CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=4)
@@ -262,6 +267,9 @@ def _inflate(raw: bytes) -> Iterator[bytes]:
         raw = inflate.unused_data
 
 
+# One deadline for everything that httpx does on the network.
+
+
 @contextmanager
 def _within(until: float) -> Iterator[None]:
     """Bound everything that a client with `_with_deadline` does in this context; monotonic seconds."""
@@ -296,7 +304,7 @@ def _remaining(timeout: float | None) -> float | None:
 class _DeadlineBackend(httpcore.NetworkBackend):
     def __init__(self, inner: httpcore.NetworkBackend) -> None:
         self._inner = inner
-        self._resolver = Resolver()
+        self._resolver = _Resolver()
 
     def connect_tcp(
         self,
@@ -355,6 +363,87 @@ class _DeadlineStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+# Host names.
+
+
+class _Lookup:
+    """One look-up by the system's resolver, in a thread that may be left behind."""
+
+    __slots__ = ("_host", "_port", "addresses", "done", "error")
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self.done = Latch()
+        self.addresses: tuple[str, ...] = ()
+        self.error: OSError | None = None
+
+    def start(self) -> None:
+        """Look up in a thread of its own, or in this one if the interpreter starts no more threads."""
+        try:
+            Thread(target=self.run, name="convert_sdk-names", daemon=True).start()
+        except RuntimeError:  # the interpreter ends
+            self.run()
+
+    def run(self) -> None:
+        """Look up in this thread, for as long as it takes."""
+        try:
+            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            self.addresses = tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+        except OSError as error:
+            self.error = error
+        except UnicodeError as error:
+            self.error = OSError(f"no name of a host: {error}")
+        finally:
+            self.done.open()
+
+
+class _Resolver:
+    """The addresses that one client knows. While the system's resolver hangs, the last good ones are used."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, ...]] = {}
+        self._lookups: dict[str, _Lookup] = {}
+
+    def resolve(self, host: str, port: int, seconds: float) -> tuple[str, ...]:
+        """Return the host's addresses in the order in which to try them; raise OSError.
+
+        An address is returned as it is. `seconds` bounds the wait; half of it, if older addresses are known.
+        """
+        if is_address(host):
+            return (host,)
+        until = monotonic() + seconds
+        known = self._known.get(host)
+        lookup = self._lookups.get(host)
+        if lookup is None:  # two threads may both do it, which costs one look-up more
+            lookup = self._lookups[host] = _Lookup(host, port)
+            lookup.start()
+        if not lookup.done.wait((until - monotonic()) / (2 if known else 1)):
+            if known:
+                return known
+            raise TimeoutError(f"{host} was not resolved in time")
+        self._lookups.pop(host, None)
+        if lookup.error is not None:
+            raise lookup.error
+        self._known[host] = lookup.addresses
+        return lookup.addresses
+
+
+def is_address(host: str) -> bool:
+    """Tell an IP address from a host name.
+
+    >>> is_address("127.0.0.1"), is_address("::1"), is_address("localhost")
+    (True, True, False)
+    """
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, UnicodeError):
+            continue
+        return True
+    return False
 
 
 # A lock of OpenSSL that another thread held during a fork would stay locked in the child.
