@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack, cast
+from typing import TYPE_CHECKING, NamedTuple, Self, Unpack, cast
 
 from . import _checks as check
 from ._core.facts import Place
@@ -15,11 +15,13 @@ from .errors import OptionError
 from .options import OptionArguments, Options, build
 from .project import Project
 from .status import FlushReport
-from .visitor import Visitor
+from .visitor import ObservedVisitor, Visitor
 
 if TYPE_CHECKING:
     from ._config.schema.document import ProjectSettings
     from ._delivery.offline import OfflineDelivery, Sink
+    from ._delivery.previews import Previews
+    from ._delivery.task import TaskWorker
     from ._delivery.thread import ThreadWorker
     from .status import Status
     from .stores import AsyncStore, Store
@@ -82,32 +84,23 @@ class Client:
     Client(Options(environment='staging'))
     """
 
-    def __init__(self, sdk_key: str | None = None, **options: Unpack[OptionArguments]) -> None:
-        self._set_up(build({"sdk_key": sdk_key, **options}))
-
-    def _set_up(self, options: Options, key: str | None = None) -> None:
-        from ._delivery.previews import Previews
-        from ._delivery.thread import ThreadWorker
-
-        self.options = options
-        self._store = sync_store(options)
-        self._engine = engine_of(options)
-        named = key_of(options, key)
-        self._visitor = kind_of_visitor(options)
-        self._previews = Previews(options, named, self._engine)
-        self._worker: ThreadWorker | OfflineDelivery = ThreadWorker(options, named, self._engine, self._store)
+    def __init__(self, sdk_key: str | ClientParts | None = None, **options: Unpack[OptionArguments]) -> None:
+        if isinstance(sdk_key, ClientParts):  # from one of the class methods
+            parts = sdk_key
+        else:
+            parts = thread_parts(build({"sdk_key": sdk_key, **options}))
+        self.options = parts.options
+        self._store = parts.store
+        self._engine = parts.engine
+        self._previews = parts.previews
+        self._worker = parts.worker
 
     @classmethod
     def for_project(
         cls, account_id: str | int, project_id: str | int, **options: Unpack[OptionArguments]
     ) -> Self:
         """A client of the endpoints that need no SDK key; a secret is never sent there."""
-        client = cls.__new__(cls)
-        client._set_up(
-            keyless(options),
-            f"{check.entity_id(account_id)}/{check.entity_id(project_id)}",
-        )  # one of us
-        return client
+        return cls(thread_parts(keyless(options), project_key(account_id, project_id)))
 
     @classmethod
     def offline(
@@ -125,22 +118,12 @@ class Client:
         >>> Client.offline(project).visitor("v-1").decide("home").reason.value
         'unknown'
         """
-        from ._delivery.offline import OfflineDelivery
-        from ._delivery.previews import Previews
-
         if not isinstance(project, Project):
             found = type(project).__name__
             raise TypeError(f"project must be what Project.load or Project.parse gives, not {found}")
         if sink is not None and not callable(sink):
             raise TypeError(f"sink must be a callable that takes bytes, not {type(sink).__name__}")
-        client = cls.__new__(cls)
-        client.options = build({**options}, {})
-        client._store = sync_store(client.options)
-        client._engine = engine_of(client.options)
-        client._previews = Previews(client.options, None, client._engine)
-        client._visitor = kind_of_visitor(client.options)
-        client._worker = OfflineDelivery(client._engine, client.options, project, sink, client._store)
-        return client
+        return cls(offline_parts(build({**options}, {}), project, sink))
 
     def visitor(
         self, id: str | int, attributes: Mapping[str, object] | None = None, *, location: Place = NOTHING
@@ -167,7 +150,9 @@ class Client:
         attributes = {**attributes} if type(attributes) is dict else check.attributes(attributes)
         if location is not NOTHING:
             location = check.location(location)
-        return self._visitor(self._engine, visitor_id, attributes, location)
+        if self._engine.observer is not None:
+            return ObservedVisitor(self._engine, visitor_id, attributes, location)
+        return Visitor(self._engine, visitor_id, attributes, location)
 
     def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
         """Fetch the settings of the browser's script from the Serving API, in this thread.
@@ -176,7 +161,8 @@ class Client:
         """
         if not self._worker.started[0]:
             self._worker.start()
-        return self._previews.parse_settings(self._worker.ask(self._previews.settings_request(timeout)))
+        request = self._previews.settings_request(self._engine.project, timeout)
+        return self._previews.parse_settings(self._worker.ask(request))
 
     def load_preview(self, experience_id: str | int, *, timeout: float | None = None) -> bool:
         """Fetch an experience that is not live, in this thread, so that `visitor.preview` can show it.
@@ -184,8 +170,9 @@ class Client:
         Says whether there is one of this id; a failure says no and is logged. One that was found is not fetched again
         for a minute. Raises what a callable debug token raises.
         """
-        request = self._previews.preview_request(str(experience_id), timeout)
-        return request is None or self._previews.accept_preview(str(experience_id), self._worker.ask(request))
+        wanted, project = str(experience_id), self._engine.project
+        request = self._previews.preview_request(wanted, project, timeout)
+        return request is None or self._previews.accept_preview(wanted, project, self._worker.ask(request))
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
         """Send what waits now, for up to `timeout` seconds; what is still pending stays queued."""
@@ -269,32 +256,25 @@ class AsyncClient:
     ...     return visitor.decide("checkout-layout").variation_key
     """
 
-    def __init__(self, sdk_key: str | None = None, **options: Unpack[OptionArguments]) -> None:
-        self._set_up(build({"sdk_key": sdk_key, **options}))
-
-    def _set_up(self, options: Options, key: str | None = None) -> None:
-        from ._delivery.previews import Previews
-        from ._delivery.task import TaskWorker
-
-        self.options = options
-        self._store = options.store
-        self._engine = engine_of(options)
-        named = key_of(options, key)
-        self._visitor = kind_of_visitor(options)
-        self._previews = Previews(options, named, self._engine)
-        self._worker = TaskWorker(options, named, self._engine, options.store)
+    def __init__(
+        self, sdk_key: str | AsyncClientParts | None = None, **options: Unpack[OptionArguments]
+    ) -> None:
+        if isinstance(sdk_key, AsyncClientParts):  # from one of the class methods
+            parts = sdk_key
+        else:
+            parts = task_parts(build({"sdk_key": sdk_key, **options}))
+        self.options = parts.options
+        self._store = parts.options.store
+        self._engine = parts.engine
+        self._previews = parts.previews
+        self._worker = parts.worker
 
     @classmethod
     def for_project(
         cls, account_id: str | int, project_id: str | int, **options: Unpack[OptionArguments]
     ) -> Self:
         """A client of the endpoints that need no SDK key; a secret is never sent there."""
-        client = cls.__new__(cls)
-        client._set_up(
-            keyless(options),
-            f"{check.entity_id(account_id)}/{check.entity_id(project_id)}",
-        )  # one of us
-        return client
+        return cls(task_parts(keyless(options), project_key(account_id, project_id)))
 
     async def visitor(
         self, id: str | int, attributes: Mapping[str, object] | None = None, *, location: Place = NOTHING
@@ -309,22 +289,27 @@ class AsyncClient:
                 state = None
                 self._engine.visitors.failed_loads += 1
             merge_loaded(self._engine, visitor_id, state)
-        return self._visitor(self._engine, visitor_id, check.attributes(attributes), check.location(location))
+        attributes, location = check.attributes(attributes), check.location(location)
+        if self._engine.observer is not None:
+            return ObservedVisitor(self._engine, visitor_id, attributes, location)
+        return Visitor(self._engine, visitor_id, attributes, location)
 
     async def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
         """Fetch the settings of the browser's script, as `Client.project_settings`."""
         await self._worker.start()
-        return self._previews.parse_settings(await self._worker.ask(self._previews.settings_request(timeout)))
+        request = self._previews.settings_request(self._engine.project, timeout)
+        return self._previews.parse_settings(await self._worker.ask(request))
 
     async def load_preview(self, experience_id: str | int, *, timeout: float | None = None) -> bool:
         """Fetch an experience that is not live, so that `visitor.preview` can show it, as `Client.load_preview`."""
         from asyncio import to_thread
 
-        request = self._previews.preview_request(str(experience_id), timeout)
+        wanted, project = str(experience_id), self._engine.project
+        request = self._previews.preview_request(wanted, project, timeout)
         if request is None:
             return True
         answer = await self._worker.ask(request)
-        return await to_thread(self._previews.accept_preview, str(experience_id), answer)
+        return await to_thread(self._previews.accept_preview, wanted, project, answer)
 
     async def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
         """Send what waits now, for up to `timeout` seconds; what is still pending stays queued."""
@@ -356,6 +341,55 @@ class AsyncClient:
         return f"{type(self).__name__}({self.options!r})"
 
 
+class ClientParts(NamedTuple):
+    """The parts of a `Client`, made for its options."""
+
+    options: Options
+    store: Store | None
+    engine: Engine
+    previews: Previews
+    worker: ThreadWorker | OfflineDelivery
+
+
+class AsyncClientParts(NamedTuple):
+    """The parts of an `AsyncClient`, made for its options."""
+
+    options: Options
+    engine: Engine
+    previews: Previews
+    worker: TaskWorker
+
+
+def thread_parts(options: Options, key: str | None = None) -> ClientParts:
+    """The parts of a client that delivers in threads; `key` stands for an SDK key."""
+    from ._delivery.previews import Previews
+    from ._delivery.thread import ThreadWorker
+
+    store, engine, key = sync_store(options), engine_of(options), key or sdk_key_of(options)
+    previews = Previews(options, key, engine.previews)
+    return ClientParts(options, store, engine, previews, ThreadWorker(options, key, engine, store))
+
+
+def task_parts(options: Options, key: str | None = None) -> AsyncClientParts:
+    """The parts of a client that delivers in asyncio tasks; `key` stands for an SDK key."""
+    from ._delivery.previews import Previews
+    from ._delivery.task import TaskWorker
+
+    engine, key = engine_of(options), key or sdk_key_of(options)
+    previews = Previews(options, key, engine.previews)
+    return AsyncClientParts(options, engine, previews, TaskWorker(options, key, engine, options.store))
+
+
+def offline_parts(options: Options, project: Project, sink: Sink | None) -> ClientParts:
+    """The parts of a client that hands its events to a function."""
+    from ._delivery.offline import OfflineDelivery
+    from ._delivery.previews import Previews
+
+    store, engine = sync_store(options), engine_of(options)
+    worker = OfflineDelivery(engine, options, project, sink, store)
+    return ClientParts(options, store, engine, Previews(options, None, engine.previews), worker)
+
+
 def engine_of(options: Options) -> Engine:
     """An engine for these options."""
     store = options.store
@@ -374,15 +408,6 @@ def engine_of(options: Options) -> Engine:
     )
 
 
-def kind_of_visitor(options: Options) -> type[Visitor]:
-    """Visitors that tell of their decisions, where somebody listens."""
-    if options.observe is None:
-        return Visitor
-    from ._delivery.observer import ObservedVisitor
-
-    return ObservedVisitor
-
-
 def sync_store(options: Options) -> Store | None:
     """The store, which `Client` cannot await. Raises OptionError for one that must be, and such a transport."""
     if options.transport is not None and not hasattr(options.transport, "handle_request"):
@@ -399,12 +424,16 @@ def sync_store(options: Options) -> Store | None:
     return cast("Store", store)
 
 
-def key_of(options: Options, key: str | None) -> str:
-    """The key of the project at the endpoints."""
-    found = key or options.sdk_key
-    if found is None:
+def sdk_key_of(options: Options) -> str:
+    """The SDK key. Raises OptionError where there is none."""
+    if options.sdk_key is None:
         raise OptionError("an SDK key is needed: give it, set CONVERT_SDK_KEY, or use for_project")
-    return found
+    return options.sdk_key
+
+
+def project_key(account_id: str | int, project_id: str | int) -> str:
+    """The name of a project at the endpoints without keys. Raises OptionError for what are no ids."""
+    return f"{check.entity_id(account_id)}/{check.entity_id(project_id)}"
 
 
 def keyless(options: OptionArguments) -> Options:

@@ -1,4 +1,4 @@
-"""What `observe=` hears of: one value per decision, exposure, conversion, delivery and lapse."""
+"""The values that `observe=` is called with: one per decision, exposure, conversion, delivery and incident."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from ._core.decision import Decision
 from ._core.goals import ConversionReason
+from .status import EventOutcome
 
 
 class Decided(NamedTuple):
@@ -43,9 +44,9 @@ class Converted(NamedTuple):
 
 
 class Delivered(NamedTuple):
-    """What became of these events: sent, dropped, refused for good, or counted by another process."""
+    """The end of these events: sent, dropped, refused for good, or counted by another process."""
 
-    outcome: Literal["sent", "dropped", "rejected", "deduplicated"]
+    outcome: EventOutcome
     uuids: tuple[str, ...]
 
 

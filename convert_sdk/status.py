@@ -1,16 +1,47 @@
-"""How a client is doing, in figures."""
+"""The state of a client in figures, and the values that it is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
 from ._core.events import Event
 
 
+class DropReason(StrEnum):
+    """The reason for which an event was dropped.
+
+    >>> client.status().dropped.get(DropReason.FULL, 0)
+    0
+    """
+
+    FULL = "full"
+    """The queue had no room: `max_queue`."""
+    CLOSED = "closed"
+    """The client was closed, or the process ended, before it could be sent."""
+    AMBIGUOUS = "ambiguous"
+    """It may have arrived, and `delivery` is "at_most_once"."""
+    EXPIRED = "expired"
+    """It lay in the spool for longer than a day."""
+    SPOOL = "spool"
+    """Its file was deleted by somebody else."""
+
+
+class EventOutcome(StrEnum):
+    """The end of an event: where it is when it no longer waits."""
+
+    SENT = "sent"
+    DROPPED = "dropped"
+    REJECTED = "rejected"
+    """The endpoint refused it as malformed."""
+    DEDUPLICATED = "deduplicated"
+    """Another process had claimed the conversion."""
+
+
 class Counts(NamedTuple):
-    """Where every event is: `offered` is always the sum of the other seven.
+    """The place of every event: `offered` is always the sum of the other seven.
 
     Events that an earlier process left on disk count as offered when this one takes them over.
 
@@ -33,12 +64,12 @@ class Counts(NamedTuple):
 
     @property
     def pending(self) -> int:
-        """What still waits to be sent."""
+        """The events that still wait to be sent."""
         return self.in_flight + self.queued + self.spooled
 
 
 class FlushReport(NamedTuple):
-    """What a flush did: events `sent` and `dropped` during it, and those `pending` after it.
+    """The result of a flush: events `sent` and `dropped` during it, and those `pending` after it.
 
     >>> FlushReport.between(Counts(offered=3, queued=3), Counts(offered=3, sent=2, queued=1))
     FlushReport(sent=2, pending=1, dropped=0)
@@ -50,7 +81,7 @@ class FlushReport(NamedTuple):
 
     @classmethod
     def between(cls, before: Counts, after: Counts) -> FlushReport:
-        """Fold two snapshots; what the endpoint refused as malformed counts as dropped."""
+        """The difference of two snapshots; rejected events count as dropped."""
         gone = after.dropped + after.rejected - before.dropped - before.rejected
         return cls(after.sent - before.sent, after.pending, gone)
 
@@ -64,7 +95,7 @@ class DeliveryError(NamedTuple):
 
 
 class RejectedEvent(NamedTuple):
-    """An event that the endpoint refused as malformed, and what it said."""
+    """An event that the endpoint refused as malformed, and the error that it gave."""
 
     event: Event
     error: DeliveryError
@@ -92,11 +123,11 @@ class Status(NamedTuple):
     age: float | None = None
     """Seconds since the Serving API last confirmed it; None if it never did."""
     stale: bool = False
-    """Whether the document may be out of date: from disk, or not confirmed for two refreshes."""
+    """True while the document may be out of date: from disk, or not confirmed for two refreshes."""
     problems: int = 0
-    """What is wrong in the document; `client.project.problems` lists it."""
+    """The number of flaws in the document; `client.project.problems` lists them."""
     events: Counts = Counts()
-    dropped: Mapping[str, int] = MappingProxyType({})
+    dropped: Mapping[DropReason, int] = MappingProxyType({})
     """Dropped events by reason."""
     retries: int = 0
     possibly_duplicated: int = 0
@@ -104,7 +135,7 @@ class Status(NamedTuple):
     last_error: DeliveryError | None = None
     """The tracking endpoint's last complaint."""
     fetch_error: str | None = None
-    """What the last fetch failed of."""
+    """The reason why the last fetch failed."""
     rejected: tuple[RejectedEvent, ...] = ()
     """The last events that the endpoint refused for good."""
     incidents: Mapping[str, int] = MappingProxyType({})
@@ -126,14 +157,10 @@ class Status(NamedTuple):
         yield "events", _outcomes(self.events)
         yield "dropped", _listed(self.dropped)
         if self.last_error is not None:
-            status, _, message = self.last_error
-            yield "tracking", f"last error {status or ''} {message}".strip()
-        yield (
-            "pending",
-            f"{self.pending_conversions} conversions, until the document arrives"
-            if self.pending_conversions
-            else "",
-        )
+            error = self.last_error
+            yield "tracking", f"last error {error.status or ''} {error.message}".strip()
+        pending = self.pending_conversions
+        yield "pending", f"{pending} conversions, until the document arrives" if pending else ""
         yield "incidents", _listed(self.incidents)
         yield "visitors", f"{self.visitors} remembered"
         yield "worker", "running" if self.worker_alive else "not running"
@@ -147,10 +174,13 @@ class Status(NamedTuple):
 
 
 def _outcomes(events: Counts) -> str:
-    offered, *fates = zip(events._fields, events, strict=True)
-    told = ", ".join(f"{count} {fate.replace('_', ' ')}" for fate, count in fates if count)
-    return f"{offered[1]} offered{': ' if told else ''}{told}"
+    parts = [
+        f"{count} {name.replace('_', ' ')}"
+        for name, count in zip(events._fields[1:], events[1:], strict=True)
+        if count
+    ]
+    return f"{events.offered} offered{': ' if parts else ''}{', '.join(parts)}"
 
 
-def _listed(counts: Mapping[str, int]) -> str:
+def _listed(counts: Mapping[str, int] | Mapping[DropReason, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -1,25 +1,141 @@
-"""Who writes to a disk or a store while the worker waits for an answer."""
+"""Daemon threads: started when they are needed, replaced when they die, ended when nobody needs them.
+
+Theory of operation
+-------------------
+Whatever may take long has a thread of its own, so that nothing delays anything else: tracking requests, fetches,
+the spool, a store that blocks, the application's `observe` callback. A `DaemonThread` runs a `body` that returns only
+to end the thread; an exception is reported and the body runs again, and a thread that dies altogether (somebody
+threw an exception into it) leaves another one behind. `BackgroundThread` is one whose body is: work, then wait until
+the next work is due.
+
+Every method may be called from a signal handler that interrupts the same method, in the same thread: starting is
+guarded by a re-entrant lock that such a handler finds held, and waiting uses `WakeEvent` and `Latch` only.
+
+A client that was collected may still have visitors. Its threads then end after some seconds without work (`may_end`),
+and the next `notify` starts them again.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from threading import RLock, Thread, current_thread
-from time import monotonic
 from typing import TypeVar
 
+from convert_sdk._process.clock import monotonic
 from convert_sdk._process.locks import Latch, WakeEvent, held_by_this_thread
 
 T = TypeVar("T")
-_LONGEST_WAIT = 3_600.0
-_BREATHER = 0.5
+IDLE_TIME = 5.0
+"""Seconds without work after which a thread ends that may end."""
+LONGEST_WAIT = 3_600.0
+_PAUSE_AFTER_ERROR = 0.5
+OnError = Callable[[BaseException], None]
 
 
-class BackgroundThread:
-    """One daemon thread that does slow work as soon as it is due, started when it is first needed.
+class DaemonThread:
+    """A daemon thread that lives for as long as its body does not return.
 
-    `work` is done at `due()` (monotonic seconds), or earlier after `notify`, and is told whether to leave nothing
-    for later; `done` is called after it.
+    Args:
+        name: The thread's name.
+        body: Runs in the thread; returns to end it.
+        on_error: Called with exceptions of the body and of the start; afterwards the body runs again.
+    """
+
+    def __init__(self, name: str, body: Callable[[], None], *, on_error: OnError) -> None:
+        self._name = name
+        self._body = body
+        self._on_error = on_error
+        self._starting = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+        self.wake_event = WakeEvent()
+
+    def notify(self) -> None:
+        """Wake the thread, or start it; for any thread."""
+        self.wake_event.notify()
+        if not self._stopped and not self.is_alive:
+            self.start()
+
+    def start(self) -> bool:
+        """Start the thread if it does not live; True if it lives then."""
+        if self._stopped or held_by_this_thread(self._starting):  # interrupted in the middle of a start
+            return False
+        with self._starting:
+            return self.is_alive or self._start_another()
+
+    def stop(self) -> None:
+        """End the thread once its body looks at `stopped`; idempotent."""
+        self._stopped = True
+        self.wake_event.notify()
+
+    @property
+    def stopped(self) -> bool:
+        """True once the thread is to end for good."""
+        return self._stopped
+
+    @property
+    def is_alive(self) -> bool:
+        """True while the thread runs."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """True in the thread itself."""
+        thread = self._thread
+        return thread is not None and thread.ident == threading.get_ident()
+
+    def join(self, seconds: float) -> None:
+        """Wait at most so long for the end of the thread."""
+        thread = self._thread
+        if thread is not None and not self.is_current:
+            thread.join(max(0.0, seconds))
+
+    def _start_another(self) -> bool:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads, or the interpreter ends
+            self._on_error(error)
+            return False
+        self._thread = thread
+        return True
+
+    def _run(self) -> None:
+        ended = False
+        try:
+            while not ended:
+                try:
+                    self._body()
+                    ended = True
+                except BaseException as error:  # noqa: BLE001  # whatever it was, the work is still to be done
+                    self._on_error(error)
+                    self.wake_event.wait(_PAUSE_AFTER_ERROR)
+        finally:
+            with self._starting:
+                self._thread = None
+                # Died, or notified while it was about to end: another thread goes on.
+                if not self._stopped and (not ended or self._is_notified()):
+                    self._start_another()
+
+    def _is_notified(self) -> bool:
+        if self.wake_event.wait(0.0):
+            self.wake_event.notify()
+            return True
+        return False
+
+
+class BackgroundThread(DaemonThread):
+    """A daemon thread that works whenever something is due.
+
+    Args:
+        name: The thread's name.
+        work: Called when something is due or somebody asks; with True where nothing may be left for later.
+        due: The time of the next work, in monotonic seconds; `inf` while there is none.
+        done: Called after each work.
+        on_error: Called with the exceptions of `work`.
+        may_end: True if the thread is to end once it has nothing to do.
     """
 
     def __init__(
@@ -29,82 +145,54 @@ class BackgroundThread:
         due: Callable[[], float],
         *,
         done: Callable[[], None],
-        on_error: Callable[[BaseException], None],
+        on_error: OnError,
+        may_end: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._name = name
+        super().__init__(name, self._loop, on_error=on_error)
         self._work = work
         self._due = due
         self._done = done
-        self._on_error = on_error
-        self._wake_event = WakeEvent()
-        self._asked: deque[Latch] = deque()
-        self._starting = RLock()
-        self._thread: Thread | None = None
-        self._stopped = False
-
-    def notify(self) -> None:
-        """Something may be due earlier; any thread may say so."""
-        self._wake_event.notify()
-        if not self._stopped and not self._is_alive():
-            self._start()
+        self._may_end = may_end
+        self._requests: deque[Latch] = deque()
 
     def request_all(self) -> Latch:
-        """Have everything done, and say by the latch that it is; the caller does it where no thread can."""
+        """Have everything done; the latch opens afterwards. The caller does it where no thread can be started."""
         latch = Latch()
-        if self._thread is not current_thread():
-            self._asked.append(latch)
+        if not self.is_current:
+            self._requests.append(latch)
             self.notify()
-        if self._stopped or not self._is_alive():
+        if self._stopped or not self.is_alive:
             self._work_once()
+            latch.open()
         return latch
 
-    def stop(self) -> None:
-        """Work no more."""
-        self._stopped = True
-        self._wake_event.notify()
-
-    def _is_alive(self) -> bool:
-        thread = self._thread
-        return thread is not None and thread.is_alive()
-
-    def _start(self) -> None:
-        if held_by_this_thread(self._starting):
-            return  # interrupted while it starts
-        with self._starting:
-            if self._is_alive():
-                return
-            thread = Thread(target=self._run, name=self._name, daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:  # no more threads, or the interpreter ends
-                self._on_error(error)
-            else:
-                self._thread = thread
-
-    def _run(self) -> None:
+    def _loop(self) -> None:
         while not self._stopped:
             if not self._work_once():
-                self._wake_event.wait(_BREATHER)
-            self._wake_event.wait(min(self._due() - monotonic(), _LONGEST_WAIT))
-        for latch in drain(self._asked):
+                self.wake_event.wait(_PAUSE_AFTER_ERROR)
+            may_end = self._may_end()
+            seconds = min(self._due() - monotonic(), IDLE_TIME if may_end else LONGEST_WAIT)
+            if not self.wake_event.wait(seconds) and may_end and self._due() > monotonic():
+                break
+        for latch in drain(self._requests):
             latch.open()
 
     def _work_once(self) -> bool:
-        asked = list(drain(self._asked))
+        requests = list(drain(self._requests))
         try:
-            self._work(bool(asked))
-            self._done()
-        except BaseException as error:  # noqa: BLE001  # the worker does the chores, too
+            self._work(bool(requests))
+        except BaseException as error:  # noqa: BLE001  # the next work may succeed
             self._on_error(error)
             return False
         finally:
-            for latch in asked:
+            for latch in requests:
                 latch.open()
+            self._done()
         return True
 
 
 def drain(queue: deque[T]) -> Iterator[T]:
-    """Take everything out, beside other threads that may."""
+    """Take everything out, beside other threads that may do the same."""
     while queue:
         try:
             yield queue.popleft()

@@ -1,14 +1,30 @@
-"""Everything of one client that changes: the project, what is remembered, what is on its way out."""
+"""The request path of one client: it decides, remembers and tracks, and never waits for I/O.
+
+Theory of operation
+-------------------
+*What it knows.* A visitor is `Facts` here, and a project is an argument: the one that the visitor was made with.
+
+*Locks.* `lock` guards what all visitors share: conversions from before the first document, claims, and with a store
+the pending changes. Visitors are divided among 64 more locks by the hash of their ids, so that threads which serve
+different visitors hardly ever meet; with a store all 64 are `lock` itself. All are re-entrant, as a signal handler
+may track while the code that it interrupts does, and none is held across I/O. A new visitor takes none of them
+(`VisitorCache.create`).
+
+*Interruptions.* A goal is marked as converted before its events are made, in one assignment: a signal handler that
+tracks the same goal between the two finds a duplicate. An offer that is refused takes the mark back.
+
+*Order.* An observation of an exposure is added before its event is offered: whoever delivers the event can tell the
+application about both, in order.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import count
 from os import urandom
-from threading import RLock
-from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from convert_sdk._core.copy_json import copy_json
 from convert_sdk._core.decide import updated_locations
@@ -18,33 +34,41 @@ from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.goals import ConversionReason, ConversionRequest, ConversionResult, refusal
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.state import NOTHING, VisitorState, Winners
+from convert_sdk._process.clock import monotonic
+from convert_sdk.status import DropReason
 
-from .pending import PendingConversion
+from .pending import PendingConversion, PendingConversions, StoredConversion
 from .visitors import VisitorCache
 
 if TYPE_CHECKING:
     from convert_sdk.observation import Observation
     from convert_sdk.project import Project
-    from convert_sdk.visitor import Visitor
 
     from .observer import Observer
     from .queue import EventQueue
 
-_MOST_PENDING = 1_000
-_SHARES = 64
-"""Locks for the visitors of a process: threads that serve different ones hardly ever meet."""
+_LOCKS = 64
+"""Locks that the visitors of a process share."""
 _BUCKETED = Reason.BUCKETED
 _ACCEPTED = ConversionReason.ACCEPTED
 _CLOSED = ConversionReason.CLOSED
 _QUEUE_FULL = ConversionReason.QUEUE_FULL
-_new = tuple.__new__  # a call of a NamedTuple costs more than all else that an exposure costs
+_new_event = partial(tuple.__new__, Event)
+"""80 ns, of which an exposure has one; the call of a NamedTuple takes 250."""
+_new_result = partial(tuple.__new__, ConversionResult)
+"""As above, for an accepted conversion."""
 
 
 class Engine:
-    """One client's project, visitors and queue, and the one lock of the request path, never held across I/O.
+    """One client's project, visitors and queue, as the verbs of a visitor use them.
 
-    `claiming`: several processes share the store, and a conversion counts in one of them. `naming`: somebody will
-    ask for exposures by id, as a spool does and whoever observes; a name costs a tenth of an exposure.
+    Args:
+        visitors: The states of the visitors.
+        queue: The queue for events; None if nothing is tracked.
+        environment: The environment of all visitors; None for the default one of the document.
+        claiming: Several processes share the store, and a conversion counts in one of them.
+        naming: Exposures need ids, as a spool or an observer asks for them; an id costs a tenth of an exposure.
+        observer: The way to the application's `observe` callback.
     """
 
     def __init__(
@@ -62,57 +86,78 @@ class Engine:
         self.queue = queue
         self.project: Project | None = None
         self.serving: tuple[Project | None, str | None] = (None, environment)
-        """The project, and the environment of its visitors."""
+        """The project and the environment of the visitors that are made now."""
         self._environment = environment
         self.previews: dict[str, Experience] = {}
-        self.pending: dict[str, PendingConversion]
-        """Conversions from before the first document, by the ids they will have."""
-        self.cancelled: deque[str]
-        """The ids of those that came to nothing."""
+        """Experiences that are not live, by id, as `load_preview` found them."""
+        self.pending: PendingConversions
+        """Conversions from before the first document."""
         self.observer = observer
         self.after_offer: Callable[[], None] | None = None
-        """What empties the queue where no worker does."""
+        """Called after events were offered, where the queue is emptied or written at once."""
         self._claiming = claiming
         self._naming = naming
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """In a forked process: a lock that nobody holds, ids that no other process has, nothing of the parent's."""
-        self.lock = RLock()  # a signal's own handler may track while the interrupted thread does
-        shared = self.visitors.pending is not None  # what a store has yet to hear of is one for all visitors
-        self._visitor_locks = [self.lock if shared else RLock() for _ in range(_SHARES)]
-        self.pending = {}
-        self.cancelled = deque()
+        """Start with locks that nobody holds, ids that no other process has, and nothing of the parent's."""
+        self.reset_locks()
+        self.pending = PendingConversions()
         self._prefix = urandom(10).hex()
         self._numbers = count(1)
         self.visitors.reset_after_fork()
         if self.observer is not None:
-            self.observer.clear()
+            self.observer.reset_after_fork()
+
+    def reset_locks(self) -> None:
+        """Make new locks of the kind that `threading` has at this moment; for a time at which nobody holds one."""
+        self.lock = threading.RLock()
+        shared = self.visitors.pending is not None
+        self._visitor_locks = [self.lock if shared else threading.RLock() for _ in range(_LOCKS)]
+
+    # The project.
 
     def install(self, project: Project) -> None:
-        """Serve this project to the visitors made from now on, and count what was kept for it."""
+        """Serve this project to the visitors made from now on, and count the conversions that waited for it."""
         environment = self._environment
         self.serving = project, project.default_environment if environment is None else environment
         self.project = project
         with self.lock:
-            kept, self.pending = self.pending, {}
-        for each in kept.values():
-            self.resolve(each)
+            waiting = self.pending.take_all()
+        for conversion in waiting.values():
+            self._resolve(conversion)
 
-    def resolve(self, conversion: PendingConversion) -> None:
-        """Count a conversion that waited for a document."""
+    def resolve_stored(self, stored: StoredConversion) -> None:
+        """Count a conversion that waited on disk for a document."""
+        self.set_segments(stored.conversion.facts, stored.segments)
+        self._resolve(stored.conversion)
+
+    def _resolve(self, conversion: PendingConversion) -> None:
         result = self.convert(
-            conversion.visitor,
+            conversion.facts,
+            None,
             conversion.goal,
             conversion.request,
             tracking=conversion.tracking,
             uuid=conversion.uuid,
         )
-        if result.reason is not ConversionReason.ACCEPTED:
-            self.cancelled.append(conversion.uuid)
+        if result.reason is not _ACCEPTED:
+            self.pending.cancelled.append(conversion.uuid)
 
-    def reclaim(self, events: Iterable[Event]) -> set[str]:
-        """Claim what came back from disk in the store, under the same names; the ids of the events that have lost."""
+    def experience_of(self, experience_id: str, project: Project | None) -> Experience | None:
+        """An experience by id, from the project or from a preview that was loaded."""
+        experience = project.experiences.of_id(experience_id) if project is not None else None
+        return experience or self.previews.get(experience_id)
+
+    # The store.
+
+    def store_key(self, visitor_id: str) -> str:
+        """The visitor's key in a store; there is a project by then."""
+        project = self.project
+        return f"{project.account_id}-{project.id}-{visitor_id}" if project is not None else visitor_id
+
+    def claim_restored(self, events: Iterable[Event]) -> set[str]:
+        """Claim events that came back from disk, under their former names; returns the ids of those that lost."""
         lost: set[str] = set()
         with self.lock:
             for event in events:
@@ -120,64 +165,63 @@ class Engine:
                     continue
                 uuid = conversion_of(event.uuid)
                 state = self.states.get(event.visitor_id)
-                standing = state.goals.get(event.claim, uuid) if state is not None else uuid
+                current = state.goals.get(event.claim, uuid) if state is not None else uuid
                 claims = self.visitors.changes_of(event.visitor_id).goals
-                if standing != uuid or claims.setdefault(event.claim, uuid) != uuid:
+                if current != uuid or claims.setdefault(event.claim, uuid) != uuid:
                     lost.add(event.uuid)
         return lost
 
-    def store_key(self, visitor_id: str) -> str:
-        """The visitor's key in a store; there is a project by then."""
-        project = self.project
-        return f"{project.account_id}-{project.id}-{visitor_id}" if project is not None else visitor_id
-
-    def experience_of(self, experience_id: str, project: Project | None) -> Experience | None:
-        """An experience by id, from the project or from a preview that the client loaded."""
-        experience = project.experiences.of_id(experience_id) if project is not None else None
-        return experience or self.previews.get(experience_id)
+    # Observations.
 
     def observe(self, observation: Observation) -> None:
-        """Keep something for the application's callback; the oldest goes where it cannot keep up."""
+        """Pass an observation on, if somebody listens."""
         if self.observer is not None:
-            self.observer.append(observation)
+            self.observer.add(observation)
 
-    def enter(self, visitor: Facts) -> None:
+    # The verbs.
+
+    def remember_attributes(self, facts: Facts) -> None:
         """Remember the attributes that are reported, once for each visitor object."""
-        if visitor.state is UNSEEN:
-            visitor.state = self.states.get(visitor.id, UNSEEN)
-        if not visitor.attributes_remembered:
-            if known_segments(visitor.attributes):
-                with self._lock_of(visitor.id):
-                    self.visitors.get_for_update(visitor)
-            visitor.attributes_remembered = True
+        if facts.state is UNSEEN:
+            facts.state = self.states.get(facts.id, UNSEEN)
+        if not facts.attributes_remembered:
+            if known_segments(facts.attributes):
+                with self._lock_of(facts.id):
+                    self.visitors.get_for_update(facts)
+            facts.attributes_remembered = True
 
-    def remember(self, visitor: Facts, decisions: Sequence[Decision], *, tracking: bool) -> None:
-        """Keep those decisions that are new and queue their exposures. Of two threads, the first reports."""
+    def segments_of(self, facts: Facts) -> Mapping[str, object]:
+        """The remembered segments of a visitor, with the attributes that are reported."""
+        self.remember_attributes(facts)
+        return facts.state.segments
+
+    def remember(self, facts: Facts, decisions: Sequence[Decision], *, tracking: bool) -> None:
+        """Remember the decisions that are new, and offer their exposures; of two threads the first one does."""
         visitors, observer = self.visitors, self.observer
         state = None
-        if visitor.state is UNSEEN and visitors.pending is None:
-            state = visitors.create(visitor, decisions)
+        if facts.state is UNSEEN and visitors.pending is None:
+            state = visitors.create(facts, decisions)
         if state is None:
-            with self._lock_of(visitor.id):
-                state = visitors.get_for_update(visitor)
-                decisions = [each for each in decisions if self._is_new(visitor.id, state, each)]
+            with self._lock_of(facts.id):
+                state = visitors.get_for_update(facts)
+                decisions = [each for each in decisions if self._is_new(facts.id, state, each)]
         if not decisions or not tracking or self.queue is None:
             return
-        # Not of the visitor's own state, which may be another thread's just now.
-        visitor_id, segments = visitor.id, state.segments
+        # Not `facts.state`, which another thread may have replaced.
+        visitor_id, segments = facts.id, state.segments
         reported = None if segments is NOTHING else segments or None
         prefix, numbers, naming = self._prefix, self._numbers, self._naming
         exposures = []
         for _, _, _, variation, _ in decisions:
             if variation is not None:
                 uuid = f"{prefix}-{next(numbers)}" if naming else ""
-                exposures.append(_new(Event, (uuid, visitor_id, variation.exposure, reported, None, False)))
-        if observer is not None:  # first, so that whoever delivers the events tells of this too, and in time
+                exposures.append(_new_event((uuid, visitor_id, variation.exposure, reported, None, False)))
+        if observer is not None:
             observer.add_exposures(exposures, decisions)
-        self._report(exposures, self.queue)
+        self._offer_exposures(exposures, self.queue)
 
     def _is_new(self, visitor_id: str, state: VisitorState, decision: Decision) -> bool:
-        """Keep a decision, unless there is one that counts already."""
+        """Remember a decision, unless there is one that counts already."""
         _, reason, experience, variation, _ = decision
         if experience is None or variation is None:
             return False
@@ -191,8 +235,8 @@ class Engine:
             self.visitors.note_decision(visitor_id, experience.id, variation.id, before)
         return True
 
-    def _report(self, exposures: list[Event], queue: EventQueue) -> None:
-        """Queue exposures: all of them, or the first ones that fit."""
+    def _offer_exposures(self, exposures: list[Event], queue: EventQueue) -> None:
+        """Offer exposures: all of them, or the first ones that fit."""
         if len(exposures) == 1 or len(exposures) <= queue.room:
             queue.offer(exposures, monotonic())
         else:
@@ -202,139 +246,149 @@ class Engine:
         if after_offer is not None:
             after_offer()
 
-    def relocate(self, visitor: Facts, experience: Experience) -> None:
-        """Remember which of the experience's locations the visitor is in."""
-        with self._lock_of(visitor.id):
-            locations = updated_locations(experience, visitor)
+    def relocate(self, facts: Facts, experience: Experience) -> None:
+        """Remember the locations of an experience that the visitor is in."""
+        with self._lock_of(facts.id):
+            locations = updated_locations(experience, facts)
             if locations is None:
                 return
-            self.visitors.get_for_update(visitor).locations = locations
+            self.visitors.get_for_update(facts).locations = locations
             if self.visitors.pending is not None:
-                self.visitors.changes_of(visitor.id).locations = locations
+                self.visitors.changes_of(facts.id).locations = locations
 
-    def set_segments(self, visitor: Facts, segments: Mapping[str, object]) -> None:
+    def set_segments(self, facts: Facts, segments: Mapping[str, object]) -> None:
         """Remember segments over the present ones."""
-        with self._lock_of(visitor.id):
-            self.visitors.set_segments(
-                visitor, self.visitors.get_for_update(visitor), copy_json({**segments})
-            )
+        with self._lock_of(facts.id):
+            self.visitors.set_segments(facts, self.visitors.get_for_update(facts), copy_json({**segments}))
 
     def convert(
         self,
-        visitor: Visitor,
-        name: str | int,
+        facts: Facts,
+        project: Project | None,
+        goal: str | int,
         request: ConversionRequest,
         *,
         tracking: bool,
         uuid: str | None = None,
     ) -> ConversionResult:
-        """Count a conversion, under this id or a new one: once for each goal, unless it is wished again."""
-        wanted = _new(
-            PendingConversion,
-            (uuid or f"{self._prefix}-{next(self._numbers)}", visitor, name, request, tracking),
-        )
-        result = self._convert(wanted)
+        """Count a conversion: once for each goal of a visitor, unless the request says otherwise.
+
+        Args:
+            facts: The visitor.
+            project: The visitor's project; None for the present one, or the first one that arrives.
+            goal: The goal's key (text) or id (a number).
+            request: The data and wishes of the application.
+            tracking: False to count without an event.
+            uuid: The name of the conversion, if it has one already.
+        """
+        # A name is unique among the processes that share a store, also when two are restored from one snapshot.
+        name = uuid or (urandom(16).hex() if self._claiming else f"{self._prefix}-{next(self._numbers)}")
+        result = self._convert(facts, project or self.project, goal, request, tracking, name)
         after_offer = self.after_offer
         if after_offer is not None:
             after_offer()
         if self.observer is not None:
             from convert_sdk.observation import Converted
 
-            self.observer.append(Converted(result.uuid, visitor.id, name, result.reason))
+            self.observer.add(Converted(result.uuid, facts.id, goal, result.reason))
         return result
 
-    def _convert(self, wanted: PendingConversion) -> ConversionResult:
-        _, visitor, name, request, _ = wanted
-        project = visitor.project or self.project or self._keep_pending(wanted)
-        if isinstance(project, ConversionResult):
-            return self._refused(visitor, project)
+    def _convert(
+        self,
+        facts: Facts,
+        project: Project | None,
+        key: str | int,
+        request: ConversionRequest,
+        tracking: bool,
+        uuid: str,
+    ) -> ConversionResult:
+        if project is None:
+            kept = self._keep_pending(PendingConversion(uuid, facts, key, request, tracking))
+            if isinstance(kept, ConversionResult):
+                return self._refused(facts, kept)
+            project = kept
         goals = project.goals
-        if isinstance(name, str):
-            goal = goals.found.get(name) or goals.get(name)
+        if isinstance(key, str):
+            goal = goals.found.get(key) or goals.get(key)
         else:
-            goal = goals.of_id(str(name))
+            goal = goals.of_id(str(key))
         if goal is None or not goal.id:
-            return self._refused(visitor, ConversionResult(ConversionReason.UNKNOWN_GOAL))
+            return self._refused(facts, ConversionResult(ConversionReason.UNKNOWN_GOAL))
         refused = refusal(goal, request.rule_data) if request.rule_data is not None else None
         if refused is not None:
-            return self._refused(visitor, ConversionResult(refused))
-        with self._lock_of(visitor.id):
-            return self._count(goal, wanted)
+            return self._refused(facts, ConversionResult(refused))
+        with self._lock_of(facts.id):
+            return self._count(facts, goal, request, tracking, uuid)
 
-    def _refused(self, visitor: Facts, result: ConversionResult) -> ConversionResult:
-        self.enter(visitor)
+    def _refused(self, facts: Facts, result: ConversionResult) -> ConversionResult:
+        self.remember_attributes(facts)
         return result
 
     def _keep_pending(self, conversion: PendingConversion) -> ConversionResult | Project:
         """Keep a conversion for the first document; the project, if that has come meanwhile."""
+        queue = self.queue
         with self.lock:
             if self.project is not None:
                 return self.project
-            if len(self.pending) < _MOST_PENDING and not (self.queue is not None and self.queue.closed):
-                self.pending[conversion.uuid] = conversion
+            closed = queue is not None and queue.closed
+            if not closed and self.pending.add(conversion):
                 self.visitors.notify()
                 return ConversionResult(ConversionReason.PENDING, conversion.uuid)
-        queue = self.queue
-        closed = queue is not None and queue.closed
         if queue is not None:
-            queue.stats.refuse(1, monotonic(), "closed" if closed else "full")
+            queue.stats.refuse(1, monotonic(), DropReason.CLOSED if closed else DropReason.FULL)
         return ConversionResult(_CLOSED if closed else _QUEUE_FULL)
 
-    def _count(self, goal: Goal, wanted: PendingConversion) -> ConversionResult:
-        uuid, visitor, _, (data, _, allow_repeat, attributed_to), tracking = wanted
-        state = self.visitors.get_for_update(visitor)
+    def _count(
+        self, facts: Facts, goal: Goal, request: ConversionRequest, tracking: bool, uuid: str
+    ) -> ConversionResult:
+        state = self.visitors.get_for_update(facts)
         first = goal.key not in state.goals
-        if first:  # at once: for a signal's handler it is a duplicate now, unless the handler was quicker
+        if (
+            first
+        ):  # at once: for a signal handler it is a duplicate from here on, unless the handler was quicker
             state.goals = {goal.key: uuid, **state.goals}
             first = state.goals[goal.key] is uuid
-        if not first and not allow_repeat:
+        if not first and not request.allow_repeat:
             return ConversionResult(ConversionReason.DUPLICATE)
+        attributed_to = request.attributed_to
         bucketing = state.bucketing if attributed_to is None else attributed_to
-        wires = conversion_wires(goal.id, bucketing, data, first=first)
+        wires = conversion_wires(goal.id, bucketing, request.data, first=first)
         if not wires:
             return ConversionResult(ConversionReason.NOTHING_TO_SEND)
         queue = self.queue if tracking else None
         if queue is not None:
-            about = visitor.id, _reported(state), goal.key if first and self._claiming else None
-            events = _events(uuid, wires, about, attributed=attributed_to is not None)
+            claim = goal.key if first and self._claiming else None
+            reported = _reported_segments(state)
+            attributed = attributed_to is not None
+            events = [
+                _new_event((name, facts.id, wire, reported, claim, attributed))
+                for name, wire in zip(
+                    event_ids(uuid), wires, strict=False
+                )  # one, or one bare and one with the data
+            ]
             if not queue.offer(events, monotonic()):
-                if first:  # without a call, in which a signal's handler might count another goal
+                if first:  # without a call, in which a signal handler might count another goal
                     goals = {**state.goals}
                     del goals[goal.key]
                     state.goals = goals
                 return ConversionResult(_CLOSED if queue.closed else _QUEUE_FULL)
         if first and self.visitors.pending is not None:
-            self.visitors.changes_of(visitor.id).goals[goal.key] = uuid
+            self.visitors.changes_of(facts.id).goals[goal.key] = uuid
         if queue is None:
             return ConversionResult(ConversionReason.TRACKING_OFF, uuid)
-        return _new(ConversionResult, (_ACCEPTED, uuid, len(wires)))
+        return _new_result((_ACCEPTED, uuid, len(wires)))
 
-    def _lock_of(self, visitor_id: str) -> RLock:
-        return self._visitor_locks[hash(visitor_id) % _SHARES]
+    def _lock_of(self, visitor_id: str) -> threading.RLock:
+        return self._visitor_locks[hash(visitor_id) % _LOCKS]
 
 
-def _reported(state: VisitorState) -> Mapping[str, object] | None:
-    """The segments that go with a conversion: the very object of the state where it may be."""
+def _reported_segments(state: VisitorState) -> Mapping[str, object] | None:
+    """The segments that are sent with a conversion: the very object of the state where possible."""
     segments = state.segments
     if segments is NOTHING:
         return None
     known = known_segments(segments)
     return segments if known and len(known) == len(segments) else known or None
-
-
-def _events(
-    uuid: str,
-    wires: tuple[str, ...],
-    about: tuple[str, Mapping[str, object] | None, str | None],
-    *,
-    attributed: bool,
-) -> list[Event]:
-    visitor_id, reported, claim = about
-    first, second = event_ids(uuid)
-    events = [_new(Event, (first, visitor_id, wires[0], reported, claim, attributed))]
-    if len(wires) == 2:  # one bare, one with the data
-        events.append(_new(Event, (second, visitor_id, wires[1], reported, claim, attributed)))
-    return events
 
 
 def event_ids(uuid: str) -> tuple[str, str]:
@@ -343,7 +397,7 @@ def event_ids(uuid: str) -> tuple[str, str]:
 
 
 def conversion_of(event_id: str) -> str:
-    """The conversion that an event is part of.
+    """The name of the conversion that an event is part of.
 
     >>> conversion_of(event_ids("5f1c-7")[1])
     '5f1c-7'
@@ -351,10 +405,17 @@ def conversion_of(event_id: str) -> str:
     return event_id.rpartition(".")[0]
 
 
-def claim_results(claims: Mapping[str, str], winners: Winners) -> tuple[set[str], set[str]]:
+class ClaimResults(NamedTuple):
     """The ids of the events whose conversions won their claims, and of those that lost them."""
-    won: set[str] = set()
-    lost: set[str] = set()
+
+    won: set[str]
+    lost: set[str]
+
+
+def claim_results(claims: Mapping[str, str], winners: Winners) -> ClaimResults:
+    """The outcome of the claims of one save: goal keys with names of conversions, held against what the store has."""
+    results = ClaimResults(set(), set())
     for goal_key, uuid in claims.items():
-        (won if winners.goals.get(goal_key) == uuid else lost).update(event_ids(uuid))
-    return won, lost
+        names = results.won if winners.goals.get(goal_key) == uuid else results.lost
+        names.update(event_ids(uuid))
+    return results

@@ -1,41 +1,76 @@
-"""The only two loops: they ask each machine whether it is due, let it speak, and bring it the answer."""
+"""The loops that move bytes for the machines: `run` in a thread, `arun` in an asyncio task.
+
+A machine decides what is sent and when; it has no socket, clock or thread. A loop asks each of its machines in turn
+for the request that is due, exchanges it for a response, and waits until the next one is due.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
-from time import monotonic
 from typing import Protocol
 
 import httpx
 
 from convert_sdk._http.client import asend, run_in_thread, send
 from convert_sdk._http.messages import Failure, Request, Response
+from convert_sdk._process.clock import Clock, monotonic
 
 _INTERRUPTED = Failure("ambiguous", "interrupted")
 _WORTH_A_THREAD = 32 * 1024
-_BREATHER = 1.0
+_PAUSE_AFTER_ERROR = 1.0
 _LEAST = 0.001
+OnError = Callable[[Exception], None]
 
 
 class Machine(Protocol):
-    """A conversation without a socket, a clock or a thread; the times are monotonic seconds."""
+    """A conversation without a socket, a clock or a thread; times are monotonic seconds."""
 
     def due(self) -> float:
-        """When `next_request` has something to say; `inf` while there is nothing or an answer is awaited."""
+        """The time of the next request; `inf` while there is none or a response is awaited."""
         ...
 
     def next_request(self, now: float) -> Request | None:
-        """The next request. Whoever takes one must `handle_response` its answer."""
+        """The next request, if it is due; every request is answered by one `handle_response`."""
         ...
 
     def handle_response(self, answer: Response | Failure, now: float) -> None:
-        """Take the answer to the last request."""
+        """Take the response to the last request."""
         ...
 
 
-Clock = Callable[[], float]
-OnError = Callable[[Exception], None]
+class Lease:
+    """A machine as one task sees it, until another event loop takes the machine over.
+
+    A task whose loop stopped may go on later, in the middle of a request. What it then hears comes too late: the
+    request was counted as ambiguous when the lease was revoked.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._awaits_response = False
+        self.revoked = False
+
+    def due(self) -> float:
+        """As the machine."""
+        return inf if self.revoked else self._machine.due()
+
+    def next_request(self, now: float) -> Request | None:
+        """As the machine."""
+        request = None if self.revoked else self._machine.next_request(now)
+        self._awaits_response = request is not None
+        return request
+
+    def handle_response(self, answer: Response | Failure, now: float) -> None:
+        """As the machine; ignored once revoked."""
+        if self._awaits_response:
+            self._awaits_response = False
+            self._machine.handle_response(answer, now)
+
+    def revoke(self, now: float) -> None:
+        """Take the machine away; a request under way may have arrived."""
+        self.revoked = True
+        self.handle_response(Failure("ambiguous", "the event loop stopped"), now)
 
 
 def run(
@@ -44,22 +79,29 @@ def run(
     *,
     wait: Callable[[float], bool],
     on_error: OnError,
+    until: float = inf,
     clock: Clock = monotonic,
 ) -> None:
     """Keep the machines going in this thread until `wait` says no.
 
-    `wait(seconds)` waits at most so long (`inf`: until woken) and returns whether to go on.
-    `on_error` is told of exceptions that a machine raised; the loop goes on after a second.
+    Args:
+        machines: Each has at most one request under way.
+        client: The connections.
+        wait: Called with the seconds until a machine is due (`inf` if none is); waits at most so long and returns
+            True to go on.
+        on_error: Called with exceptions that a machine raised; the loop goes on after a second.
+        until: The time at which every response must be there, in monotonic seconds.
+        clock: For tests.
     """
     while True:
         earliest = 0.0
         for machine in machines:
             try:
-                step(machine, client, clock=clock)
+                step(machine, client, clock=clock, until=until)
             except Exception as error:  # noqa: BLE001  # the loop outlives a defect in a machine
                 on_error(error)
-                earliest = clock() + _BREATHER
-        if not wait(seconds_until_due(machines, earliest, clock)):
+                earliest = clock() + _PAUSE_AFTER_ERROR
+        if not wait(_seconds_until_due(machines, earliest, clock)):
             return
 
 
@@ -79,14 +121,14 @@ async def arun(
                 await astep(machine, client, clock=clock)
             except Exception as error:  # noqa: BLE001  # the loop outlives a defect in a machine
                 on_error(error)
-                earliest = clock() + _BREATHER
-        if not await wait(seconds_until_due(machines, earliest, clock)):
+                earliest = clock() + _PAUSE_AFTER_ERROR
+        if not await wait(_seconds_until_due(machines, earliest, clock)):
             return
 
 
-def step(machine: Machine, client: httpx.Client, *, clock: Clock = monotonic, within: float = inf) -> bool:
-    """Make the one exchange that is due, in `within` seconds at most; whether there was one."""
-    request = _next(machine, clock, within)
+def step(machine: Machine, client: httpx.Client, *, clock: Clock = monotonic, until: float = inf) -> bool:
+    """Exchange the one request that is due; True if there was one."""
+    request = _next(machine, clock(), until)
     if request is None:
         return False
     answer: Response | Failure = _INTERRUPTED
@@ -98,43 +140,32 @@ def step(machine: Machine, client: httpx.Client, *, clock: Clock = monotonic, wi
 
 
 async def astep(
-    machine: Machine, client: httpx.AsyncClient, *, clock: Clock = monotonic, within: float = inf
+    machine: Machine, client: httpx.AsyncClient, *, clock: Clock = monotonic, until: float = inf
 ) -> bool:
-    """The same; a machine hears a large body in a thread, since it may compile it."""
-    request = _next(machine, clock, within)
+    """Exchange the one request that is due; True if there was one.
+
+    A machine handles a large response in a thread, as it may compile it.
+    """
+    request = _next(machine, clock(), until)
     if request is None:
         return False
     answer: Response | Failure = _INTERRUPTED
     try:
         answer = await asend(client, request)
     finally:
-        await _handle_response(machine, answer, clock())
+        if isinstance(answer, Failure) or len(answer.body) <= _WORTH_A_THREAD:
+            machine.handle_response(answer, clock())
+        else:
+            large = answer
+            await run_in_thread(lambda: machine.handle_response(large, clock()))
     return True
 
 
-async def _handle_response(machine: Machine, answer: Response | Failure, now: float) -> None:
-    """Let a machine hear, whatever becomes of this task."""
-    if isinstance(answer, Failure) or len(answer.body) <= _WORTH_A_THREAD:
-        machine.handle_response(answer, now)
-    else:
-        await run_in_thread(lambda: machine.handle_response(answer, now))
-
-
-def seconds_until_due(machines: Sequence[Machine], earliest: float, clock: Clock) -> float:
-    """Seconds until a machine is due."""
+def _seconds_until_due(machines: Sequence[Machine], earliest: float, clock: Clock) -> float:
     due = min((machine.due() for machine in machines), default=inf)
     return max(0.0, max(due, earliest) - clock())
 
 
-def _next(machine: Machine, clock: Clock, within: float) -> Request | None:
-    now = clock()
+def _next(machine: Machine, now: float, until: float) -> Request | None:
     request = machine.next_request(now) if machine.due() <= now else None
-    return request and request._replace(timeout=max(_LEAST, min(request.timeout, within)))
-
-
-def resume(steps: Generator[Machine | float, bool, None], moved: bool) -> Machine | float | None:
-    """The next step of a delivery; None after the last."""
-    try:
-        return steps.send(moved)
-    except StopIteration:
-        return None
+    return request and request._replace(timeout=max(_LEAST, min(request.timeout, until - now)))

@@ -1,56 +1,79 @@
-"""What the application's `observe` callback is told, and when."""
+"""Observations on their way to the application's `observe` callback."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from threading import Lock
+from collections.abc import Callable, Iterable
+from math import inf
 
 from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import Event
-from convert_sdk.observation import Decided, Exposed, Observation
-from convert_sdk.visitor import Visitor
+from convert_sdk._process.clock import monotonic
+from convert_sdk.observation import Exposed, Observation
 
 _MOST_WAITING = 100_000
+_WINDOW = 0.05
+"""Seconds after the first observation in which more are gathered, so that a busy thread is not woken for each."""
 
 
 class Observer:
-    """Observations on their way to the callback: told by the worker in order, or at once where `inline`.
+    """Observations that wait for the callback: delivered in order by a thread of their own, or at once if `inline`.
 
-    Where the callback cannot keep up, the oldest goes and is counted in `lost`.
+    Where the callback cannot keep up, the oldest observation is dropped and counted in `lost`.
     """
 
-    __slots__ = ("_callback", "_delivering", "_inline", "_waiting", "failures", "lost")
+    __slots__ = ("_callback", "_delivering", "_inline", "_since", "_waiting", "failures", "lost", "notify")
 
     def __init__(self, callback: Callable[[Observation], None], *, inline: bool) -> None:
         self._callback = callback
         self._inline = inline
-        self.clear()
+        self.notify: Callable[[], None] = lambda: None
+        """Called when there is something to deliver where there was nothing."""
+        self.reset_after_fork()
 
-    def clear(self) -> None:
-        """Begin anew, in a forked process."""
+    def reset_after_fork(self) -> None:
+        """Start with nothing that waits: it is the parent's."""
         self._waiting: deque[Observation] = deque(maxlen=_MOST_WAITING)
-        self._delivering = Lock()
+        self._since = 0.0
         self.failures = self.lost = 0
+        self.reset_locks()
 
-    def append(self, observation: Observation) -> None:
-        """Take an observation; any thread may."""
+    def reset_locks(self) -> None:
+        """Make a new lock; for a time at which nobody holds the old one."""
+        self._delivering = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """The number of observations that wait."""
+        return len(self._waiting)
+
+    def due(self) -> float:
+        """The time of the next delivery; `inf` while nothing waits."""
+        return self._since + _WINDOW if self._waiting else inf
+
+    def add(self, observation: Observation) -> None:
+        """Take an observation; for any thread."""
         if self._inline:
             self._call(observation)
             return
-        if len(self._waiting) == _MOST_WAITING:
+        waiting = self._waiting
+        if len(waiting) == _MOST_WAITING:
             self.lost += 1
-        self._waiting.append(observation)
+        waiting.append(observation)
+        if len(waiting) == 1:
+            self._since = monotonic()
+            self.notify()
 
     def add_exposures(self, exposures: Iterable[Event], decisions: Iterable[Decision]) -> None:
-        """Take the exposures of these new decisions, which those without a variation have none of."""
-        shown = (each for each in decisions if each.variation is not None)
-        for event, (_, _, experience, variation, _) in zip(exposures, shown, strict=True):
-            if experience is not None and variation is not None:
-                self.append(Exposed(event.uuid, event.visitor_id, experience.id, variation.id))
+        """Take the exposures of these decisions; a decision without a variation has none."""
+        with_variation = (decision for decision in decisions if decision.variation is not None)
+        for event, decision in zip(exposures, with_variation, strict=True):
+            if decision.experience is not None and decision.variation is not None:
+                self.add(Exposed(event.uuid, event.visitor_id, decision.experience.id, decision.variation.id))
 
     def deliver(self) -> None:
-        """Call back with everything that waits; nothing where another thread is at it, or this one already."""
+        """Call back with everything that waits; nothing if another thread does, or this one already."""
         if not self._delivering.acquire(blocking=False):
             return
         try:
@@ -59,19 +82,13 @@ class Observer:
         finally:
             self._delivering.release()
 
+    def drop(self) -> None:
+        """Count what still waits as lost."""
+        self.lost += len(self._waiting)
+        self._waiting.clear()
+
     def _call(self, observation: Observation) -> None:
         try:
             self._callback(observation)
         except Exception:  # noqa: BLE001  # the application's own
             self.failures += 1
-
-
-class ObservedVisitor(Visitor):
-    """A visitor whose decisions are told to the application's `observe`: in a class, others need not ask."""
-
-    __slots__ = ()
-
-    def _settle(self, decisions: Sequence[Decision]) -> None:
-        for decision in decisions:
-            self._engine.observe(Decided(self.id, decision))
-        super()._settle(decisions)

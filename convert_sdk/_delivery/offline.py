@@ -1,15 +1,15 @@
-"""Delivery without a network or a thread: what would be sent goes to a function."""
+"""Delivery without a network or a thread: the bodies of tracking requests go to a function."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from threading import RLock
-from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from convert_sdk._core.events import TrackingContext
 from convert_sdk._http.messages import Failure, Request, Response
+from convert_sdk._process.clock import monotonic
 from convert_sdk._process.fork import check_pid, register_after_fork
 from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.status import FlushReport, Status
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convert_sdk.stores import Store
 
 Sink = Callable[[bytes], object]
-"""Takes the body of one tracking request; what it answers is ignored."""
+"""Takes the body of one tracking request; its return value is ignored."""
 
 _DRAIN_AT = 1_000
 _ROOM = 100_000
@@ -34,7 +34,7 @@ _clients: WeakSet[OfflineDelivery] = WeakSet()
 
 
 class OfflineDelivery:
-    """Hands bodies to a sink, and states to a store, on `flush` and whenever a thousand wait."""
+    """Gives bodies to a sink and states to a store, in `flush` and whenever a thousand events wait."""
 
     started = b"\x01"
 
@@ -52,7 +52,7 @@ class OfflineDelivery:
         _clients.add(self)
 
     def _set_up(self) -> None:
-        self._sending = RLock()
+        self._sending = threading.RLock()
         config = DeliveryConfig(max_queue=_ROOM, batch_size=_DRAIN_AT)
         self.queue = EventQueue(config, random=lambda: 0.0, notify=self._filled)
         self.queue.set_endpoint(self._endpoint)
@@ -60,15 +60,15 @@ class OfflineDelivery:
         self._engine.queue = self.queue if self._tracking else None
 
     def reset_after_fork(self) -> None:
-        """The child starts anew: what waited is the parent's."""
+        """Start with nothing that waits: it is the parent's."""
         self._engine.reset_after_fork()
         self._set_up()
 
     def start(self) -> None:
-        """There is nothing to start."""
+        """Nothing to do."""
 
     def flush(self, timeout: float) -> FlushReport:  # noqa: ARG002 # as every delivery
-        """Hand over everything that waits; an error of the sink is the caller's, and loses nothing."""
+        """Give everything that waits to the sink; its exceptions reach the caller, and lose nothing."""
         check_pid()
         before = self.queue.counts()
         self._save()
@@ -78,11 +78,11 @@ class OfflineDelivery:
         return FlushReport.between(before, self.queue.counts())
 
     def ask(self, request: Request) -> Response | Failure:  # noqa: ARG002 # as every delivery
-        """Nobody is asked."""
+        """A failure: there is no network."""
         return Failure("undelivered", "this client is offline")
 
     def close(self, timeout: float | None = None) -> FlushReport:
-        """Flush; again is fine."""
+        """Flush; idempotent."""
         return self.flush(timeout or 0.0)
 
     def status(self) -> Status:
@@ -91,15 +91,15 @@ class OfflineDelivery:
         return status_of(self._engine, self.queue)
 
     def _filled(self) -> None:
-        """The queue says so in the middle of an offer: what to do about it comes right after."""
+        """Empty the queue after the present offer, if many events wait."""
         if self.queue.room <= _ROOM - _DRAIN_AT:
             self._engine.after_offer = self._drain
 
     def _drain(self) -> None:
-        if self._sink is None or held_by_this_thread(self._sending) or self.queue.books.busy:
-            return  # in the middle of it, the sink or a signal's handler asks for more: that is for the next time
+        if self._sink is None or held_by_this_thread(self._sending) or self.queue.busy:
+            return  # called by the sink or by a signal handler in the middle of this: for the next time
         with self._sending:
-            self._engine.after_offer = None  # first: what fills up meanwhile says so again
+            self._engine.after_offer = None  # first, so that a queue that fills up meanwhile asks again
             self.queue.override_backoff()
             while (request := self.queue.next_request(monotonic())) is not None:
                 answer = Response(503)
@@ -124,7 +124,8 @@ class OfflineDelivery:
             else:
                 with engine.lock:
                     engine.visitors.apply_winners(visitor_id, winners)
-                self.queue.resolve_claims(*claim_results(pending.goals, winners), monotonic())
+                results = claim_results(pending.goals, winners)
+                self.queue.resolve_claims(results.won, results.lost, monotonic())
 
 
 def _after_fork_in_child() -> None:

@@ -1,59 +1,91 @@
-"""Conversions from before the first document, in memory and on disk."""
+"""Conversions from before the first document: kept in memory, on disk where there is a spool, until it arrives."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from convert_sdk._core.events import known_segments
-from convert_sdk._core.facts import ANYWHERE
+from convert_sdk._core.facts import ANYWHERE, Facts
 from convert_sdk._core.goals import ConversionRequest
+from convert_sdk._core.state import NOTHING
 
-if TYPE_CHECKING:
-    from convert_sdk.visitor import Visitor
-
-    from .engine import Engine
+_MOST = 1_000
 
 
 class PendingConversion(NamedTuple):
-    """A conversion that cannot become events yet; `uuid` is what it will be called."""
+    """A conversion that cannot become events yet; `uuid` is the name that it will have."""
 
     uuid: str
-    visitor: Visitor
+    facts: Facts
     goal: str | int
     request: ConversionRequest
     tracking: bool
 
 
-def to_record(conversion: PendingConversion) -> dict[str, object]:
-    """What lies on disk of it."""
+class PendingConversions:
+    """The conversions of one process that wait for the first document; changed under the engine's lock."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, PendingConversion] = {}
+        """By their names, the oldest first."""
+        self.cancelled: deque[str] = deque()
+        """The names of those that came to nothing: the spool may forget them."""
+
+    def __len__(self) -> int:
+        return len(self.waiting)
+
+    def add(self, conversion: PendingConversion) -> bool:
+        """Keep a conversion; False where there is no room."""
+        if len(self.waiting) >= _MOST:
+            return False
+        self.waiting[conversion.uuid] = conversion
+        return True
+
+    def take_all(self) -> Mapping[str, PendingConversion]:
+        """Take all conversions out."""
+        waiting, self.waiting = self.waiting, {}
+        return waiting
+
+
+class StoredConversion(NamedTuple):
+    """A pending conversion from the disk, and the segments that were remembered of its visitor."""
+
+    conversion: PendingConversion
+    segments: Mapping[str, object]
+
+
+def to_record(conversion: PendingConversion, segments: Mapping[str, object]) -> dict[str, object]:
+    """The JSON object that lies on disk; its keys stay, as later versions read it."""
     request = conversion.request
+    attributed = request.attributed_to
     return {
-        "visitor": conversion.visitor.id,
-        "segments": dict(known_segments(conversion.visitor.segments)),
+        "visitor": conversion.facts.id,
+        "segments": dict(known_segments(segments)),
         "goal": conversion.goal,
         "data": request.data,
         "rule_data": request.rule_data,
         "again": request.allow_repeat,
-        "attributed_to": dict(request.attributed_to) if request.attributed_to is not None else None,
+        "attributed_to": dict(attributed) if attributed is not None else None,
         "tracking": conversion.tracking,
     }
 
 
-def from_record(engine: Engine, uuid: str, record: Mapping[str, object]) -> PendingConversion | None:
+def from_record(uuid: str, record: Mapping[str, object]) -> StoredConversion | None:
     """The conversion of an earlier process; None for what `to_record` did not write."""
-    from convert_sdk.visitor import Visitor
-
     visitor_id, goal, data = record.get("visitor"), record.get("goal"), record.get("data")
     attributed, segments = record.get("attributed_to"), record.get("segments")
     if not (isinstance(visitor_id, str) and visitor_id and isinstance(goal, (str, int))):
         return None
-    visitor = Visitor(engine, visitor_id, {}, ANYWHERE)
-    visitor.set_segments(segments if isinstance(segments, Mapping) else {})
     request = ConversionRequest(
-        data if isinstance(data, str) else None,
-        record.get("rule_data"),
-        record.get("again") is True,
-        cast("Mapping[str, str]", attributed) if isinstance(attributed, Mapping) else None,
+        data=data if isinstance(data, str) else None,
+        rule_data=record.get("rule_data"),
+        allow_repeat=record.get("again") is True,
+        attributed_to=cast("Mapping[str, str]", attributed) if isinstance(attributed, Mapping) else None,
     )
-    return PendingConversion(uuid, visitor, goal, request, record.get("tracking") is not False)
+    tracking = record.get("tracking") is not False
+    return StoredConversion(
+        PendingConversion(uuid, Facts(visitor_id, location=ANYWHERE), goal, request, tracking),
+        segments if isinstance(segments, Mapping) else NOTHING,
+    )

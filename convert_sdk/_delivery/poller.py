@@ -1,11 +1,19 @@
-"""The document on its way in: fetched at start, refreshed for ever, never replaced by something worse."""
+"""The machine that fetches the document at the start, refreshes it for ever, and never takes a worse one.
+
+Theory of operation
+-------------------
+`due` is the time of the next fetch: at once at first, then every `refresh` seconds give or take a tenth, so that a
+fleet of processes does not fetch at the same moment. A failure is tried again after a jittered, growing back-off, not
+later than a refresh; an endpoint that refuses the key is asked every five minutes. The ETag of the document in use is
+sent along, so that an unchanged one costs nothing. Several threads may call the machine: one of them fetches.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from math import inf
-from threading import Lock
 
 from convert_sdk._config.source import DocumentSource, document_request
 from convert_sdk._http.backoff import MAX_RETRY_AFTER, Random, full_jitter, retry_after, slow_cadence
@@ -23,11 +31,14 @@ _ADVICE = {
 
 
 class ConfigPoller:
-    """The machine that fetches the document and keeps it fresh.
+    """Fetches the document and keeps it fresh.
 
-    `accept` is given the body of each new document and raises a ConvertError for one that is no good: then
-    the last good one stays, and its ETag too. `refresh` is in seconds; None fetches once. Of several threads
-    that want to fetch, one does.
+    Args:
+        source: The address, the key, and what else goes into the request.
+        accept: Called with the body of each new document; raises a ConvertError for one that is no good. Then the
+            last good one stays, and its ETag too.
+        random: Gives numbers in [0, 1).
+        refresh: Seconds between two fetches; None fetches once.
     """
 
     __slots__ = (
@@ -61,28 +72,32 @@ class ConfigPoller:
         self._random = random
         self._refresh = refresh
         self._due = 0.0
-        self._fetching = Lock()  # held while a fetch is under way
+        self._fetching = threading.Lock()  # held while a fetch is under way
         self._etag: str | None = None
         self._asked: str | None = None
         self._attempt = 0
         self._confirmed: float | None = None
         self.fetches = 0
-        """Successful ones, 304 included."""
+        """The number of good fetches, 304 included."""
         self.failures: Counter[str] = Counter()
-        """By status or kind."""
+        """Failed fetches, by status or kind of failure."""
         self.status: int | None = None
-        """Of the last reply."""
+        """The status of the last response."""
         self.error: str | None = None
-        """What the last fetch failed of; None after a good one."""
+        """The reason why the last fetch failed; None after a good one."""
         self.notices: deque[Notice] = deque(maxlen=16)
+
+    def reset_locks(self) -> None:
+        """Make a new lock; for a time at which nobody holds the old one."""
+        self._fetching = threading.Lock()
 
     @property
     def etag(self) -> str | None:
-        """That of the document in use."""
+        """The ETag of the document in use."""
         return self._etag
 
     def prime(self, etag: str | None) -> None:
-        """A document from disk is in use: ask only for what is newer, and call it stale until then."""
+        """Note that a document from disk is in use: only a newer one is fetched, and until then it is stale."""
         self._etag = etag
 
     def fetch_now(self) -> None:
@@ -94,12 +109,12 @@ class ConfigPoller:
         return None if self._confirmed is None else now - self._confirmed
 
     def stale(self, now: float) -> bool:
-        """Whether the server has not confirmed the document for two refreshes, or never."""
+        """True if the server has not confirmed the document for two refreshes, or never."""
         age = self.age(now)
         return age is None or age > 2 * (self._refresh or inf)
 
     def due(self) -> float:
-        """When the next fetch may start."""
+        """The time of the next fetch; `inf` during one."""
         return inf if self._fetching.locked() else self._due
 
     def next_request(self, now: float) -> Request | None:
@@ -119,7 +134,7 @@ class ConfigPoller:
         return request
 
     def handle_response(self, answer: Response | Failure, now: float) -> None:
-        """Take the document, or come back later: only 200, or 304 to a conditional request, is an answer."""
+        """Take the document, or plan the next fetch: only 200, or 304 to a conditional request, is good."""
         try:
             self._settle(answer, now)
         finally:

@@ -1,7 +1,8 @@
-"""What an application asks the Serving API outright: the project's settings, and experiences that are not live."""
+"""Requests that the application makes itself: the project's settings, and experiences that are not live."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import MutableMapping
 from re import ASCII, fullmatch
 from typing import TYPE_CHECKING, cast
@@ -14,26 +15,38 @@ from .stats import error_of
 
 if TYPE_CHECKING:
     from convert_sdk._config.schema.document import ProjectSettings
+    from convert_sdk._core.model import Experience
     from convert_sdk.options import Options
-
-    from .engine import Engine
+    from convert_sdk.project import Project
 
 _FRESH = 60.0
 _MOST_FRESH = 1_000
 
 
 class Previews:
-    """The requests and what becomes of their answers; who asks makes the exchange, in its own thread or task."""
+    """Builds the requests and reads the responses; the caller exchanges them, in its own thread or task.
 
-    def __init__(self, options: Options, key: str | None, engine: Engine) -> None:
+    Args:
+        options: Those of the client.
+        key: The SDK key; None for a client that is offline.
+        experiences: Filled with the experiences that were found, by id.
+    """
+
+    def __init__(
+        self, options: Options, key: str | None, experiences: MutableMapping[str, Experience]
+    ) -> None:
         self._options = options
         self._key = key
-        self._engine = engine
+        self._experiences = experiences
+        self._lock = threading.RLock()
         self._loaded: MutableMapping[str, None] | None = None
 
-    def settings_request(self, timeout: float | None) -> Request:
-        """GET `/project-settings/{account_id}/{project_id}`, an endpoint without keys or secrets."""
-        project = self._engine.project
+    def settings_request(self, project: Project | None, timeout: float | None) -> Request:
+        """The request for `/project-settings/{account_id}/{project_id}`, an endpoint without keys or secrets.
+
+        Raises:
+            FetchError: The account and the project are not known yet.
+        """
         key = self._key or ""
         if project is not None:
             place = f"{project.account_id}/{project.id}"
@@ -46,7 +59,11 @@ class Previews:
 
     @staticmethod
     def parse_settings(answer: Response | Failure) -> ProjectSettings:
-        """The settings in an answer. Raises FetchError where it has none."""
+        """The settings in a response.
+
+        Raises:
+            FetchError: There are none.
+        """
         from convert_sdk._config.json import read_json
         from convert_sdk._config.schema.document import read_project_settings
 
@@ -56,28 +73,26 @@ class Previews:
         except ConvertError as error:
             raise FetchError(f"the project's settings cannot be read: {error}", status=200) from error
 
-    def preview_request(self, experience_id: str, timeout: float | None) -> Request | None:
-        """GET the document with that experience; None where it is known and fresh."""
-        engine = self._engine
-        if engine.project is not None and engine.project.experiences.of_id(experience_id) is not None:
+    def preview_request(
+        self, experience_id: str, project: Project | None, timeout: float | None
+    ) -> Request | None:
+        """The request for the document with that experience; None if it is known and fresh."""
+        if project is not None and project.experiences.of_id(experience_id) is not None:
             return None
-        fresh = self._fresh()
-        with engine.lock:
-            if experience_id in fresh:
+        with self._lock:
+            if experience_id in self._fresh():
                 return None
         request = document_request(
             document_source(self._options, self._key or ""), experience_id=experience_id
         )
         return request._replace(timeout=timeout or request.timeout)
 
-    def accept_preview(self, experience_id: str, answer: Response | Failure) -> bool:
-        """Make the experience known to `visitor.preview`; whether the answer had it. A failure is not remembered."""
+    def accept_preview(self, experience_id: str, served: Project | None, answer: Response | Failure) -> bool:
+        """Make the experience known to `visitor.preview`; True if the response had it. A failure is not remembered."""
         from convert_sdk.project import Project
 
-        engine = self._engine
         try:
             project = Project.parse(body_of(answer), bucketing=self._options.bucketing)
-            served = engine.project
             if served is not None and (served.account_id, served.id) != (project.account_id, project.id):
                 raise FetchError("the document is of another project", status=200)
         except ConvertError as error:
@@ -88,14 +103,13 @@ class Previews:
         experience = project.experiences.of_id(experience_id)
         if experience is None:
             return False
-        fresh = self._fresh()
-        with engine.lock:
-            engine.previews[experience_id] = experience
-            fresh[experience_id] = None
+        with self._lock:
+            self._experiences[experience_id] = experience
+            self._fresh()[experience_id] = None
         return True
 
     def _fresh(self) -> MutableMapping[str, None]:
-        """The ids that need not be fetched; used under the engine's lock."""
+        """The ids that need not be fetched again yet; used under the lock."""
         if self._loaded is None:
             from cachetools import TTLCache
 
@@ -104,7 +118,7 @@ class Previews:
 
 
 def document_source(options: Options, key: str) -> DocumentSource:
-    """Where the documents of this key come from."""
+    """The source of the documents of this key."""
     return DocumentSource(
         key,
         options.config_endpoint,
@@ -117,13 +131,18 @@ def document_source(options: Options, key: str) -> DocumentSource:
 
 
 def body_of(answer: Response | Failure) -> bytes:
-    """The body of a good answer. Raises FetchError, with the endpoint's own words, for any other."""
+    """The body of a good response.
+
+    Raises:
+        FetchError: It is not good; in the endpoint's own words, if it has any.
+    """
     if isinstance(answer, Failure):
         raise FetchError(f"no answer: {answer.detail}")
     if answer.status != 200:
-        said = error_of(answer).message
+        message = error_of(answer).message
         raise FetchError(
-            f"the config endpoint answers {answer.status}{': ' if said else ''}{said}", status=answer.status
+            f"the config endpoint answers {answer.status}{': ' if message else ''}{message}",
+            status=answer.status,
         )
     if answer.body_error:
         raise FetchError(f"the answer is {answer.body_error}", status=200)

@@ -1,20 +1,46 @@
-"""Events on their way out: queue, batches, retries and the books that prove that none got lost.
+"""The queue of events on their way out: batches, retries, claims, and counters that prove that none gets lost.
 
-    offer ──▶ fresh ──(unsaved / saved)──▶ backlog ──speak──▶ flight ──hear──▶ sent, dead or back
-                            │                 ▲ │
-                         shelved ──restore────┘ └── held until claimed, or 5 s
+Theory of operation
+-------------------
+An event is in one state at a time. `TRANSITIONS` lists, method by method, every move that an event can make; the
+tests walk through all of them. In short:
 
-The bracketed steps happen with `DeliveryConfig(durable=True)` only; otherwise `next_request` empties `fresh` itself.
+    offer --> OFFERED --(unwritten)--> WRITING --(written)--> QUEUED --next_request--> IN_FLIGHT --> SENT
+                 |                        |                   ^    ^                       |
+                 |                    (spooled)               |    |                       +-------> REJECTED
+                 |                        v                   |    |                       v
+                 |                     SPOOLED --(restore)----+    +------next_request-- RETRY
+                 |                                            |
+                 +--------------next_request------------------+---- HELD, until its claim is decided
+
+The steps in brackets exist only with `DeliveryConfig(durable=True)`, where a spool writes events before they are
+sent. From every state an event may also become DROPPED; from HELD it may become DEDUPLICATED.
+
+*Time.* The queue has no clock and never sleeps: callers pass `now`, in monotonic seconds, and a retry is a due time.
+Four times matter. `_offered_at`: the first event that waits was offered; `flush_interval` later a request is due,
+at once when a batch is full. `_ready_at`: the same for events that came back from the disk or from a claim.
+`_blocked_until`: no request before this, because of back-off or `Retry-After`. `expiry` of the lanes: the first held
+event has waited long enough for the store and is sent unclaimed. `override_backoff` ignores all but the last for the
+events that wait at that moment, until they are sent or one request fails.
+
+*Locks.* `offer` is on the request path and takes no lock: it appends to a deque, which any thread may do. All else
+changes the state under `lock`, which is re-entrant and never held across I/O. While a change is under way, `counts`
+answers with the figures from before it: a signal handler that interrupts the change, in the same thread, reads a sum
+that adds up. Such a handler finds the queue `busy` and must not change anything but by `offer`.
+
+*Notifications.* `notify` is called after the first event of a batch and after the one that fills it, always after
+the events are in the queue: a sender that takes everything between the two loses nothing.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from itertools import chain, islice
 from math import inf
-from threading import RLock
 from typing import Literal, NamedTuple
 
 from cachetools import FIFOCache
@@ -23,40 +49,143 @@ from convert_sdk._core.events import Event, TrackingContext, tracking_body
 from convert_sdk._http.backoff import MAX_RETRY_AFTER, Random, full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import TIMEOUT, Failure, Request, Response
 from convert_sdk._process.locks import held_by_this_thread
-from convert_sdk.status import Counts, DeliveryError
+from convert_sdk.status import Counts, DeliveryError, DropReason, EventOutcome
 
-from .stats import DeliveryStats, classify, error_of
+from .stats import DeliveryStats, EndpointState, ResponseClass, classify, error_of
+
+MOST_EVENTS = 1_000
+MOST_BYTES = 512 * 1024
+"""The largest body of one request."""
+CLAIM_PATIENCE = 5.0
+"""Seconds that a conversion waits for the store before it is sent unclaimed."""
+MANY_REFUSALS = 32
+"""More refusals in a row than this are not one bad event but a bad endpoint: bisecting slows down."""
+_MOST_DECIDED = 10_000
+
+
+class EventState(Enum):
+    """The place of an event."""
+
+    OFFERED = "offered"
+    """Accepted; no other thread has looked at it yet."""
+    WRITING = "writing"
+    """About to be written to the spool."""
+    SPOOLED = "spooled"
+    """On disk only."""
+    HELD = "held"
+    """Waiting until its claim in a shared store is decided."""
+    QUEUED = "queued"
+    """Waiting for a request."""
+    RETRY = "retry"
+    """Part of a batch that is sent again, whole or halved."""
+    IN_FLIGHT = "in_flight"
+    """Part of the request under way."""
+    SENT = "sent"
+    REJECTED = "rejected"
+    DEDUPLICATED = "deduplicated"
+    DROPPED = "dropped"
+
+
+def _moves(*pairs: tuple[str, str]) -> frozenset[tuple[EventState, EventState]]:
+    """Every pair of a state on the left and one on the right."""
+    return frozenset(
+        (EventState[before], EventState[after])
+        for left, right in pairs
+        for before in left.split()
+        for after in right.split()
+    )
+
+
+TRANSITIONS: Mapping[str, frozenset[tuple[EventState, EventState]]] = {
+    "unwritten": _moves(("OFFERED", "WRITING")),
+    "written": _moves(("WRITING", "QUEUED HELD DEDUPLICATED")),
+    "spooled": _moves(("WRITING", "SPOOLED")),
+    "restore": _moves(("SPOOLED", "QUEUED HELD DEDUPLICATED")),
+    "drop_spooled": _moves(("SPOOLED", "DROPPED")),
+    "resolve_claims": _moves(("HELD", "QUEUED DEDUPLICATED")),
+    "send_unclaimed": _moves(("OFFERED", "QUEUED DEDUPLICATED"), ("HELD", "QUEUED")),
+    # A batch that is too large, or cannot be written as JSON, is halved before it leaves.
+    "next_request": _moves(
+        ("OFFERED", "QUEUED HELD DEDUPLICATED IN_FLIGHT RETRY REJECTED"),
+        ("HELD", "QUEUED IN_FLIGHT RETRY REJECTED"),
+        ("QUEUED", "IN_FLIGHT RETRY REJECTED"),
+        ("RETRY", "IN_FLIGHT REJECTED"),
+    ),
+    "handle_response": _moves(("IN_FLIGHT", "SENT RETRY REJECTED DROPPED SPOOLED")),
+    "close": _moves(("OFFERED", "DROPPED"), ("WRITING HELD QUEUED RETRY", "DROPPED SPOOLED")),
+}
+"""Every move of an event, by the method that makes it; `offer` is the beginning."""
+
+
+class DeliveryConfig(NamedTuple):
+    """The options that events are delivered by; times in seconds."""
+
+    max_queue: int = 10_000
+    batch_size: int = 100
+    """As many events start a request at once."""
+    flush_interval: float = 1.0
+    """The time after which fewer events do."""
+    delivery: Literal["at_least_once", "at_most_once"] = "at_least_once"
+    durable: bool = False
+    """True if events pass through `unwritten` and `written` before they are sent."""
+    timeout: float = TIMEOUT
+    """The time for one whole response."""
+    keep_settled: bool = False
+    """True if somebody takes `stats.settled` out."""
+
+
+class Endpoint(NamedTuple):
+    """The address that events are sent to, and the account and project that they belong to."""
+
+    url: str
+    headers: Mapping[str, str]
+    address: TrackingContext
+    enrich_data: bool = True
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.url!r})"
+
+
+class Snapshot(NamedTuple):
+    """The events that waited at one moment, and the number of settled ones once all of them are."""
+
+    waiting: frozenset[int]
+    """The identities of the events in memory."""
+    settled: int
 
 
 class EventQueue:
-    """The machine that delivers events; nothing is due before `set_endpoint` says where to.
+    """The machine that delivers events; nothing is due before `set_endpoint`.
 
-    Any thread may `offer`, without the lock that serialises all else. `notify` is called when an offer makes
-    something due earlier. Who finds the `books` busy may `offer` and ask for `counts`, and no more.
+    `notify` is called when an offer makes something due earlier. `random` gives numbers in [0, 1).
     """
 
     __slots__ = (
         "_accepts",
+        "_accepts",
         "_attempt",
+        "_before",
         "_blocked_until",
-        "_closing",
         "_config",
         "_endpoint",
         "_flight",
+        "_forcing",
         "_fresh",
+        "_kept_on_disk",
         "_lanes",
         "_notify",
         "_notify_at",
+        "_offered_at",
         "_overridden",
         "_random",
         "_ready_at",
         "_refusals",
         "_room",
-        "_since",
         "_unwritten",
-        "books",
+        "forced_failures",
+        "lock",
         "stats",
-    )  # fmt: skip
+    )
 
     def __init__(
         self, config: DeliveryConfig, *, random: Random, notify: Callable[[], None] = lambda: None
@@ -64,27 +193,47 @@ class EventQueue:
         self._config = config
         self._random = random
         self._notify = notify
-        self.books = Books(self._counted)
+        self._before: Counts | None = None
+        """The counts from before the change under way."""
         self._endpoint: Endpoint | None = None
         self._fresh: deque[Event] = deque()
+        """Events in state OFFERED."""
         self._unwritten: list[Event] = []
+        """Events in state WRITING."""
         self._lanes = Lanes()
+        """Events in the states HELD, QUEUED and RETRY."""
         self._flight: list[Event] = []
         self._room = config.max_queue
+        """The number of OFFERED events that there is room for; less than 0 once closed."""
         self._notify_at: float = 1
-        self._since = self._ready_at = self._blocked_until = 0.0
-        self._attempt = self._refusals = self._overridden = 0
-        self._closing: Container[str] | None = None
+        """The number of OFFERED events at which `notify` is called next."""
+        self._offered_at = self._ready_at = self._blocked_until = 0.0
+        self._attempt = self._refusals = 0
+        """Failures and refusals in a row."""
+        self._overridden = 0
+        """The number of events that are still to be sent whatever the times say."""
+        self._forcing = False
+        """True while back-off is active and overridden."""
+        self.forced_failures = 0
+        """Requests that failed although back-off was overridden for them."""
         self._accepts = True
+        self._kept_on_disk: Container[str] | None = None
+        """Once closed, the ids of the events that stay in the spool."""
         self.stats = DeliveryStats(keep_settled=config.keep_settled)
+        self.reset_locks()
+
+    def reset_locks(self) -> None:
+        """Make new locks of the kind that `threading` has at this moment; for a time at which nobody holds one."""
+        self.lock = threading.RLock()
+        self.stats.reset_locks()
 
     # The request path.
 
     def offer(self, events: Sequence[Event], now: float) -> bool:
-        """Take all of the events or, where they do not fit, none: the newest are dropped and counted."""
+        """Accept all of the events or, where they do not fit, none: the newest are dropped and counted."""
         fresh = self._fresh
         if len(fresh) + len(events) > self._room:
-            self.stats.refuse(len(events), now, "closed" if self.closed else "full")
+            self.stats.refuse(len(events), now, DropReason.CLOSED if self.closed else DropReason.FULL)
             return False
         fresh.extend(events)
         if len(fresh) >= self._notify_at:
@@ -92,104 +241,113 @@ class EventQueue:
         return True
 
     def _notify_once(self, now: float) -> None:
-        """Wake for the first event, and for a full batch; give up what was let in while a handler closed the queue."""
-        if self._closing is not None:
-            self.close(self._closing)
+        """Notify for the first event, and for a full batch."""
+        if self._kept_on_disk is not None:  # a handler closed the queue between the check for room and this
+            self.close(self._kept_on_disk)
         if self._notify_at == 1:
-            self._since = now
+            self._offered_at = now
         self._notify_at = self._config.batch_size if len(self._fresh) < self._config.batch_size else inf
         if not self._fresh:
-            self._notify_at = 1  # drain meanwhile: the next one is a first one
-        self._notify()  # last: who is woken sees all that came without waking
+            self._notify_at = 1  # all taken meanwhile: the next event is a first one
+        self._notify()  # last: the sender sees all that came without a notification
 
     # The machine.
 
     def set_endpoint(self, endpoint: Endpoint) -> None:
-        """Say where events go from now on."""
-        with self.books.changing():
+        """Send events to this address from now on."""
+        with self._changing():
             self._endpoint = endpoint
 
     def due(self) -> float:
-        """When the next request may start; `inf` while one is under way or nothing waits."""
-        with self.books.lock:
+        """The time of the next request; `inf` while one is under way or nothing waits."""
+        with self.lock:
             return self._due()
 
     def next_request(self, now: float) -> Request | None:
         """The next batch, if one is due: up to 1,000 events or 512 KiB."""
-        with self.books.changing():
+        with self._changing():
             if self._endpoint is None or self._due() > now:
                 return None
-            self._pull(now)
+            self._take_offered(now)
             self._lanes.release(now)
-            part = self._flight = self._lanes.next_part(MOST_EVENTS, MOST_BYTES)
-            self._measure()
-            return self._request(self._endpoint, now) if part else None
+            self._flight = self._lanes.next_batch(MOST_EVENTS, MOST_BYTES)
+            try:
+                return self._request(self._endpoint, now) if self._flight else None
+            finally:
+                self._measure()
 
     def handle_response(self, answer: Response | Failure, now: float) -> None:
-        """Settle, split or keep the batch in flight."""
-        with self.books.changing():
-            part, self._flight = self._flight, []
-            if part:
-                self._settle(part, answer, now)
+        """Settle, halve or keep the batch in flight."""
+        with self._changing():
+            batch, self._flight = self._flight, []
+            if batch:
+                self._settle(batch, answer, now)
                 self._measure()
-            if self._closing is not None:
-                self._give_up(self._closing)
+            if self._kept_on_disk is not None:
+                self._give_up(self._kept_on_disk)
 
     def override_backoff(self) -> None:
         """Make everything that waits due now, back-off or not, until it is sent or one request fails."""
-        with self.books.changing():
+        with self._changing():
             self._overridden = len(self._fresh) + len(self._unwritten) + len(self._lanes)
+            self._forcing = self._attempt > 0 or self.stats.endpoint_state is EndpointState.DENIED
         self._notify()
+
+    def send_immediately(self) -> None:
+        """Wait for no `flush_interval` any more: the process is about to end."""
+        with self._changing():
+            self._config = self._config._replace(flush_interval=0.0)
+        self.override_backoff()
 
     # The spool.
 
     def write_due(self, *, events: int = 100, window: float = 0.05) -> float:
-        """When `unwritten` should be called: at so many events or so many seconds after the first."""
-        with self.books.lock:
+        """The time at which to call `unwritten`: at so many events, or so many seconds after the first."""
+        with self.lock:
             if self._unwritten or len(self._fresh) >= events:
                 return 0.0
-            return self._since + window if self._fresh else inf
+            return self._offered_at + window if self._fresh else inf
 
-    def unwritten(self, most: int = 1_000) -> Sequence[Event]:
+    def unwritten(self, most: int | None = None) -> Sequence[Event]:
         """The events to write next; the same ones again until `written` or `spooled` is called."""
-        with self.books.changing():
-            self._collect(most)
+        with self._changing():
+            self._collect(len(self._fresh) if most is None else most - len(self._unwritten))
             self._measure()
             return tuple(self._unwritten)
 
     def written(self, now: float) -> None:
-        """What `unwritten` gave goes on to be sent, on disk or (where the disk failed) not."""
-        with self.books.changing():
+        """Send the events of `unwritten`, which are on disk or, if the disk failed, not."""
+        with self._changing():
             if not self._lanes.sendable:
                 self._ready_at = now + self._config.flush_interval
             self._admit(self._unwritten, now)
             self._unwritten = []
 
     def spooled(self) -> None:
-        """What `unwritten` gave is on disk and leaves memory until `restore`."""
-        with self.books.changing():
+        """Let go of the events of `unwritten`: they are on disk, and come back by `restore`."""
+        with self._changing():
             self.stats.spooled += len(self._unwritten)
             self._unwritten = []
             self._measure()
 
     def count_spooled(self, count: int) -> None:
-        """Answer for events that were found on disk: offered to an earlier process, counted here too."""
-        with self.books.changing():
+        """Count events that were found on disk: offered to an earlier process, and to this one too."""
+        with self._changing():
             self.stats.accepted += count
             self.stats.spooled += count
 
     def restore(self, events: Sequence[Event], now: float) -> None:
-        """Take shelved or adopted events back from disk; claims are decided again."""
-        with self.books.changing():
+        """Take spooled events back from disk; their claims are decided again."""
+        with self._changing():
             if not self._lanes.sendable:
                 self._ready_at = now
             self._admit(events, now)
             self.stats.spooled -= len(events)
             self._measure()
 
-    def drop_spooled(self, count: int, reason: str) -> None:
-        """Shelved events that the spool gave up, by age or size."""
-        with self.books.changing():
+    def drop_spooled(self, count: int, reason: DropReason) -> None:
+        """Count spooled events that the disk no longer has."""
+        with self._changing():
             self.stats.spooled -= count
             self.stats.dropped[reason] += count
 
@@ -197,80 +355,120 @@ class EventQueue:
 
     def undecided_claims(self) -> Sequence[Event]:
         """Events that wait for the store: `claim` is the goal key, `uuid` the name to claim it under."""
-        with self.books.lock:
+        with self.lock:
             return self._lanes.held()
 
     def resolve_claims(self, won: Collection[str], lost: Collection[str], now: float) -> None:
-        """The store's answers, by uuid; what it lost is not sent."""
-        with self.books.changing():
+        """Take the store's decisions, by the ids of events; an event that lost is not sent."""
+        with self._changing():
             if not self._lanes.sendable:
                 self._ready_at = now
-            self.stats.settle("deduplicated", self._lanes.decide(won, lost))
+            self.stats.settle(EventOutcome.DEDUPLICATED, self._lanes.decide(won, lost))
             self._measure()
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more is taken."""
-        return not self._accepts
-
-    @property
-    def room(self) -> int:
-        """How many more events memory may hold."""
-        return self._room - len(self._fresh)
-
-    def counts(self) -> Counts:
-        """The law, at one moment."""
-        return self.books.read()
-
-    def waiting(self) -> dict[int, Event]:
-        """The events in memory, those in flight too, by their identity."""
-        with self.books.lock:
-            events = [*self._flight, *self._lanes.everything(), *self._unwritten, *self._fresh.copy()]
-        return {id(event): event for event in events}
-
-    def stop_accepting(self) -> None:
-        """Take nothing more; what waits may still be sent, or written to the spool."""
-        with self.books.changing():
-            self._accepts = False
-            self._measure()
-
-    def close(self, on_disk: Container[str] = ()) -> int:
-        """Take nothing more and give up what waits, in flight too if it fails; how many events were dropped.
-
-        Those whose ids are `on_disk` are left to the spool instead.
-        """
-        with self.books.changing():
-            self._closing, self._accepts = on_disk, False
-            return self._give_up(on_disk)
 
     def send_unclaimed(self, now: float) -> None:
-        """Stop waiting for the store: what was offered so far goes out unclaimed."""
-        with self.books.changing():
-            self._pull(now)
+        """Stop waiting for the store: everything that was offered so far is sent unclaimed."""
+        with self._changing():
+            self._take_offered(now)
             self._lanes.release()
             self._ready_at = 0.0
             self._measure()
 
-    # How it works.
+    # Figures.
+
+    @property
+    def closed(self) -> bool:
+        """True once no event is accepted any more."""
+        return not self._accepts
+
+    @property
+    def busy(self) -> bool:
+        """True for a signal handler that interrupts a change: it must only `offer` and ask for `counts`."""
+        return held_by_this_thread(self.lock)
+
+    @property
+    def room(self) -> int:
+        """The number of events that memory still has room for."""
+        return self._room - len(self._fresh)
+
+    def counts(self) -> Counts:
+        """The number of events in each place, at one moment."""
+        with self.lock:
+            return self._before or self._counted()
+
+    def by_state(self) -> Mapping[EventState, Sequence[Event]]:
+        """The events in memory, by their states."""
+        with self.lock:
+            lanes = self._lanes
+            return {
+                EventState.OFFERED: [*self._fresh.copy()],
+                EventState.WRITING: [*self._unwritten],
+                EventState.HELD: lanes.held(),
+                EventState.QUEUED: lanes.queued(),
+                EventState.RETRY: lanes.to_retry(),
+                EventState.IN_FLIGHT: [*self._flight],
+            }
+
+    def snapshot(self) -> Snapshot:
+        """The events that wait now, to ask later whether they are settled."""
+        counts, waiting = self.counts(), self._in_memory()
+        return Snapshot(waiting, counts.offered - counts.pending + len(waiting))
+
+    def is_settled(self, snapshot: Snapshot) -> bool:
+        """Tell whether every event of a snapshot is sent, rejected, deduplicated or dropped."""
+        counts = self.counts()
+        if counts.offered - counts.pending < snapshot.settled:
+            return False  # without a look at every event
+        return snapshot.waiting.isdisjoint(self._in_memory())
+
+    def stop_accepting(self) -> None:
+        """Accept nothing more; events that wait may still be sent, or written to the spool."""
+        with self._changing():
+            self._accepts = False
+            self._measure()
+
+    def close(self, on_disk: Container[str] = ()) -> int:
+        """Accept nothing more and drop what waits; also what is in flight, if that fails.
+
+        Events whose ids are `on_disk` stay in the spool. Returns the number of dropped events.
+        """
+        with self._changing():
+            self._kept_on_disk, self._accepts = on_disk, False
+            return self._give_up(on_disk)
+
+    # Inner steps. All of them run under the lock.
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the lock for a change of the state."""
+        with self.lock:
+            try:
+                self._before = self._counted()
+                yield
+            finally:
+                self._before = None
 
     def _counted(self) -> Counts:
         fresh = len(self._fresh)  # once: any thread may offer meanwhile
         waiting = fresh + len(self._unwritten) + len(self._lanes)
         return self.stats.counts(in_flight=len(self._flight), queued=waiting, fresh=fresh)
 
+    def _in_memory(self) -> frozenset[int]:
+        return frozenset(id(event) for event in chain.from_iterable(self.by_state().values()))
+
     def _collect(self, most: int) -> None:
-        taken = [self._fresh.popleft() for _ in range(min(len(self._fresh), most - len(self._unwritten)))]
+        taken = [self._fresh.popleft() for _ in range(min(len(self._fresh), most))]
         self._unwritten += taken
         self.stats.accepted += len(taken)
         self._notify_at = 1
 
     def _give_up(self, on_disk: Container[str]) -> int:
-        self._room = -1  # first: what is offered from here on is turned away
-        self._collect(len(self._fresh) + len(self._unwritten))
+        self._room = -1  # first: events that are offered from here on are refused
+        self._collect(len(self._fresh))
         events, self._unwritten = [*self._lanes.clear(), *self._unwritten], []
         lost = [event for event in events if event.uuid not in on_disk]
         self.stats.spooled += len(events) - len(lost)
-        self.stats.settle("dropped", lost, "closed")
+        self.stats.drop(lost, DropReason.CLOSED)
         self._measure()
         return len(lost)
 
@@ -281,46 +479,45 @@ class EventQueue:
         sendable = self._lanes.sendable
         if self._overridden > 0 and (sendable or fresh):
             return 0.0
-        when = self._lanes.expiry
-        if self._lanes.again or sendable + fresh >= self._config.batch_size:
-            when = 0.0
+        due = self._lanes.expiry
+        if self._lanes.has_retries or sendable + fresh >= self._config.batch_size:
+            due = 0.0
         elif sendable or fresh:
-            first = self._since + self._config.flush_interval if fresh else inf
-            when = min(when, first, self._ready_at if sendable else inf)
-        return max(when, self._blocked_until)
+            first = self._offered_at + self._config.flush_interval if fresh else inf
+            due = min(due, first, self._ready_at if sendable else inf)
+        return max(due, self._blocked_until)
 
-    def _pull(self, now: float) -> None:
+    def _take_offered(self, now: float) -> None:
         if not self._config.durable:
             self._collect(len(self._fresh))
             self._admit(self._unwritten, now)
             self._unwritten, self._ready_at = [], 0.0
 
     def _admit(self, events: Sequence[Event], now: float) -> None:
-        lost = self._lanes.admit(events, now + CLAIM_PATIENCE)
-        if lost:
-            self.stats.settle("deduplicated", lost)
+        self.stats.settle(EventOutcome.DEDUPLICATED, self._lanes.admit(events, now + CLAIM_PATIENCE))
 
     def _measure(self) -> None:
-        room = self._config.max_queue - len(self._unwritten) - len(self._lanes) - len(self._flight)
-        self._room = room if self._accepts else -1
+        waiting = len(self._unwritten) + len(self._lanes) + len(self._flight)
+        self._room = self._config.max_queue - waiting if self._accepts else -1
 
     def _request(self, endpoint: Endpoint, now: float) -> Request | None:
+        """The request for the batch in flight; without its second half, for later, while it is too large."""
         try:
             body = self._body(endpoint)
             while len(body) > MOST_BYTES and len(self._flight) > 1:
                 middle = len(self._flight) // 2
-                self._lanes.put_back(self._flight[middle:])
+                self._lanes.retry_first(self._flight[middle:])
                 self._flight = self._flight[:middle]
                 body = self._body(endpoint)
         except BaseException as error:  # a segment value may be any object of the application
-            part, self._flight = self._flight, []
+            batch, self._flight = self._flight, []
             if not isinstance(error, Exception):
-                self._lanes.put_back(part)
+                self._lanes.retry_first(batch)
                 raise
             self.stats.last_error = DeliveryError(
                 None, None, f"not to be written as JSON: {type(error).__name__}"
             )
-            self._bisect(part, now)
+            self._bisect(batch, now)
             return None
         self._overridden = max(0, self._overridden - len(self._flight))
         return Request("POST", endpoint.url, endpoint.headers, body, self._config.timeout)
@@ -329,237 +526,186 @@ class EventQueue:
         enrich = endpoint.enrich_data and not self._flight[0].attributed
         return tracking_body(endpoint.address, self._flight, enrich_data=enrich)
 
-    def _settle(self, part: list[Event], answer: Response | Failure, now: float) -> None:
+    def _settle(self, batch: list[Event], answer: Response | Failure, now: float) -> None:
         meaning = classify(answer)
-        if meaning == "delivered":
-            self._delivered(part)
+        if meaning is ResponseClass.DELIVERED:
+            self._delivered(batch)
             return
         self.stats.note_failure(answer, error_of(answer))
-        if meaning == "malformed":
-            self._bisect(part, now)
-        elif meaning == "denied":
-            self._keep(part)
+        if meaning is ResponseClass.REJECTED:
+            self._bisect(batch, now)
+        elif meaning is ResponseClass.DENIED:
+            self._keep(batch)
             self._blocked_until = now + slow_cadence(self._random)
             self.stats.set_endpoint_state(
-                "denied", "error", "the tracking endpoint refuses us: events are kept"
+                EndpointState.DENIED, "error", "the tracking endpoint refuses us: events are kept"
             )
         else:
-            self._again(part, answer, now, doubtful=meaning == "doubtful")
+            self._back_off(batch, answer, now, ambiguous=meaning is ResponseClass.AMBIGUOUS)
 
-    def _delivered(self, part: list[Event]) -> None:
-        self.stats.settle("sent", part)
+    def _delivered(self, batch: list[Event]) -> None:
+        self.stats.settle(EventOutcome.SENT, batch)
         self._attempt = self._refusals = 0
         self._blocked_until = 0.0
-        self.stats.set_endpoint_state("ok", "info", "events are delivered again")
+        self._forcing = False
+        self.stats.set_endpoint_state(EndpointState.OK, "info", "events are delivered again")
 
-    def _again(self, part: list[Event], answer: Response | Failure, now: float, *, doubtful: bool) -> None:
-        if doubtful:
-            self.stats.ambiguous += len(part)
-        if doubtful and self._config.delivery == "at_most_once":
-            self.stats.settle("dropped", part, "ambiguous")
-            self._overridden = 0
+    def _back_off(
+        self, batch: list[Event], answer: Response | Failure, now: float, *, ambiguous: bool
+    ) -> None:
+        if ambiguous:
+            self.stats.ambiguous += len(batch)
+        if ambiguous and self._config.delivery == "at_most_once":
+            self.stats.drop(batch, DropReason.AMBIGUOUS)
+            self._end_override()
         else:
-            self._keep(part)
+            self._keep(batch)
         asked = retry_after(answer, cap=MAX_RETRY_AFTER) if isinstance(answer, Response) else None
         self._blocked_until = now + max(asked or 0.0, full_jitter(self._attempt, self._random))
         self._attempt += 1
-        if self.stats.endpoint_state == "ok":
+        if self.stats.endpoint_state is EndpointState.OK:
             self.stats.set_endpoint_state(
-                "retrying", "warning", "the tracking endpoint fails: events are kept"
+                EndpointState.RETRYING, "warning", "the tracking endpoint fails: events are kept"
             )
 
-    def _keep(self, part: list[Event]) -> None:
+    def _keep(self, batch: list[Event]) -> None:
         self.stats.retries += 1
-        self._lanes.put_back(part)
-        self._overridden = 0
+        self._lanes.retry_first(batch)
+        self._end_override()
 
-    def _bisect(self, part: list[Event], now: float) -> None:
+    def _end_override(self) -> None:
+        self._overridden = 0
+        if self._forcing:
+            self._forcing = False
+            self.forced_failures += 1
+
+    def _bisect(self, batch: list[Event], now: float) -> None:
+        """Halve a batch that was refused, until the event that is to blame is alone."""
         self._attempt = 0
         self._blocked_until = 0.0
         self._refusals += 1
-        if len(part) == 1:
-            self.stats.settle("rejected", part)
+        if len(batch) == 1:
+            self.stats.settle(EventOutcome.REJECTED, batch)
         else:
-            middle = len(part) // 2
-            self._lanes.put_back(part[middle:])
-            self._lanes.put_back(part[:middle])
-            self._overridden += len(part) if self._overridden else 0
+            middle = len(batch) // 2
+            self._lanes.retry_first(batch[middle:])
+            self._lanes.retry_first(batch[:middle])
+            self._overridden += len(batch) if self._overridden else 0
         if self._refusals > MANY_REFUSALS:
-            self._overridden = 0
+            self._end_override()
             self._blocked_until = now + full_jitter(self._refusals - MANY_REFUSALS - 1, self._random)
 
 
-_MOST_DECIDED = 10_000
-
-
 class Lanes:
-    """Parts to try again, then two lanes: attributed events travel apart. Claims are held."""
+    """The events between the queue and the wire, in the order in which they are sent.
 
-    __slots__ = ("_apart", "_apart_next", "_decided", "_held", "_parts", "_plain")
+    Batches to retry come first, then two lanes in turn: attributed events are sent apart from the others. Events
+    whose claim is not decided are held.
+    """
+
+    __slots__ = ("_apart", "_apart_is_next", "_batches", "_decided", "_held", "_plain")
 
     def __init__(self) -> None:
-        self._parts: deque[list[Event]] = deque()
+        self._batches: deque[list[Event]] = deque()
         self._plain: deque[Event] = deque()
         self._apart: deque[Event] = deque()
+        self._apart_is_next = False
         self._held: deque[tuple[float, Event]] = deque()
-        self._apart_next = False
+        """Events with the times at which they are sent unclaimed."""
         self._decided: FIFOCache[str, bool] = FIFOCache(_MOST_DECIDED)
+        """Decided claims whose events have not come yet: True where the event won."""
 
     def __len__(self) -> int:
         return self.sendable + len(self._held)
 
     @property
     def sendable(self) -> int:
-        """Events that nothing holds back."""
-        return len(self._plain) + len(self._apart) + sum(map(len, self._parts))
+        """The number of events that nothing holds back."""
+        return len(self._plain) + len(self._apart) + sum(map(len, self._batches))
 
     @property
-    def again(self) -> bool:
-        """Whether a part waits to be tried again."""
-        return bool(self._parts)
+    def has_retries(self) -> bool:
+        """True while a batch waits to be sent again."""
+        return bool(self._batches)
 
     @property
     def expiry(self) -> float:
-        """When the first held event goes out unclaimed."""
+        """The time at which the first held event is sent unclaimed."""
         return self._held[0][0] if self._held else inf
 
     def admit(self, events: Iterable[Event], hold_until: float) -> list[Event]:
-        """Runtime events up, or hold those whose claims must be decided first; gives back those that lost already."""
+        """Append events to their lanes, or hold them for their claims; returns those that have lost already."""
         lost: list[Event] = []
         for event in events:
-            uuid, _, _, _, claim, attributed = event
-            won = True if claim is None else self._decided.pop(uuid, None)
+            won = True if event.claim is None else self._decided.pop(event.uuid, None)
             if won:
-                (self._apart if attributed else self._plain).append(event)
+                (self._apart if event.attributed else self._plain).append(
+                    event
+                )  # one call less for each event
             elif won is None:
                 self._held.append((hold_until, event))
             else:
                 lost.append(event)
         return lost
 
-    def put_back(self, part: list[Event]) -> None:
-        """The next part to try."""
-        self._parts.appendleft(part)
+    def retry_first(self, batch: list[Event]) -> None:
+        """Send this batch before everything else."""
+        self._batches.appendleft(batch)
 
     def held(self) -> list[Event]:
         """The events whose claim is not decided."""
         return [event for _, event in self._held]
 
+    def queued(self) -> list[Event]:
+        """The events in their lanes."""
+        return [*self._plain, *self._apart]
+
+    def to_retry(self) -> list[Event]:
+        """The events of the batches that are sent again."""
+        return [*chain.from_iterable(self._batches)]
+
     def decide(self, won: Collection[str], lost: Collection[str]) -> list[Event]:
-        """Runtime up the winners and give back the losers, by uuid; verdicts may come before their events."""
-        verdicts = {**dict.fromkeys(won, True), **dict.fromkeys(lost, False)}
+        """Let winners go and return losers, by the ids of events; decisions may come before their events."""
+        decisions = {**dict.fromkeys(won, True), **dict.fromkeys(lost, False)}
         losers: list[Event] = []
         undecided: deque[tuple[float, Event]] = deque()
         for until, event in self._held:
-            verdict = verdicts.pop(event.uuid, None)
-            if verdict is None:
+            decision = decisions.pop(event.uuid, None)
+            if decision is None:
                 undecided.append((until, event))
-            elif verdict:
-                self._line_up(event)
+            elif decision:
+                self._append(event)
             else:
                 losers.append(event)
         self._held = undecided
-        self._decided.update(verdicts)
+        self._decided.update(decisions)
         return losers
 
     def release(self, now: float = inf) -> None:
-        """Runtime up unclaimed what was held for long enough."""
+        """Let events go unclaimed that have been held for long enough."""
         while self._held and self._held[0][0] <= now:
-            self._line_up(self._held.popleft()[1])
+            self._append(self._held.popleft()[1])
 
-    def next_part(self, most: int, size: int) -> list[Event]:
-        """Up to `most` events of one lane and about `size` characters; empty where none can go."""
-        if self._parts:
-            return self._parts.popleft()
-        lane = self._apart if self._apart and (self._apart_next or not self._plain) else self._plain
-        self._apart_next = lane is self._plain
+    def next_batch(self, most: int, size: int) -> list[Event]:
+        """Up to `most` events of one lane and about `size` characters; empty if none can go."""
+        if self._batches:
+            return self._batches.popleft()
+        lane = self._apart if self._apart and (self._apart_is_next or not self._plain) else self._plain
+        self._apart_is_next = lane is self._plain
         count = 0
-        for _, visitor_id, wire, _, _, _ in islice(lane, most):
+        for event in islice(lane, most):
             count += 1
-            size -= len(wire) + len(visitor_id)
+            size -= len(event.wire) + len(event.visitor_id)
             if size <= 0:
                 break
         return [lane.popleft() for _ in range(count)]
 
-    def everything(self) -> list[Event]:
-        """All that wait here."""
-        return [*chain.from_iterable(self._parts), *self._plain, *self._apart, *self.held()]
-
     def clear(self) -> list[Event]:
         """Take everything out."""
-        everything = self.everything()
-        for events in (self._parts, self._plain, self._apart, self._held):
+        everything = [*self.to_retry(), *self.queued(), *self.held()]
+        for events in (self._batches, self._plain, self._apart, self._held):
             events.clear()
         return everything
 
-    def _line_up(self, event: Event) -> None:
+    def _append(self, event: Event) -> None:
         (self._apart if event.attributed else self._plain).append(event)
-
-
-class Books:
-    """One thread at a time changes what is counted; who interrupts it reads what was true before."""
-
-    __slots__ = ("_before", "_count", "lock")
-
-    def __init__(self, count: Callable[[], Counts]) -> None:
-        self.lock = RLock()
-        self._count = count
-        self._before: Counts | None = None
-
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Hold the lock for a change."""
-        with self.lock:
-            try:
-                self._before = self._count()
-                yield
-            finally:
-                self._before = None
-
-    def read(self) -> Counts:
-        """The law, at one moment."""
-        with self.lock:
-            return self._before or self._count()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a signal's handler asks, in the middle of what this thread is at: it must change nothing."""
-        return held_by_this_thread(self.lock)
-
-
-MOST_EVENTS = 1_000
-MOST_BYTES = 512 * 1024
-"""Of one request."""
-CLAIM_PATIENCE = 5.0
-"""Seconds that a conversion waits for the store before it goes out unclaimed."""
-MANY_REFUSALS = 32
-"""More refusals in a row than this are not one bad event but a bad endpoint: bisecting slows down."""
-
-
-class DeliveryConfig(NamedTuple):
-    """How events are delivered."""
-
-    max_queue: int = 10_000
-    batch_size: int = 100
-    """As many events start a request at once."""
-    flush_interval: float = 1.0
-    """Seconds after which fewer do."""
-    delivery: Literal["at_least_once", "at_most_once"] = "at_least_once"
-    durable: bool = False
-    """Events pass through `unwritten` and `written` before they are sent."""
-    timeout: float = TIMEOUT
-    """Seconds for one whole answer."""
-    keep_settled: bool = False
-    """Somebody drains `stats.settled`."""
-
-
-class Endpoint(NamedTuple):
-    """Where events go, and whose they are."""
-
-    url: str
-    headers: Mapping[str, str]
-    address: TrackingContext
-    enrich_data: bool = True
-
-    def __repr__(self) -> str:
-        return f"Endpoint({self.url!r})"

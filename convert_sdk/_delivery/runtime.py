@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Container, Generator, Mapping
 from contextlib import closing
 from math import inf
 from random import random
-from threading import Condition, Lock, RLock
-from time import monotonic
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from convert_sdk._config.source import DocumentSource
 from convert_sdk._core.events import TrackingContext
-from convert_sdk._delivery.poller import ConfigPoller
 from convert_sdk._http.messages import request_headers
+from convert_sdk._process.clock import monotonic
 from convert_sdk._process.fork import import_all, no_fork
 from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.errors import ConvertError, FetchError
 from convert_sdk.observation import Delivered, Incident
 from convert_sdk.options import Options
 from convert_sdk.project import Project
-from convert_sdk.status import Status
+from convert_sdk.status import DropReason, Status
 
 from .background import drain
 from .engine import Engine, event_ids
+from .poller import ConfigPoller
 from .previews import document_source
-from .queue import DeliveryConfig, Endpoint, EventQueue
+from .queue import DeliveryConfig, Endpoint, EventQueue, EventState, Snapshot
 from .store_writer import StoreWriter
 
 if TYPE_CHECKING:
     import httpx
 
     from convert_sdk._config.cache import DocumentCache
-    from convert_sdk._core.events import Event
 
     from .background import BackgroundThread
     from .loop import Machine
@@ -83,28 +82,28 @@ class Runtime:
         self._inherited += [self.poller, self.queue, self.maintenance, self._spool_thread]
         self._open(etag=self.poller.etag)
         if self.engine.project is not None:
-            self._address(self.engine.project)
+            self._set_endpoint(self.engine.project)
 
     def _open(self, etag: str | None) -> None:
         options = self.options
         source = document_source(options, self.key)
-        self.stepped = Condition()
+        self.stepped = threading.Condition()
         """Told after each exchange."""
         self._cache = self._open_cache(source)
-        self._remembering = Lock()
+        self._remembering = threading.Lock()
         self.poller = ConfigPoller(
             source, self.accept_document, random=random, refresh=options.refresh_interval
         )
         self.poller.prime(etag)
         self.queue = EventQueue(self._config(), random=random, notify=self.notify)
         self.maintenance = Maintenance(self.engine, self.queue, self.poller.notices)
-        self.maintenance.spool_sync = self._open_shelf()
-        self._spool_thread = self._open_scribe()
+        self.maintenance.spool_sync = self._open_spool_sync()
+        self._spool_thread = self._open_spool_thread()
         self.store_writer = StoreWriter(self.engine, self.queue, self.maintenance.report)
         self.engine.queue = self.queue if options.tracking else None
         self.engine.after_offer = self.maintenance.commit if options.durability == "sync" else None
 
-    def _open_shelf(self) -> SpoolSync | None:
+    def _open_spool_sync(self) -> SpoolSync | None:
         options = self.options
         if options.spool is None:
             return None
@@ -114,7 +113,7 @@ class Runtime:
         report = self.maintenance.report
         return SpoolSync(spool, self.engine, self.queue, capacity=options.max_queue, report=report)
 
-    def _open_scribe(self) -> BackgroundThread | None:
+    def _open_spool_thread(self) -> BackgroundThread | None:
         maintenance = self.maintenance
         if maintenance.spool_sync is None:
             return None
@@ -203,10 +202,10 @@ class Runtime:
             self.maintenance.report("cache", f"the document cannot be kept on disk: {error.strerror}")
 
     def _serve(self, project: Project) -> None:
-        self._address(project)
+        self._set_endpoint(project)
         self.engine.install(project)
 
-    def _address(self, project: Project) -> None:
+    def _set_endpoint(self, project: Project) -> None:
         options = self.options
         endpoint = options.track_endpoint.replace("[project_id]", project.id).removesuffix("/")
         self.queue.set_endpoint(
@@ -223,7 +222,7 @@ class Runtime:
     @property
     def busy(self) -> bool:
         """Whether a signal's handler asks, in the middle of what this thread decides, counts or writes."""
-        return held_by_this_thread(self.engine.lock) or self.queue.books.busy or self.maintenance.busy
+        return held_by_this_thread(self.engine.lock) or self.queue.busy or self.maintenance.busy
 
     def maintain(self, *, everything: bool = False) -> None:
         """Do what is due besides exchanges, and tell who waits for an exchange."""
@@ -243,7 +242,7 @@ class Runtime:
 
     def send_waiting(self, client: httpx.Client, until: float, *, everything: bool) -> None:
         """Send in this thread what waits, until `until` comes; `everything`: what is offered meanwhile too."""
-        from .loop import resume, step
+        from .loop import step
 
         with closing(flush_steps(self, until, everything=everything)) as steps:
             due: Machine | float | None = next(steps, None)
@@ -253,7 +252,7 @@ class Runtime:
                     with self.stepped:
                         self.stepped.wait(due)
                     self.maintain_if_due()
-                elif moved := step(due, client, within=until - monotonic()):
+                elif moved := step(due, client, until=until):
                     self.maintain(everything=True)
                 due = resume(steps, moved)
 
@@ -352,7 +351,7 @@ class Maintenance:
         self._queue = queue
         self._notices = (queue.stats.notices, notices)
         self._survived: Counter[str] = Counter()
-        self._disk = RLock()
+        self._disk = threading.RLock()
 
     def due(self) -> float:
         """When the next chore is due; what wakes the worker need not be foreseen here."""
@@ -379,7 +378,7 @@ class Maintenance:
 
     def commit(self) -> None:
         """Write what was offered to the spool before this returns; in the middle of that, it is left to who began."""
-        if self.busy or self._queue.books.busy:
+        if self.busy or self._queue.busy:
             return
         with self._disk:
             if self.spool_sync is not None:
@@ -387,10 +386,8 @@ class Maintenance:
 
     def _settle(self) -> None:
         settled: list[Settled] = list(drain(self._queue.stats.settled))
-        for settled_events in settled:
-            self._engine.observe(
-                Delivered(settled_events.outcome, tuple(event.uuid for event in settled_events.events))
-            )
+        for each in settled:
+            self._engine.observe(Delivered(each.outcome, tuple(event.uuid for event in each.events)))
         if self.spool_sync is not None:
             self.spool_sync.settle(settled, monotonic())
 
@@ -407,11 +404,12 @@ class Maintenance:
         free = self._disk.acquire(timeout=_PATIENCE)
         try:
             self._queue.stop_accepting()  # first: what a handler offers after the commit would reach no disk
+            self._queue.stop_accepting()  # first: what a handler offers after the commit would reach no disk
             if free and self.spool_sync is not None:
                 self.spool_sync.commit(everything=True)
-            lost = self._drop_kept() + self._queue.close(self._on_disk())
-            waiting = self._queue.waiting().values()
-            unheard = sum(event.uuid not in self._on_disk() for event in waiting)
+            lost = self._drop_pending() + self._queue.close(self._on_disk())
+            in_flight = self._queue.by_state()[EventState.IN_FLIGHT]
+            unheard = sum(event.uuid not in self._on_disk() for event in in_flight)
             if lost or unheard:
                 self.report("closed", _closing_report(lost, unheard))
             if free:
@@ -427,13 +425,13 @@ class Maintenance:
     def _on_disk(self) -> Container[str]:
         return self.spool_sync.on_disk if self.spool_sync is not None else ()
 
-    def _drop_kept(self) -> int:
+    def _drop_pending(self) -> int:
         with self._engine.lock:
-            kept, self._engine.pending = self._engine.pending, {}
+            waiting = self._engine.pending.take_all()
         on_disk = self._on_disk()
-        lost = sum(event_ids(uuid)[0] not in on_disk for uuid in kept)
+        lost = sum(event_ids(uuid)[0] not in on_disk for uuid in waiting)
         if lost:
-            self._queue.stats.refuse(lost, monotonic(), "closed")
+            self._queue.stats.refuse(lost, monotonic(), DropReason.CLOSED)
         return lost
 
     def _log(self, level: Level, text: str) -> None:
@@ -470,7 +468,9 @@ def flush_steps(
     `everything`: what is offered meanwhile is waited for, too.
     """
     queue, poller = runtime.queue, runtime.poller
-    mark = None if everything else _flush_snapshot(runtime)
+    # What is on disk only, or no event yet, is not part of a snapshot: then everything is waited for.
+    whole = everything or runtime.engine.pending or queue.stats.spooled
+    snapshot = None if whole else queue.snapshot()
     queue.override_backoff()
     try:
         while (now := monotonic()) < until:
@@ -478,11 +478,11 @@ def flush_steps(
                 continue
             if (yield queue):
                 continue
-            if _is_done(runtime, mark):
+            if _is_done(runtime, snapshot):
                 return
             fetch = poller.due() if runtime.engine.project is None else inf
             due = min(queue.due(), fetch, runtime.maintenance.due())
-            if due > until and not _elsewhere(runtime):
+            if due > until and not _request_elsewhere(runtime):
                 return
             yield max(0.0, min(due, until) - now)
     finally:
@@ -490,32 +490,22 @@ def flush_steps(
         runtime.notify_worker()
 
 
-class FlushSnapshot(NamedTuple):
-    """What waited when a flush began, and how many events had settled once all of it had."""
-
-    events: Mapping[int, Event]
-    settled: int
-
-
-def _flush_snapshot(runtime: Runtime) -> FlushSnapshot | None:
-    """What waits now; None where some of it has no event in memory yet."""
-    if runtime.engine.pending or runtime.queue.stats.spooled:
+def resume(steps: Generator[Machine | float, bool, None], moved: bool) -> Machine | float | None:
+    """The next step of a flush; None after the last."""
+    try:
+        return steps.send(moved)
+    except StopIteration:
         return None
-    counts, events = runtime.queue.counts(), runtime.queue.waiting()
-    return FlushSnapshot(events, counts.offered - counts.pending + len(events))
 
 
-def _is_done(runtime: Runtime, mark: FlushSnapshot | None) -> bool:
-    counts = runtime.queue.counts()
-    if mark is None:
-        return not counts.pending and not runtime.engine.pending
-    if counts.offered - counts.pending < mark.settled:  # looking at every event is for the end
-        return False
-    return mark.events.keys().isdisjoint(runtime.queue.waiting())
+def _is_done(runtime: Runtime, snapshot: Snapshot | None) -> bool:
+    if snapshot is None:
+        return not runtime.has_waiting
+    return runtime.queue.is_settled(snapshot)
 
 
-def _elsewhere(runtime: Runtime) -> bool:
-    """Whether another thread has an exchange under way, whose answer may change what is due."""
+def _request_elsewhere(runtime: Runtime) -> bool:
+    """Tell whether another thread has a request under way, whose response may change what is due."""
     return runtime.queue.counts().in_flight > 0 or runtime.poller.due() == inf
 
 

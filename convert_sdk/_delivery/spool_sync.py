@@ -1,4 +1,17 @@
-"""Events on disk and in memory, kept in step."""
+"""The queue and the spool in step: events are written before they are sent, and deleted when they are settled.
+
+Theory of operation
+-------------------
+While the queue has room, events are on disk and in memory. Once it is half full, events that were written leave
+memory (`EventQueue.spooled`) and come back when there is room (`refill`), in their order. Every 30 seconds the spool
+takes over the files of processes that died.
+
+`on_disk` holds the ids of the rows that memory knows too: they are skipped by what is read from the disk, and deleted
+or set aside when their events are settled. A disk that fails is reported, and memory goes on alone; what should be
+deleted stays in `_deletable` and is tried again a second later.
+
+All methods run in one thread at a time, under the lock of `Maintenance`.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +19,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING
 
+from convert_sdk._process.clock import monotonic
 from convert_sdk.errors import SpoolError
 from convert_sdk.options import TRACK_ENDPOINT, Options
+from convert_sdk.status import DropReason, EventOutcome
 
+from .background import drain
 from .engine import conversion_of, event_ids
-from .pending import from_record, to_record
+from .pending import PendingConversion, from_record, to_record
 
 if TYPE_CHECKING:
     from convert_sdk._spool.spool import Spool
@@ -28,10 +43,14 @@ _MOST_PENDING = 1_000
 
 
 class SpoolSync:
-    """Moves events between the queue and the spool. One thread at a time; everything may touch the disk.
+    """The way between the queue and the spool; everything here may touch the disk.
 
-    Events are written before they are sent. While the queue is half full they wait on disk alone, and come
-    back in their turn. `report` is told, by kind and text, of a disk that fails: then memory goes on alone.
+    Args:
+        spool: The file of this process.
+        engine: The owner of conversions that wait for the first document.
+        queue: The events in memory.
+        capacity: The size of the queue.
+        report: Called with a kind and a text when the disk fails.
     """
 
     def __init__(
@@ -53,22 +72,22 @@ class SpoolSync:
         """The ids of the rows that memory holds, too."""
         self._pending_noted: set[str] = set()
         self._deletable: set[str] = set()
-        self._refused: deque[Settled] = deque(maxlen=_MOST_PENDING)
+        self._rejected: deque[Settled] = deque(maxlen=_MOST_PENDING)
         self._look_at = self._retry_at = 0.0
         self._expired = 0
 
     def due(self) -> float:
-        """When something is to be done; `inf` while there is nothing."""
+        """The time of the next work; `inf` while there is none."""
         if self._engine.project is None:
-            return 0.0 if self._unnoted() else inf
+            return 0.0 if self._new_pending() else inf
         moment = min(self._queue.write_due(), self._look_at)
-        waiting = self._deletable or self._refused or (self._queue.stats.spooled and self._free())
+        waiting = self._deletable or self._rejected or (self._queue.stats.spooled and self._free())
         return min(moment, self._retry_at) if waiting else moment
 
     # To the disk.
 
     def commit(self, *, everything: bool = False) -> None:
-        """Write what was offered, if it is time or `everything` must be on disk now."""
+        """Write the offered events in one transaction, if it is time or `everything` must be on disk now."""
         self._write_pending()
         queue = self._queue
         now = monotonic()
@@ -85,22 +104,28 @@ class SpoolSync:
                 self.on_disk.update(event.uuid for event in events[:stored])
                 queue.written(now)
 
-    def _unnoted(self) -> bool:
-        return not self._pending_noted.issuperset(self._engine.pending)
+    def _new_pending(self) -> list[PendingConversion]:
+        """The conversions before the first document that are not on disk yet."""
+        waiting = list(self._engine.pending.waiting.values())
+        return [conversion for conversion in waiting if conversion.uuid not in self._pending_noted]
 
     def _write_pending(self) -> None:
-        kept = [each for uuid, each in list(self._engine.pending.items()) if uuid not in self._pending_noted]
-        if not kept:
+        new = self._new_pending()
+        if not new:
             return
-        self._pending_noted.update(each.uuid for each in kept)
+        self._pending_noted.update(conversion.uuid for conversion in new)
+        records = {
+            event_ids(conversion.uuid)[0]: to_record(conversion, self._engine.segments_of(conversion.facts))
+            for conversion in new
+        }
         with self._reporting_errors():
-            stored = self._spool.append_pending({event_ids(each.uuid)[0]: to_record(each) for each in kept})
-            self.on_disk.update(event_ids(each.uuid)[0] for each in kept[:stored])
+            stored = self._spool.append_pending(records)
+            self.on_disk.update(list(records)[:stored])
 
     # From the disk.
 
     def refill(self, now: float) -> None:
-        """Take over what died processes left, and bring back what waits on disk alone."""
+        """Take over the files of processes that died, and bring back events that are on disk only."""
         if self._engine.project is None:
             return
         if now >= self._look_at:
@@ -115,31 +140,31 @@ class SpoolSync:
         moved = self._spool.recover()
         expired = self._newly_expired()
         self._queue.count_spooled(moved + expired)
-        self._queue.drop_spooled(expired, "expired")
+        self._queue.drop_spooled(expired, DropReason.EXPIRED)
         pending = self._spool.load_pending(_MOST_PENDING, skip=self.on_disk)
         expired = self._newly_expired()
         self._queue.count_spooled(expired)
-        self._queue.drop_spooled(expired, "expired")
+        self._queue.drop_spooled(expired, DropReason.EXPIRED)
         for event_id, record in pending.items():
             self.on_disk.add(event_id)
             uuid = conversion_of(event_id)
-            conversion = from_record(self._engine, uuid, record)
-            if conversion is None:
-                self._engine.cancelled.append(uuid)
+            stored = from_record(uuid, record)
+            if stored is None:
+                self._engine.pending.cancelled.append(uuid)
             else:
-                self._engine.resolve(conversion)
+                self._engine.resolve_stored(stored)
 
     def _bring_back(self, now: float) -> None:
         queue = self._queue
         events = self._spool.load(self._share, skip=self.on_disk)
-        queue.drop_spooled(min(self._newly_expired(), queue.stats.spooled), "expired")
+        queue.drop_spooled(min(self._newly_expired(), queue.stats.spooled), DropReason.EXPIRED)
         if not events:
-            # Somebody deleted the file: what it held is lost, and is not to be waited for.
-            queue.drop_spooled(queue.stats.spooled, "spool")
+            # Somebody deleted the file: its events are lost, and nobody may wait for them.
+            queue.drop_spooled(queue.stats.spooled, DropReason.SPOOL)
         queue.count_spooled(max(0, len(events) - queue.stats.spooled))
         self.on_disk.update(event.uuid for event in events)
         queue.restore(events, now)
-        queue.resolve_claims((), self._engine.reclaim(events), now)
+        queue.resolve_claims((), self._engine.claim_restored(events), now)
 
     def _free(self) -> bool:
         return self._capacity - self._queue.room < self._share
@@ -152,15 +177,15 @@ class SpoolSync:
     # Off the disk.
 
     def settle(self, settled: Iterable[Settled], now: float) -> None:
-        """Delete what met its outcome, or set it aside where it was refused; what fails is tried again."""
-        for settled_events in settled:
-            if settled_events.outcome == "rejected":
-                self._refused.append(settled_events)
+        """Delete settled events, or set them aside if they were rejected; a failure is tried again later."""
+        for each in settled:
+            if each.outcome is EventOutcome.REJECTED:
+                self._rejected.append(each)
             else:
-                self._delete(event.uuid for event in settled_events.events)
-        while self._engine.cancelled:
-            self._delete(event_ids(self._engine.cancelled.popleft())[:1])
-        if now >= self._retry_at and (self._refused or self._deletable):
+                self._delete(event.uuid for event in each.events)
+        for uuid in drain(self._engine.pending.cancelled):
+            self._delete(event_ids(uuid)[:1])
+        if now >= self._retry_at and (self._rejected or self._deletable):
             with self._reporting_errors():
                 self._forget()
 
@@ -170,16 +195,16 @@ class SpoolSync:
     def _forget(self) -> None:
         error = self._queue.stats.last_error
         status, message = (error.status, error.message) if error is not None else (None, "")
-        while self._refused:
-            self._spool.reject(self._refused[0].events, status, message)
-            self.on_disk.difference_update(event.uuid for event in self._refused.popleft().events)
+        while self._rejected:
+            self._spool.reject(self._rejected[0].events, status, message)
+            self.on_disk.difference_update(event.uuid for event in self._rejected.popleft().events)
         if self._deletable:
             self._spool.delete(self._deletable)
             self.on_disk -= self._deletable
             self._deletable.clear()
 
     def close(self) -> None:
-        """Let go of the file; what lies in it is for the next process."""
+        """Let go of the file; the next process takes over what lies in it."""
         with self._reporting_errors():
             self._spool.close()
 
@@ -193,14 +218,14 @@ class SpoolSync:
 
 
 def open_spool(path: str, key: str, options: Options) -> Spool:
-    """The spool that these options ask for; the disk is not touched yet."""
+    """The spool of these options; the disk is not touched yet."""
     from convert_sdk._spool.spool import Spool
 
     return Spool(path, spool_owner(key, options), sync=options.durability == "sync")
 
 
 def spool_owner(key: str, options: Options) -> str:
-    """Whose events these are: those of one key, endpoint and environment may travel together.
+    """The name of a spool's folder: events of one key, endpoint and environment may be sent together.
 
     >>> spool_owner("1002/1003", Options(environment="staging"))
     '1002/1003 staging'

@@ -1,22 +1,71 @@
-"""Who met which outcome: the figures behind the counts, and what is worth telling."""
+"""The counters of one queue, and the meaning of a response for the events that were sent."""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from threading import RLock
+from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from convert_sdk._core.events import Event
 from convert_sdk._core.segments import UnknownSegments
 from convert_sdk._http.messages import Failure, Response
-from convert_sdk.status import Counts, DeliveryError, RejectedEvent
+from convert_sdk.status import Counts, DeliveryError, DropReason, EventOutcome, RejectedEvent
 
+Level = Literal["info", "warning", "error"]
 _QUIET = 60.0
+"""Seconds between two warnings about a full queue."""
+_MALFORMED = frozenset({400, 413, 422})
+_GATEWAY = frozenset({502, 504})
+_BUSY = frozenset({408, 425, 429})
+_LONGEST_MESSAGE = 200
+_LONGEST_BODY = 8_192
+_NO_ERROR = DeliveryError(None, None, "")
+
+
+class EndpointState(StrEnum):
+    """The state of the tracking endpoint, as the last responses tell."""
+
+    OK = "ok"
+    RETRYING = "retrying"
+    """The last request failed; the events wait for the next one."""
+    DENIED = "denied"
+    """The endpoint refuses this key or this address."""
+
+
+class ResponseClass(StrEnum):
+    """The meaning of a response for the events that were sent."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    REJECTED = "rejected"
+    """One of the events, or all of them, is malformed."""
+    DENIED = "denied"
+    """This key or this endpoint is wrong."""
+    AMBIGUOUS = "ambiguous"
+    """They may have arrived: no response came, or only a gateway's."""
+
+
+class Settled(NamedTuple):
+    """Events that have met their end: they may leave the spool."""
+
+    outcome: EventOutcome
+    events: tuple[Event, ...]
+
+
+class Notice(NamedTuple):
+    """A change of state that is worth one line in the log."""
+
+    level: Level
+    text: str
 
 
 class DeliveryStats:
-    """The queue writes it; whoever reads it may drain `settled` and `notices`, and changes nothing else."""
+    """The counters of one queue, which alone writes them.
+
+    Others may take `settled` and `notices` out, and call `refuse`; they change nothing else.
+    """
 
     __slots__ = (
         "_keep_settled",
@@ -44,63 +93,70 @@ class DeliveryStats:
         self._keep_settled = keep_settled
         self._quiet_until = 0.0
         self._unknown = UnknownSegments()
-        self._lock = RLock()
-        self.refused: Counter[str] = Counter(
-            full=0, closed=0
-        )  # a first `+=` runs Python, which may be interrupted
-        """Events that were never taken, by reason: counted under a lock that nothing slow is done under."""
+        self.reset_locks()
+        # Both reasons from the start: the first `+=` of a missing one runs Python, which a handler may interrupt.
+        self.refused: Counter[DropReason] = Counter({DropReason.FULL: 0, DropReason.CLOSED: 0})
+        """Events that were never accepted, under a lock that is never held for long."""
         self.accepted = 0
-        """Taken from the queue, or over from disk."""
+        """Events that were offered and taken, or found on disk."""
         self.sent = self.rejected = self.deduplicated = self.spooled = 0
-        self.dropped: Counter[str] = Counter()
-        """Events, by reason."""
+        self.dropped: Counter[DropReason] = Counter()
+        """Accepted events that were dropped."""
         self.retries = 0
         """Requests to be made again."""
         self.ambiguous = 0
-        """Events of requests that may have arrived although no answer did."""
+        """Events of requests that may have arrived although no response did."""
         self.failures: Counter[str] = Counter()
         """Failed requests, by status or kind of failure."""
-        self.endpoint_state: EndpointState = "ok"
+        self.endpoint_state = EndpointState.OK
         self.last_error: DeliveryError | None = None
         self.rejected_events: deque[RejectedEvent] = deque(maxlen=100)
         self.settled: deque[Settled] = deque()
-        """What met its outcome; filled only where `keep_settled`."""
+        """Filled only if `keep_settled`, for somebody who takes it out."""
         self.notices: deque[Notice] = deque(maxlen=16)
 
-    def settle(self, outcome: EventOutcome, events: Sequence[Event], reason: str = "") -> None:
-        """Close the account of some events."""
-        if outcome == "sent":
+    def reset_locks(self) -> None:
+        """Make a new lock; for a time at which nobody holds the old one."""
+        self._lock = threading.RLock()
+
+    def settle(self, outcome: EventOutcome, events: Sequence[Event]) -> None:
+        """Count events that were sent, rejected or deduplicated."""
+        if outcome is EventOutcome.SENT:
             self.sent += len(events)
             self.notices.extend(Notice("warning", text) for text in self._unknown.among(events))
-        elif outcome == "dropped":
-            self.dropped[reason] += len(events)
-        elif outcome == "deduplicated":
+        elif outcome is EventOutcome.DEDUPLICATED:
             self.deduplicated += len(events)
         else:
             self.rejected += len(events)
-            self.rejected_events.extend(
-                RejectedEvent(event, self.last_error or _NO_ERROR) for event in events
-            )
+            error = self.last_error or _NO_ERROR
+            self.rejected_events.extend(RejectedEvent(event, error) for event in events)
+        self._note_settled(outcome, events)
+
+    def drop(self, events: Sequence[Event], reason: DropReason) -> None:
+        """Count accepted events that are given up."""
+        self.dropped[reason] += len(events)
+        self._note_settled(EventOutcome.DROPPED, events)
+
+    def _note_settled(self, outcome: EventOutcome, events: Sequence[Event]) -> None:
         if events and self._keep_settled:
             self.settled.append(Settled(outcome, tuple(events)))
 
-    def refuse(self, count: int, now: float, reason: str = "full") -> None:
-        """Turn events away, and say once a minute at most that there is no room. Any thread may."""
+    def refuse(self, count: int, now: float, reason: DropReason = DropReason.FULL) -> None:
+        """Count events that are not accepted, and warn of a full queue at most once a minute. For any thread."""
         with self._lock:
             self.refused[reason] += count
-            if reason != "full" or now < self._quiet_until:
+            if reason is not DropReason.FULL or now < self._quiet_until:
                 return
             self._quiet_until = now + _QUIET
         self.notices.append(Notice("warning", "the queue is full: the newest events are dropped"))
 
-    def dropped_by_reason(self) -> Mapping[str, int]:
-        """Dropped events by reason, those that were never taken too."""
-        return Counter({**self.dropped}) + Counter(
-            {**self.refused}
-        )  # copies: other threads add reasons meanwhile
+    def dropped_by_reason(self) -> Mapping[DropReason, int]:
+        """Dropped and refused events together."""
+        # Copies, as other threads may add a reason meanwhile.
+        return Counter({**self.dropped}) + Counter({**self.refused})
 
     def counts(self, *, in_flight: int, queued: int, fresh: int) -> Counts:
-        """The law, of which the queue knows what is still on its way; `fresh` is not accepted yet."""
+        """The counters, with the three figures that the queue itself knows; `fresh` events are not accepted yet."""
         refused = self.refused.total()
         return Counts(
             offered=self.accepted + fresh + refused,
@@ -114,76 +170,44 @@ class DeliveryStats:
         )
 
     def note_failure(self, answer: Response | Failure, error: DeliveryError) -> None:
-        """Note a request that failed."""
+        """Count a request that failed."""
         self.last_error = error
         self.failures[str(answer.status) if isinstance(answer, Response) else answer.kind] += 1
 
-    def set_endpoint_state(
-        self, state: EndpointState, level: Literal["info", "warning", "error"], text: str
-    ) -> None:
-        """Note how we stand with the endpoint, and tell of a change once."""
-        if state != self.endpoint_state:
+    def set_endpoint_state(self, state: EndpointState, level: Level, text: str) -> None:
+        """Note the state of the endpoint, with one notice per change."""
+        if state is not self.endpoint_state:
             self.endpoint_state = state
             self.notices.append(Notice(level, text))
 
 
-_NO_ERROR = DeliveryError(None, None, "")
-
-
-EventOutcome = Literal["sent", "dropped", "rejected", "deduplicated"]
-EndpointState = Literal["ok", "retrying", "denied"]
-ResponseClass = Literal["delivered", "malformed", "again", "doubtful", "denied"]
-_MALFORMED = frozenset({400, 413, 422})
-_GATEWAY = frozenset({502, 504})
-_BUSY = frozenset({408, 425, 429})
-_LONGEST_MESSAGE = 200
-_LONGEST_BODY = 8_192
-
-
-class Settled(NamedTuple):
-    """Events that have met their outcome: they may leave the spool."""
-
-    outcome: EventOutcome
-    events: tuple[Event, ...]
-
-
-class Notice(NamedTuple):
-    """A change of state that is worth one line in the log."""
-
-    level: Literal["info", "warning", "error"]
-    text: str
-
-
 def classify(answer: Response | Failure) -> ResponseClass:
-    """What an answer means for the events that were sent; redirects are not followed.
-
-    `doubtful`: they may have arrived, as no answer came, or only a gateway's. `denied`: this key or
-    this endpoint is wrong.
-    """
+    """The meaning of a response, or of none; redirects are not followed."""
     if isinstance(answer, Failure):
-        return "again" if answer.kind == "undelivered" else "doubtful"
-    if 200 <= answer.status < 300:
-        return "delivered"
-    if answer.status in _MALFORMED:
-        return "malformed"
-    if answer.status in _GATEWAY:
-        return "doubtful"
-    return "again" if answer.status in _BUSY or answer.status >= 500 else "denied"
+        return ResponseClass.RETRY if answer.kind == "undelivered" else ResponseClass.AMBIGUOUS
+    status = answer.status
+    if 200 <= status < 300:
+        return ResponseClass.DELIVERED
+    if status in _MALFORMED:
+        return ResponseClass.REJECTED
+    if status in _GATEWAY:
+        return ResponseClass.AMBIGUOUS
+    return ResponseClass.RETRY if status in _BUSY or status >= 500 else ResponseClass.DENIED
 
 
 def error_of(answer: Response | Failure) -> DeliveryError:
-    """What an answer says went wrong."""
+    """The error in a response, in the endpoint's own words if it has any."""
     if isinstance(answer, Failure):
         return DeliveryError(None, None, f"{answer.kind}: {answer.detail}"[:_LONGEST_MESSAGE])
     from json import loads
 
     try:
-        words = loads(answer.body[:_LONGEST_BODY])
+        body = loads(answer.body[:_LONGEST_BODY])
     except (ValueError, RecursionError):
-        words = None
-    if not isinstance(words, dict):
+        body = None
+    if not isinstance(body, dict):
         return DeliveryError(answer.status, None, "")
-    code, message = words.get("code"), words.get("message")
+    code, message = body.get("code"), body.get("message")
     return DeliveryError(
         answer.status,
         code if type(code) is int else None,

@@ -1,13 +1,13 @@
-"""Visitor states on their way to the store, which may block, be awaited, or be slow or down."""
+"""Changes of visitors on their way to the store, which may block, be awaited, be slow or be down."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from convert_sdk._core.state import Changes, Winners
+from convert_sdk._process.clock import monotonic
 
 from .background import BackgroundThread
 from .engine import claim_results
@@ -24,7 +24,7 @@ _RETRY_AFTER = 1.0
 
 
 class StateSave(NamedTuple):
-    """One visitor's changes."""
+    """The changes of one visitor that are being saved."""
 
     visitor_id: str
     pending: PendingChanges
@@ -35,7 +35,10 @@ class StateSave(NamedTuple):
 
 
 class StoreWriter:
-    """Hands out what the store has yet to hear of, to a caller who can await or not, and takes its answers."""
+    """Saves the pending changes of visitors, and applies what the store decides.
+
+    A thread calls `save`, a task `asave`. `report` is called with a kind and a text when the store fails.
+    """
 
     def __init__(self, engine: Engine, queue: EventQueue, report: Callable[[str, str], None]) -> None:
         self._engine = engine
@@ -44,14 +47,15 @@ class StoreWriter:
         self._retry_at = 0.0
         self._in_hand: dict[str, PendingChanges] = {}
         self.down = False
+        """True after a failed save, until the next one begins."""
 
     @property
     def waiting(self) -> int:
-        """How many visitors the store has yet to hear of, or has not answered for."""
+        """The number of visitors whose changes are not saved yet."""
         return len(self._engine.visitors.pending or ()) + len(self._in_hand)
 
     def save(self, store: Store, *, everything: bool) -> None:
-        """StateSave what is to be saved in this thread, for as long as the store takes."""
+        """Save what is due in this thread, for as long as the store takes."""
         for save in self.take(monotonic(), everything=everything):
             try:
                 winners = store.save(save.changes)
@@ -61,7 +65,7 @@ class StoreWriter:
                 self.saved(save, winners, monotonic())
 
     async def asave(self, store: AsyncStore, *, everything: bool) -> None:
-        """The same in this task; where it is cancelled, nothing is forgotten."""
+        """Save what is due in this task; if it is cancelled, nothing is forgotten."""
         for save in self.take(monotonic(), everything=everything):
             try:
                 winners = await store.save(save.changes)
@@ -71,11 +75,11 @@ class StoreWriter:
                 self.saved(save, winners, monotonic())
 
     def due(self) -> float:
-        """When there is something to save; `inf` while there is not."""
+        """The time of the next save; `inf` while there is nothing to save."""
         return self._retry_at if self._engine.visitors.pending and self._engine.project is not None else inf
 
     def take(self, now: float, *, everything: bool = False) -> Iterator[StateSave]:
-        """What is to be saved, 500 visitors or all; after a failure the rest is for a second later."""
+        """The saves that are due, of 500 visitors or all; after a failure the rest follows a second later."""
         if self._engine.project is None or (now < self._retry_at and not everything):
             return
         self.down = False
@@ -96,13 +100,14 @@ class StoreWriter:
                 self._in_hand = {}
 
     def saved(self, save: StateSave, winners: Winners, now: float) -> None:
-        """The store has the changes: take over what it holds, and let winners go out."""
+        """Apply what the store holds after a save, and let conversions go that won their claims."""
         with self._engine.lock:
             self._engine.visitors.apply_winners(save.visitor_id, winners)
-        self._queue.resolve_claims(*claim_results(save.changes.goals, winners), now)
+        results = claim_results(save.changes.goals, winners)
+        self._queue.resolve_claims(results.won, results.lost, now)
 
     def failed(self, error: Exception, now: float) -> None:
-        """The store did not take the last one: nothing is forgotten."""
+        """Note that the last save failed; its changes are kept."""
         self.down = True
         self._retry_at = now + _RETRY_AFTER
         self._report("store", f"visitors are not saved: {error}")
@@ -114,6 +119,7 @@ def store_thread(
     *,
     done: Callable[[], None],
     on_error: Callable[[BaseException], None],
+    may_end: Callable[[], bool] = lambda: False,
 ) -> BackgroundThread:
     """The thread that waits for a store that blocks, so that nobody else does."""
     return BackgroundThread(
@@ -122,4 +128,5 @@ def store_thread(
         store_writer.due,
         done=done,
         on_error=on_error,
+        may_end=may_end,
     )

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from inspect import iscoroutinefunction
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from convert_sdk._http.messages import Failure, Request, Response
+from convert_sdk._process.clock import monotonic
 from convert_sdk._process.exit import hook_multiprocessing_exit, register_exit_hook
 from convert_sdk._process.fork import check_pid, import_all
 from convert_sdk.status import FlushReport
 
 from .engine import Engine
-from .runtime import NEEDED_BY_LOOPS, Runtime, flush_steps
+from .runtime import NEEDED_BY_LOOPS, Runtime, flush_steps, resume
 from .store_writer import store_thread
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ class TaskWorker:
                 yield client
 
     async def _deliver(self, client: httpx.AsyncClient, until: float, *, everything: bool) -> None:
-        from .loop import astep, resume
+        from .loop import astep
 
         with closing(flush_steps(self.runtime, until, everything=everything)) as steps:
             due: Machine | float | None = next(steps, None)
@@ -252,7 +252,7 @@ class TaskWorker:
                     await asyncio.sleep(min(due, _GLANCE))
                     if self.runtime.maintenance.due() <= monotonic():
                         await asyncio.to_thread(self.runtime.maintain_if_due)
-                elif moved := await astep(due, client, within=until - monotonic()):
+                elif moved := await astep(due, client, until=until):
                     await self._do_chores(everything=True)
                 due = resume(steps, moved)
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from functools import partial
 from math import inf
 from threading import Lock, RLock, Thread, current_thread, get_ident
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from convert_sdk._http.messages import Failure, Request, Response
+from convert_sdk._process.clock import monotonic
 from convert_sdk._process.exit import hook_multiprocessing_exit, register_exit_hook
 from convert_sdk._process.fork import check_pid, fork_marker, import_all
 from convert_sdk._process.locks import Latch, WakeEvent, held_by_this_thread

@@ -1,4 +1,18 @@
-"""What is remembered of the visitors of one process, and what a store has yet to hear of it."""
+"""The states of the visitors of one process, and their changes that a store has not saved yet.
+
+Theory of operation
+-------------------
+A state is made by the first verb that remembers something of a visitor. In most processes there is no store, and the
+first verb is `decide`: `create` builds the state with the decisions in it, whole, and publishes it by one
+`dict.setdefault`, without a lock. If two threads meet, one of them wins; the other gets None and takes the long way,
+as every later change does: `get_for_update`, under the lock that the visitor's id is assigned to (`Engine`).
+
+Readers take no lock at all. That is safe because a dict of a state is either replaced (`goals`, `segments`) or only
+gets more entries (`bucketing`), and because no state is published before it is whole.
+
+With a store, all visitors share one lock, as `pending`, the changes to save, is one dict for all. A state with
+pending changes stays in the cache, up to twice its bound; then the oldest goes after all and counts as `lost`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +29,7 @@ _MOST_SHARED = 1_000
 
 
 class PendingChanges:
-    """What changed of one visitor since the last save."""
+    """The changes of one visitor since the last save."""
 
     __slots__ = ("bucketing", "goals", "locations", "overruled", "segments")
 
@@ -28,10 +42,9 @@ class PendingChanges:
 
 
 class VisitorCache:
-    """Visitor states, the oldest forgotten first; one that a store has not heard of stays.
+    """Visitor states by visitor id; the oldest is forgotten first, but not while a store has not saved it.
 
-    Whoever writes holds the engine's lock. `pending` is None where there is no store. With a store that
-    is down for so long that twice the bound waits, the oldest goes after all, and is counted in `lost`.
+    Every method but `create` is called under the visitor's lock. `pending` is None where there is no store.
     """
 
     __slots__ = ("_segments", "bound", "failed_loads", "lost", "notify", "pending", "states")
@@ -46,15 +59,12 @@ class VisitorCache:
         self._segments: dict[tuple[tuple[str, object], ...], Mapping[str, object]] = {}
 
     def reset_after_fork(self) -> None:
-        """In a forked process: the parent saves what it has not saved."""
+        """Forget the pending changes: the parent process saves them."""
         if self.pending is not None:
             self.pending = {}
 
     def create(self, facts: Facts, decisions: Iterable[Decision]) -> VisitorState | None:
-        """Remember a new visitor's first decisions; None where another thread has begun the same visitor.
-
-        Without a lock: the state is whole before anybody else can see it.
-        """
+        """Remember a new visitor's first decisions, without a lock; None where another thread was quicker."""
         segments = NOTHING if facts.attributes_remembered else self._shared(known_segments(facts.attributes))
         bucketing: dict[str, str] = {}
         for _, _, experience, variation, _ in decisions:
@@ -72,9 +82,9 @@ class VisitorCache:
         return state
 
     def get_for_update(self, facts: Facts) -> VisitorState:
-        """The one state of this visitor id, made on the first write; one that was forgotten comes back.
+        """The one state of this visitor id, made if there is none; a forgotten one comes back.
 
-        The attributes that are reported are in it from then on.
+        The attributes that are reported are part of it from then on.
         """
         state = self.states.get(facts.id)
         if state is None:
@@ -104,7 +114,7 @@ class VisitorCache:
         state.segments = after
 
     def _shared(self, segments: dict[str, object]) -> Mapping[str, object]:
-        """One object for all visitors who report the same: it is kept, written and checked once."""
+        """The one object for all visitors with the same segments: it is kept, written and checked once."""
         if not segments:
             return NOTHING
         try:
@@ -121,7 +131,7 @@ class VisitorCache:
         return segments
 
     def merge_loaded(self, visitor_id: str, loaded: VisitorState) -> None:
-        """Take in what a store holds; what this process has yet to save wins over it."""
+        """Merge a state from the store; pending changes of this process win."""
         state = self.states.setdefault(visitor_id, loaded)
         if state is loaded:
             if len(self.states) > self.bound:
@@ -138,7 +148,7 @@ class VisitorCache:
             state.segments = {**state.segments, **waiting.segments}
 
     def changes_of(self, visitor_id: str) -> PendingChanges:
-        """Where to note a change for the store, which there is."""
+        """The pending changes of a visitor, to be added to."""
         pending = self.pending if self.pending is not None else {}
         if not pending:
             self.notify()
@@ -147,14 +157,14 @@ class VisitorCache:
     def note_decision(
         self, visitor_id: str, experience_id: str, variation_id: str, before: str | None
     ) -> None:
-        """A decision for the store; one from `before`, which the store may hold, no longer counts."""
+        """Note a decision for the store; `before` is the stored one that no longer counts."""
         changed = self.changes_of(visitor_id)
         if before is not None and experience_id not in changed.bucketing:
             changed.overruled[experience_id] = before
         changed.bucketing[experience_id] = variation_id
 
     def take_pending(self, most: int) -> dict[str, PendingChanges]:
-        """Take out what the store has yet to hear of, the oldest first."""
+        """Take out the pending changes of so many visitors, the oldest first."""
         if not self.pending:
             return {}
         taken: dict[str, PendingChanges] = {}
@@ -165,7 +175,7 @@ class VisitorCache:
         return taken
 
     def restore_pending(self, visitor_id: str, older: PendingChanges) -> None:
-        """A save failed: what changed since then wins over what it would have saved."""
+        """Put changes back whose save failed; newer ones win."""
         waiting = self.changes_of(visitor_id)
         waiting.bucketing = {**older.bucketing, **waiting.bucketing}
         waiting.overruled = {**waiting.overruled, **older.overruled}
@@ -175,7 +185,7 @@ class VisitorCache:
             waiting.locations = older.locations
 
     def apply_winners(self, visitor_id: str, winners: Winners) -> None:
-        """What the store holds is what counts, unless this process has decided anew since."""
+        """Take over what the store holds, unless this process has decided again since."""
         state = self.states.get(visitor_id)
         if state is None:
             return
@@ -197,7 +207,7 @@ class VisitorCache:
 
 
 def to_changes(key: str, pending: PendingChanges) -> Changes:
-    """One visitor's changes as a store takes them."""
+    """The changes of one visitor as a store takes them."""
     return Changes(
         key, pending.bucketing, pending.goals, pending.segments, pending.locations, pending.overruled
     )

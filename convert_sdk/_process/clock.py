@@ -1,11 +1,15 @@
-"""Wall-clock time that does not jump when somebody sets the clock."""
+"""Clocks that do not jump when somebody sets or freezes the time."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 Clock = Callable[[], float]
+monotonic: Clock = partial(time.monotonic)
+"""The clock of intervals and deadlines. Tools that freeze time for a host's tests replace `time.monotonic` in every
+module, by its identity; what waits for a time must come to an end all the same."""
 
 
 def steady_clock() -> Clock:

@@ -23,6 +23,7 @@ from convert_sdk.commerce.bridge import (
     OrderSnapshot,
     Version,
 )
+from convert_sdk.status import EventOutcome
 
 ORDER = OrderSnapshot(
     "website", "shop.example.com", "7", datetime(2026, 5, 1, 12, tzinfo=UTC), paid=True, amount=Decimal("49.90"),
@@ -251,7 +252,7 @@ class TestPeople:
             for end in (10.0, 20.0):
                 transaction.add_link(Link(identity_key, "v-1", end - 9, end))
                 transaction.add_exposure(ExposureRecord("v-1", "e-1", "a", end))
-                transaction.note_outcome(f"u.{end}", "sent", end)
+                transaction.note_outcome(f"u.{end}", EventOutcome.SENT, end)
             transaction.purge(links=10.0, exposures=15.0, outcomes=15.0)
             assert [link.expires for link in transaction.links(identity_key)] == [20.0]
             assert [shown.at for shown in transaction.exposures("v-1", 0.0, 99.0)] == [20.0]

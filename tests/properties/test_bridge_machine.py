@@ -41,6 +41,7 @@ from convert_sdk.commerce.bridge import (
 from convert_sdk.commerce.bridge.orders import FORM_WINDOW, UNKNOWN
 from convert_sdk.commerce.website import WebsiteClient
 from convert_sdk.observation import Delivered, Exposed
+from convert_sdk.status import EventOutcome
 
 START = 1_777_000_000.0
 DAY = 86_400.0
@@ -345,7 +346,7 @@ class BridgeMachine(RuleBasedStateMachine):
         waiting, self.client.waiting = self.client.waiting, []
         self.heard += waiting
         for each in waiting:
-            self.client.observe(Delivered("sent", each.events))
+            self.client.observe(Delivered(EventOutcome.SENT, each.events))
 
     @rule()
     def fail(self) -> None:
@@ -353,7 +354,7 @@ class BridgeMachine(RuleBasedStateMachine):
         waiting, self.client.waiting = self.client.waiting, []
         self.doubtful |= {each.transaction_id for each in waiting}
         for each in waiting:
-            self.client.observe(Delivered("dropped", each.events))
+            self.client.observe(Delivered(EventOutcome.DROPPED, each.events))
 
     @rule(delivered=st.booleans())
     def crash(self, delivered: bool) -> None:

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
 from convert_sdk._http.messages import Failure, Response
+from convert_sdk.status import DropReason
 
 ENDPOINT = Endpoint("https://collector.invalid/track/key", {}, TrackingContext("1", "2"))
 
@@ -158,7 +159,7 @@ class OutboxLife(RuleBasedStateMachine):
     @rule(count=st.integers(1, 3))
     def expire(self, count: int) -> None:
         gone, self.disk = self.disk[:count], self.disk[count:]
-        self.queue.drop_spooled(len(gone), "age")
+        self.queue.drop_spooled(len(gone), DropReason.EXPIRED)
         self.forgotten.update(event.uuid for event in gone)
 
     @rule(data=st.data())

@@ -13,6 +13,7 @@ import pytest
 
 from convert_sdk import Client
 from convert_sdk._spool.admin import inspect
+from convert_sdk.status import DropReason
 from tests.processes import running
 from tests.reliability.collector import Answer, Received
 from tests.reliability.site import KEY, dead, serving, site
@@ -219,7 +220,7 @@ def test_a_spool_that_was_deleted_is_said_to_be_lost(tmp_path: Path) -> None:
         counts = client.status().events
         assert counts.offered == sum(counts[1:]) == 100
         assert counts.pending == 0
-        assert client.status().dropped["spool"] > 50
+        assert client.status().dropped[DropReason.SPOOL] > 50
         client.close()
 
 

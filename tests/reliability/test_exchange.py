@@ -370,7 +370,7 @@ def test_every_event_arrives_in_the_end(proxy: FaultProxy, collector: Collector,
         for number, fault in enumerate([*faults, Fault()]):
             offer(machine, 10)
             proxy.fault = fault
-            assert step(machine, client, clock=lambda number=number: 10.0 * number, within=0.5)  # type: ignore[misc]
+            assert step(machine, client, clock=lambda number=number: 10.0 * number, until=10.0 * number + 0.5)  # type: ignore[misc]
         machine.override_backoff()
         while step(machine, client, clock=lambda: 1_000.0):
             pass

@@ -53,7 +53,7 @@ held = threading.Event()
 engine, queue = client._engine, client._worker.runtime.queue
 
 def hold():
-    with engine.lock, queue.books.lock, client._worker._starting, client._worker._opening:
+    with engine.lock, queue.lock, client._worker._starting, client._worker._opening:
         held.set()
         threading.Event().wait()
 

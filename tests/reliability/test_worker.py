@@ -10,6 +10,7 @@ from threading import Event
 import pytest
 
 from convert_sdk import Client
+from convert_sdk.status import DropReason
 from tests.processes import finished, running
 from tests.reliability.collector import Answer, Received
 from tests.reliability.site import KEY, dead, serving, site
@@ -217,7 +218,7 @@ def test_a_full_queue_is_said_once_and_counted(caplog: pytest.LogCaptureFixture)
         client.flush(0.05)
         counts = client.status().events
         assert counts.offered == sum(counts[1:]) == 1_000
-        assert counts.dropped == client.status().dropped["full"] >= 980
+        assert counts.dropped == client.status().dropped[DropReason.FULL] >= 980
     assert sum("full" in message for message in caplog.messages) == 1
 
 

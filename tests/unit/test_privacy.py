@@ -12,7 +12,7 @@ from convert_sdk._delivery.queue import Endpoint
 from convert_sdk._delivery.stats import Settled
 from convert_sdk._delivery.store_writer import StateSave
 from convert_sdk._delivery.visitors import PendingChanges
-from convert_sdk.status import DeliveryError, RejectedEvent
+from convert_sdk.status import DeliveryError, EventOutcome, RejectedEvent
 from convert_sdk.stores import Changes
 from tests.documents import entity, every, experience, leaf, offline
 
@@ -27,7 +27,7 @@ VISITOR = offline(
     "shown",
     [
         EVENT,
-        Settled("sent", (EVENT,)),
+        Settled(EventOutcome.SENT, (EVENT,)),
         RejectedEvent(EVENT, DeliveryError(400, None, "no")),
         CHANGES,
         StateSave("s3cret", PendingChanges(), CHANGES),

@@ -230,7 +230,9 @@ class Run:
             said = ",".join(goal_datum(json.dumps(item["key"])[1:-1], scalar(item["value"])) for item in data)
             request = ConversionRequest(said, rule_data, again)
             visitor = self.visitor
-            visitor._engine.convert(visitor, step["goal_key"], request, tracking=visitor._tracking)
+            visitor._engine.convert(
+                visitor, visitor.project, step["goal_key"], request, tracking=visitor._tracking
+            )
         return {"conversion": None}
 
     def _run_custom_segments(self, step: Json, attributes: Json) -> Json:

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from convert_sdk.commerce.bridge.orders import UNKNOWN, OrderSnapshot
 from convert_sdk.errors import OptionError
+from convert_sdk.status import EventOutcome
 
 DAY = 86_400.0
 _AGAIN_AFTER = 60.0
@@ -17,7 +18,6 @@ _UNDATED = 600.0
 
 State: TypeAlias = Literal["seen", "waiting", "claimed", "sent", "reversed", "dropped"]
 MatchSource: TypeAlias = Literal["token", "order", "reference", "member", "contact", "email"]
-DeliveryOutcome: TypeAlias = Literal["sent", "dropped", "rejected", "deduplicated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def expired(conversion: OrderConversion, now: float, policy: Policy) -> OrderCon
 
 
 def settled(
-    conversion: OrderConversion, outcome: DeliveryOutcome, now: float, policy: Policy
+    conversion: OrderConversion, outcome: EventOutcome, now: float, policy: Policy
 ) -> OrderConversion:
     """What a delivery notice says of a claimed conversion."""
     if outcome == "sent":

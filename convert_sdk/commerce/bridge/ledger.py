@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from convert_sdk.commerce.bridge.conversions import DeliveryOutcome, OrderConversion, Policy
+from convert_sdk.commerce.bridge.conversions import OrderConversion, Policy
 from convert_sdk.commerce.bridge.orders import IdentityKey
+from convert_sdk.status import EventOutcome
 
 
 class Link(NamedTuple):
@@ -85,11 +86,11 @@ class LedgerTransaction(Protocol):
         """How often a claim had to be sent again."""
         ...
 
-    def note_outcome(self, event: str, outcome: DeliveryOutcome, now: float) -> None:
+    def note_outcome(self, event: str, outcome: EventOutcome, now: float) -> None:
         """Keep news of an event that nobody awaits yet."""
         ...
 
-    def take_outcome(self, event: str) -> DeliveryOutcome | None:
+    def take_outcome(self, event: str) -> EventOutcome | None:
         """The news of an event, once."""
         ...
 

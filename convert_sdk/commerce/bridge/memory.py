@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from secrets import token_bytes
 from threading import RLock
 
-from convert_sdk.commerce.bridge.conversions import DeliveryOutcome, OrderConversion, Policy
+from convert_sdk.commerce.bridge.conversions import OrderConversion, Policy
 from convert_sdk.commerce.bridge.ledger import (
     ExposureRecord,
     LedgerTransaction,
@@ -20,6 +20,7 @@ from convert_sdk.commerce.bridge.ledger import (
     mark_of,
 )
 from convert_sdk.commerce.bridge.orders import IdentityKey
+from convert_sdk.status import EventOutcome
 
 _SALT = token_bytes(32)
 
@@ -31,7 +32,7 @@ class _Tables:
     conversions: dict[str, OrderConversion] = field(default_factory=dict)
     links_of: dict[IdentityKey, tuple[Link, ...]] = field(default_factory=dict)
     exposure_records: dict[tuple[str, str, float], ExposureRecord] = field(default_factory=dict)
-    outcomes: dict[str, tuple[DeliveryOutcome, float]] = field(default_factory=dict)
+    outcomes: dict[str, tuple[EventOutcome, float]] = field(default_factory=dict)
     cursors: dict[str, str] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
     forgotten: dict[str, bool] = field(default_factory=dict)
@@ -76,10 +77,10 @@ class _Tables:
     def resent(self) -> int:
         return sum(each.resent for each in self.conversions.values())
 
-    def note_outcome(self, event: str, outcome: DeliveryOutcome, now: float) -> None:
+    def note_outcome(self, event: str, outcome: EventOutcome, now: float) -> None:
         self.outcomes[event] = outcome, now
 
-    def take_outcome(self, event: str) -> DeliveryOutcome | None:
+    def take_outcome(self, event: str) -> EventOutcome | None:
         found = self.outcomes.pop(event, None)
         return None if found is None else found[0]
 

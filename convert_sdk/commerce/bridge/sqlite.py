@@ -15,7 +15,7 @@ from typing import cast
 from pydantic import TypeAdapter
 
 from convert_sdk._process.sqlite import Database
-from convert_sdk.commerce.bridge.conversions import DeliveryOutcome, OrderConversion, Policy
+from convert_sdk.commerce.bridge.conversions import OrderConversion, Policy
 from convert_sdk.commerce.bridge.ledger import (
     ExposureRecord,
     LedgerTransaction,
@@ -26,6 +26,7 @@ from convert_sdk.commerce.bridge.ledger import (
 )
 from convert_sdk.commerce.bridge.orders import IdentityKey
 from convert_sdk.errors import StoreError
+from convert_sdk.status import EventOutcome
 
 _SCHEMA = """
 CREATE TABLE effects (
@@ -186,12 +187,12 @@ class _Rows:
     def resent(self) -> int:
         return int(self._run("SELECT COALESCE(SUM(resent), 0) FROM effects").fetchone()[0])
 
-    def note_outcome(self, event: str, outcome: DeliveryOutcome, now: float) -> None:
+    def note_outcome(self, event: str, outcome: EventOutcome, now: float) -> None:
         self._run("REPLACE INTO fates VALUES (?, ?, ?)", (event, _STORED_OUTCOMES.get(outcome, outcome), now))
 
-    def take_outcome(self, event: str) -> DeliveryOutcome | None:
+    def take_outcome(self, event: str) -> EventOutcome | None:
         row = self._run("DELETE FROM fates WHERE event = ? RETURNING fate", (event,)).fetchone()
-        return None if row is None else cast("DeliveryOutcome", _OUTCOMES.get(row[0], row[0]))
+        return None if row is None else cast("EventOutcome", _OUTCOMES.get(row[0], row[0]))
 
     def add_link(self, link: Link) -> None:
         row = (*link.identity_key, link.visitor_id, link.at, link.expires, link.tracking)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import uvicorn
 
 from convert_sdk import ANYWHERE, Client
+from convert_sdk.client import thread_parts
 from convert_sdk.commerce import Http
 from convert_sdk.commerce.bridge import (
     Bridge,
@@ -185,9 +186,7 @@ def _client(config: ShopConfig, ledger: Ledger) -> Client:
         "observe": recording(ledger),
         "start_wait": _PATIENCE,
     }
-    client = Client.__new__(Client)
-    client._set_up(build(given, {}))
-    return client
+    return Client(thread_parts(build(given, {})))
 
 
 def _texts(value: object) -> list[str]:

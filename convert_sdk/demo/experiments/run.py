@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from convert_sdk import Client
+from convert_sdk.client import thread_parts
 from convert_sdk.options import build
 from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, demo_document, running
 
@@ -71,9 +72,7 @@ def _client(key: str, url: str, visitors: int) -> Client:
         "track_endpoint": url,
         "max_queue": visitors * _EVENTS_EACH,  # a shop's day in seconds, and the server may be down
     }
-    client = Client.__new__(Client)
-    client._set_up(build(given, {}))
-    return client
+    return Client(thread_parts(build(given, {})))
 
 
 def _stopped(visitors: int, client: Client, server: LocalServer) -> Mapping[int, Callable[[], object]]:

@@ -22,6 +22,7 @@ from convert_sdk.commerce.bridge import (
 )
 from convert_sdk.commerce.errors import ServerError
 from convert_sdk.server import DEMO_SDK_KEY
+from convert_sdk.status import EventOutcome
 
 from .world import DAY, IDENTITY, STORY, World
 
@@ -318,7 +319,7 @@ class TestTrouble:
         world.order()
         [event] = world.webhooks()
         with world.ledger.transaction() as transaction:
-            transaction.note_outcome("early.0", "sent", world.now)
+            transaction.note_outcome("early.0", EventOutcome.SENT, world.now)
 
         class Early:
             options, project = world.client.options, world.client.project or object()

@@ -25,6 +25,7 @@ from convert_sdk.commerce.bridge import (
 )
 from convert_sdk.observation import Delivered, Exposed, Observation
 from convert_sdk.server import DEMO_SDK_KEY
+from convert_sdk.status import EventOutcome
 from tests.waiting import PATIENCE
 
 from .world import DAY, IDENTITY, STORY, World
@@ -145,7 +146,7 @@ class TestRecording:
         ledger = Moody(clock=lambda: now)
         observe = recording(ledger)
         ledger.locked = True
-        for observation in (Exposed("e-1", "v-1", "exp-1", "var-1"), Delivered("sent", ("u.0",))):
+        for observation in (Exposed("e-1", "v-1", "exp-1", "var-1"), Delivered(EventOutcome.SENT, ("u.0",))):
             with pytest.raises(StoreError):
                 observe(observation)
         ledger.locked = False

@@ -73,12 +73,13 @@ class World:
     ) -> None:
         """A process of the shop: a client and a bridge on the ledger's file."""
         self.ledger = Ledger(self.folder / "bridge.db", policy=policy, clock=lambda: self.now)
+        given: dict[str, Any] = {"flush_interval": 0.01, "start_wait": PATIENCE, **options}
         self.client = Client(
             DEMO_SDK_KEY,
             config_endpoint=self.server.url,
             track_endpoint=self.server.url,
             observe=recording(self.ledger, also=self._hear),
-            **{"flush_interval": 0.01, "start_wait": PATIENCE, **options},
+            **given,
         )
         self._opened += [self.client, self.ledger]
         self.bridge = Bridge(

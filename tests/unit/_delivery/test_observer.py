@@ -7,7 +7,7 @@ from convert_sdk._delivery.observer import Observer
 from convert_sdk.observation import Exposed, Incident, Observation
 from tests.documents import LOW, Sink, experience, project, variation
 
-LAPSE = Incident("warning", "the store is down")
+INCIDENT = Incident("warning", "the store is down")
 
 
 def test_a_callback_that_brings_about_more_is_told_of_it_the_next_time() -> None:
@@ -15,14 +15,14 @@ def test_a_callback_that_brings_about_more_is_told_of_it_the_next_time() -> None
 
     def hear(observation: Observation) -> None:
         heard.append(observation)
-        watch.append(observation)
+        observer.add(observation)
 
-    watch = Observer(hear, inline=False)
-    watch.append(LAPSE)
-    watch.deliver()
-    assert heard == [LAPSE]
-    watch.deliver()
-    assert heard == [LAPSE, LAPSE]
+    observer = Observer(hear, inline=False)
+    observer.add(INCIDENT)
+    observer.deliver()
+    assert heard == [INCIDENT]
+    observer.deliver()
+    assert heard == [INCIDENT, INCIDENT]
 
 
 def test_a_callback_that_raises_is_counted_and_the_rest_is_told() -> None:
@@ -32,11 +32,11 @@ def test_a_callback_that_raises_is_counted_and_the_rest_is_told() -> None:
         heard.append(observation)
         raise RuntimeError("no")
 
-    watch = Observer(hear, inline=False)
-    watch.append(LAPSE)
-    watch.append(LAPSE)
-    watch.deliver()
-    assert (len(heard), watch.failures) == (2, 2)
+    observer = Observer(hear, inline=False)
+    observer.add(INCIDENT)
+    observer.add(INCIDENT)
+    observer.deliver()
+    assert (len(heard), observer.failures) == (2, 2)
 
 
 @pytest.mark.parametrize("inline", [False, True])

@@ -14,7 +14,7 @@ from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.queue import MOST_BYTES, DeliveryConfig, Endpoint, EventQueue
 from convert_sdk._delivery.stats import EndpointState, classify, error_of
 from convert_sdk._http.messages import Failure, Request, Response, request_headers
-from convert_sdk.status import Counts, DeliveryError, FlushReport, RejectedEvent
+from convert_sdk.status import Counts, DeliveryError, DropReason, FlushReport, RejectedEvent
 
 ENDPOINT = Endpoint(
     "https://collector.invalid/track/key", request_headers("s3cret"), TrackingContext("1", "2")
@@ -246,12 +246,12 @@ def test_what_is_drained_before_the_waking_leaves_the_next_one_a_first_one() -> 
     [
         *((Response(status), "delivered") for status in (200, 201, 202, 204, 299)),
         (Response(200, body_error="too slow"), "delivered"),
-        *((Response(status), "malformed") for status in (400, 413, 422)),
-        *((Response(status), "again") for status in (408, 425, 429, 500, 501, 503, 599)),
-        *((Response(status), "doubtful") for status in (502, 504)),
+        *((Response(status), "rejected") for status in (400, 413, 422)),
+        *((Response(status), "retry") for status in (408, 425, 429, 500, 501, 503, 599)),
+        *((Response(status), "ambiguous") for status in (502, 504)),
         *((Response(status), "denied") for status in (301, 304, 307, 401, 403, 404, 405, 410, 451)),
-        (Failure("undelivered", ""), "again"),
-        (Failure("ambiguous", ""), "doubtful"),
+        (Failure("undelivered", ""), "retry"),
+        (Failure("ambiguous", ""), "ambiguous"),
     ],
 )
 def test_the_meaning_of_an_answer(answer: Response | Failure, meaning: str) -> None:
@@ -509,7 +509,7 @@ def test_shelved_events_leave_memory_and_come_back() -> None:
     machine.restore(batch[:2], 5.0)
     assert machine.counts() == Counts(offered=3, queued=2, spooled=1)
     assert machine.due() == 5.0
-    machine.drop_spooled(1, "age")
+    machine.drop_spooled(1, DropReason.EXPIRED)
     assert machine.counts() == Counts(offered=3, queued=2, dropped=1)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from convert_sdk.commerce.bridge import Match, OrderConversion, OrderSnapshot, Policy
 from convert_sdk.commerce.bridge.conversions import claimed, examined, folded, refund, seen, settled
+from convert_sdk.status import EventOutcome
 
 NOW = 1_777_000_000.0
 POLICY = Policy()
@@ -42,14 +43,14 @@ def test_a_refund_takes_back_what_was_reported() -> None:
     """The order came to more while it was on its way."""
     changed = folded(under_way(), later(1, amount=Decimal(9)), NOW + 1)
     assert changed.order.amount == Decimal(9)
-    sent = settled(changed, "sent", NOW + 2, POLICY)
+    sent = settled(changed, EventOutcome.SENT, NOW + 2, POLICY)
     gone = folded(sent, later(3, amount=Decimal(9), cancelled=True), NOW + 3)
     assert (sent.revenue, gone.state, refund(gone, NOW + 3).revenue) == (Decimal(5), "reversed", Decimal(-5))
 
 
 def test_what_is_sent_again_says_what_the_order_has_come_to() -> None:
     changed = folded(under_way(), later(1, amount=Decimal(9)), NOW + 1)
-    again = settled(changed, "dropped", NOW + 2, POLICY)
+    again = settled(changed, EventOutcome.DROPPED, NOW + 2, POLICY)
     assert claimed(again, {}, "me", NOW + 600).revenue == Decimal(9)
 
 
