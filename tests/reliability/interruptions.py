@@ -6,6 +6,7 @@ nothing here knows what is inside.
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import json
 import logging
@@ -15,6 +16,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -24,7 +26,7 @@ from typing import NamedTuple, Unpack
 from httpx import HTTPTransport
 
 import convert_sdk
-from convert_sdk import Client, ConversionReason, MemoryStore
+from convert_sdk import AsyncClient, Client, ConversionReason, MemoryStore, Status, Visitor
 from convert_sdk.options import OptionArguments
 from convert_sdk.stores.sqlite import SqliteStore
 from tests.reliability.last_words import say_last
@@ -37,6 +39,8 @@ SLACK = 10.0
 """A parent waits longer than its child, which has more to say."""
 TIMES = 2
 """Interruptions of one line with the same callers in one call: the first time and the next."""
+MANY = 5_000
+"""Visitors that wait for handlers."""
 EXPERIENCE, GOAL = "button-10", "goal-0"
 REFUSED = (ConversionReason.CLOSED, ConversionReason.QUEUE_FULL)
 
@@ -126,22 +130,29 @@ class Outcome(NamedTuple):
 
 
 class Account:
-    """One client, and what the main thread and the signal's handler ask of it."""
+    """One client, and what the main thread and the signal's handler ask of it; `last` is the handler's last deed."""
 
-    def __init__(self, client: Client, name: str, *, closing: bool) -> None:
-        self.client = client
+    def __init__(
+        self,
+        name: str,
+        visitor: Callable[[str], Visitor],
+        status: Callable[[], Status],
+        last: Callable[[], object],
+    ) -> None:
         self.name = name
+        self._visitor = visitor
+        self._status = status
+        self._last = last
         self.shown: set[Served] = set()
         self.counted: list[Served] = []
         self.kept: set[Served] = set()
         self.refused: list[Served] = []
         self.failures: list[str] = []
-        self._closing = closing
         self._numbers = count()
 
     def serve(self, name: str) -> None:
         """One request: a visitor, a decision, a conversion."""
-        visitor = self.client.visitor(f"{self.name}-{name}")
+        visitor = self._visitor(f"{self.name}-{name}")
         if visitor.decide(EXPERIENCE).variation is not None:
             self.shown.add((visitor.id, EXPERIENCE))
         result = visitor.track(GOAL)
@@ -158,17 +169,14 @@ class Account:
             self.serve(f"handler-{next(self._numbers)}")
             self.serve("main")
             self.check(frame)
-            if self._closing:
-                self.client.close()
-            else:
-                self.client.flush(0)
+            self._last()
             self.check(frame)
         except BaseException as error:  # noqa: BLE001  # said at the end
             self.fail(repr(error), frame)
 
     def check(self, frame: FrameType | None = None) -> None:
         """At any moment, every event is somewhere."""
-        events = self.client.status().events
+        events = self._status().events
         if events.offered != sum(events) - events.offered:
             self.fail(repr(events), frame)
 
@@ -177,13 +185,12 @@ class Account:
         self.failures.append(f"{self.name}: {text}, {place_of(frame) or 'in the end'}")
 
     def settle(self) -> Outcome:
-        """Close the client, and hold what it says against what was asked of it."""
-        self.client.close()
+        """Hold what a closed client says against what was asked of it."""
         for thread in threading.enumerate():
             if thread not in (threading.current_thread(), threading.main_thread()):
                 thread.join()  # a close that was left to one of them ends with it
         self.check()
-        events = self.client.status().events
+        events = self._status().events
         counted = {*self.counted, *self.kept}
         if len(self.counted) > len({*self.counted}):
             self.fail("a conversion counts twice")
@@ -202,10 +209,18 @@ class Program:
         self._key = key
         self._folder = Path(folder)
         self._kind = kind.split("+")
-        self._verb = verb
+        self.verb = verb
 
     def client(self, name: str, **more: Unpack[OptionArguments]) -> Client:
         """A client that has not started; one of the same name finds what this one leaves on disk."""
+        # Loading certificates is most of what a client costs.
+        options = self.options(name)
+        options["transport"] = HTTPTransport(verify=False)
+        options.update(more)
+        return Client(self._key, **options)
+
+    def options(self, name: str) -> OptionArguments:
+        """The options of a client of this kind."""
         options: OptionArguments = {
             "config_endpoint": self._endpoint,
             "track_endpoint": self._endpoint,
@@ -213,7 +228,6 @@ class Program:
             "start_wait": FOREVER,
             "shutdown_timeout": FOREVER,
             "request_timeout": FOREVER,
-            "transport": HTTPTransport(verify=False),  # loading certificates is most of what a client costs
         }
         if "memory" in self._kind:
             options["store"] = MemoryStore(shared=True)
@@ -222,24 +236,31 @@ class Program:
             options["durability"] = "sync" if "sync" in self._kind else "async"
         if "sqlite" in self._kind:
             options["store"] = SqliteStore(self._folder / f"{name}.db")
-        options.update(more)
-        return Client(self._key, **options)
+        return options
 
-    def ready(self, name: str, *, closing: bool) -> Account:
+    def async_client(self, name: str) -> AsyncClient:
+        """The same for asyncio."""
+        options = self.options(name)
+        options["flush_interval"] = 0.05  # a close lets what comes meanwhile wait for it
+        return AsyncClient(self._key, **options)
+
+    def ready(self, name: str, *, closing: bool) -> tuple[Client, Account]:
         """A client with something to do for the verb."""
-        account = Account(self.client(name), name, closing=closing)
+        client = self.client(name)
+        last = client.close if closing else partial(client.flush, 0)
+        account = Account(name, client.visitor, client.status, last)
         signal.signal(signal.SIGUSR1, account.interrupt)
-        if self._verb != "start":
+        if self.verb != "start":
             account.serve("first")
             account.serve("second")
-        return account
+        return client, account
 
-    def do(self, account: Account) -> None:
+    def do(self, client: Client, account: Account) -> None:
         """The verb, once."""
-        if self._verb == "flush":
-            account.client.flush(FOREVER)
-        elif self._verb == "close":
-            account.client.close()
+        if self.verb == "flush":
+            client.flush(FOREVER)
+        elif self.verb == "close":
+            client.close()
         else:
             account.serve("main")
 
@@ -252,10 +273,11 @@ class Program:
 
 def run_here(program: Program, name: str, interruptions: Interruptions, *, closing: bool) -> Outcome:
     """One client, interrupted during its verb."""
-    account = program.ready(name, closing=closing)
+    client, account = program.ready(name, closing=closing)
     interruptions.begin()
-    program.do(account)
+    program.do(client, account)
     interruptions.end()
+    client.close()
     return account.settle()
 
 
@@ -267,10 +289,11 @@ def run_in_child(program: Program, name: str, interruptions: Interruptions, *, c
     if child == 0:
         faulthandler.dump_traceback_later(HANGS_AFTER, exit=True)
         os.close(readable)
-        account = program.ready(name, closing=closing)
+        client, account = program.ready(name, closing=closing)
 
         def report() -> None:
             interruptions.end()
+            client.close()
             words = (account.settle(), [*interruptions.known], interruptions.struck)
             with os.fdopen(writable, "w") as pipe:
                 json.dump(words, pipe)
@@ -293,7 +316,7 @@ def run_in_child(program: Program, name: str, interruptions: Interruptions, *, c
 def storm(program: Program, least: int) -> tuple[int, Outcome]:
     """One client, interrupted at random moments of all that it does; how many times, and the outcome."""
     client = program.client("storm", flush_interval=0.05, max_queue=1_000_000, max_visitors=1_000_000)
-    account = Account(client, "storm", closing=False)
+    account = Account("storm", client.visitor, client.status, partial(client.flush, 0))
     dice, handled = Random(7), count(1)
     latest = 0
 
@@ -308,6 +331,7 @@ def storm(program: Program, least: int) -> tuple[int, Outcome]:
     signal.setitimer(signal.ITIMER_REAL, 0.001)
     for turn in count():
         if latest >= least:
+            client.close()
             return latest, account.settle()
         if turn % 50 == 0:
             faulthandler.dump_traceback_later(HANGS_AFTER, exit=True)
@@ -317,6 +341,47 @@ def storm(program: Program, least: int) -> tuple[int, Outcome]:
     raise AssertionError("endless")
 
 
+def run_in_loop(program: Program, name: str, interruptions: Interruptions, *, closing: bool) -> Outcome:
+    """One client for asyncio, interrupted in its loop: the lines of its task are the main thread's, too.
+
+    A handler cannot await: it takes visitors that are there, and leaves a flush or a close to the loop.
+    """
+    client = program.async_client(name)
+    visitors: dict[str, Visitor] = {}
+    left: list[asyncio.Task[object]] = []
+
+    async def work() -> Account:
+        loop = asyncio.get_running_loop()
+
+        def begin() -> None:
+            if left and not left[-1].done():
+                return  # one at a time is enough for the loop
+            left.append(loop.create_task(client.close() if closing else client.flush(0)))
+
+        account = Account(
+            name, visitors.__getitem__, client.status, partial(loop.call_soon_threadsafe, begin)
+        )
+        signal.signal(signal.SIGUSR1, account.interrupt)
+        for each in ("first", "second", "main", *(f"handler-{number}" for number in range(MANY))):
+            visitors[f"{name}-{each}"] = await client.visitor(f"{name}-{each}")
+        account.serve("first")
+        account.serve("second")
+        interruptions.begin()
+        if program.verb == "loop-flush":
+            await client.flush(FOREVER)
+        elif program.verb == "loop-close":
+            await client.close()
+        else:
+            account.serve("main")
+        interruptions.end()
+        while left:
+            await left.pop()
+        await client.close()
+        return account
+
+    return asyncio.run(work()).settle()
+
+
 def trace(program: Program, verb: str, then: str, stride: int) -> tuple[int, Outcome]:
     """Clients interrupted at every line of one verb; how many times, and the outcome.
 
@@ -324,10 +389,12 @@ def trace(program: Program, verb: str, then: str, stride: int) -> tuple[int, Out
     lines that are found every `stride`-th has one.
     """
     interruptions = Interruptions(every=stride == 0, stride=stride or 1)
-    run = run_in_child if verb == "exit" else run_here
+    run = run_in_child if verb == "exit" else run_in_loop if verb.startswith("loop") else run_here
     total, known = Outcome([], [], 0, 0, 0, []), -1
     if stride:  # what is imported late is imported once, and not by every child
-        total = total.plus(program.ready("before", closing=False).settle())
+        client, account = program.ready("before", closing=False)
+        client.close()
+        total = total.plus(account.settle())
     for number in count():
         if len(interruptions.known) == known or (number and not stride):
             break

@@ -35,7 +35,7 @@ def interrupted(folder: Path, kind: str, verb: str, then: str, number: int) -> i
     assert outcome.failures == []
     assert len(received) == len({*received}) == outcome.sent, "some were sent twice, or got lost on the way"
     assert {*received} <= shown | counted
-    if verb not in ("close", "exit") and then != "close":
+    if verb not in ("close", "exit", "loop-close") and then != "close":
         assert outcome.dropped == 0
         assert {*received} == shown | counted
     elif "spool" in kind:
@@ -79,3 +79,13 @@ def test_a_handler_at_every_line_of(verb: str, kind: str, tmp_path: Path) -> Non
 def test_a_handler_at_one_line_of(verb: str, kind: str, then: str, stride: int, tmp_path: Path) -> None:
     """Each line that is found meets a client of its own, which is flushed or closed there."""
     assert interrupted(tmp_path, kind, verb, then, stride) >= 1
+
+
+@pytest.mark.parametrize("then", ["flush", "close"])
+@pytest.mark.parametrize("verb", ["loop-track", "loop-flush", "loop-close"])
+@pytest.mark.parametrize(
+    "kind", ["memory", *(pytest.param(each, marks=soak) for each in (KINDS[0], *KINDS[2:]))]
+)
+def test_a_handler_at_every_line_in_a_loop(verb: str, kind: str, then: str, tmp_path: Path) -> None:
+    """A handler uses the visitors of an `AsyncClient`, and leaves what is awaited to the loop."""
+    assert interrupted(tmp_path, kind, verb, then, 0) >= 20
