@@ -57,6 +57,7 @@ class FaultProxy:
         self.hung_up = Event()
         """Set when the first connection has ended."""
         self._upstream = upstream
+        self._tasks: set[asyncio.Task[object]] = set()
         self._listening = Event()
         self._thread = Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self.port = 0
@@ -83,8 +84,19 @@ class FaultProxy:
         self._listening.set()
         await self._stop.wait()
         server.close()
+        # A connection that was just being taken becomes a task meanwhile, which nobody else would end.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A loop keeps no task alive: one whose client has gone while it waits for the server would be collected.
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while await self._one(reader, writer):
                 pass
