@@ -46,7 +46,7 @@ RETIRED = {
 COMMERCE = {"clue", "rung", "told", "departures", "effect", "shown", "entries", "worth"}
 """The same, in what is about orders."""
 FOLDERS = {
-    **dict.fromkeys(["_core", "_config", "_http", "_process", "_spool"], RETIRED),
+    **dict.fromkeys(["_core", "_config", "_delivery", "_http", "_process", "_spool"], RETIRED),
     **dict.fromkeys(["cli", "commerce", "demo", "testing"], COMMERCE),
 }
 ALLOWED = {"Ledger", "MemoryLedger", "MemoryStore", "GateTrace", "WakeEvent"}
