@@ -96,13 +96,14 @@ def _read(path: Path) -> bytes:
     """The file, if it is a plain file of ours that nobody else may write."""
     with open(path, "rb", opener=_plainly) as file:
         facts = os.fstat(file.fileno())
-        if facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
+        # Without users like those of POSIX (Windows) the folder's own protection counts.
+        if hasattr(os, "geteuid") and (facts.st_uid != os.geteuid() or facts.st_mode & 0o022):
             raise PermissionError
         return file.read(SIZE_CAP + _LONGEST_HEADER + 1)
 
 
 def _plainly(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _header(document: CachedDocument) -> bytes:

@@ -50,6 +50,12 @@ def register_after_fork(callback: Callable[[], None]) -> None:
     _callbacks.append(callback)
 
 
+def hook_fork(*, before: Callable[[], None], after_in_parent: Callable[[], None]) -> None:
+    """Run these in the parent around every fork that Python makes; nothing where a platform has no forks."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=before, after_in_parent=after_in_parent)
+
+
 def reset_after_fork() -> None:
     """Run every registered callback in a child process."""
     global _pid  # noqa: PLW0603  # this is another process
@@ -107,7 +113,7 @@ def _hook_before_fork() -> None:
     if not _hooked:
         import_module("logging")  # its hooks must be registered before ours
         _hooked.append(True)
-        os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+        hook_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
 
 
 def _before_fork() -> None:
@@ -127,5 +133,6 @@ def _after_fork_in_child() -> None:
     _held.clear()
 
 
-os.register_at_fork(after_in_child=reset_after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reset_after_fork)
 register_after_fork(_after_fork_in_child)

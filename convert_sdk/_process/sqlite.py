@@ -11,7 +11,7 @@ from secrets import token_hex
 from threading import RLock, get_ident
 from weakref import WeakSet
 
-from .fork import register_after_fork
+from .fork import hook_fork, register_after_fork
 from .locks import held_by_this_thread
 
 _databases: WeakSet[Database] = WeakSet()
@@ -169,5 +169,5 @@ def _after_fork_in_child() -> None:
         database.after_fork_in_child()
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+hook_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
 register_after_fork(_after_fork_in_child)

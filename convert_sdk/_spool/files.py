@@ -27,7 +27,6 @@ share a path and never send each other's events.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -40,8 +39,9 @@ from threading import RLock
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from convert_sdk._process.fork import register_after_fork
+from convert_sdk._process.fork import hook_fork, register_after_fork
 from convert_sdk._process.sqlite import Database
+from convert_sdk.errors import SpoolError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -97,7 +97,14 @@ class SpoolFile(NamedTuple):
         return Database(self.path, SCHEMA, wait=_WRITE_WAIT, synchronous=synchronous)
 
     def lock(self) -> int | None:
-        """Take the lock and return its descriptor; None while another process holds it."""
+        """Take the lock and return its descriptor; None while another process holds it.
+
+        Raises SpoolError on a platform without file locks.
+        """
+        try:
+            import fcntl
+        except ImportError:
+            raise SpoolError("a spool needs file locks, which this platform does not have (fcntl)") from None
         with _locking:
             descriptor = os.open(self.lock_path, os.O_CREAT | os.O_RDWR, 0o600)
             try:
@@ -149,7 +156,7 @@ def make_private_folder(folder: Path) -> None:
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.stat()
-    if found.st_uid != os.geteuid():
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         raise PermissionError(f"{folder} belongs to another user")
     if found.st_mode & 0o077:
         folder.chmod(0o700)
@@ -259,5 +266,5 @@ def _after_fork_in_child() -> None:
     _held.clear()
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+hook_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
 register_after_fork(_after_fork_in_child)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from math import inf
 from threading import RLock
 from typing import TYPE_CHECKING
 
 from convert_sdk._core.state import Changes, VisitorState, Winners, apply
-from convert_sdk._process.fork import register_after_fork
+from convert_sdk._process.fork import hook_fork, register_after_fork
 from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.errors import StoreError
 
@@ -81,5 +80,5 @@ def _after_fork_in_child() -> None:
     _lock = RLock()
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+hook_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
 register_after_fork(_after_fork_in_child)
