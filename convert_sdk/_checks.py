@@ -110,11 +110,89 @@ def switch(tracking: bool | None, otherwise: bool) -> bool:
     return otherwise if tracking is None else tracking
 
 
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+_BYTE_ORDER_MARK = "\ufeff"
+_PLACEHOLDERS = ("${", "$(", "{{", "%(")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def text_flaw(value: object) -> str | None:
+    """A usual mistake in a text that came from a file or a variable, as the rest of a sentence about it."""
+    if not isinstance(value, str):
+        return None
+    if value.startswith(_BYTE_ORDER_MARK):
+        return "begins with a byte order mark: save the file that it comes from without one"
+    if value.strip()[:1] in tuple(_QUOTES) or value.strip()[-1:] in tuple(_QUOTES):
+        return "has quotes around it: leave them out (docker's --env-file keeps them)"
+    if any(mark in value for mark in _PLACEHOLDERS):
+        return "has a placeholder such as ${NAME} in it, which nothing has filled in"
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        return "has bytes in it that are not UTF-8"
+    return None
+
+
+def word_flaw(value: object) -> str | None:
+    """As `text_flaw`, of a text without white space."""
+    if isinstance(value, str) and value.strip() and any(char.isspace() for char in value):
+        return text_flaw(value) or "has white space in it"
+    return text_flaw(value)
+
+
+def token_flaw(value: object) -> str | None:
+    """As `word_flaw`, of a text that may have spaces within."""
+    return word_flaw(value) if isinstance(value, str) and value != value.strip() else text_flaw(value)
+
+
+def key_flaw(value: object) -> str | None:
+    """As `word_flaw`, of an SDK key."""
+    if isinstance(value, str) and "://" in value:
+        return (
+            "is a whole URL: give the key alone, such as 10035569/10034190, and the rest as config_endpoint"
+        )
+    return word_flaw(value)
+
+
+def host_of(url: str) -> str | None:
+    """The host of an http:// or https:// URL in lower case, an IPv6 address without brackets; None without one."""
+    from urllib.parse import urlsplit
+
+    if "\\" in url or any(char <= " " or char in _QUOTES + "<>^{}|" for char in url):
+        return None
+    try:
+        parts = urlsplit(url.replace("[project_id]", "0"))
+        valid = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        return None
+    return parts.hostname if valid else None
+
+
+def is_loopback(url: str) -> bool:
+    """True if a URL leads to this very machine."""
+    return host_of(url) in _LOOPBACK
+
+
+def masked(url: str) -> str:
+    """The URL with stars in place of the name and the password in it.
+
+    >>> masked("https://me:s3cret@convert.example/api/v1/")
+    'https://***@convert.example/api/v1/'
+    """
+    scheme, slashes, rest = url.partition("://")
+    end = min((place for place in map(rest.find, "/?#") if place >= 0), default=len(rest))
+    at = rest.rfind("@", 0, end)
+    return url if at < 0 else f"{scheme}{slashes}***{rest[at:]}"
+
+
+def no_flaw(_: object) -> None:
+    """Nothing that is often done wrong."""
+
+
 class Check(NamedTuple):
-    """The values that an option takes: a test, and the words for an error."""
+    """The values that an option takes: a test, the words for an error, and those for a usual mistake."""
 
     accepts: Callable[[object], bool]
     allowed: str
+    flaw: Callable[[object], str | None] = no_flaw
 
 
 def _is_text(value: object) -> bool:
@@ -154,11 +232,11 @@ def _is_switch(value: object) -> bool:
 
 
 def _is_url(value: object) -> bool:
-    return (
-        isinstance(value, str)
-        and value.startswith(("http://", "https://"))
-        and len(value.split("/", 3)[2]) > 0
-    )
+    return isinstance(value, str) and bool(host_of(value))
+
+
+def _is_base_url(value: object) -> bool:
+    return isinstance(value, str) and _is_url(value) and "?" not in value and "#" not in value
 
 
 def _is_folder(value: object) -> bool:
@@ -182,14 +260,17 @@ def one_of(*allowed: str) -> Check:
     return Check(lambda value: value in allowed, " or ".join(f'"{each}"' for each in allowed))
 
 
-SDK_KEY = Check(_or_none(_is_path), "an SDK key such as 10035569/10034190, without spaces, ? or #")
-SECRET = Check(_or_none(_is_header), "text of visible ASCII characters, on one line")
+SDK_KEY = Check(
+    _or_none(_is_path), "an SDK key such as 10035569/10034190, without white space, ? or #", key_flaw
+)
+SECRET = Check(_or_none(_is_header), "text of visible ASCII characters, on one line", word_flaw)
 TOKEN = Check(
     _or_none(lambda value: _is_header(value) or callable(value)),
     "a token of visible ASCII characters, or a callable that gives one",
+    token_flaw,
 )
-TEXT = Check(_is_text, "text that is not empty")
-MAYBE_TEXT = Check(_or_none(_is_text), "text that is not empty")
+TEXT = Check(_is_text, "text that is not empty", text_flaw)
+MAYBE_TEXT = Check(_or_none(_is_text), "text that is not empty", text_flaw)
 SWITCH = Check(_is_switch, "True or False")
 MAYBE_SWITCH = Check(_or_none(_is_switch), "True, False or None")
 COUNT = Check(_is_count, "a whole number above 0")
@@ -197,8 +278,8 @@ WHOLE = Check(_is_whole, "a whole number")
 POSITIVE = Check(_is_positive, "a number above 0")
 SECONDS = Check(_is_positive, "a number of seconds above 0")
 DURATION = Check(_is_duration, "a number of seconds, 0 or more")
-URL = Check(_is_url, "an http:// or https:// URL")
-MAYBE_URL = Check(_or_none(_is_url), "an http:// or https:// URL")
+URL = Check(_is_base_url, "an http:// or https:// URL without ? and #", word_flaw)
+MAYBE_URL = Check(_or_none(_is_url), "an http:// or https:// URL", word_flaw)
 FOLDER = Check(_or_none(_is_folder), "the path of a folder")
 FILE = Check(_or_none(_is_folder), "the path of a file")
 STORE = Check(_or_none(_is_store), "a Store: something with load, save and shared")

@@ -71,6 +71,8 @@ class Client:
         ca_bundle: A file of certificates to trust in place of the usual ones. (variable CONVERT_CA_BUNDLE)
         proxy: The URL of an HTTP proxy; None follows HTTPS_PROXY and the like, but not for loopback. (variable
             CONVERT_PROXY)
+        trust_env: False reads nothing from the environment: no variable below, no proxies, no certificates named
+            there. (default `True`)
         transport: An httpx transport, for tests and special networks.
         observe: A callable that the worker calls with every decision, exposure, conversion, delivery and incident.
         observe_inline: True calls `observe` where it happens, also within `decide` and `track`. (default `False`)
@@ -243,6 +245,8 @@ class AsyncClient:
         ca_bundle: A file of certificates to trust in place of the usual ones. (variable CONVERT_CA_BUNDLE)
         proxy: The URL of an HTTP proxy; None follows HTTPS_PROXY and the like, but not for loopback. (variable
             CONVERT_PROXY)
+        trust_env: False reads nothing from the environment: no variable below, no proxies, no certificates named
+            there. (default `True`)
         transport: An httpx transport, for tests and special networks.
         observe: A callable that the worker calls with every decision, exposure, conversion, delivery and incident.
         observe_inline: True calls `observe` where it happens, also within `decide` and `track`. (default `False`)

@@ -50,8 +50,8 @@ class Options(NamedTuple):
     An option that is not given comes from its environment variable, then from its default. This class is the one place
     where an option is declared: checks, variables and the tables of the documentation follow from it.
 
-    >>> client = Client("10035569/10034190", refresh_interval=60, cache="low")
-    >>> client.options.refresh_interval, client.options.batch_size
+    >>> options = build({"refresh_interval": 60, "cache": "low"}, {})
+    >>> options.refresh_interval, options.batch_size
     (60, 100)
     """
 
@@ -158,6 +158,11 @@ class Options(NamedTuple):
         variable="CONVERT_PROXY",
         shown=False,
     )
+    trust_env: bool = _option(
+        True,
+        check.SWITCH,
+        "False reads nothing from the environment: no variable below, no proxies, no certificates named there.",
+    )
     transport: BaseTransport | AsyncBaseTransport | None = _option(
         None, check.TRANSPORT, "An httpx transport, for tests and special networks.", shown=False
     )
@@ -183,12 +188,16 @@ class Options(NamedTuple):
     )
 
     def __repr__(self) -> str:
-        changed = (
-            f"{name}={value!r}"
+        return f"Options({self.changed})"
+
+    @property
+    def changed(self) -> str:
+        """The options that are not the defaults, as arguments; without secrets."""
+        return ", ".join(
+            f"{name}={check.masked(value)!r}" if isinstance(value, str) else f"{name}={value!r}"
             for name, value in zip(self._fields, self, strict=True)
             if OPTIONS[name].shown and value != self._field_defaults[name]
         )
-        return f"Options({', '.join(changed)})"
 
     @property
     def bucketing(self) -> Bucketing:
@@ -232,6 +241,7 @@ class OptionArguments(TypedDict, total=False):
     allow_http: bool
     ca_bundle: str | None
     proxy: str | None
+    trust_env: bool
     transport: BaseTransport | AsyncBaseTransport | None
     observe: Callable[[Observation], None] | None
     observe_inline: bool
@@ -253,33 +263,47 @@ _SWITCH = {
     "no": False,
     "off": False,
 }
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def build(given: Mapping[str, object], variables: Mapping[str, str] = environ) -> Options:
-    """The options of these arguments and variables.
+    """The options of these arguments and, unless `trust_env` is False among them, of these variables.
 
     Raises OptionError, which names the option and says what is allowed.
     """
     unknown = [name for name in given if name not in Options._fields]
     if unknown:
         raise OptionError(f"{unknown[0]} is no option{_nearest(unknown[0])}")
-    values: dict[str, object] = {}
-    for name, option in OPTIONS.items():
-        text = (
-            variables.get(option.variable, "").strip() if option.variable else ""
-        )  # a file ends with a line break
-        if option.variable and text:
-            values[name] = _switch(option.variable, text) if option.check is check.SWITCH else text
+    values = {} if given.get("trust_env") is False else _from_variables(variables)
+    from_variables = {name for name in values if given.get(name) is None}
     values |= {name: value for name, value in given.items() if value is not None or name not in values}
     for name, value in values.items():
-        option = OPTIONS[name]
-        if not option.check.accepts(value):
-            shown = f", not {value!r}" if option.shown else ""
-            raise OptionError(f"{name} must be {option.check.allowed}{shown}")
+        source = f" (from {OPTIONS[name].variable})" if name in from_variables else ""
+        _check(f"{name}{source}", value, OPTIONS[name])
     options = Options(**values)  # type: ignore[arg-type]  # each value was checked
     _check_together(options)
     return options
+
+
+def _from_variables(variables: Mapping[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, option in OPTIONS.items():
+        if option.variable is not None:
+            text = variables.get(option.variable, "").strip()  # a file ends with a line break
+            if text:
+                values[name] = _switch(option.variable, text) if option.check is check.SWITCH else text
+    return values
+
+
+def _check(name: str, value: object, option: Option) -> None:
+    flaw = option.check.flaw(value)
+    if flaw is not None:
+        raise OptionError(f"{name} {flaw}")
+    if not option.check.accepts(value):
+        raise OptionError(f"{name} must be {option.check.allowed}{_shown(value) if option.shown else ''}")
+
+
+def _shown(value: object) -> str:
+    return f", not {check.masked(value)!r}" if isinstance(value, str) else f", not {value!r}"
 
 
 def _nearest(name: str) -> str:
@@ -299,12 +323,12 @@ def _switch(variable: str, text: str) -> bool:
 def _check_together(options: Options) -> None:
     if options.durability == "sync" and options.spool is None:
         raise OptionError('durability="sync" needs a spool: give a folder as spool=')
+    if options.spool is not None:
+        try:
+            import fcntl  # noqa: F401  # is it there?
+        except ImportError:
+            raise OptionError("spool needs file locks, which this platform does not have (fcntl)") from None
     for name in ("config_endpoint", "track_endpoint"):
         endpoint: str = getattr(options, name)
-        if endpoint.startswith("http://") and not options.allow_http and _host(endpoint) not in _LOOPBACK:
+        if endpoint.startswith("http://") and not options.allow_http and not check.is_loopback(endpoint):
             raise OptionError(f"{name} must be https:// beyond this machine; allow_http=True permits http://")
-
-
-def _host(url: str) -> str:
-    authority = url.split("/", 3)[2].rpartition("@")[2]
-    return authority.partition("]")[0] + "]" if authority.startswith("[") else authority.partition(":")[0]

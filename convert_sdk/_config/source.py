@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from convert_sdk._checks import masked
 from convert_sdk._http.messages import TIMEOUT, Request, request_headers
 
 ENDPOINT = "https://cdn-4.convertexperiments.com/api/v1"
@@ -29,7 +30,7 @@ class DocumentSource(NamedTuple):
     """Seconds for one whole answer."""
 
     def __repr__(self) -> str:
-        return f"DocumentSource({self.endpoint}, environment={self.environment!r})"
+        return f"DocumentSource({masked(self.endpoint)}, environment={self.environment!r})"
 
 
 def request_url(source: DocumentSource, *, debug: bool = False) -> str:

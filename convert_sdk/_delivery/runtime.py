@@ -269,7 +269,12 @@ class Runtime:
         transport = self.options.transport
         own = transport if isinstance(transport, BaseTransport) else None
         with no_fork():
-            return open_client(transport=own, ca_bundle=self.options.ca_bundle, proxy=self.options.proxy)
+            return open_client(
+                transport=own,
+                ca_bundle=self.options.ca_bundle,
+                proxy=self.options.proxy,
+                trust_env=self.options.trust_env,
+            )
 
     def open_async_client(self) -> httpx.AsyncClient:
         """A client for exchanges in a task."""
@@ -281,7 +286,10 @@ class Runtime:
         own = transport if isinstance(transport, AsyncBaseTransport) else None
         with no_fork():
             return open_async_client(
-                transport=own, ca_bundle=self.options.ca_bundle, proxy=self.options.proxy
+                transport=own,
+                ca_bundle=self.options.ca_bundle,
+                proxy=self.options.proxy,
+                trust_env=self.options.trust_env,
             )
 
     def send_inline(self, until: float) -> None:

@@ -26,9 +26,11 @@ from threading import Thread
 from time import monotonic, time
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
+import certifi
 import httpcore
 import httpx
 
+from convert_sdk._checks import masked
 from convert_sdk._process.fork import register_after_fork
 from convert_sdk._process.locks import Latch
 
@@ -56,6 +58,7 @@ _MIN_TIMEOUT = 0.001
 
 class _ClientSettings(TypedDict):
     verify: ssl.SSLContext
+    trust_env: bool
     proxy: str | None
     cookies: CookieJar
     follow_redirects: bool
@@ -71,10 +74,10 @@ class _Body(NamedTuple):
 
 
 class _QuietURL(httpx.URL):
-    """A URL whose text leaves out the query: httpx logs it, and queries may hold personal data."""
+    """A URL whose text leaves out the query and masks a password: httpx logs it."""
 
     def __str__(self) -> str:
-        return super().__str__().split("?", 1)[0]
+        return masked(super().__str__().split("?", 1)[0])
 
 
 def open_client(
@@ -83,13 +86,16 @@ def open_client(
     ca_bundle: str | None = None,
     proxy: str | None = None,
     limits: httpx.Limits = FEW_CONNECTIONS,
+    trust_env: bool = True,
 ) -> httpx.Client:
-    """Open a client for `send`: TLS is always verified, and the environment's proxies are used.
+    """Open a client for `send`: TLS is always verified, and with `trust_env` the environment's proxies are used.
 
     Requests to this very machine go past the environment's proxies, which could not reach it.
     """
     mounts: dict[str, httpx.BaseTransport | None] = dict.fromkeys(() if proxy else _LOOPBACK)
-    client = httpx.Client(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy, limits))
+    client = httpx.Client(
+        transport=transport, mounts=mounts, **_settings(ca_bundle, proxy, limits, trust_env)
+    )
     return _with_deadline(client)
 
 
@@ -99,10 +105,12 @@ def open_async_client(
     ca_bundle: str | None = None,
     proxy: str | None = None,
     limits: httpx.Limits = FEW_CONNECTIONS,
+    trust_env: bool = True,
 ) -> httpx.AsyncClient:
     """Open a client for `asend`; as `open_client`."""
     mounts: dict[str, httpx.AsyncBaseTransport | None] = dict.fromkeys(() if proxy else _LOOPBACK)
-    return httpx.AsyncClient(transport=transport, mounts=mounts, **_settings(ca_bundle, proxy, limits))
+    settings = _settings(ca_bundle, proxy, limits, trust_env)
+    return httpx.AsyncClient(transport=transport, mounts=mounts, **settings)
 
 
 def send(client: httpx.Client, request: Request) -> Response | Failure:
@@ -162,9 +170,12 @@ async def run_in_thread(work: Callable[[], T]) -> T:
     return await asyncio.shield(done)
 
 
-def _settings(ca_bundle: str | None, proxy: str | None, limits: httpx.Limits) -> _ClientSettings:
+def _settings(
+    ca_bundle: str | None, proxy: str | None, limits: httpx.Limits, trust_env: bool
+) -> _ClientSettings:
     return {
-        "verify": ssl.create_default_context(cafile=ca_bundle) if ca_bundle else _default_tls(),
+        "verify": _tls(ca_bundle, trust_env),
+        "trust_env": trust_env,
         "proxy": proxy,
         "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         "follow_redirects": False,
@@ -173,9 +184,23 @@ def _settings(ca_bundle: str | None, proxy: str | None, limits: httpx.Limits) ->
     }
 
 
+def _tls(ca_bundle: str | None, trust_env: bool) -> ssl.SSLContext:
+    if ca_bundle is None:
+        return _default_tls(trust_env)
+    return ssl.create_default_context(cafile=ca_bundle) if trust_env else _closed_tls(ca_bundle)
+
+
 @functools.cache
-def _default_tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context()  # reading the certificates costs more than all else that a client does
+def _default_tls(trust_env: bool) -> ssl.SSLContext:
+    # Reading the certificates costs more than all else that a client does.
+    return httpx.create_ssl_context() if trust_env else _closed_tls(certifi.where())
+
+
+def _closed_tls(cafile: str) -> ssl.SSLContext:
+    """A context that reads no SSL_CERT_FILE, SSL_CERT_DIR or SSLKEYLOGFILE, as those for everyday use do."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cafile)
+    return context
 
 
 def _build(request: Request) -> httpx.Request:
@@ -190,7 +215,7 @@ def _build(request: Request) -> httpx.Request:
         content=request.body,
         extensions={"timeout": httpx.Timeout(step, connect=connect).as_dict()},
     )
-    if request.private_query:
+    if request.private_query or built.url.userinfo:
         built.url = _QuietURL(built.url)
     return built
 

@@ -82,7 +82,8 @@ class Http:
     `timeout` bounds each step of a request (connecting, writing, each read) and `deadline` all its attempts
     and waits, in seconds.
     `headers` go with every request, before our own of the same name. `pace` bounds the request rate.
-    `transport` is an httpx transport, `sleep` takes seconds (and may be a coroutine function for an async
+    `transport` is an httpx transport; without `trust_env` nothing in the environment counts (proxies, certificates).
+    `sleep` takes seconds (and may be a coroutine function for an async
     client).
 
     >>> Http(deadline=5.0, retries=Retries(attempts=1)).deadline
@@ -95,6 +96,7 @@ class Http:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     pace: TokenBucket | None = None
     transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None
+    trust_env: bool = True
     largest_answer: int = SIZE_CAP
     sleep: Callable[[float], object] | None = None
     clock: Callable[[], float] = time.monotonic

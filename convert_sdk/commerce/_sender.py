@@ -35,7 +35,7 @@ class Sender:
             raise OptionError("Http.transport: a sync client needs an httpx.BaseTransport")
         self._endpoint = endpoint
         self._http = http
-        self._client = open_client(transport=transport, limits=_MANY_CONNECTIONS)
+        self._client = open_client(transport=transport, limits=_MANY_CONNECTIONS, trust_env=http.trust_env)
 
     def now(self) -> float:
         """Unix seconds."""
@@ -71,7 +71,9 @@ class AsyncSender:
             raise OptionError("Http.transport: an async client needs an httpx.AsyncBaseTransport")
         self._endpoint = endpoint
         self._http = http
-        self._client = open_async_client(transport=transport, limits=_MANY_CONNECTIONS)
+        self._client = open_async_client(
+            transport=transport, limits=_MANY_CONNECTIONS, trust_env=http.trust_env
+        )
 
     def now(self) -> float:
         """Unix seconds."""

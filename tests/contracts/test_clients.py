@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
+import sys
+from base64 import b64encode
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import certifi
 import pytest
 
 from convert_sdk import (
@@ -228,6 +232,49 @@ class TestEveryClient:
             assert client.load_preview("10")
             client.close()
             assert not list(tmp_path.iterdir())
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address only")
+    def test_the_environment_can_be_left_alone(
+        self, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """At an address of this machine for which the environment's proxies are asked."""
+        nowhere, keys = "http://127.0.0.1:9", tmp_path / "keys"
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "CONVERT_PROXY", "CONVERT_CONFIG_ENDPOINT"):
+            monkeypatch.setenv(name, nowhere)
+            monkeypatch.setenv(name.lower(), nowhere)
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "CONVERT_CA_BUNDLE", "CONVERT_SPOOL"):
+            monkeypatch.setenv(name, str(tmp_path / "missing"))
+        monkeypatch.setenv("CONVERT_TRACKING", "0")
+        monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
+        with site(host="127.0.0.2") as convert:
+            client = make(convert, trust_env=False, allow_http=True, ca_bundle=certifi.where())
+            assert client.visitor("v").decide("button-10").variation is not None
+            assert client.flush(30).pending == 0
+            assert len(convert.events) == 1
+            assert not list(tmp_path.iterdir())
+            # As a check of this test: the environment does say all this.
+            other = make(convert, allow_http=True, ca_bundle=certifi.where(), start_wait=0.05, proxy=nowhere)
+            assert other.visitor("v").decide("button-10").variation is None
+            assert other.close(0).pending == 0
+            assert keys.exists()
+
+    def test_a_password_in_an_endpoint_is_sent_and_shown_nowhere(
+        self, make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        with site() as convert:
+            url = convert.url.replace("//", "//me:hunter2@")
+            client = make(convert, config_endpoint=url, track_endpoint=url)
+            assert client.visitor("v").decide("button-10").variation is not None
+            assert client.flush(30).sent == 1
+            convert.answer = dead
+            client.visitor("v").track("goal-1")
+            client.flush(0.1)
+            said = [f"{client!r} {client.status()!r} {client.status()}", caplog.text]
+        sent = [received.headers["authorization"] for received in convert.requests]
+        assert set(sent) == {f"Basic {b64encode(b'me:hunter2').decode()}"}
+        assert "HTTP Request: GET" in caplog.text
+        assert "hunter2" not in "".join(said)
 
 
 def surface(client: type) -> dict[str, list[str]]:

@@ -31,9 +31,14 @@ class Collector:
     """Answers 200, or what `answer` says; only events answered with a 2xx count as received."""
 
     def __init__(
-        self, answer: Callable[[Received], Answer] = lambda _: Answer(), *, tls: SSLContext | None = None
+        self,
+        answer: Callable[[Received], Answer] = lambda _: Answer(),
+        *,
+        tls: SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.answer = answer
+        self._host = host
         self.requests: list[Received] = []
         self.events: list[tuple[str, str]] = []
         """Visitor id and the event's JSON, in order of arrival."""
@@ -41,18 +46,18 @@ class Collector:
         self._refused = 0
         self._open: set[socket.socket] = set()
         self._changed = Condition()
-        self._server = _Server(self)
+        self._server = _Server(self, host)
         self._scheme = "https" if tls else "http"
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
 
     @property
     def address(self) -> tuple[str, int]:
-        return "127.0.0.1", self._server.server_address[1]
+        return self._host, self._server.server_address[1]
 
     @property
     def url(self) -> str:
-        host = "localhost" if self._scheme == "https" else "127.0.0.1"
+        host = "localhost" if self._scheme == "https" else self._host
         return f"{self._scheme}://{host}:{self.address[1]}"
 
     def __enter__(self) -> Self:
@@ -119,9 +124,9 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, host: str) -> None:
         self.collector = collector
-        super().__init__(("127.0.0.1", 0), _Conversation)
+        super().__init__((host, 0), _Conversation)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that vanish are what these tests are about."""

@@ -45,9 +45,14 @@ def serving(
     return answer
 
 
-def site(tracking: Callable[[Received], Answer] = lambda _: Answer(), *, body: bytes = BODY) -> Collector:
+def site(
+    tracking: Callable[[Received], Answer] = lambda _: Answer(),
+    *,
+    body: bytes = BODY,
+    host: str = "127.0.0.1",
+) -> Collector:
     """Both endpoints at one address."""
-    return Collector(serving(tracking, body=body))
+    return Collector(serving(tracking, body=body), host=host)
 
 
 def dead(_: Received) -> Answer:

@@ -3,10 +3,14 @@ from __future__ import annotations
 from math import inf, nan
 from typing import Any
 
+import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from convert_sdk import Client, MemoryStore, OptionError, Options
-from convert_sdk.options import build
+from convert_sdk import Client, MemoryStore, OptionError
+from convert_sdk._checks import host_of, is_loopback
+from convert_sdk.options import OPTIONS, Options, build
 
 
 def refusal(given: dict[str, object], variables: dict[str, str] | None = None) -> str:
@@ -48,6 +52,17 @@ class TestSources:
     def test_the_process_is_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CONVERT_SDK_KEY", "1/2")
         assert build({}).sdk_key == "1/2"
+
+
+class TestWithoutTheEnvironment:
+    def test_no_variable_is_read(self) -> None:
+        variables = {option.variable: "nonsense" for option in OPTIONS.values() if option.variable}
+        assert build({"trust_env": False}, variables) == Options(trust_env=False)
+        assert build({"trust_env": False, "sdk_key": "1/2"}, {"CONVERT_SDK_KEY": "3/4"}).sdk_key == "1/2"
+
+    @pytest.mark.parametrize("wrong", [None, 0, "no"])
+    def test_it_is_a_switch(self, wrong: object) -> None:
+        assert refusal({"trust_env": wrong}).startswith("trust_env must be True or False")
 
 
 class TestRefusals:
@@ -117,7 +132,22 @@ class TestRefusals:
         "host", ["localhost.example", "localhost@cdn.example", "[::2]", "127.0.0.1.example:80"]
     )
     def test_lookalikes_are_other_machines(self, host: str) -> None:
-        assert "config_endpoint" in refusal({"config_endpoint": f"http://{host}/"})
+        assert "must be https:// beyond this machine" in refusal({"config_endpoint": f"http://{host}/"})
+
+    @pytest.mark.parametrize("end", ["?@127.0.0.1", "#@127.0.0.1", "\\@127.0.0.1"])
+    def test_a_host_ends_where_the_library_says(self, end: str) -> None:
+        assert not is_loopback(f"http://evil.example{end}")
+        assert "config_endpoint must be" in refusal({"config_endpoint": f"http://evil.example{end}"})
+
+    @given(st.text(st.sampled_from("a.1:@/[]?#%\\-~"), max_size=20))
+    def test_a_host_is_the_one_that_a_request_goes_to(self, rest: str) -> None:
+        found = host_of(f"http://{rest}")
+        if found is not None:
+            try:
+                reached = httpx.URL(f"http://{rest}").host
+            except httpx.InvalidURL:
+                return  # nothing is sent
+            assert reached == found
 
     def test_a_client_says_so_at_once(self) -> None:
         wrong: Any = {"batch_size": 0}
@@ -164,19 +194,90 @@ def test_the_repr_shows_what_was_changed_and_no_secret() -> None:
 
 
 class TestWhatGoesIntoRequests:
-    @pytest.mark.parametrize("key", ["1/2 ", "1/2\n", "1/2?x=1", "1/2#x", "a b"])
+    @pytest.mark.parametrize("key", ["1/2?x=1", "1/2#x", "1/2\0", ""])
     def test_a_key_is_part_of_an_address(self, key: str) -> None:
         with pytest.raises(
-            OptionError, match=r"sdk_key must be an SDK key such as .*, without spaces, \? or #"
+            OptionError, match=r"sdk_key must be an SDK key such as .*, without white space, \? or #"
         ):
             build({"sdk_key": key}, {})
 
-    @pytest.mark.parametrize("secret", ["s3cret\n", "s\u00e9cret", "a\r\nHost: b"])
+    @pytest.mark.parametrize("secret", ["s\u00e9cret", "s3cret\0"])
     def test_secrets_are_headers_and_are_not_shown(self, secret: str) -> None:
         for name in ("sdk_secret", "debug_token"):
             with pytest.raises(OptionError, match=f"{name} must be .*visible ASCII") as caught:
                 build({name: secret}, {})
             assert secret not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("value", "flaw"),
+        [
+            ('"hunter2"', "has quotes around it: leave them out"),
+            ("'hunter2'", "has quotes around it"),
+            ("\u201chunter2\u201d", "has quotes around it"),
+            ("hunter2'", "has quotes around it"),
+            ("\ufeffhunter2", "begins with a byte order mark"),
+            ("${hunter2}", "has a placeholder such as ${NAME} in it"),
+            ("$(hunter2)", "has a placeholder"),
+            ("{{ hunter2 }}", "has a placeholder"),
+            ("hunter2 ", "has white space in it"),
+            ("hunter2\n", "has white space in it"),
+            ("\u00a0hunter2", "has white space in it"),
+            ("hunter2\udc80", "has bytes in it that are not UTF-8"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["sdk_key", "sdk_secret", "debug_token", "proxy"])
+    def test_usual_mistakes_are_named_and_secrets_are_not(self, name: str, value: str, flaw: str) -> None:
+        message = refusal({name: value})
+        assert message.startswith(f"{name} {flaw}")
+        assert "hunter2" not in message
+
+    def test_a_token_may_have_spaces_within(self) -> None:
+        assert build({"debug_token": "two words"}, {}).debug_token == "two words"
+
+    def test_a_whole_url_is_no_key(self) -> None:
+        url = "https://cdn-4.convertexperiments.com/api/v1/config/10035569/10034190"
+        assert refusal({"sdk_key": url}).startswith("sdk_key is a whole URL: give the key alone")
+
+    @pytest.mark.parametrize("name", ["config_endpoint", "track_endpoint"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            '"https://convert.example/"',
+            "\ufeffhttps://convert.example/",
+            "${ENDPOINT}",
+            "https://${HOST}/",
+            "https://convert.example/ ",
+            "https://con vert.example/",
+            "https://convert.example/\udc80",
+            "https://convert.example/?a=b",
+            "https://convert.example/#a",
+            "https://convert.example:70000/",
+            "https://convert.example:port/",
+            "https://[::1/",
+            "https://",
+            "https://:443/",
+            "https://convert.example\\@127.0.0.1/",
+            "ftp://convert.example/",
+        ],
+    )
+    def test_an_endpoint_is_a_url_that_can_be_right(self, name: str, value: str) -> None:
+        assert refusal({name: value}).startswith(f"{name} ")
+
+    def test_an_error_names_the_variable(self) -> None:
+        message = refusal({}, {"CONVERT_SDK_KEY": '"1/2"'})
+        assert message.startswith("sdk_key (from CONVERT_SDK_KEY) has quotes around it")
+        assert refusal({"sdk_key": "'1/2'"}, {"CONVERT_SDK_KEY": "1/2"}).startswith("sdk_key has quotes")
+
+    @pytest.mark.parametrize(
+        "url", ["https://me:hunter2@convert.example/", "https://hunter2@convert.example"]
+    )
+    @pytest.mark.parametrize("name", ["config_endpoint", "track_endpoint"])
+    def test_credentials_in_an_endpoint_are_masked(self, name: str, url: str) -> None:
+        options = build({name: url}, {})
+        assert getattr(options, name) == url
+        assert "hunter2" not in repr(options)
+        assert "***@convert.example" in repr(options)
+        assert "hunter2" not in refusal({name: f"{url}?a=b"})
 
     def test_a_variable_may_end_with_a_line_break(self) -> None:
         options = build({}, {"CONVERT_SDK_KEY": "1/2\n", "CONVERT_SDK_SECRET": " s3cret\n"})

@@ -15,6 +15,7 @@ from random import Random
 
 import httpx
 
+from convert_sdk.commerce import Http
 from convert_sdk.commerce.website import ProductVariant, WebsiteClient
 from convert_sdk.server import (
     DEMO_SDK_KEY,
@@ -91,7 +92,7 @@ class Scenario:
             self.website.url, self.website.key, self.convictional.url, self.convictional.key,
             self.convertmax.url, self.convertmax.key,
         )  # fmt: skip
-        self._post = stage.enter_context(httpx.Client())
+        self._post = stage.enter_context(httpx.Client(trust_env=False))
         self.back_end = BackEnd(self.config)
         self.result = CommerceResult(shoppers, {}, [], shop.record)
         self._say = say
@@ -119,7 +120,7 @@ class Scenario:
 
     def browse(self) -> None:
         """Create products and contacts, and decide one experience for everybody."""
-        with WebsiteClient(self.website.url, self.website.key) as owner:
+        with WebsiteClient(self.website.url, self.website.key, http=Http(trust_env=False)) as owner:
             for number in range(1, 6):
                 variant = ProductVariant(sku=f"NP-{number}", price=Decimal(number * 10))
                 owner.products.create("physical", f"Product {number}", variants=[variant])

@@ -18,7 +18,6 @@ from typing import NamedTuple
 import uvicorn
 
 from convert_sdk import ANYWHERE, Client
-from convert_sdk.client import thread_parts
 from convert_sdk.commerce import Http
 from convert_sdk.commerce.bridge import (
     Bridge,
@@ -37,7 +36,6 @@ from convert_sdk.commerce.convictional import BuyerClient
 from convert_sdk.commerce.website import WebsiteClient
 from convert_sdk.commerce.website.receivers import Intake, asgi_receiver
 from convert_sdk.commerce.website.webhooks import AnyEvent
-from convert_sdk.options import build
 
 HOOK_SECRET = "demonstration of webhooks"  # noqa: S105 # it guards a made-up shop
 IDENTITY = Identity("demonstration of tokens", pepper="demonstration of pepper")
@@ -68,9 +66,13 @@ class ShopProcess:
         policy = Policy(hold_for=HOLD, lease=LEASE)
         self.ledger = Ledger(config.ledger, policy=policy, clock=lambda: time.time() + self.ahead)
         self.client = _client(config, self.ledger)
-        website = WebsiteClient(config.website, config.website_key, http=Http(now=self.ledger.clock))
+        website = WebsiteClient(
+            config.website, config.website_key, http=Http(now=self.ledger.clock, trust_env=False)
+        )
         self.website = WebsiteSource(website, lag=1.0)
-        buyers = BuyerClient(config.convictional_key, base_url=config.convictional, http=Http(deadline=120.0))
+        buyers = BuyerClient(
+            config.convictional_key, base_url=config.convictional, http=Http(deadline=120.0, trust_env=False)
+        )
         self.buyer = ConvictionalSource(buyers, ACCOUNT)
         self.bridge = Bridge(
             self.client,
@@ -79,7 +81,9 @@ class ShopProcess:
             identity=IDENTITY,
             sources=[self.website, self.buyer],
         )
-        convertmax = ConvertmaxClient(config.convertmax_key, base_url=config.convertmax)
+        convertmax = ConvertmaxClient(
+            config.convertmax_key, base_url=config.convertmax, http=Http(trust_env=False)
+        )
         self.into = IntoConvertmax(convertmax, self.ledger, project=lambda: self.client.project)
         self.waiting: Queue[AnyEvent] = Queue()
         self.port = 0
@@ -179,14 +183,14 @@ class ShopProcess:
 
 def _client(config: ShopConfig, ledger: Ledger) -> Client:
     """A client that ignores the variables of the shell: they belong to another project."""
-    given = {
-        "sdk_key": config.sdk_key,
-        "config_endpoint": config.convert,
-        "track_endpoint": config.convert,
-        "observe": recording(ledger),
-        "start_wait": _PATIENCE,
-    }
-    return Client(thread_parts(build(given, {})))
+    return Client(
+        config.sdk_key,
+        config_endpoint=config.convert,
+        track_endpoint=config.convert,
+        observe=recording(ledger),
+        start_wait=_PATIENCE,
+        trust_env=False,
+    )
 
 
 def _texts(value: object) -> list[str]:

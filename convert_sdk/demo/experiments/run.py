@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from convert_sdk import Client
-from convert_sdk.client import thread_parts
-from convert_sdk.options import build
 from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, demo_document, running
 
 from .result import ExperimentsResult
@@ -65,14 +63,14 @@ def run(
 
 def _client(key: str, url: str, visitors: int) -> Client:
     """A client that ignores the variables of the shell: they belong to another project."""
-    given = {
-        "sdk_key": key,
-        "sdk_secret": _SECRET,
-        "config_endpoint": url,
-        "track_endpoint": url,
-        "max_queue": visitors * _EVENTS_EACH,  # a shop's day in seconds, and the server may be down
-    }
-    return Client(thread_parts(build(given, {})))
+    return Client(
+        key,
+        sdk_secret=_SECRET,
+        config_endpoint=url,
+        track_endpoint=url,
+        max_queue=visitors * _EVENTS_EACH,  # a shop's day in seconds, and the server may be down
+        trust_env=False,
+    )
 
 
 def _stopped(visitors: int, client: Client, server: LocalServer) -> Mapping[int, Callable[[], object]]:

@@ -69,6 +69,8 @@ class TestDemo:
         monkeypatch.setenv("CONVERT_ENVIRONMENT", "staging")
         monkeypatch.setenv("CONVERT_SPOOL", str(tmp_path / "spool"))
         monkeypatch.setenv("CONVERT_TRACKING", "off")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
+        monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "missing" / "keys"))
         assert figures()["events_received"] > 300
         assert not (tmp_path / "spool").exists()
 
