@@ -320,6 +320,16 @@ class Engine:
         with self._lock_of(facts.id):
             return self._count(facts, goal, request, tracking, uuid)
 
+    def mark_goal(self, facts: Facts, project: Project | None, key: str | int) -> None:
+        """Remember that a goal was reported for a visitor before, where the state does not know; nothing is sent."""
+        goals = None if project is None else project.goals
+        goal = None if goals is None else goals.get(key) if isinstance(key, str) else goals.of_id(str(key))
+        if goal is not None:
+            with self._lock_of(facts.id):
+                state = self.visitors.get_for_update(facts)
+                if goal.key not in state.goals:
+                    state.goals = {**state.goals, goal.key: ""}
+
     def _refused(self, facts: Facts, result: ConversionResult) -> ConversionResult:
         self.remember_attributes(facts)
         return result

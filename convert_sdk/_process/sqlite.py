@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -33,12 +33,22 @@ class Database:
         schema: The statements that make its tables.
         wait: Seconds to wait for another writer.
         synchronous: SQLite's setting; "FULL" has every commit on the disk before it returns.
+        migrations: The statements that lead to each version of the schema after the first, from the one before.
     """
 
-    def __init__(self, path: Path, schema: str, *, wait: float, synchronous: str = "NORMAL") -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: str,
+        *,
+        wait: float,
+        synchronous: str = "NORMAL",
+        migrations: Sequence[str] = (),
+    ) -> None:
         self.path = path
         self.synchronous = synchronous
         self._schema = schema
+        self._migrations = migrations
         self._wait = wait
         self._lock = RLock()
         self._forking: int | None = None
@@ -119,8 +129,11 @@ class Database:
             self._create()
         connection = _connect(self.path, self._wait)
         try:
-            if connection.execute("PRAGMA user_version").fetchone() == (0,):
-                _prepare(connection, self._schema)
+            version = _version(connection)
+            if version == 0:
+                _prepare(connection, self._schema, 1 + len(self._migrations))
+            elif version != 1 + len(self._migrations):
+                _migrate(connection, self._migrations)
             connection.execute(f"PRAGMA synchronous={self.synchronous}")
         except BaseException:
             connection.close()
@@ -134,7 +147,7 @@ class Database:
         try:
             connection = _connect(draft, self._wait)
             try:
-                _prepare(connection, self._schema)
+                _prepare(connection, self._schema, 1 + len(self._migrations))
             finally:
                 connection.close()
             with suppress(FileExistsError):
@@ -149,9 +162,33 @@ def _connect(path: Path, wait: float) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None, check_same_thread=False)
 
 
-def _prepare(connection: sqlite3.Connection, schema: str) -> None:
+def _prepare(connection: sqlite3.Connection, schema: str, version: int) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version=1; COMMIT")
+    connection.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version={version}; COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    """Bring a file to the last version, all or nothing; another process may be doing the same."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version, last = _version(connection), 1 + len(migrations)
+        if version > last:
+            raise sqlite3.DatabaseError(
+                f"its version is {version}, and this release knows {last}: use a later one"
+            )
+        for statements in migrations[version - 1 :]:
+            for statement in filter(None, map(str.strip, statements.split(";"))):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={last}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _before_fork() -> None:

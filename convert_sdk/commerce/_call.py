@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 
-from convert_sdk.commerce._wire import Id, read_json, whole
+from convert_sdk.commerce._wire import Id, read, read_json, read_many, whole
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,14 @@ def query(**given: str | int | bool | None) -> dict[str, str | int | bool]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def one(model: type[T]) -> Callable[[Answer], T]:
+def one(model: type[M]) -> Callable[[Answer], M]:
     """A parser that reads the whole body as one `model`."""
-    adapter = TypeAdapter(model)
-    return lambda answer: adapter.validate_python(whole(answer.payload))
+    return lambda answer: read(model, whole(answer.payload))
 
 
-def array(model: type[T]) -> Callable[[Answer], tuple[T, ...]]:
-    """A parser that reads a plain JSON array of `model`."""
-    adapter = TypeAdapter(tuple[model, ...])  # type: ignore[valid-type]  # the type is known at run time only
-    return lambda answer: adapter.validate_python(answer.payload)
+def array(model: type[M]) -> Callable[[Answer], tuple[M, ...]]:
+    """A parser that reads a plain JSON array of `model`; what is no record in it is left out."""
+    return lambda answer: read_many(model, answer.payload)[0]
 
 
 def nothing(_: Answer) -> None:

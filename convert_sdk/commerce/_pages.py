@@ -28,6 +28,8 @@ class Page(Generic[T]):
     limit: int | None = None
     skip: int | None = None
     next: str | None = None
+    unreadable: tuple[str, ...] = ()
+    """The places of what is no record at all, such as `[3]`."""
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
@@ -35,25 +37,27 @@ class Page(Generic[T]):
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def rows(self) -> int:
+        """The number of rows in the list that this page stands for: its items, and what is unreadable."""
+        return len(self.items) + len(self.unreadable)
+
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
     """What to list.
 
-    `following` gives the call after a page, `until` names the parameter that fixes the upper bound in
-    time at the first page, `largest` is the greatest page size the API takes.
+    `following` gives the call after a page, `largest` is the greatest page size the API takes, None where it
+    documents no size.
     """
 
     first: Call[Page[T]]
     following: Callable[[Call[Page[T]], Page[T]], Call[Page[T]] | None]
-    until: str | None = None
     largest: int | None = None
 
-    def opening(self, now: float, at_most: int | None = None) -> Call[Page[T]]:
-        """The first call, with its upper bound fixed and no larger a page than `at_most` needs."""
+    def opening(self, at_most: int | None = None) -> Call[Page[T]]:
+        """The first call, for no larger a page than `at_most` needs."""
         query = dict(self.first.query)
-        if self.until:
-            query.setdefault(self.until, int(now))
         if at_most and self.largest:
             query.setdefault("limit", min(at_most, self.largest))
         return replace(self.first, query=query)
@@ -61,8 +65,8 @@ class Listing(Generic[T]):
 
 def by_offset(call: Call[Page[T]], page: Page[T]) -> Call[Page[T]] | None:
     """The next `skip`, until `totalCount` is reached or a page is empty; a plain array is one page."""
-    skip = int(call.query.get("skip", 0)) + len(page)
-    if not page.items or page.skip is None or (page.total_count is not None and skip >= page.total_count):
+    skip = int(call.query.get("skip", 0)) + page.rows
+    if not page.rows or page.skip is None or (page.total_count is not None and skip >= page.total_count):
         return None
     return replace(call, query={**call.query, "skip": skip})
 
@@ -75,8 +79,8 @@ def by_link(call: Call[Page[T]], page: Page[T]) -> Call[Page[T]] | None:
 class Walk(Generic[T]):
     """One pass over a listing: `call` is due, `take` hears its page; None when all is read."""
 
-    def __init__(self, listing: Listing[T], now: float, at_most: int | None = None) -> None:
-        self.call: Call[Page[T]] | None = listing.opening(now, at_most)
+    def __init__(self, listing: Listing[T], at_most: int | None = None) -> None:
+        self.call: Call[Page[T]] | None = listing.opening(at_most)
         self._following = listing.following
         self._seen: set[object] = set()
         self._last: tuple[T, ...] = ()
@@ -126,7 +130,7 @@ class Pages(Generic[T]):
             yield from page
 
     def _pages(self, at_most: int | None) -> Iterator[Page[T]]:
-        walk = Walk(self._listing, self._sender.now(), at_most)
+        walk = Walk(self._listing, at_most)
         while walk.call:
             yield walk.take(self._sender.run(walk.call))
 
@@ -160,7 +164,7 @@ class AsyncPages(Generic[T]):
                 yield item
 
     async def _pages(self, at_most: int | None) -> AsyncIterator[Page[T]]:
-        walk = Walk(self._listing, self._sender.now(), at_most)
+        walk = Walk(self._listing, at_most)
         while walk.call:
             yield walk.take(await self._sender.run(walk.call))
 

@@ -1,14 +1,23 @@
-"""What a store's JSON means in Python, and what Python values become on its wire."""
+"""The JSON of a store as Python values, and Python values as its JSON.
+
+Two ways lead to a record. One that an application makes is checked: what does not fit raises. One that is
+`read` from a store must not fail for a field that nobody needs: such a field is left out, `unreadable` names
+it, and `raw` keeps it as it came. What can only mean one thing is understood, however it is spelt.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from typing import Annotated, Self, TypeAlias, TypeVar
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -16,9 +25,13 @@ from pydantic import (
     ModelWrapValidatorHandler,
     PlainValidator,
     PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 
 T = TypeVar("T")
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
@@ -26,10 +39,21 @@ Id: TypeAlias = int | str
 Time: TypeAlias = int | datetime
 
 _MOST_DIGITS = 18
+_MOST_PLACES = 40
+_LONGEST_NUMBER = 400
+_MILLISECONDS = 100_000_000_000
+"""From here on a number of seconds would lie beyond the year 5000: it counts milliseconds."""
+_READING: Mapping[str, bool] = {"reading": True}
+_LONE = re.compile(r"[\ud800-\udfff]")
+_MAYBE_LONE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+_REPLACED = "\ufffd"
+_PLAIN = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?")
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
+_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d{1,2}")
 
 
 class StoreRecord(BaseModel):
-    """One frozen record of a store; `raw` is the JSON object it was read from, unknown keys included.
+    """One frozen record of a store.
 
     Its `repr` leaves out everything that names a person or opens a door.
     """
@@ -38,41 +62,116 @@ class StoreRecord(BaseModel):
         frozen=True, alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True
     )
     _raw: Mapping[str, object] = PrivateAttr(default_factory=dict)
+    _unreadable: tuple[str, ...] = PrivateAttr(default=())
 
     @property
     def raw(self) -> Mapping[str, object]:
-        """The JSON object as it came, money as `Decimal`."""
+        """The JSON object as it came, unknown keys included, money as `Decimal`."""
         return self._raw
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """The places of what could not be read and was left out, such as `items[2].weight`."""
+        return (*self._unreadable, *_inside(self))
+
+    def to_dict(self) -> dict[str, Json]:
+        """The record as a JSON object by the names of the API, unknown keys included.
+
+        Amounts are numbers, or texts where a JSON number would lose a digit; times are RFC 3339.
+        """
+        return {name: _plain(value) for name, value in _given(self).items()}
+
+    def to_json(self) -> str:
+        """The same as a JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         return (each for each in super().__repr_args__() if each[1] not in (None, ()))
 
     @model_validator(mode="wrap")
     @classmethod
-    def _keep_raw(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _keep_raw(cls, data: object, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         if data in ([], ""):  # how some back ends spell an empty object
             data = {}
-        record = handler(data)
-        if isinstance(data, Mapping):
-            record._raw = dict(data)
+        if not isinstance(data, Mapping):
+            return handler(data)
+        kept, unreadable = dict(data), []
+        while True:
+            try:
+                record = handler(kept)
+                break
+            except ValidationError as error:
+                odd = (
+                    _spelt({str(each["loc"][0]) for each in error.errors() if each["loc"]}, cls) & kept.keys()
+                )
+                if not (info.context and info.context.get("reading")) or not odd:
+                    raise
+                unreadable += sorted(odd)
+                kept = {name: value for name, value in kept.items() if name not in odd}
+        record._raw, record._unreadable = dict(data), tuple(unreadable)
         return record
 
 
+def _spelt(places: set[str], model: type[BaseModel]) -> set[str]:
+    """The keys that may stand for the fields at these places."""
+    spellings = [{*_spellings(name, info)} for name, info in model.model_fields.items()]
+    return places.union(*(each for each in spellings if each & places))
+
+
+def _inside(record: StoreRecord) -> Iterator[str]:
+    for name, info in type(record).model_fields.items():
+        value = getattr(record, name)
+        parts = [("", value)] if isinstance(value, StoreRecord) else []
+        if isinstance(value, tuple):
+            parts = [(f"[{at}]", each) for at, each in enumerate(value) if isinstance(each, StoreRecord)]
+        for place, part in parts:
+            yield from (f"{info.alias or name}{place}.{path}" for path in part.unreadable)
+
+
+def _number_of(value: object) -> Decimal:
+    """The number that a value can only mean. Raises ValueError for any other value.
+
+    A text may be grouped by commas before a point, or have a comma before one or two last digits.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if _GROUPED.fullmatch(text):
+            text = text.replace(",", "")
+        elif _COMMA.fullmatch(text):
+            text = text.replace(".", "").replace(",", ".")
+        value = text if _PLAIN.fullmatch(text) and len(text) <= _LONGEST_NUMBER else "NaN"
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError("expected a number")
+    if isinstance(value, int) and abs(value) > 10**_MOST_PLACES:
+        raise ValueError("expected a number that a store can mean")
+    number = value if isinstance(value, Decimal) else Decimal(str(value))
+    if not number.is_finite():
+        raise ValueError("expected a number")
+    exponent = number.as_tuple().exponent
+    if number and (number.adjusted() > _MOST_DIGITS or int(exponent) < -_MOST_PLACES):
+        raise ValueError("expected a number that a store can mean")
+    return number
+
+
 def _moment(value: object) -> datetime | None:
-    """None, "", 0 and the years 0 and 1 mean "not yet"; Unix seconds and RFC 3339 become aware UTC."""
+    """None, "", 0 and the years 0 and 1 mean "not yet".
+
+    Unix seconds or milliseconds, RFC 3339 and RFC 2822 become aware UTC.
+    """
     if isinstance(value, datetime):
         return _aware(value).astimezone(UTC)
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS:
         value = int(value)
     if not value or (isinstance(value, str) and value.startswith(("0001-01-01", "0000-00-00"))):
         return None
     try:
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
-            return datetime.fromtimestamp(float(value), UTC)
+            seconds = float(value)
+            return datetime.fromtimestamp(seconds / 1000 if seconds >= _MILLISECONDS else seconds, UTC)
         if isinstance(value, str):
-            read = datetime.fromisoformat(value)
+            read = parsedate_to_datetime(value) if "," in value else datetime.fromisoformat(value)
             return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
+    except (ValueError, TypeError, IndexError, OverflowError, OSError):
         pass
     raise ValueError("expected Unix seconds or an RFC 3339 time")
 
@@ -90,16 +189,35 @@ def _quantity(value: object) -> int | Decimal | None:
     if value in (None, ""):
         return None
     try:
-        number = Decimal("NaN" if isinstance(value, bool) else str(value))
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite() or number.adjusted() > _MOST_DIGITS:
-        raise ValueError("expected a number of pieces")
+        number = _number_of(value)
+    except ValueError:
+        raise ValueError("expected a number of pieces") from None
     return int(number) if number == number.to_integral_value() else number
 
 
+def _money(value: object) -> Decimal | None:
+    return None if value in (None, "") else _number_of(value)
+
+
+def _id(value: object) -> int | str | None:
+    """An id as it came, 0 included; "" is none."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, Decimal) and value == value.to_integral_value() and value.adjusted() <= _MOST_DIGITS:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str) or _REPLACED in str(value):
+        raise ValueError("expected an id: a number or a text")
+    return value
+
+
 def _items(value: object) -> object:
-    """An array without its holes; back ends that cannot tell them apart spell an empty one as an object."""
+    """An array without its holes.
+
+    Back ends that cannot tell them apart spell an empty one as an object, and one with holes as an object of
+    its positions.
+    """
+    if isinstance(value, Mapping) and value and all(str(each).isdecimal() for each in value):
+        value = [value[each] for each in sorted(value, key=lambda each: (len(str(each)), str(each)))]
     if isinstance(value, list):
         return [each for each in value if each is not None]
     return () if value in (None, "", {}) else value
@@ -109,28 +227,94 @@ Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 Text = Annotated[str | None, BeforeValidator(_text)]
 Personal = Annotated[str | None, BeforeValidator(_text), Field(repr=False)]
 Flag = Annotated[bool | None, BeforeValidator(lambda value: None if value == "" else value)]
-Money = Annotated[Decimal | None, BeforeValidator(lambda value: None if value == "" else value)]
+Money = Annotated[Decimal | None, PlainValidator(_money)]
 Count = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
 Quantity = Annotated[int | Decimal | None, PlainValidator(_quantity)]
-MaybeId = Annotated[int | str | None, BeforeValidator(lambda value: value or None)]
+MaybeId = Annotated[int | str | None, PlainValidator(_id)]
 Many = Annotated[tuple[T, ...], BeforeValidator(_items)]
 
 
+def known(kind: type[StrEnum]) -> BeforeValidator:
+    """A validator that reads a member of `kind` in any case, and keeps a text that it does not know in lower case."""
+
+    def read_known(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        text = value.lower()
+        return kind(text) if text in set(kind) else text
+
+    return BeforeValidator(read_known)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read(model: type[M], payload: object) -> M:
+    """A record from a store's JSON; a field that cannot be read is left out.
+
+    Raises:
+        pydantic.ValidationError: It is no object, or lacks what no record of its kind can be without.
+    """
+    return model.model_validate(payload, context=_READING)
+
+
+def read_many(model: type[M], payload: object) -> tuple[tuple[M, ...], tuple[str, ...]]:
+    """The records of a JSON array, and the places of those that cannot be read.
+
+    Raises:
+        pydantic.ValidationError: It is no array.
+    """
+    found: list[M] = []
+    odd: list[str] = []
+    for at, each in enumerate(_LIST.validate_python(payload)):
+        try:
+            found.append(read(model, each))
+        except ValidationError:
+            odd.append(f"[{at}]")
+    return tuple(found), tuple(odd)
+
+
+_LIST: TypeAdapter[tuple[object, ...]] = TypeAdapter(Many[object])
+
+
 def read_json(body: bytes) -> object:
-    """The JSON in `body`, its fractions as `Decimal`; ValueError if it is none."""
+    """The JSON in `body`, its fractions as `Decimal`; ValueError if it is none.
+
+    A number that nothing could hold, and NaN, stay the texts they are. A surrogate without its other half,
+    which no database and no header takes, becomes U+FFFD.
+    """
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_float=_fraction, parse_int=_integer, parse_constant=str)
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
+    return _paired(value) if _MAYBE_LONE.search(body) else value
+
+
+def _fraction(text: str) -> Decimal | str:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return text
+    return number if abs(number.adjusted()) <= _LONGEST_NUMBER else text
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if len(text) <= _LONGEST_NUMBER else text
+
+
+def _paired(value: object) -> object:
+    if isinstance(value, str):
+        return _LONE.sub(_REPLACED, value)
+    if isinstance(value, list):
+        return [_paired(each) for each in value]
+    if isinstance(value, dict):
+        return {_LONE.sub(_REPLACED, key): _paired(each) for key, each in value.items()}
+    return value
 
 
 def whole(payload: object) -> object:
     """The JSON of a whole answer: there an empty list or text is no spelling of an empty object."""
     return None if payload in ([], "") else payload
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
 
 
 def write_json(value: object) -> bytes:
@@ -158,12 +342,42 @@ def encode(value: object) -> Json:
 
 
 def _encode_record(record: StoreRecord) -> Json:
-    given = {
+    return {key: encode(each) for key, each in _given(record).items() if each is not None}
+
+
+def _given(record: StoreRecord) -> dict[str, object]:
+    """What a record was made of by the names of the API: its fields, and what we have no field for."""
+    fields = type(record).model_fields
+    known_keys = {key for name, info in fields.items() for key in _spellings(name, info)}
+    given: dict[str, object] = {
         info.serialization_alias or info.alias or name: getattr(record, name)
-        for name, info in type(record).model_fields.items()
+        for name, info in fields.items()
         if name in record.model_fields_set
     }
-    return {key: encode(each) for key, each in given.items() if each is not None}
+    others = {key for key in record.raw if key not in known_keys} | set(record._unreadable)
+    return given | {key: record.raw[key] for key in record.raw if key in others and key not in given}
+
+
+def _spellings(name: str, info: FieldInfo) -> tuple[str, ...]:
+    other = info.validation_alias
+    if isinstance(other, AliasChoices):
+        return (name, *(each for each in other.choices if isinstance(each, str)))
+    return (name, other) if isinstance(other, str) else (name,)
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, Decimal):
+        try:
+            return _number(value)
+        except ValueError:
+            return str(value)
+    if isinstance(value, StoreRecord):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return encode(value)
 
 
 def _number(value: Decimal) -> int | float:

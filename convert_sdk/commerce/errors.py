@@ -8,12 +8,19 @@ ConvertError
 │   ├── ValidationError               the request was understood and refused
 │   ├── ServerError                   the other side failed
 │   └── TransportError                no complete answer arrived
+├── SyncError                         lists of a pull that could not be read, together
 └── WebhookVerificationError          a delivery that must not be trusted
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from convert_sdk.errors import ConvertError
+
+if TYPE_CHECKING:
+    from convert_sdk.commerce.bridge.reports import SyncReport
 
 
 class ConnectorError(ConvertError):
@@ -61,6 +68,22 @@ class ServerError(ConnectorError):
 
 class TransportError(ConnectorError):
     """No complete answer arrived."""
+
+
+class SyncError(ConnectorError):
+    """Lists that a pull could not read; everything else was read and kept.
+
+    Args:
+        errors: The error of each list, by `{source}/{list}`.
+        report: The pull's `SyncReport`.
+    """
+
+    def __init__(self, errors: Mapping[str, ConnectorError], report: SyncReport) -> None:
+        named = "; ".join(f"{name}: {error}" for name, error in errors.items())
+        first = next(iter(errors.values()))
+        super().__init__(named, status=first.status, request_id=first.request_id, detail=first.detail)
+        self.errors = dict(errors)
+        self.report = report
 
 
 class WebhookVerificationError(ConvertError):

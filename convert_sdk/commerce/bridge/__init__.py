@@ -19,9 +19,9 @@ from convert_sdk.commerce.bridge.ledger import ExposureRecord, LedgerStore, Ledg
 from convert_sdk.commerce.bridge.memory import MemoryLedger
 from convert_sdk.commerce.bridge.orders import BuyerRules, IdentityKey, OrderSnapshot, WebsiteRules
 from convert_sdk.commerce.bridge.records import Upsert
+from convert_sdk.commerce.bridge.reports import SyncProgress, SyncReport
 from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebsiteSource
 from convert_sdk.commerce.bridge.sqlite import Ledger
-from convert_sdk.commerce.bridge.sync import SyncProgress, SyncReport
 
 __all__ = [
     "Allowed",

@@ -6,21 +6,31 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
 
 from convert_sdk import _checks as check
+from convert_sdk.commerce._sites import canonical_scope, canonical_site
 from convert_sdk.commerce.bridge.conversions import OrderConversion, folded, key_of, seen
+from convert_sdk.commerce.bridge.currency import LedgerCurrency, Rate
+from convert_sdk.commerce.bridge.cursors import Read
 from convert_sdk.commerce.bridge.dispatcher import Dispatcher
 from convert_sdk.commerce.bridge.identity import Identity, has_objected
 from convert_sdk.commerce.bridge.ledger import LedgerStore, LedgerTransaction, Link, forgotten
-from convert_sdk.commerce.bridge.orders import FORM_WINDOW, IdentityKey, OrderSnapshot, previous_window
+from convert_sdk.commerce.bridge.orders import (
+    FORM_WINDOW,
+    IdentityKey,
+    OrderSnapshot,
+    UnreadableOrder,
+    previous_window,
+)
 from convert_sdk.commerce.bridge.reporting import loop_of, refuse_in, reporting
-from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebhookContents, WebsiteSource
+from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebhookContents, WebsiteSource, in_ledger
 from convert_sdk.errors import OptionError, StoreError
 
 if TYPE_CHECKING:
     from convert_sdk.client import AsyncClient, Client
-    from convert_sdk.commerce.bridge.sync import SyncProgress, SyncReport
+    from convert_sdk.commerce.bridge.reports import SyncProgress, SyncReport
     from convert_sdk.commerce.website.webhooks import WebhookEvent
 
 Goal = str | int
@@ -86,6 +96,10 @@ class Report(NamedTuple):
     """How often a claim was sent again because its delivery stayed unknown."""
     unresolved: tuple[str, ...]
     """Transaction ids of orders whose visitor is not known, the oldest thousand."""
+    unreadable: tuple[str, ...] = ()
+    """Orders that cannot be counted, each with the places of what nobody can read in it, the oldest thousand."""
+    reduced: tuple[str, ...] = ()
+    """Transaction ids of orders that came to less after their conversion had been sent, the oldest thousand."""
 
 
 class Bridge:
@@ -106,26 +120,35 @@ class Bridge:
         identity: Identity,
         sources: Iterable[Source] = (),
         on_reversed: Callable[[OrderConversion], object] | None = None,
+        rate: Rate | None = None,
     ) -> None:
         self.ledger = ledger
         self.goals = goals
         self.identity = identity
-        given = [*sources]
-        self._sources = {source.scope: source for source in given}
-        if len(self._sources) != len(given):
+        self._given = [*sources]
+        if len({source.scope for source in self._given}) != len(self._given):
             raise OptionError("two sources have the same scope: their orders could not be told apart")
+        self._currency = LedgerCurrency(ledger, (source.rules.currency for source in self._given), rate)
         self._loop = loop_of(client)
-        self._dispatcher = Dispatcher(reporting(client, self._loop), ledger, identity, on_reversed)
+        self._dispatcher = Dispatcher(
+            reporting(client, self._loop), ledger, identity, on_reversed, self._currency
+        )
         if client.options.observe is None:
             raise OptionError("the client hears of no delivery: make it with observe=recording(ledger)")
 
     def __repr__(self) -> str:
-        return f"Bridge({', '.join(self._sources) or 'no sources'})"
+        return f"Bridge({', '.join(source.scope for source in self._given) or 'no sources'})"
+
+    @cached_property
+    def _sources(self) -> dict[str, Source]:
+        """The sources by their scopes, each under the name that the ledger began with."""
+        with self.ledger.transaction() as transaction:
+            return {source.scope: in_ledger(source, transaction) for source in self._given}
 
     # What comes in.
 
     def handle(
-        self, received: WebhookEvent | OrderSnapshot, *, allow_late: bool = False
+        self, received: WebhookEvent | OrderSnapshot | UnreadableOrder, *, allow_late: bool = False
     ) -> list[OrderConversion]:
         """Take in an order, or a verified webhook of the website; what may go out goes out at once.
 
@@ -136,13 +159,22 @@ class Bridge:
         refuse_in(self._loop)
         if isinstance(received, OrderSnapshot):
             return self._take([received], allow_late=allow_late)
+        if isinstance(received, UnreadableOrder):
+            return self._take([], [received], allow_late=allow_late)
         heard = self._website(received.source).read(received, self.identity, self._time())
         if heard.contact is not None:
             self._link_contact(heard)
-        return self._take(heard.orders, allow_late=allow_late)
+        return self._take(heard.orders, heard.unreadable, allow_late=allow_late)
 
-    def _take(self, orders: Sequence[OrderSnapshot], *, allow_late: bool) -> list[OrderConversion]:
+    def _take(
+        self,
+        orders: Sequence[OrderSnapshot],
+        unreadable: Sequence[UnreadableOrder] = (),
+        *,
+        allow_late: bool,
+    ) -> list[OrderConversion]:
         with self.ledger.transaction() as transaction:
+            self._note_unreadable(transaction, unreadable)
             found = [
                 each for order in orders for each in self.record(transaction, order, allow_late=allow_late)
             ]
@@ -155,6 +187,8 @@ class Bridge:
     ) -> list[Recorded]:
         """Put an order into the ledger, in the caller's transaction: its conversions, and whether they are new."""
         now, policy = self.ledger.clock(), self.ledger.policy
+        transaction.note_readable(order.transaction_id)
+        order = self._currency.applied(transaction, order)
         found = []
         for goal in self.goals.of_kind(order.kind, order.topic, order.service):
             known, same = self._known(transaction, goal, order, now)
@@ -168,6 +202,27 @@ class Bridge:
                 transaction.keep(conversion)
             found.append(Recorded(conversion, known is None))
         return found
+
+    def keep(self, transaction: LedgerTransaction, read: Read, *, allow_late: bool = False) -> SyncReport:
+        """Put what was read into the ledger, in the caller's transaction, and count it."""
+        from convert_sdk.commerce.bridge.reports import SyncReport
+
+        self._note_unreadable(transaction, read.unreadable)
+        found = [
+            each for order in read.orders for each in self.record(transaction, order, allow_late=allow_late)
+        ]
+        new = [each.conversion for each in found if each.is_new]
+        return SyncReport(
+            orders=len(read.orders),
+            new=len(new),
+            too_old=sum(each.reason == "too old" for each in new),
+            unsettled=int(read.unsettled),
+            unreadable=len(read.unreadable),
+        )
+
+    def _note_unreadable(self, transaction: LedgerTransaction, orders: Sequence[UnreadableOrder]) -> None:
+        for each in orders:
+            transaction.note_unreadable(each.name, ", ".join(each.places), self.ledger.clock())
 
     def _is_forgotten(self, transaction: LedgerTransaction, conversion: OrderConversion, now: float) -> bool:
         match = None if conversion.is_over else self.identity.match(conversion.order, transaction, now)
@@ -200,10 +255,13 @@ class Bridge:
         was. False where nothing was kept: the visitor was forgotten, or the ledger could not be written, which is
         not raised, as a page is waiting.
         """
-        visitor_id, identity_keys = check.visitor_id(visitor_id), self._identity_keys(known, source)
-        if not identity_keys:
-            raise ValueError("nothing to link: give an order, reference, member, contact or e-mail address")
+        visitor_id = check.visitor_id(visitor_id)
         try:
+            identity_keys = self._identity_keys(known, source)
+            if not identity_keys:
+                raise ValueError(
+                    "nothing to link: give an order, reference, member, contact or e-mail address"
+                )
             return self._link(visitor_id, identity_keys, tracking)
         except StoreError as error:
             _log.warning("a link was not kept: %s", error)
@@ -248,7 +306,7 @@ class Bridge:
         """Delete what leads to a visitor, or from an e-mail address with the visitors it leads to.
 
         Nothing is kept of them from now on, nor sent but what is on its way: their orders that wait are dropped, and
-        stay so whatever is heard of them. Who comes back must get a new visitor id.
+        stay so whatever is heard of them. Somebody who comes back gets a new visitor id, or is let in by `readmit`.
         """
         with self.ledger.transaction() as transaction:
             gone = set() if visitor_id is None else {check.visitor_id(visitor_id)}
@@ -260,6 +318,11 @@ class Bridge:
                 transaction.unlink(identity_key)
             for each in gone:
                 self._forget(transaction, each)
+
+    def readmit(self, visitor_id: str | int) -> None:
+        """Let a visitor who was forgotten be counted again, from now on; what was deleted stays deleted."""
+        with self.ledger.transaction() as transaction:
+            transaction.readmit(check.visitor_id(visitor_id))
 
     def _forget(self, transaction: LedgerTransaction, visitor_id: str) -> None:
         now = self.ledger.clock()
@@ -284,7 +347,8 @@ class Bridge:
         """Pull from every source what its webhooks may have missed, and go on where the last pull was cut off.
 
         Orders older than the policy's `max_age` are not counted, as Convert would count them now, unless
-        `allow_late`. Raises ConnectorError where a source cannot be read; what was read is kept.
+        `allow_late`. A list that cannot be read keeps no other from being read: its ConnectorError is raised at the
+        end; that of several is a SyncError with the error of each, and with the report of what was read and kept.
         """
         from convert_sdk.commerce.bridge.sync import sync
 
@@ -295,15 +359,17 @@ class Bridge:
         """How the ledger stands."""
         with self.ledger.transaction() as transaction:
             tally, resent = transaction.tally(), transaction.resent()
-            unresolved = tuple(
-                conversion.transaction_id for conversion in transaction.waiting("unresolved", _LISTED)
-            )
+            unresolved = tuple(each.transaction_id for each in transaction.waiting("unresolved", _LISTED))
+            reduced = tuple(each.transaction_id for each in transaction.waiting("reduced", _LISTED))
+            unreadable = tuple(transaction.unreadable(_LISTED))
         return Report(
             _summed((state, count) for (state, _), count in tally.items()),
             _summed((reason, count) for (state, reason), count in tally.items() if state == "waiting"),
             _summed((reason, count) for (state, reason), count in tally.items() if state == "dropped"),
             resent,
             unresolved,
+            unreadable,
+            reduced,
         )
 
     def _time(self) -> datetime:
@@ -311,16 +377,21 @@ class Bridge:
 
     def _scope(self, source: str | None) -> str:
         if source is not None:
-            if source not in self._sources:
+            found = self._sources.get(canonical_scope(source))
+            if found is None:
                 raise ValueError(f"no such source: {source!r}; known are {', '.join(self._sources)}")
-            return source
+            return found.scope
         if len(self._sources) != 1:
             raise ValueError("which source's ids are these? give source, the scope of one of them")
-        return next(iter(self._sources))
+        return next(iter(self._sources.values())).scope
 
     def _website(self, site: str) -> WebsiteSource:
         websites = [source for source in self._sources.values() if isinstance(source, WebsiteSource)]
-        found = websites if len(websites) == 1 else [each for each in websites if each.site == site]
+        found = (
+            websites
+            if len(websites) == 1
+            else [each for each in websites if canonical_site(each.site) == canonical_site(site)]
+        )
         if not found:
             raise ValueError(f"no source for webhooks of {site!r}: give the bridge a WebsiteSource")
         return found[0]

@@ -8,15 +8,19 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias
 
+from convert_sdk.commerce.bridge.money import less
 from convert_sdk.commerce.bridge.orders import UNKNOWN, OrderSnapshot
 from convert_sdk.errors import OptionError
 from convert_sdk.status import EventOutcome
 
 DAY = 86_400.0
+NOTHING = Decimal(0)
 _AGAIN_AFTER = 60.0
 _UNDATED = 600.0
 
 State: TypeAlias = Literal["seen", "waiting", "claimed", "sent", "reversed", "dropped"]
+REPORTED = frozenset({"sent", "reversed"})
+"""States of a conversion that Convert has."""
 MatchSource: TypeAlias = Literal["token", "order", "reference", "member", "contact", "email"]
 
 
@@ -30,7 +34,8 @@ class Policy:
     of a delivery a claim is `on_ambiguous` sent again under the same transaction id, or dropped. `window` is how
     long an exposure is credited, `slack` by how much it may seem to come after its order (clocks differ, and
     stores count whole seconds). `refunds`: "ignore" sends nothing, "negative" sends a negative amount, which
-    nobody has verified that Convert understands.
+    nobody has verified that Convert understands. `currency` is the one to count in (an ISO 4217 code); by default
+    the one that the sources name, or that of the first order.
     """
 
     hold_for: float = 0.0
@@ -41,6 +46,7 @@ class Policy:
     window: float = 30 * DAY
     slack: float = 2.0
     refunds: Literal["ignore", "negative"] = "ignore"
+    currency: str | None = None
 
     def __post_init__(self) -> None:
         if self.lease == 0:
@@ -91,17 +97,20 @@ class OrderConversion:
     resent: int = 0
     sent_at: float | None = None
     refund_of: str | None = None
+    given_back: Decimal = NOTHING
+    taken_back: Decimal = NOTHING
+    refunds: int = 0
 
     @property
     def revenue(self) -> Decimal | None:
         """What is reported: negative for a refund."""
         amount = self.order.amount
-        return -amount if amount is not None and self.refund_of else amount
+        return amount.copy_negate() if amount is not None and self.refund_of else amount
 
     @property
     def transaction_id(self) -> str:
         """What names it to Convert."""
-        return self.order.transaction_id + (":refund" if self.refund_of else "")
+        return self.order.transaction_id + self.key.removeprefix(self.refund_of or self.key)
 
     @property
     def is_over(self) -> bool:
@@ -135,14 +144,16 @@ def folded(
         return _moved(replace(conversion, order=order), "seen", "", now, now) if revived else conversion
     merged = conversion.order.merged(order)
     if conversion.state == "sent":
-        return _reversed(conversion, now) if _is_gone(merged) else conversion
+        return _reversed(conversion, now) if _is_gone(merged) else _reduced(conversion, order, now)
     if conversion.state == "reversed" or merged == conversion.order:
         return conversion
     changed = replace(conversion, order=merged)
     return changed if conversion.state == "claimed" else replace(changed, due=now)
 
 
-def examined(conversion: OrderConversion, match: Match | None, now: float, policy: Policy) -> OrderConversion:
+def examined(
+    conversion: OrderConversion, match: Match | None, now: float, policy: Policy, *, foreign: bool = False
+) -> OrderConversion:
     """Where an unsent conversion stands; one that stays `seen` may be claimed."""
     order = conversion.order
     if _is_gone(order) and not conversion.refund_of:
@@ -158,6 +169,8 @@ def examined(conversion: OrderConversion, match: Match | None, now: float, polic
     if order.earliest == UNKNOWN and now < conversion.first_seen + _UNDATED:
         # Its webhook may be on its way, which knows when it was made.
         return _moved(conversion, "waiting", "undated", now, conversion.first_seen + _UNDATED)
+    if foreign:
+        return _patient(conversion, "currency", now, policy)
     if match is None:
         return _patient(conversion, "unresolved", now, policy)
     return replace(conversion, state="seen", visitor_id=match.visitor_id, match_source=match.match_source)
@@ -177,6 +190,18 @@ def refused(conversion: OrderConversion, why: str, now: float, policy: Policy) -
     """The client did not take it, so nothing is on its way: try again, but not for ever."""
     waiting = _moved(conversion, "waiting", why, now, now + _AGAIN_AFTER)
     return _over(waiting, why, now) if now >= waiting.since + policy.max_wait else waiting
+
+
+def _reduced(conversion: OrderConversion, order: OrderSnapshot, now: float) -> OrderConversion:
+    """A sent conversion whose order has come to less since, by what was read again later."""
+    same = order.currency == conversion.order.currency and order.is_later_than(conversion.order)
+    if not same or conversion.amount is None or order.amount is None:
+        return conversion
+    given_back = less(conversion.amount, order.amount)
+    if given_back <= conversion.given_back:
+        return conversion
+    order = replace(conversion.order, version=order.version)
+    return replace(conversion, order=order, given_back=given_back, reason="reduced", since=now, due=now)
 
 
 def unusable(conversion: OrderConversion, now: float) -> OrderConversion:
@@ -207,13 +232,21 @@ def settled(
     return replace(conversion, state="waiting", reason="undelivered", owner=None, event=None, due=now + 1.0)
 
 
-def refund(conversion: OrderConversion, now: float) -> OrderConversion:
-    """The conversion that takes back a reversed one's amount."""
-    order = replace(conversion.order, products=None)
-    return replace(
-        conversion, key=f"{conversion.key}:refund", order=order, state="seen", reason="", first_seen=now, since=now,
+def refund(conversion: OrderConversion, now: float) -> tuple[OrderConversion, OrderConversion | None]:
+    """A conversion after its refund, and the one that takes back what was not taken back before, if anything."""
+    whole = conversion.order.amount if conversion.amount is None else conversion.amount
+    amount = whole if conversion.state == "reversed" else conversion.given_back
+    if amount is None or amount <= conversion.taken_back:
+        return conversion, None
+    number = conversion.refunds + 1
+    suffix = ":refund" if number == 1 else f":refund:{number}"
+    order = replace(conversion.order, products=None, amount=less(amount, conversion.taken_back))
+    taking = replace(
+        conversion, key=f"{conversion.key}{suffix}", order=order, state="seen", reason="", first_seen=now, since=now,
         due=now, owner=None, event=None, resent=0, sent_at=None, refund_of=conversion.key,
+        given_back=NOTHING, taken_back=NOTHING, refunds=0,
     )  # fmt: skip
+    return replace(conversion, taken_back=amount, refunds=number), taking
 
 
 def _is_gone(order: OrderSnapshot) -> bool:

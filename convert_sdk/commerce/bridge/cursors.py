@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
 
 from convert_sdk.commerce._pages import Page
-from convert_sdk.commerce.bridge.orders import OrderSnapshot
+from convert_sdk.commerce.bridge.orders import OrderSnapshot, UnreadableOrder
 from convert_sdk.commerce.errors import ServerError
 
 T = TypeVar("T")
@@ -67,6 +67,7 @@ class Read(NamedTuple):
     orders: tuple[OrderSnapshot, ...]
     cursor: Cursor
     unsettled: bool = False
+    unreadable: tuple[UnreadableOrder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,58 +83,65 @@ class Stream:
         return cursor.is_open or cursor.until is None or now - cursor.until >= self.every
 
 
-def by_skip(scan: Cursor, page: Page[T], convert: Callable[[T], OrderSnapshot | None]) -> Read:
+Convert: TypeAlias = Callable[[T], OrderSnapshot | UnreadableOrder | None]
+
+
+def by_skip(scan: Cursor, page: Page[T], convert: Convert[T]) -> Read:
     """What the next rows of a scan mean; a total that changes meanwhile may have moved rows, so it begins anew."""
-    orders, name = converted(page, convert), _name(page)
+    read, name = converted(page, convert), _name(page)
     if scan.place and page.total_count != scan.total:
         if scan.redone < _REDONE:
-            return Read(orders, scan.begun_anew())
+            return read._replace(cursor=scan.begun_anew())
         scan = replace(scan, doubtful=True)
-    if scan.place and page.items and name == scan.last:
+    if scan.place and page.rows and name == scan.last:
         raise _repeated()
-    place = scan.place + len(page)
-    if not page.items or page.skip is None or (page.total_count is not None and place >= page.total_count):
-        return _ended(scan, orders, scan.end or 0.0)
-    return Read(orders, replace(scan, place=place, total=page.total_count, last=name))
+    place = scan.place + page.rows
+    if not page.rows or page.skip is None or (page.total_count is not None and place >= page.total_count):
+        return _ended(scan, read, scan.end or 0.0)
+    return read._replace(cursor=replace(scan, place=place, total=page.total_count, last=name))
 
 
-def by_page(
-    scan: Cursor, page: Page[T], before: Page[T] | None, convert: Callable[[T], OrderSnapshot | None]
-) -> Read:
+def by_page(scan: Cursor, page: Page[T], before: Page[T] | None, convert: Convert[T]) -> Read:
     """What the next page of a scan means, after which the one `before` it was read once more.
 
     What had slipped from this page to that one by the time it was read is seen there. As long as that one still
     has anything it had, no more than a page can have slipped; else the scan begins anew.
     """
-    orders = converted(page, convert)
+    read = converted(page, convert)
     if before is not None:
-        slipped = [item for item in before if not _names([item]) & {*scan.last.split()}]
-        orders += converted(slipped, convert)
+        slipped = converted([item for item in before if not _names([item]) & {*scan.last.split()}], convert)
+        read = Read(read.orders + slipped.orders, scan, unreadable=read.unreadable + slipped.unreadable)
         names = _names(before)
         if page.items and _names(page) == names:
             raise _repeated()
         if not names & {*scan.last.split()}:
             if scan.redone < _REDONE:
-                return Read(orders, scan.begun_anew())
+                return read._replace(cursor=scan.begun_anew())
             scan = replace(scan, doubtful=True)
     if page.next is None:
         end = scan.end or 0.0
         newest = end if scan.newest is None else min(scan.newest, end)
-        return _ended(scan, orders, max(newest, scan.until or 0.0))
-    return Read(orders, replace(scan, place=scan.place + 1, last=" ".join(_names(page))))
+        return _ended(scan, read, max(newest, scan.until or 0.0))
+    return read._replace(cursor=replace(scan, place=scan.place + 1, last=" ".join(_names(page))))
 
 
-def converted(page: Iterable[T], convert: Callable[[T], OrderSnapshot | None]) -> tuple[OrderSnapshot, ...]:
-    """What of this is an order."""
-    return tuple(order for item in page if (order := convert(item)) is not None)
+def converted(page: Iterable[T], convert: Convert[T]) -> Read:
+    """The orders of a page, and what is unreadable in it; the cursor is for the caller to set."""
+    orders: list[OrderSnapshot] = []
+    odd = [UnreadableOrder(f"a row of the list at {at}", (at,)) for at in getattr(page, "unreadable", ())]
+    for item in page:
+        match convert(item):
+            case OrderSnapshot() as order:
+                orders.append(order)
+            case UnreadableOrder() as order:
+                odd.append(order)
+    return Read(tuple(orders), Cursor(), unreadable=tuple(odd))
 
 
-def _ended(scan: Cursor, orders: tuple[OrderSnapshot, ...], until: float) -> Read:
-    return (
-        Read(orders, Cursor(scan.until), unsettled=True)
-        if scan.doubtful
-        else Read(orders, scan.closed(until))
-    )
+def _ended(scan: Cursor, read: Read, until: float) -> Read:
+    if scan.doubtful:
+        return read._replace(cursor=Cursor(scan.until), unsettled=True)
+    return read._replace(cursor=scan.closed(until))
 
 
 def _repeated() -> ServerError:

@@ -22,9 +22,11 @@ from convert_sdk.commerce.bridge.conversions import (
     settled,
     unusable,
 )
+from convert_sdk.commerce.bridge.currency import LedgerCurrency
 from convert_sdk.commerce.bridge.exposures import credit_of
 from convert_sdk.commerce.bridge.identity import Identity, has_objected
 from convert_sdk.commerce.bridge.ledger import LedgerStore, LedgerTransaction, forgotten
+from convert_sdk.commerce.bridge.reporting import mark_reported
 
 if TYPE_CHECKING:
     from convert_sdk.commerce.bridge.reporting import Reporting
@@ -50,7 +52,9 @@ class Dispatcher:
         ledger: LedgerStore,
         identity: Identity,
         on_reversed: Callable[[OrderConversion], object] | None,
+        currency: LedgerCurrency,
     ) -> None:
+        self._currency = currency
         self._client = client
         self._ledger = ledger
         self._identity = identity
@@ -85,7 +89,7 @@ class Dispatcher:
         with self._ledger.transaction() as transaction:
             due = transaction.due(now, _BATCH)
             for conversion in due:
-                if conversion.state == "reversed":
+                if conversion.state in ("reversed", "sent"):
                     reversals.append(conversion)
                     self._take_back(transaction, conversion, now)
                     continue
@@ -111,7 +115,11 @@ class Dispatcher:
         match = self._match(conversion, transaction, now)
         if match is not None and transaction.is_forgotten(match.visitor_id):
             return forgotten(conversion)
-        conversion = examined(conversion, match, now, self._ledger.policy)
+        if not conversion.refund_of:
+            order = self._currency.applied(transaction, conversion.order)
+            conversion = conversion if order is conversion.order else replace(conversion, order=order)
+        foreign = not conversion.refund_of and self._currency.is_foreign(transaction, conversion.order)
+        conversion = examined(conversion, match, now, self._ledger.policy, foreign=foreign)
         if conversion.state != "seen" or conversion.visitor_id is None:
             return conversion
         credit = conversion.attributed
@@ -127,13 +135,12 @@ class Dispatcher:
         return Match(conversion.visitor_id, conversion.match_source, tracking=not off)
 
     def _take_back(self, transaction: LedgerTransaction, conversion: OrderConversion, now: float) -> None:
-        transaction.keep(replace(conversion, due=None))
-        if (
-            self._ledger.policy.refunds == "negative"
-            and conversion.revenue is not None
-            and conversion.visitor_id is not None
-        ):
-            transaction.keep(refund(conversion, now))
+        after = replace(conversion, due=None)
+        if self._ledger.policy.refunds == "negative" and conversion.visitor_id is not None:
+            after, taking = refund(after, now)
+            if taking is not None:
+                transaction.keep(taking)
+        transaction.keep(after)
 
     def _tell(self, conversion: OrderConversion) -> None:
         if self._on_reversed is not None:
@@ -145,9 +152,11 @@ class Dispatcher:
     def _hand_over(self, ours: Sequence[OrderConversion]) -> int:
         """Give claimed conversions to the client, and note which events to listen for, whatever comes between."""
         results: list[tuple[OrderConversion, ConversionResult | None]] = []
+        reported = self._reported(ours)
         try:
             for conversion in ours:
-                results.append((conversion, self._track(conversion)))  # noqa: PERF401 - kept if the next one fails
+                result = self._track(conversion, repeated=conversion.key in reported)
+                results.append((conversion, result))
         finally:
             if results:
                 now = self._ledger.clock()
@@ -156,11 +165,23 @@ class Dispatcher:
                         self._note(transaction, conversion, result, now)
         return sum(result is not None and result.reason is ConversionReason.ACCEPTED for _, result in results)
 
-    def _track(self, conversion: OrderConversion) -> ConversionResult | None:
-        """What the client says to it; None for what nobody could report, which must not hold up the others."""
+    def _reported(self, ours: Sequence[OrderConversion]) -> set[str]:
+        """Those of visitors for whom Convert has a conversion of the same goal already.
+
+        A client without a store does not know what the process before it reported.
+        """
+        if not ours:
+            return set()
+        with self._ledger.transaction() as transaction:
+            return {each.key for each in ours if transaction.has_reported(each.visitor_id or "", each.goal)}
+
+    def _track(self, conversion: OrderConversion, *, repeated: bool) -> ConversionResult | None:
+        """The client's answer to it; None for what nobody could report, which must not hold up the others."""
         try:
-            goal = conversion.goal
-            return self._client.visitor(conversion.visitor_id or "").track(
+            visitor, goal = self._client.visitor(conversion.visitor_id or ""), conversion.goal
+            if repeated:
+                mark_reported(visitor, goal)
+            return visitor.track(
                 goal if isinstance(goal, str) else None,
                 goal_id=None if isinstance(goal, str) else goal,
                 revenue=conversion.revenue,

@@ -9,10 +9,10 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TypeAlias
 
-from convert_sdk.commerce.bridge.orders import OrderSnapshot
+from convert_sdk.commerce.bridge.money import total
+from convert_sdk.commerce.bridge.orders import OrderSnapshot, person_id
 from convert_sdk.commerce.bridge.personal import (
     folded,
     is_personal_code,
@@ -83,7 +83,7 @@ def facts_from_contact(contact: Contact, *, now: datetime, allowed: Allowed = EV
     tags = [tag for tag in contact.tags if is_open(tag)]
     found: dict[str, Fact | None] = {
         "is_contact": True,
-        "is_member": contact.member_id is not None,
+        "is_member": person_id(contact.member_id) is not None,
         "is_subscriber": contact.subscribed,
         "tags": tags or None,
         "subscriber_lists": _codes(contact.subscriber_lists),
@@ -108,7 +108,7 @@ def facts_from_member(member: Member, *, now: datetime, allowed: Allowed = EVERY
     """
     address = member.billing_address
     found: dict[str, Fact | None] = {
-        "is_contact": True if member.contact_id is not None else None,
+        "is_contact": None if person_id(member.contact_id) is None else True,
         "is_member": True,
         "member_groups": _codes(member.groups),
         "country": _upper(address.country if address else None),
@@ -134,7 +134,7 @@ def facts_from_orders(
     moments = [each.created for each in counted if each.created is not None]
     found: dict[str, Fact | None] = {
         "orders_count": len(counted),
-        "lifetime_value": float(sum((amount or Decimal() for amount in amounts), Decimal())),
+        "lifetime_value": float(total(amounts)),
         "last_order_days": _days(max(moments, default=None), now),
     }
     facts = _kept(found, allowed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from math import inf
@@ -16,6 +17,7 @@ from convert_sdk.errors import OptionError
 
 _SHORTEST = 16
 _SIGNATURE = 16
+_IN_BRACKETS = re.compile(r"<([^<>]*@[^<>]*)>\s*$")
 
 
 class Identity:
@@ -71,9 +73,13 @@ class Identity:
         return token.strip() or None if self._trust_client and version != "v1" else None
 
     def email_key(self, address: str) -> str:
-        """The keyed hash of an e-mail address, whose case and outer spaces make no difference."""
-        normal = unicodedata.normalize("NFKC", address).strip().casefold()
-        return hmac.digest(self._pepper, normal.encode(), hashlib.sha256).hex()
+        """The keyed hash of an e-mail address.
+
+        Case, spaces around it, characters that cannot be seen, a name before `<the address>`, and how the domain
+        spells its letters make no difference.
+        """
+        normal = _normal_email(address)
+        return hmac.digest(self._pepper, normal.encode(errors="replace"), hashlib.sha256).hex()
 
     def match(self, order: OrderSnapshot, transaction: LedgerTransaction, now: float) -> Match | None:
         """Whose order it is: by its token, else by the surest identity key that has a link.
@@ -141,6 +147,29 @@ def _is_off(links: Sequence[Link], at: float) -> bool:
         for words in last_words
         if words
     )
+
+
+def _normal_email(address: str) -> str:
+    text = unicodedata.normalize("NFKC", address)
+    text = "".join(each for each in text if unicodedata.category(each) != "Cf").strip()
+    if found := _IN_BRACKETS.search(text):
+        text = found[1].strip()
+    text = text.removeprefix("mailto:").casefold()
+    local, at, domain = text.rpartition("@")
+    if not at:
+        return text
+    labels = [_unicode_label(each) for each in domain.rstrip(".").split(".")]
+    return f"{local}@{'.'.join(labels)}"
+
+
+def _unicode_label(label: str) -> str:
+    """A label of a domain by its letters, however it is spelt."""
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label.encode().decode("idna").casefold()
+    except UnicodeError:
+        return label
 
 
 def _signature(secret: bytes, visitor_id: str) -> str:

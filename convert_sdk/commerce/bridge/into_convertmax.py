@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
+from convert_sdk.commerce._pages import Pages
 from convert_sdk.commerce._wire import encode
 from convert_sdk.commerce.bridge.identity import Identity
 from convert_sdk.commerce.bridge.ledger import LedgerStore, Version
@@ -21,21 +23,33 @@ from convert_sdk.commerce.bridge.records import (
     order_record,
     website_products,
 )
-from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebsiteSource
+from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebsiteSource, in_ledger
 from convert_sdk.commerce.convertmax import ConvertmaxClient
+from convert_sdk.commerce.convictional import BuyerOrder, BuyerProduct
+from convert_sdk.commerce.website import Order, Product
 from convert_sdk.project import Project
 
+P = TypeVar("P", bound="Product | BuyerProduct")
+R = TypeVar("R", bound="Order | BuyerOrder")
+_GONE = "gone"
+_log = logging.getLogger("convert_sdk")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # a float of seconds since then would lose the millisecond
 
 
 class Written(NamedTuple):
-    """What became of some records."""
+    """The result of writing some records."""
 
     accepted: int = 0
     duplicate: int = 0
     """Convertmax had them already: an earlier answer was lost."""
     unchanged: int = 0
     """Not sent: they are as they were when last sent."""
+    unreadable: int = 0
+    """Not sent: what they cannot be without is there and cannot be read."""
+    deleted: int = 0
+    """Deleted at Convertmax: the store has them no more."""
+    held_back: int = 0
+    """Gone from the store and not deleted: more at once than were allowed, or something could not be read."""
 
 
 class IntoConvertmax:
@@ -47,7 +61,7 @@ class IntoConvertmax:
 
     >>> from convert_sdk.commerce.bridge.memory import MemoryLedger
     >>> IntoConvertmax(ConvertmaxClient("private-key"), MemoryLedger()).write([])
-    Written(accepted=0, duplicate=0, unchanged=0)
+    Written(accepted=0, duplicate=0, unchanged=0, unreadable=0, deleted=0, held_back=0)
     """
 
     def __init__(
@@ -61,47 +75,127 @@ class IntoConvertmax:
         self._ledger = ledger
         self._project = project
 
-    def sync(self, source: WebsiteSource | ConvictionalSource, identity: Identity) -> Written:
+    def sync(
+        self,
+        source: WebsiteSource | ConvictionalSource,
+        identity: Identity,
+        *,
+        delete_gone: bool = False,
+        at_most: int = 100,
+    ) -> Written:
         """Read a store whole, and write what changed: products, contacts (a website has them), orders.
 
-        Raises ConnectorError where either side fails; the next call goes on from what was noted.
+        Args:
+            source: The store.
+            identity: The bridge's.
+            delete_gone: Delete at Convertmax what was written from this store and is in it no more. It must be
+                missing from two whole readings, one after the other.
+            at_most: So many deletions at once are believed. If there are more, none is made, and `held_back`
+                counts them.
+
+        Raises:
+            ConnectorError: Either side failed; the next call goes on from what was noted.
         """
-        written = Written()
+        with self._ledger.transaction() as transaction:
+            source = in_ledger(source, transaction)
+        written, seen = Written(), _Seen()
         for records in self._records(source, identity):
-            taken = self.write(records)
-            written = Written(*(sum(pair) for pair in zip(written, taken, strict=True)))
-        return written
+            written = _sum(written, self._write_all(seen.passing(records), source.scope))
+        written = written._replace(unreadable=seen.unreadable)
+        return _sum(written, self._delete_gone(source, identity, seen, at_most)) if delete_gone else written
+
+    def _delete_gone(
+        self, source: WebsiteSource | ConvictionalSource, identity: Identity, seen: _Seen, at_most: int
+    ) -> Written:
+        with self._ledger.transaction() as transaction:
+            gone = [key for key in transaction.version_keys(source.scope) if key not in seen.keys]
+        if gone:  # a list that moved while it was read may have hidden a record
+            again = _Seen()
+            for records in self._records(source, identity):
+                for _ in again.passing(records):
+                    pass
+            gone = [key for key in gone if key not in again.keys]
+            if seen.unreadable or again.unreadable or len(gone) > at_most:
+                _log.warning(
+                    "%d records are gone from the store and were not deleted at Convertmax", len(gone)
+                )
+                return Written(held_back=len(gone))
+        for key in gone:
+            self._delete(key)
+        return Written(deleted=len(gone))
+
+    def _delete(self, key: str) -> None:
+        entity, _, record_id = key.partition(":")
+        version = self._next_version(key, _GONE, "")
+        delete = {
+            "product": self._client.products.delete,
+            "contact": self._client.contacts.delete,
+            "order": self._client.orders.delete,
+        }[entity]
+        delete(record_id, source_updated_at=_EPOCH + timedelta(milliseconds=version.at))
+        with self._ledger.transaction() as transaction:
+            if transaction.version(key) == version:
+                transaction.drop_version(key)
 
     def write(self, records: Iterable[Upsert]) -> Written:
         """Send what changed. Raises ConnectorError at the first that fails; what was sent before stays noted."""
+        return self._write_all(records, "")
+
+    def _write_all(self, records: Iterable[Upsert], source: str) -> Written:
         counts = {"accepted": 0, "duplicate": 0, "unchanged": 0}
         for record in records:
-            counts[self._write(record)] += 1
+            counts[self._write(record, source)] += 1
         return Written(**counts)
 
     def _records(
         self, source: WebsiteSource | ConvictionalSource, identity: Identity
-    ) -> Iterator[Iterable[Upsert]]:
+    ) -> Iterator[Iterator[Upsert | None]]:
+        """The records of each list; None stands for one that cannot be read."""
         if isinstance(source, WebsiteSource):
-            yield website_products(source.client.products.list(limit=50))
+            yield self._products(source.client.products.list(limit=50), website_products)
             yield self._contacts(source)
-            yield self._orders(source.order(each, identity) for each in source.client.orders.list(limit=50))
+            yield self._orders(source, source.client.orders.list(limit=50), identity)
         else:
-            yield buyer_products(source.client.products.list())
-            yield self._orders(source.order(each, identity) for each in source.client.orders.list())
+            yield self._products(source.client.products.list(), buyer_products)
+            yield self._orders(source, source.client.orders.list(), identity)
 
-    def _contacts(self, source: WebsiteSource) -> Iterator[Upsert]:
-        for contact in source.client.contacts.list(limit=50):
-            with self._lookup() as lookup:
-                record = contact_record(contact, source.scope, lookup)
-            yield record
+    def _products(
+        self, pages: Pages[P], records: Callable[[Iterable[P]], Iterator[Upsert]]
+    ) -> Iterator[Upsert | None]:
+        for page in pages.pages():
+            yield from (None for _ in page.unreadable)
+            for product in page:
+                odd = {"id", "_id", "variants"} & {*product.unreadable}
+                odd |= {each for each in product.unreadable if each.endswith(".sku")}
+                if odd:
+                    yield None
+                else:
+                    yield from records([product])
 
-    def _orders(self, orders: Iterable[OrderSnapshot | None]) -> Iterator[Upsert]:
-        for order in orders:
-            if order is not None:
-                with self._lookup() as lookup:
-                    record = order_record(order, lookup)
-                yield record
+    def _contacts(self, source: WebsiteSource) -> Iterator[Upsert | None]:
+        for page in source.client.contacts.list(limit=50).pages():
+            yield from (None for _ in page.unreadable)
+            for contact in page:
+                if contact.id is None:
+                    yield None
+                else:
+                    with self._lookup() as lookup:
+                        record = contact_record(contact, source.scope, lookup)
+                    yield record
+
+    def _orders(
+        self, source: WebsiteSource | ConvictionalSource, pages: Pages[R], identity: Identity
+    ) -> Iterator[Upsert | None]:
+        for page in pages.pages():
+            yield from (None for _ in page.unreadable)
+            for each in page:
+                order = source.order(each, identity)  # type: ignore[arg-type]  # its own client's record
+                if isinstance(order, OrderSnapshot):
+                    with self._lookup() as lookup:
+                        record = order_record(order, lookup)
+                    yield record
+                elif order is not None:
+                    yield None
 
     @contextmanager
     def _lookup(self) -> Iterator[ExposureLookup]:
@@ -110,9 +204,9 @@ class IntoConvertmax:
                 transaction, self._ledger.clock(), self._ledger.policy.slack, self._project()
             )
 
-    def _write(self, record: Upsert) -> Literal["accepted", "duplicate", "unchanged"]:
+    def _write(self, record: Upsert, source: str) -> Literal["accepted", "duplicate", "unchanged"]:
         key = f"{record.entity}:{record.id}"
-        version = self._next_version(key, _digest(record))
+        version = self._next_version(key, _digest(record), source)
         if version.sent:
             return "unchanged"
         upsert = {
@@ -124,19 +218,41 @@ class IntoConvertmax:
         result = upsert(record.id, record.data, source_updated_at=at, external_id=record.external_id)
         with self._ledger.transaction() as transaction:
             if transaction.version(key) == version:
-                transaction.keep_version(key, version._replace(sent=True))
+                transaction.keep_version(key, version._replace(sent=True), source)
         return result.outcome
 
-    def _next_version(self, key: str, digest: str) -> Version:
+    def _next_version(self, key: str, digest: str, source: str) -> Version:
         """The version of this content: the one that was last noted, or a new one, later than that."""
         with self._ledger.transaction() as transaction:
             last = transaction.version(key)
             if last is not None and last.digest == digest:
+                transaction.keep_version(key, last, source)
                 return last
             at = int(self._ledger.clock() * 1000)
             version = Version(digest, at if last is None else max(at, last.at + 1), sent=False)
-            transaction.keep_version(key, version)
+            transaction.keep_version(key, version, source)
             return version
+
+
+class _Seen:
+    """The keys of records that were read, and the number of those that cannot be."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.unreadable = 0
+
+    def passing(self, records: Iterable[Upsert | None]) -> Iterator[Upsert]:
+        """Those that can be read."""
+        for record in records:
+            if record is None:
+                self.unreadable += 1
+            else:
+                self.keys.add(f"{record.entity}:{record.id}")
+                yield record
+
+
+def _sum(one: Written, other: Written) -> Written:
+    return Written(*(sum(pair) for pair in zip(one, other, strict=True)))
 
 
 def _digest(record: Upsert) -> str:

@@ -126,8 +126,40 @@ class LedgerTransaction(Protocol):
         """What was last told of a record."""
         ...
 
-    def keep_version(self, key: str, version: Version) -> None:
-        """Note what is being told of a record."""
+    def keep_version(self, key: str, version: Version, source: str = "") -> None:
+        """Keep the version of a record that is being written, and the `source` that it is from."""
+        ...
+
+    def version_keys(self, source: str) -> list[str]:
+        """The keys of the records from a source, in their order."""
+        ...
+
+    def drop_version(self, key: str) -> None:
+        """Delete the version of a record that is no more."""
+        ...
+
+    def scope_of(self, scope: str) -> str:
+        """The spelling of a source's scope in this ledger: the one it began with, else `scope` itself."""
+        ...
+
+    def note_unreadable(self, name: str, places: str, now: float) -> None:
+        """Keep that an order cannot be read, and where."""
+        ...
+
+    def note_readable(self, name: str) -> None:
+        """Delete the note that an order cannot be read."""
+        ...
+
+    def unreadable(self, limit: int) -> list[str]:
+        """The orders that cannot be read, each with the places, the oldest first."""
+        ...
+
+    def has_reported(self, visitor_id: str, goal: str | int) -> bool:
+        """Whether a conversion of this visitor for this goal was handed over before."""
+        ...
+
+    def readmit(self, visitor_id: str) -> None:
+        """Delete the mark that a visitor was forgotten."""
         ...
 
     def conversions_of(self, transaction_id: str) -> list[OrderConversion]:

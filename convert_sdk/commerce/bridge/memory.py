@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from secrets import token_bytes
 from threading import RLock
 
-from convert_sdk.commerce.bridge.conversions import OrderConversion, Policy
+from convert_sdk.commerce.bridge.conversions import REPORTED, OrderConversion, Policy
 from convert_sdk.commerce.bridge.ledger import (
     ExposureRecord,
     LedgerTransaction,
@@ -35,6 +35,8 @@ class _Tables:
     outcomes: dict[str, tuple[EventOutcome, float]] = field(default_factory=dict)
     cursors: dict[str, str] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
+    version_sources: dict[str, str] = field(default_factory=dict)
+    unreadable_orders: dict[str, tuple[str, float]] = field(default_factory=dict)
     forgotten: dict[str, bool] = field(default_factory=dict)
 
     def copy(self) -> _Tables:
@@ -110,8 +112,40 @@ class _Tables:
     def version(self, key: str) -> Version | None:
         return self.versions.get(key)
 
-    def keep_version(self, key: str, version: Version) -> None:
+    def keep_version(self, key: str, version: Version, source: str = "") -> None:
         self.versions[key] = version
+        if source:
+            self.version_sources[key] = source
+
+    def version_keys(self, source: str) -> list[str]:
+        return sorted(key for key, named in self.version_sources.items() if named == source)
+
+    def drop_version(self, key: str) -> None:
+        self.versions.pop(key, None)
+        self.version_sources.pop(key, None)
+
+    def scope_of(self, scope: str) -> str:
+        return scope
+
+    def note_unreadable(self, name: str, places: str, now: float) -> None:
+        _, first = self.unreadable_orders.get(name, ("", now))
+        self.unreadable_orders[name] = places, first
+
+    def note_readable(self, name: str) -> None:
+        self.unreadable_orders.pop(name, None)
+
+    def unreadable(self, limit: int) -> list[str]:
+        found = sorted((first, name, places) for name, (places, first) in self.unreadable_orders.items())
+        return [f"{name} ({places})" for _, name, places in found][:limit]
+
+    def has_reported(self, visitor_id: str, goal: str | int) -> bool:
+        own = [
+            each for each in self.conversions.values() if each.visitor_id == visitor_id and each.goal == goal
+        ]
+        return any(each.state in REPORTED and each.refund_of is None for each in own)
+
+    def readmit(self, visitor_id: str) -> None:
+        self.forgotten.pop(mark_of(_SALT, visitor_id), None)
 
     def conversions_of(self, transaction_id: str) -> list[OrderConversion]:
         found = [each for each in self.conversions.values() if each.order.transaction_id == transaction_id]

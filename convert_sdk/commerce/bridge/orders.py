@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from convert_sdk.commerce.bridge.money import pieces, rounded
+from convert_sdk.commerce.bridge.money import less, pieces, rounded, times, total
 
 if TYPE_CHECKING:
+    from convert_sdk.commerce._wire import StoreRecord
     from convert_sdk.commerce.convictional import BuyerOrder, BuyerOrderItem
     from convert_sdk.commerce.website import Booking, FormSubmission
     from convert_sdk.commerce.website import Order as WebsiteOrder
     from convert_sdk.commerce.website.webhooks import SubmittedForm
+
+_log = logging.getLogger("convert_sdk")
 
 TOKEN_FIELD = "convert_visitor_id"  # noqa: S105 - the name of a field
 FORM_WINDOW = 600
@@ -170,16 +175,34 @@ DEFAULT_WEBSITE = WebsiteRules()
 DEFAULT_BUYER = BuyerRules()
 
 
+class UnreadableOrder(NamedTuple):
+    """An order that cannot be counted: its `name` to us, and the places of what nobody can read in it."""
+
+    name: str
+    places: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({', '.join(self.places)})"
+
+
 def from_website(
     order: WebsiteOrder, site: str, email: Email, *, rules: WebsiteRules = DEFAULT_WEBSITE
-) -> OrderSnapshot | None:
+) -> OrderSnapshot | UnreadableOrder | None:
     """A website's order; None for one without an id.
+
+    One whose id, time, state or amount is there and cannot be read is an `UnreadableOrder`.
 
     >>> from convert_sdk.commerce.website import Order as WebsiteOrder
     >>> read = WebsiteOrder.model_validate({"id": 7, "created": 1777000000, "total": 49.9, "paid": True})
     >>> from_website(read, "shop.example.com", str).amount
     Decimal('49.90')
     """
+    needed = {"id", "created", "status", *_amount_fields(rules.amount)}
+    needed |= {"paid"} if rules.counts_when == "paid" else set()
+    odd = tuple(place for place in order.unreadable if re.split(r"[.\[]", place)[0] in needed)
+    amount, computed = _computed(lambda: _website_amount(order, rules.amount), rules.digits)
+    if odd or not computed:
+        return UnreadableOrder(f"website:{site}:{_named(order.id)}", odd or ("amount",))
     if order.id is None:
         return None
     status = str(order.status or "")
@@ -192,14 +215,43 @@ def from_website(
         earliest=None if order.created else UNKNOWN,
         paid=counts[rules.counts_when],
         cancelled=status == "canceled",
-        amount=rounded(_website_amount(order, rules.amount), rules.digits),
+        amount=amount,
         currency=rules.currency,
-        products=pieces(item.quantity for item in order.items),
+        products=_pieces(order, [item.quantity for item in order.items]),
         token=order.field(TOKEN_FIELD),
-        member_id=_text(order.member_id),
-        contact_id=_text(order.contact_id),
+        member_id=person_id(order.member_id),
+        contact_id=person_id(order.contact_id),
         email_key=_key(order.customer_email, email),
     )
+
+
+def _amount_fields(rule: AmountRule) -> set[str]:
+    if rule == "sub_total":
+        return {"subTotal"}
+    return {"total", "shippingAmount", "taxes"} if rule == "net" else {"total"} if rule == "total" else set()
+
+
+def _computed(amount: Callable[[], Decimal | None], digits: int) -> tuple[Decimal | None, bool]:
+    """An amount, and whether it could be computed: a rule is the application's own code, and may raise."""
+    try:
+        found = rounded(amount(), digits)
+        return found, found is None or found.is_finite()
+    except Exception as error:  # noqa: BLE001 - one order's amount must not stop the others
+        _log.warning("the amount of an order could not be computed: %s", type(error).__name__)
+        return None, False
+
+
+def _pieces(order: StoreRecord, quantities: Sequence[int | Decimal | None]) -> int | None:
+    """How many products, unless it is not known of every line."""
+    odd = any(
+        place.startswith("items") and (place == "items" or place.endswith("quantity"))
+        for place in order.unreadable
+    )
+    return None if odd else pieces(quantities)
+
+
+def _named(order_id: int | str | None) -> str:
+    return "one without an id that can be read" if order_id is None else str(order_id)
 
 
 def _website_amount(order: WebsiteOrder, rule: AmountRule) -> Decimal | None:
@@ -209,18 +261,31 @@ def _website_amount(order: WebsiteOrder, rule: AmountRule) -> Decimal | None:
         return order.sub_total
     if rule == "total" or order.total is None:
         return order.total
-    taxes = sum((tax.total or Decimal() for tax in order.taxes), Decimal())
-    return order.total - (order.shipping_amount or Decimal()) - taxes
+    return less(order.total, order.shipping_amount, *(tax.total for tax in order.taxes))
 
 
 def from_convictional(
     order: BuyerOrder, account: str, email: Email, *, rules: BuyerRules = DEFAULT_BUYER
-) -> OrderSnapshot | None:
-    """A buyer's order; None for a test, or one without an id."""
-    if order.id is None or order.is_test:
+) -> OrderSnapshot | UnreadableOrder | None:
+    """A buyer's order; None for a test, or one without an id.
+
+    The lines of a seller's part that was refunded do not count, as those that were cancelled. One whose id, time,
+    lines or state is there and cannot be read is an `UnreadableOrder`.
+    """
+    if order.is_test:
         return None
-    lines = [(item.retail_price, item.quantity or 0) for item in _kept(order)]
-    prices = sum(((price or Decimal()) * quantity for price, quantity in lines), Decimal())
+    lines = _kept(order)
+    prices = total(times(item.retail_price, item.quantity) for item in lines)
+    amount, computed = _computed(
+        lambda: rules.amount(order) if rules.amount else prices or None, rules.digits
+    )
+    odd = tuple(place for place in order.unreadable if _BUYER_NEEDS.fullmatch(place))
+    if rules.amount:
+        odd = tuple(place for place in odd if not place.endswith(("quantity", "retailPrice")))
+    if odd or not computed:
+        return UnreadableOrder(f"convictional:{account}:{_named(order.id)}", odd or ("amount",))
+    if order.id is None:
+        return None
     token = order.attributes.get(TOKEN_FIELD)
     return OrderSnapshot(
         system="convictional",
@@ -229,11 +294,11 @@ def from_convictional(
         created=order.ordered_date or order.created or _now(),
         earliest=None if order.ordered_date or order.created else UNKNOWN,
         paid=order.posted.all or not rules.when_posted,
-        cancelled=bool(order.items) and not lines,
-        refunded=order.refunded.all,
-        amount=rounded(rules.amount(order) if rules.amount else prices or None, rules.digits),
-        currency=rules.currency,
-        products=pieces(quantity for _, quantity in lines),
+        cancelled=bool(order.items) and not lines and not order.refunded.any,
+        refunded=order.refunded.all or (bool(order.items) and not lines and order.refunded.any),
+        amount=amount,
+        currency=_buyer_currency(lines, rules),
+        products=_pieces(order, [item.quantity for item in lines]),
         token=token if isinstance(token, str) else None,
         reference=order.buyer_reference,
         email_key=_key(order.customer_email, email),
@@ -241,28 +306,58 @@ def from_convictional(
     )
 
 
+_BUYER_NEEDS = re.compile(
+    r"_?id|orderedDate|created|items|items\[\d+\]\.(quantity|retailPrice)|sellerOrders"
+    r"|sellerOrders\[\d+\]\.(refunded|posted|items|items\[\d+\]\.cancelled)"
+)
+
+
+def _buyer_currency(lines: Sequence[BuyerOrderItem], rules: BuyerRules) -> str | None:
+    """The currency of an order: the rules', or its lines' own; of several, all, which is no currency at all."""
+    own = sorted({item.retail_currency for item in lines if item.retail_currency})
+    return "+".join(own) if own else rules.currency
+
+
 def _kept(order: BuyerOrder) -> list[BuyerOrderItem]:
-    """The lines that are not cancelled; a line is found by its own id, else by its variant in its seller's part."""
-    parts = [(seller, item) for seller in order.seller_orders for item in seller.items if item.cancelled]
-    ids = {value for _, item in parts for value in (item.id, item.seller_order_item_id) if value is not None}
-    variants = {(seller.id, item.variant_id) for seller, item in parts if item.variant_id is not None}
+    """The lines that are neither cancelled nor a refunded seller's.
+
+    A line is found by its own id, else by its variant in its seller's part.
+    """
+    gone = [
+        (seller, item)
+        for seller in order.seller_orders
+        for item in seller.items
+        if item.cancelled or seller.refunded
+    ]
+    ids = {value for _, item in gone for value in (item.id, item.seller_order_item_id) if value is not None}
+    variants = {(seller.id, item.variant_id) for seller, item in gone if item.variant_id is not None}
+    sellers = {seller.id for seller in order.seller_orders if seller.refunded and seller.id is not None}
     return [
         item
         for item in order.items
         if not (
-            {item.id, item.seller_order_item_id} & ids or (item.seller_order_id, item.variant_id) in variants
+            {item.id, item.seller_order_item_id} & ids
+            or (item.seller_order_id, item.variant_id) in variants
+            or item.seller_order_id in sellers
         )
     ]
 
 
 def from_booking(
     booking: Booking, site: str, email: Email, *, seen: datetime, earliest: datetime | None = None
-) -> OrderSnapshot | None:
-    """A booking; None without an id. The API says only when it starts: it was made when it was `seen` (by its
-    webhook), or since `earliest` (in the list).
+) -> OrderSnapshot | UnreadableOrder | None:
+    """A booking; None without an id.
+
+    The API documents only when it starts: it was made when it was `seen` (by its webhook), or since `earliest` (in
+    the list). A body that says more counts as of the moment that it names.
     """
+    if "id" in booking.unreadable:
+        return UnreadableOrder(f"booking:{site}:{_named(None)}", ("id",))
     if booking.id is None:
         return None
+    made = booking.created
+    if made is not None and made <= seen:
+        seen, earliest = made, None
     service = booking.service.id if booking.service is not None else None
     return OrderSnapshot(
         "website",
@@ -273,16 +368,19 @@ def from_booking(
         topic=_text(booking.event_id) or "",
         service=_text(service) or "",
         paid=True,
-        contact_id=_text(booking.contact_id),
+        contact_id=person_id(booking.contact_id),
         email_key=_key(booking.email, email),
         earliest=earliest,
     )
 
 
 def from_form(form: SubmittedForm, site: str, email: Email, *, seen: datetime) -> OrderSnapshot:
-    """A submitted form from its webhook. It has no id: the same values of the same person within ten
-    minutes are one submission.
+    """A submitted form from its webhook, which came when it was `seen`, unless the body names an earlier moment.
+
+    It has no id: the same values of the same person within ten minutes are one submission.
     """
+    if form.received is not None and form.received <= seen:
+        seen = form.received
     contact = form.contact
     who = "" if contact is None else str(contact.id or contact.email or "")
     values = [(each.field, each.value) for each in form.form_values]
@@ -295,8 +393,8 @@ def from_form(form: SubmittedForm, site: str, email: Email, *, seen: datetime) -
         kind="form",
         topic=form.form_name or "",
         paid=True,
-        member_id=None if contact is None else _text(contact.member_id),
-        contact_id=None if contact is None else _text(contact.id),
+        member_id=None if contact is None else person_id(contact.member_id),
+        contact_id=None if contact is None else person_id(contact.id),
         email_key=None if contact is None else _key(contact.email, email),
     )
 
@@ -307,8 +405,10 @@ def previous_window(order: OrderSnapshot) -> OrderSnapshot | None:
     return replace(order, id=f"{digest}:{int(window) - 1}") if order.kind == "form" and colon else None
 
 
-def from_submission(form: FormSubmission, site: str, email: Email) -> OrderSnapshot:
+def from_submission(form: FormSubmission, site: str, email: Email) -> OrderSnapshot | UnreadableOrder:
     """A submitted form from the list, which knows when it came and not who sent it."""
+    if "received" in form.unreadable:
+        return UnreadableOrder(f"form:{site}:one without a time that can be read", ("received",))
     values = [(each.name, each.value) for each in form.fields]
     moment = "" if form.received is None else str(int(form.received.timestamp()))
     address = next(
@@ -334,6 +434,11 @@ def _digest(first: str, name: str | None, values: Iterable[tuple[str | None, str
 
 def _key(address: str | None, email: Email) -> str | None:
     return email(address) if address and address.strip() else None
+
+
+def person_id(value: int | str | None) -> str | None:
+    """The id of a member or contact as a text; None without one, which a store also spells 0."""
+    return None if value in (None, 0, "0") else str(value)
 
 
 def _text(value: int | str | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from convert_sdk.commerce._wire import Id
 from convert_sdk.commerce.bridge.identity import has_objected
 from convert_sdk.commerce.bridge.ledger import LedgerTransaction
-from convert_sdk.commerce.bridge.orders import UNKNOWN, IdentityKey, OrderSnapshot
+from convert_sdk.commerce.bridge.orders import UNKNOWN, IdentityKey, OrderSnapshot, person_id
 from convert_sdk.commerce.convictional import BuyerProduct
 from convert_sdk.commerce.website import Contact, Product, ProductVariant
 from convert_sdk.project import Project
@@ -87,8 +87,8 @@ def contact_record(contact: Contact, scope: str, lookup: ExposureLookup) -> Upse
         "country": contact.country,
         **_seen_by(_identity_keys(contact, scope), lookup),
     }
-    member = None if contact.member_id is None else str(contact.member_id)
-    return Upsert("contact", f"{scope.partition(':')[2]}:contact:{contact.id}", _said(data), member)
+    own = f"{scope.partition(':')[2]}:contact:{contact.id}"
+    return Upsert("contact", own, _said(data), person_id(contact.member_id))
 
 
 def order_record(order: OrderSnapshot, lookup: ExposureLookup) -> Upsert:
@@ -111,7 +111,7 @@ def _identity_keys(contact: Contact, scope: str) -> list[IdentityKey]:
     found: tuple[tuple[Literal["member", "contact"], Id | None], ...] = (
         ("member", contact.member_id), ("contact", contact.id),
     )  # fmt: skip
-    return [IdentityKey(kind, f"{scope}:{value}") for kind, value in found if value is not None]
+    return [IdentityKey(kind, f"{scope}:{value}") for kind, value in found if person_id(value) is not None]
 
 
 def _seen_by(identity_keys: Sequence[IdentityKey], lookup: ExposureLookup) -> Content:

@@ -55,6 +55,11 @@ class InLoop:
         return self._client.status()
 
 
+def mark_reported(visitor: Visitor, goal: str | int) -> None:
+    """Have a client know that a visitor's first conversion of a goal was reported, by a process before this one."""
+    visitor._engine.mark_goal(visitor, visitor.project, goal)
+
+
 def loop_of(client: Client | AsyncClient) -> asyncio.AbstractEventLoop | None:
     """The running loop for a client that needs one. Raises OptionError where there is none."""
     if not iscoroutinefunction(client.visitor):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from convert_sdk.commerce._pages import Page
+from convert_sdk.commerce._sites import canonical_scope
 from convert_sdk.commerce.bridge.conversions import DAY
 from convert_sdk.commerce.bridge.cursors import Cursor, Read, Stream, by_page, by_skip
 from convert_sdk.commerce.bridge.identity import Identity
+from convert_sdk.commerce.bridge.ledger import LedgerTransaction
 from convert_sdk.commerce.bridge.orders import (
     DEFAULT_BUYER,
     DEFAULT_WEBSITE,
@@ -19,12 +21,14 @@ from convert_sdk.commerce.bridge.orders import (
     IdentityKey,
     IdentityKeyKind,
     OrderSnapshot,
+    UnreadableOrder,
     WebsiteRules,
     from_booking,
     from_convictional,
     from_form,
     from_submission,
     from_website,
+    person_id,
 )
 from convert_sdk.commerce.convictional import BuyerClient, BuyerOrder
 from convert_sdk.commerce.errors import NotFoundError
@@ -39,6 +43,7 @@ from convert_sdk.commerce.website.webhooks import (
 )
 
 _PAGE = 50
+AnySource = TypeVar("AnySource", bound="WebsiteSource | ConvictionalSource")
 
 
 class WebhookContents(NamedTuple):
@@ -47,6 +52,21 @@ class WebhookContents(NamedTuple):
     orders: tuple[OrderSnapshot, ...] = ()
     contact: str | None = None
     identity_keys: tuple[IdentityKey, ...] = ()
+    unreadable: tuple[UnreadableOrder, ...] = ()
+
+
+def _contents(order: OrderSnapshot | UnreadableOrder | None) -> WebhookContents:
+    if isinstance(order, UnreadableOrder):
+        return WebhookContents(unreadable=(order,))
+    return WebhookContents(() if order is None else (order,))
+
+
+def in_ledger(source: AnySource, transaction: LedgerTransaction) -> AnySource:
+    """The source under the name that the ledger knows it by: another spelling would count its orders again."""
+    if not isinstance(source, WebsiteSource):
+        return source
+    kept = transaction.scope_of(canonical_scope(source.scope))
+    return source if kept == source.scope else replace(source, account=kept.partition(":")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +79,7 @@ class WebsiteSource:
     for clocks and slow writes; once a day orders are read again that were younger than `rescan` seconds at the
     last such reading, as the API cannot list what changed. Bookings are read whole, up to `horizon` ahead. The
     API does not say when one was made: it counts from when it was first seen, for what had been shown before the
-    reading that had not found it.
+    reading that had not found it. `account` names the site in transaction ids in place of its domain.
 
     >>> WebsiteSource(WebsiteClient("shop.example.com", "api-key")).scope
     'website:shop.example.com'
@@ -75,11 +95,12 @@ class WebsiteSource:
     rescan: float = 7 * DAY
     horizon: float = 365 * DAY
     bookings: bool = True
+    account: str | None = None
 
     @property
     def site(self) -> str:
-        """The site's domain."""
-        return self.client.site
+        """The name of the site in transaction ids: `account`, or else its domain in the one spelling of all."""
+        return self.client.site if self.account is None else self.account
 
     @property
     def scope(self) -> str:
@@ -88,10 +109,12 @@ class WebsiteSource:
 
     def order(
         self, record: WebsiteOrder, identity: Identity, *, read_at: datetime | None = None
-    ) -> OrderSnapshot | None:
-        """What one of its orders means, as it was when it was asked for; None for one without an id."""
+    ) -> OrderSnapshot | UnreadableOrder | None:
+        """One of its orders, as it was when it was asked for; None for one without an id."""
         order = from_website(record, self.site, identity.email_key, rules=self.rules)
-        return order if order is None or read_at is None else replace(order, version=read_at)
+        if isinstance(order, OrderSnapshot) and read_at is not None:
+            return replace(order, version=read_at)
+        return order
 
     def read(self, event: WebhookEvent, identity: Identity, now: datetime) -> WebhookContents:
         """What a verified webhook says."""
@@ -100,10 +123,9 @@ class WebsiteSource:
             record = self._latest(event)
             # A body says nothing of when it was true: only what was read again is later than something else.
             order = self.order(record, identity, read_at=None if record is event.order else now)
-            return WebhookContents(() if order is None else (order,))
+            return _contents(order)
         if isinstance(event, BookingCreated):
-            booking = from_booking(event.booking, self.site, email, seen=now)
-            return WebhookContents(() if booking is None else (booking,))
+            return _contents(from_booking(event.booking, self.site, email, seen=now))
         if isinstance(event, FormSubmitted) and self.forms == "webhook":
             return WebhookContents((from_form(event.form, self.site, email, seen=now),))
         if isinstance(event, ContactUpdated):
@@ -111,11 +133,13 @@ class WebsiteSource:
         return WebhookContents()
 
     def _latest(self, event: OrderEvent) -> WebsiteOrder:
-        if not self.refetch or event.order.id is None:
+        if event.order.id is None or (event.signed and not self.refetch):
             return event.order
         try:
             return self.client.orders.get(event.order.id)
         except NotFoundError:
+            if not event.signed:
+                return WebsiteOrder()  # anybody can have made it up
             return event.order  # deleted meanwhile: the webhook is all there is
 
     def _known_contact(self, event: ContactUpdated) -> WebhookContents:
@@ -124,9 +148,16 @@ class WebsiteSource:
             ("contact", contact.id), ("member", contact.member_id),
         )  # fmt: skip
         identity_keys = tuple(
-            IdentityKey(kind, f"{self.scope}:{value}") for kind, value in found if value is not None
+            IdentityKey(kind, f"{self.scope}:{value}")
+            for kind, value in found
+            if person_id(value) is not None
         )
         return WebhookContents(contact=contact.property(TOKEN_FIELD), identity_keys=identity_keys)
+
+    def ask(self, order_id: str, identity: Identity, now: float) -> OrderSnapshot | UnreadableOrder | None:
+        """One order as it is now. Raises ConnectorError where the store cannot be asked."""
+        record = self.client.orders.get(order_id)
+        return self.order(record, identity, read_at=datetime.fromtimestamp(now, UTC))
 
     def streams(self, identity: Identity) -> list[Stream]:
         """The lists to pull."""
@@ -182,7 +213,7 @@ class WebsiteSource:
         )
         seen = datetime.fromtimestamp(now, UTC)
 
-        def booked(booking: Booking) -> OrderSnapshot | None:
+        def booked(booking: Booking) -> OrderSnapshot | UnreadableOrder | None:
             earliest = self._earliest(booking, scan)
             return from_booking(booking, self.site, identity.email_key, seen=seen, earliest=earliest)
 
@@ -221,8 +252,8 @@ class ConvictionalSource:
         """Whose ids its ids are."""
         return f"convictional:{self.account}"
 
-    def order(self, record: BuyerOrder, identity: Identity) -> OrderSnapshot | None:
-        """What one of its orders means; None for a test, or one without an id."""
+    def order(self, record: BuyerOrder, identity: Identity) -> OrderSnapshot | UnreadableOrder | None:
+        """One of its orders; None for a test, or one without an id."""
         return from_convictional(record, self.account, identity.email_key, rules=self.rules)
 
     def streams(self, identity: Identity) -> list[Stream]:

@@ -15,7 +15,8 @@ from typing import cast
 from pydantic import TypeAdapter
 
 from convert_sdk._process.sqlite import Database
-from convert_sdk.commerce.bridge.conversions import OrderConversion, Policy
+from convert_sdk.commerce._sites import canonical_scope
+from convert_sdk.commerce.bridge.conversions import REPORTED, OrderConversion, Policy
 from convert_sdk.commerce.bridge.ledger import (
     ExposureRecord,
     LedgerTransaction,
@@ -63,6 +64,13 @@ CREATE TABLE forgotten (mark TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE salt (value BLOB NOT NULL);
 INSERT INTO salt VALUES (randomblob(32))
 """
+_SECOND_VERSION = """
+CREATE TABLE version_sources (key TEXT PRIMARY KEY, source TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX version_sources_source ON version_sources (source);
+CREATE TABLE scopes (canonical TEXT PRIMARY KEY, scope TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE unreadable (name TEXT PRIMARY KEY, places TEXT NOT NULL, first_seen REAL NOT NULL) WITHOUT ROWID;
+"""
+_LATER = {"given_back", "taken_back", "refunds"}
 _WAIT = 10.0
 _UNSENT = "state IN ('seen', 'waiting', 'claimed')"
 _CONVERSION: TypeAdapter[OrderConversion] = TypeAdapter(OrderConversion)
@@ -99,7 +107,13 @@ class Ledger:
     ) -> None:
         self.policy = policy or Policy()
         self.clock = clock
-        self._database = Database(Path(path), _SCHEMA, wait=_WAIT, synchronous="FULL" if sync else "NORMAL")
+        self._database = Database(
+            Path(path),
+            f"{_SCHEMA};{_SECOND_VERSION}",
+            wait=_WAIT,
+            synchronous="FULL" if sync else "NORMAL",
+            migrations=[_SECOND_VERSION],
+        )
 
     def __repr__(self) -> str:
         return f"Ledger({str(self._database.path)!r})"
@@ -239,8 +253,72 @@ class _Rows:
         row = self._run("SELECT digest, at, sent FROM versions WHERE key = ?", (key,)).fetchone()
         return None if row is None else Version(row[0], row[1], bool(row[2]))
 
-    def keep_version(self, key: str, version: Version) -> None:
+    def keep_version(self, key: str, version: Version, source: str = "") -> None:
         self._run("REPLACE INTO versions VALUES (?, ?, ?, ?)", (key, *version))
+        if source:
+            self._run("REPLACE INTO version_sources VALUES (?, ?)", (key, source))
+
+    def version_keys(self, source: str) -> list[str]:
+        rows = self._run("SELECT key FROM version_sources WHERE source = ? ORDER BY key", (source,))
+        return [key for (key,) in rows]
+
+    def drop_version(self, key: str) -> None:
+        self._run("DELETE FROM versions WHERE key = ?", (key,))
+        self._run("DELETE FROM version_sources WHERE key = ?", (key,))
+
+    def scope_of(self, scope: str) -> str:
+        row = self._run("SELECT scope FROM scopes WHERE canonical = ?", (scope,)).fetchone()
+        if row is not None:
+            return str(row[0])
+        found = {each for each in self._scopes() if canonical_scope(each) == scope} - {scope}
+        kept = max((scope, *sorted(found)), key=self._count_in) if found else scope
+        self._run("INSERT INTO scopes VALUES (?, ?)", (scope, kept))
+        return kept
+
+    def _scopes(self) -> set[str]:
+        """The scopes that anything here was kept under."""
+        names = [name for (name,) in self._run("SELECT name FROM cursors")]
+        found = {name.rpartition("/")[0] for name in names}
+        for kind in ("order", "reference", "member", "contact"):
+            links = "SELECT value FROM links WHERE kind = ? AND value > ? ORDER BY value LIMIT 1"
+            found |= self._prefixes(links, kind, "")
+        orders = "SELECT transaction_id FROM effects WHERE transaction_id > ? ORDER BY transaction_id LIMIT 1"
+        return found | self._prefixes(orders, "website:")
+
+    def _prefixes(self, query: str, *values: str) -> set[str]:
+        """Everything before the last colon of some texts, one look at the index for each."""
+        found: set[str] = set()
+        *fixed, after = values
+        while (row := self._run(query, (*fixed, after)).fetchone()) is not None:
+            prefix = row[0].rpartition(":")[0]
+            after = f"{prefix};" if prefix else f"{row[0]};"  # a semicolon follows a colon
+            found.add(prefix)
+        return found
+
+    def _count_in(self, scope: str) -> int:
+        between = "SELECT COUNT(*) FROM effects WHERE transaction_id > ? AND transaction_id < ?"
+        return int(self._run(between, (f"{scope}:", f"{scope};")).fetchone()[0])
+
+    def note_unreadable(self, name: str, places: str, now: float) -> None:
+        self._run(
+            "INSERT INTO unreadable VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET places = excluded.places",
+            (name, places, now),
+        )
+
+    def note_readable(self, name: str) -> None:
+        self._run("DELETE FROM unreadable WHERE name = ?", (name,))
+
+    def unreadable(self, limit: int) -> list[str]:
+        rows = self._run("SELECT name, places FROM unreadable ORDER BY first_seen, name LIMIT ?", (limit,))
+        return [f"{name} ({places})" for name, places in rows]
+
+    def has_reported(self, visitor_id: str, goal: str | int) -> bool:
+        reported = ", ".join(f"'{state}'" for state in sorted(REPORTED))
+        found = self._conversions(f"visitor = ? AND state IN ({reported})", visitor_id)
+        return any(each.goal == goal and each.refund_of is None for each in found)
+
+    def readmit(self, visitor_id: str) -> None:
+        self._run("DELETE FROM forgotten WHERE mark = ?", (self._mark(visitor_id),))
 
     def conversions_of(self, transaction_id: str) -> list[OrderConversion]:
         found = self._conversions("transaction_id = ? ORDER BY key", transaction_id)
@@ -284,8 +362,13 @@ class _Rows:
 
 def _stored(conversion: OrderConversion) -> str:
     body = _CONVERSION.dump_python(conversion, mode="json")
-    named = {_STORED_AS.get(name, name): value for name, value in body.items()}
+    named = {_STORED_AS.get(name, name): value for name, value in body.items() if _is_said(name, value)}
     return json.dumps(named, ensure_ascii=False, separators=(",", ":"))
+
+
+def _is_said(name: str, value: object) -> bool:
+    """Whether a field is stored: those that the first version did not have, only where they say something."""
+    return name not in _LATER or value not in (0, "0")
 
 
 def _read(body: str) -> OrderConversion:

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from convert_sdk.commerce.bridge.cursors import CURSOR, Cursor, Stream
+from convert_sdk.commerce.bridge.conversions import DAY, OrderConversion
+from convert_sdk.commerce.bridge.cursors import CURSOR, Cursor, Read, Stream
+from convert_sdk.commerce.bridge.orders import OrderSnapshot
+from convert_sdk.commerce.bridge.reports import SyncProgress, SyncReport
+from convert_sdk.commerce.bridge.sources import WebsiteSource
+from convert_sdk.commerce.errors import AuthError, ConnectorError, NotFoundError, SyncError
 
 if TYPE_CHECKING:
     from convert_sdk.commerce.bridge.bridge import Bridge, Source
 
-
-class SyncProgress(NamedTuple):
-    """How far the pull of one list is; `total` is None where the store does not say."""
-
-    source: str
-    stream: str
-    read: int
-    total: int | None
-
-
-class SyncReport(NamedTuple):
-    """What a pull brought: pages, orders in them, conversions new in the ledger, and those refused for their age.
-
-    `unsettled` counts lists that moved however often they were read. What they showed is taken; what may have
-    slipped by is read by the next pull, which begins where this one did.
-    """
-
-    pages: int = 0
-    orders: int = 0
-    new: int = 0
-    too_old: int = 0
-    unsettled: int = 0
+_ASKED = 100
+_ASKED_OF = 10_000
 
 
 def sync(
@@ -41,21 +28,76 @@ def sync(
     allow_late: bool = False,
     progress: Callable[[SyncProgress], object] | None = None,
 ) -> SyncReport:
-    """Pull every list of these sources to its end."""
+    """Pull every list of these sources to its end. One that fails keeps no other from being pulled."""
     total = SyncReport()
+    errors: dict[str, ConnectorError] = {}
     for source in sources:
         for stream in source.streams(bridge.identity):
             name, read = f"{source.scope}/{stream.name}", 0
-            while (page := _pull(bridge, stream, name, allow_late=allow_late)) is not None:
-                taken, cursor = page
-                total = SyncReport(*(sum(pair) for pair in zip(total, taken, strict=True)))
-                read += taken.orders
-                if progress is not None:
-                    progress(SyncProgress(source.scope, stream.name, read, cursor.total))
-                bridge.tick()
-                if not cursor.is_open:
-                    break
+            try:
+                while (page := _pull(bridge, stream, name, allow_late=allow_late)) is not None:
+                    taken, cursor = page
+                    total = _sum(total, taken)
+                    read += taken.orders
+                    if progress is not None:
+                        progress(SyncProgress(source.scope, stream.name, read, cursor.total))
+                    bridge.tick()
+                    if not cursor.is_open:
+                        break
+            except ConnectorError as error:
+                errors[name] = error
+                if isinstance(error, AuthError):
+                    break  # no other list of this store will be given
+        else:
+            try:
+                total = _sum(total, ask_unpaid(bridge, source))
+            except ConnectorError as error:
+                errors[f"{source.scope}/unpaid"] = error
+    bridge.tick()
+    if len(errors) > 1:
+        raise SyncError(errors, total)
+    for only in errors.values():
+        raise only
     return total
+
+
+def _sum(one: SyncReport, other: SyncReport) -> SyncReport:
+    return SyncReport(*(sum(pair) for pair in zip(one, other, strict=True)))
+
+
+def ask_unpaid(bridge: Bridge, source: Source) -> SyncReport:
+    """Read orders again, one by one, that wait for a payment and were not read for a day.
+
+    A payment that comes late is told by a webhook alone, which may be lost: no list knows what changed.
+    """
+    if not isinstance(source, WebsiteSource):
+        return SyncReport()
+    now = bridge.ledger.clock()
+    with bridge.ledger.transaction() as transaction:
+        waiting = transaction.waiting("unpaid", _ASKED_OF)
+    stale = {
+        each.order.id: each.order
+        for each in waiting
+        if each.state == "waiting"
+        and each.order.kind == "order"
+        and each.order.scope == source.scope
+        and now - _last_read(each) >= DAY
+    }
+    total = SyncReport()
+    for order in [*stale.values()][:_ASKED]:
+        try:
+            found = source.ask(order.id, bridge.identity, now)
+        except NotFoundError:
+            found = replace(order, version=datetime.fromtimestamp(now, UTC))  # deleted: it will not be paid
+        total = _sum(
+            total, _record(bridge, Read((found,) if isinstance(found, OrderSnapshot) else (), Cursor()))
+        )
+    return total
+
+
+def _last_read(conversion: OrderConversion) -> float:
+    version = conversion.order.version
+    return conversion.first_seen if version is None else version.timestamp()
 
 
 def _pull(bridge: Bridge, stream: Stream, name: str, *, allow_late: bool) -> tuple[SyncReport, Cursor] | None:
@@ -71,11 +113,11 @@ def _pull(bridge: Bridge, stream: Stream, name: str, *, allow_late: bool) -> tup
         if transaction.cursor(name) != text:  # another process has read this page meanwhile
             text = transaction.cursor(name) or ""
             return SyncReport(), CURSOR.validate_json(text)
-        found = [
-            each for order in read.orders for each in bridge.record(transaction, order, allow_late=allow_late)
-        ]
+        report = bridge.keep(transaction, read, allow_late=allow_late)
         transaction.move_cursor(name, CURSOR.dump_json(read.cursor).decode())
-    new = [each.conversion for each in found if each.is_new]
-    return SyncReport(
-        1, len(read.orders), len(new), sum(each.reason == "too old" for each in new), int(read.unsettled)
-    ), read.cursor
+    return report._replace(pages=1), read.cursor
+
+
+def _record(bridge: Bridge, read: Read) -> SyncReport:
+    with bridge.ledger.transaction() as transaction:
+        return bridge.keep(transaction, read)

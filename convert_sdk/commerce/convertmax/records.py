@@ -88,7 +88,7 @@ class _Records(Resource[S_co]):
     def upsert(
         self,
         record_id: Id,
-        data: Mapping[str, object],
+        data: Mapping[str, object] | None = None,
         *,
         source_updated_at: Time,
         external_id: str | None = None,
@@ -99,7 +99,7 @@ class _Records(Resource[S_co]):
         The idempotency key is made of the id, that time and the content, unless you give your own: then a
         later version under the same key is not applied.
         """
-        body = self._body(source_updated_at) | {"id": _text_id(record_id), "data": encode(data)}
+        body = self._body(source_updated_at) | {"id": _text_id(record_id), "data": encode(data or {})}
         if external_id is not None:
             required(external_id=external_id)
             body["externalId"] = external_id

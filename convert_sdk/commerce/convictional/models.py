@@ -124,6 +124,7 @@ class BuyerOrderItem(StoreRecord):
     seller_order_item_id: MaybeId = None
     quantity: Quantity = None
     retail_price: Money = None
+    retail_currency: Text = None
     buyer_variant_code: Text = None
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Generic, TypedDict, TypeVar, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 from convert_sdk.commerce._call import Answer, Call, call, query
 from convert_sdk.commerce._operations import Resource, S_co, listing, operation
@@ -14,12 +14,13 @@ from convert_sdk.commerce._pages import Listing, Page, by_link
 from convert_sdk.commerce._routes import Routes
 from convert_sdk.commerce._wire import (
     Id,
-    Many,
     StoreRecord,
     Text,
     Time,
     fields_of,
+    read,
     read_json,
+    read_many,
     required,
     rfc3339,
     whole,
@@ -127,21 +128,21 @@ class BuyerOrders(BuyerResource[S_co]):
         return replace(call(self._paths.create_order, _order_id), body=body)
 
 
-class _BuyerPage(StoreRecord, Generic[T]):
-    data: Many[T] = ()
+class _BuyerPage(StoreRecord):
+    data: object = None
     next: Text = None
 
 
 def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
     """A parser for an envelope of `model` with a `next` link, or for a plain array."""
-    envelope: type[_BuyerPage[T]] = _BuyerPage[model]  # type: ignore[valid-type]  # known at run time only
 
     def parse(answer: Answer) -> Page[T]:
         payload = answer.payload
         if payload is None or isinstance(payload, list):
             payload = {"data": payload}
-        read = envelope.model_validate(payload)
-        return Page(read.data, next=read.next or None)
+        page = read(_BuyerPage, payload)
+        items, odd = read_many(model, page.data)
+        return Page(items, next=page.next or None, unreadable=odd)
 
     return parse
 
@@ -150,25 +151,19 @@ def _bare_or_wrapped(model: type[T]) -> Callable[[Answer], T]:
     def parse(answer: Answer) -> T:
         payload = whole(answer.payload)
         wrapped = isinstance(payload, Mapping) and isinstance(payload.get("data"), Mapping)
-        return model.model_validate(payload["data"] if wrapped else payload)  # type: ignore[index]  # a mapping
+        return read(model, payload["data"] if wrapped else payload)  # type: ignore[index]  # a mapping
 
     return parse
 
 
 def _order_id(answer: Answer) -> str:
     """The id in the answer: bare text, a JSON string, or a field of the order itself."""
-    text = answer.body.decode().strip()
-    try:
-        payload = read_json(answer.body)
-    except ValueError:
-        payload = text
-    if isinstance(payload, Mapping):
+    found = answer.body.decode(errors="replace").strip()
+    if found.startswith("{"):
         found = str(_bare_or_wrapped(BuyerOrder)(answer).id or "")
-    elif payload is None or isinstance(payload, bool):
-        found = ""
-    else:
-        found = payload if isinstance(payload, str) else text  # a bare id of digits reads as a number
-    if not re.fullmatch(r"[\w.:-]+", found):
+    elif found.startswith('"'):
+        found = str(read_json(answer.body))
+    if not re.fullmatch(r"[\w.:-]+", found) or found in ("null", "true", "false"):
         raise ValueError("expected an order id")
     return found
 
@@ -179,4 +174,4 @@ def _listing(
     within("limit", limit, 1, LARGEST_PAGE)
     within("page", page, 0)
     given = {**filters, **query(page=page, limit=limit)}
-    return Listing(replace(first, query=given), by_link, largest=LARGEST_PAGE)
+    return Listing(replace(first, query=given), by_link)

@@ -8,16 +8,19 @@ from convert_sdk.commerce.website.client import AsyncWebsiteClient, WebsiteClien
 from convert_sdk.commerce.website.models import (
     Booking,
     Contact,
+    DiscountType,
     FormSubmission,
     Member,
     MemberGroup,
     Order,
     OrderStatus,
     Product,
+    ProductType,
     SsoToken,
     SubscriberList,
     Webhook,
     WebsiteRef,
+    WeightUnit,
 )
 from convert_sdk.commerce.website.parts import (
     Category,
@@ -40,6 +43,7 @@ __all__ = [
     "Booking",
     "Category",
     "Contact",
+    "DiscountType",
     "FieldValue",
     "FormSubmission",
     "Fulfillment",
@@ -54,6 +58,7 @@ __all__ = [
     "PostalAddress",
     "Product",
     "ProductOption",
+    "ProductType",
     "ProductVariant",
     "SsoToken",
     "SubscriberList",
@@ -63,6 +68,7 @@ __all__ = [
     "WebsiteClient",
     "WebsitePaths",
     "WebsiteRef",
+    "WeightUnit",
     "asgi_receiver",
     "wsgi_receiver",
 ]  # fmt: skip

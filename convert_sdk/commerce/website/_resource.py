@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from convert_sdk.commerce._call import Answer, Call, query
 from convert_sdk.commerce._operations import Resource, S_co
 from convert_sdk.commerce._pages import Listing, Page, by_offset
-from convert_sdk.commerce._wire import Many, StoreRecord, Time, unix_seconds, within
+from convert_sdk.commerce._wire import Count, StoreRecord, Time, read, read_many, unix_seconds, within
 from convert_sdk.commerce.website.paths import WebsitePaths
 
 T = TypeVar("T", bound=StoreRecord)
@@ -24,41 +24,41 @@ class WebsiteResource(Resource[S_co]):
         self._paths = paths
 
 
-class _WebsitePage(StoreRecord, Generic[T]):
-    items: Many[T] = ()
-    total_count: int | None = None
-    limit: int | None = None
-    skip: int | None = None
+class _WebsitePage(StoreRecord):
+    items: object = None
+    total_count: Count = None
+    limit: Count = None
+    skip: Count = None
 
 
 def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
     """A parser for an envelope of `model`, or for a plain array, which is all there is."""
-    envelope: type[_WebsitePage[T]] = _WebsitePage[model]  # type: ignore[valid-type]  # known at run time only
 
     def parse(answer: Answer) -> Page[T]:
         payload = answer.payload
         if isinstance(payload, list):
-            items = envelope.model_validate({"items": payload}).items
-            return Page(items, total_count=len(items))
-        read = envelope.model_validate(payload)
-        return Page(read.items, read.total_count, read.limit, read.skip or 0)
+            items, odd = read_many(model, payload)
+            return Page(items, total_count=len(items) + len(odd), unreadable=odd)
+        page = read(_WebsitePage, payload)
+        items, odd = read_many(model, page.items)
+        return Page(items, page.total_count, page.limit, page.skip or 0, unreadable=odd)
 
     return parse
 
 
-def by_skip(call: Call[Page[T]], *, until: str | None = None) -> Listing[T]:
+def by_skip(call: Call[Page[T]]) -> Listing[T]:
     """A listing paged by `skip`; its `limit` and `skip` are checked before anything is sent."""
     within("limit", call.query.get("limit"), 1, LARGEST_PAGE)
     within("skip", call.query.get("skip"), 0)
-    return Listing(call, by_offset, until=until, largest=LARGEST_PAGE)
+    return Listing(call, by_offset, largest=LARGEST_PAGE)
 
 
 def by_creation(
     call: Call[Page[T]], bounds: tuple[Time | None, Time | None], *, limit: int | None, skip: int | None
 ) -> Listing[T]:
-    """A listing of what was created between two times, the later of them fixed when it starts."""
+    """A listing of what was created between two times, those that are given."""
     given = between(("created_at_min", bounds[0]), ("created_at_max", bounds[1]))
-    return by_skip(replace(call, query=given | query(limit=limit, skip=skip)), until="created_at_max")
+    return by_skip(replace(call, query=given | query(limit=limit, skip=skip)))
 
 
 def between(*bounds: tuple[str, Time | None]) -> dict[str, str | int | bool]:

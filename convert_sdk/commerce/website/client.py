@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Generic
 
@@ -16,10 +17,15 @@ from convert_sdk.commerce._sender import (
     key,
     origin_url,
 )
+from convert_sdk.commerce._sites import canonical_site
 from convert_sdk.commerce.website.paths import DEFAULT_PATHS, WebsitePaths
 from convert_sdk.commerce.website.people import Contacts, MemberGroups, Members, SubscriberLists
 from convert_sdk.commerce.website.shop import Orders, Products
 from convert_sdk.commerce.website.site import Bookings, FormSubmissions, Webhooks
+from convert_sdk.errors import OptionError
+
+BASE_PATH = "/api/site"
+_BASE_PATH = re.compile(r"(/[\w.~%-]+)*/?")
 
 
 class _Website(Generic[S_co]):
@@ -45,8 +51,8 @@ class _Website(Generic[S_co]):
 class WebsiteClient(_Website[Sender], Session):
     """A website's API at `domain` (`shop.example.com`), with the key from its settings.
 
-    `app` (`MyApp/1.0.1`) leads the User-Agent the API asks for, `paths` corrects addresses, `http` sets
-    time-outs, retries and extra headers.
+    `app` (`MyApp/1.0.1`) leads the User-Agent the API asks for, `paths` corrects addresses and `base_path` what is
+    before all of them, `http` sets time-outs, retries and extra headers.
 
     >>> WebsiteClient("shop.example.com", "key", app="MyApp/1.0.1")
     WebsiteClient('shop.example.com')
@@ -59,9 +65,10 @@ class WebsiteClient(_Website[Sender], Session):
         *,
         app: str | None = None,
         paths: WebsitePaths = DEFAULT_PATHS,
+        base_path: str = BASE_PATH,
         http: Http = DEFAULT_HTTP,
     ) -> None:
-        super().__init__(Sender(_endpoint(domain, api_key, app), http), _site(domain), paths)
+        super().__init__(Sender(_endpoint(domain, api_key, app, base_path), http), _site(domain), paths)
 
 
 class AsyncWebsiteClient(_Website[AsyncSender], AsyncSession):
@@ -78,19 +85,22 @@ class AsyncWebsiteClient(_Website[AsyncSender], AsyncSession):
         *,
         app: str | None = None,
         paths: WebsitePaths = DEFAULT_PATHS,
+        base_path: str = BASE_PATH,
         http: Http = DEFAULT_HTTP,
     ) -> None:
-        super().__init__(AsyncSender(_endpoint(domain, api_key, app), http), _site(domain), paths)
+        super().__init__(AsyncSender(_endpoint(domain, api_key, app, base_path), http), _site(domain), paths)
 
 
 def _site(domain: str) -> str:
-    return origin_url("domain", domain).split("://", 1)[1]
+    return canonical_site(origin_url("domain", domain).split("://", 1)[1])
 
 
-def _endpoint(domain: str, api_key: str, app: str | None) -> ConnectorEndpoint:
+def _endpoint(domain: str, api_key: str, app: str | None, base_path: str) -> ConnectorEndpoint:
+    if not _BASE_PATH.fullmatch(base_path):
+        raise OptionError(f"base_path: expected a path like {BASE_PATH!r}, found {base_path!r}")
     headers = headers_of(f"Bearer {key('api_key', api_key)}", app)
     return ConnectorEndpoint(
-        f"{origin_url('domain', domain)}/api/site", headers, (api_key,), refused=_refused
+        f"{origin_url('domain', domain)}{base_path.rstrip('/')}", headers, (api_key,), refused=_refused
     )
 
 

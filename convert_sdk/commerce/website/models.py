@@ -1,7 +1,6 @@
 """The records of the Website API: frozen, tolerant, with the JSON they came from in `.raw`.
 
-Amounts are `Decimal` in major units (the API names no currency), times aware UTC, ids int or str, and an
-id of 0 is None.
+Amounts are `Decimal` in major units (the API names no currency), times aware UTC, ids int or str.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import AliasChoices, Field
 
 from convert_sdk.commerce._wire import (
     Count,
@@ -23,6 +22,7 @@ from convert_sdk.commerce._wire import (
     Personal,
     StoreRecord,
     Text,
+    known,
 )
 from convert_sdk.commerce.website.parts import (
     Category,
@@ -41,7 +41,10 @@ Topic: TypeAlias = Literal[
     "order_created", "order_updated", "product_created", "product_updated",
     "form_submitted", "contact_updated", "booking_created",
 ]  # fmt: skip
-ProductType: TypeAlias = Literal["physical", "digital", "service", "membership"]
+
+
+MADE = AliasChoices("created", "createdOn", "createdAt", "received", "receivedAt", "submittedAt")
+"""Keys by which a body may say when it was made; none of them is documented."""
 
 
 class OrderStatus(StrEnum):
@@ -58,11 +61,28 @@ class OrderStatus(StrEnum):
     ARCHIVED = "archived"
 
 
-def _status(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    text = value.lower()
-    return OrderStatus(text) if text in set(OrderStatus) else text
+class ProductType(StrEnum):
+    """A kind of product."""
+
+    PHYSICAL = "physical"
+    DIGITAL = "digital"
+    SERVICE = "service"
+    MEMBERSHIP = "membership"
+
+
+class DiscountType(StrEnum):
+    """The kind of an order's discount."""
+
+    FIXED = "fixed_discount"
+    PERCENT = "percent_discount"
+    FREE_SHIPPING = "free_shipping"
+
+
+class WeightUnit(StrEnum):
+    """The unit of an order's weight."""
+
+    KG = "kg"
+    LB = "lb"
 
 
 class Contact(StoreRecord):
@@ -138,7 +158,7 @@ class Product(StoreRecord):
     """A product of the store."""
 
     id: MaybeId = None
-    type: Text = None
+    type: Annotated[ProductType | str | None, known(ProductType)] = None
     title: Text = None
     description: Text = Field(default=None, repr=False)
     url: Text = None
@@ -165,18 +185,18 @@ class Order(StoreRecord):
     billing_address: Annotated[PostalAddress | None, Field(repr=False)] = None
     shipping_required: Flag = None
     weight: Money = None
-    weight_unit: Text = None
+    weight_unit: Annotated[WeightUnit | str | None, known(WeightUnit)] = None
     sub_total: Money = None
     total: Money = None
     discount_code: Text = None
-    discount_type: Text = None
+    discount_type: Annotated[DiscountType | str | None, known(DiscountType)] = None
     discount_amount: Money = None
     shipping_name: Text = None
     shipping_amount: Money = None
     paid: Flag = None
     payment_method: Text = None
     transaction_id: Personal = None
-    status: Annotated[OrderStatus | str | None, BeforeValidator(_status)] = None
+    status: Annotated[OrderStatus | str | None, known(OrderStatus)] = None
     taxes: Many[Tax] = ()
     items: Many[OrderItem] = ()
     tags: Many[str] = ()
@@ -232,6 +252,7 @@ class Booking(StoreRecord):
     email: Personal = None
     start: Moment = None
     end: Moment = None
+    created: Annotated[Moment, Field(validation_alias=MADE)] = None
     event_data: EventDetails | None = None
     operator: Operator | None = None
     service: ServiceRef | None = None

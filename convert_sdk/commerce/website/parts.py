@@ -7,7 +7,6 @@ from pydantic import Field
 from convert_sdk.commerce._wire import (
     Count,
     Flag,
-    Id,
     Many,
     MaybeId,
     Moment,
@@ -54,7 +53,7 @@ class Category(StoreRecord):
     id: MaybeId = None
     name: Text = None
     url: Text = None
-    parent_category: Id | None = None
+    parent_category: MaybeId = None
 
 
 class ProductOption(StoreRecord):

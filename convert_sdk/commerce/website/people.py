@@ -66,7 +66,7 @@ class Contacts(WebsiteResource[S_co]):
         limit: int | None = None,
         skip: int | None = None,
     ) -> Listing[Contact]:
-        """All contacts, or those created between two times (inclusive); the end is now by default."""
+        """All contacts, or those created between two times (inclusive)."""
         listed = call(self._paths.list_contacts, page_of(Contact))
         return by_creation(listed, (created_at_min, created_at_max), limit=limit, skip=skip)
 
@@ -171,9 +171,9 @@ class MemberGroups(WebsiteResource[S_co]):
 
     @operation
     def update(self, group_id: Id, *, name: str, **fields: Unpack[GroupFields]) -> Call[MemberGroup]:
-        """Set a group's name, which is required, and its link, which cannot be cleared."""
+        """Set a group's name, which is required, and its link."""
         required(name=name)
-        body = {"name": name} | fields_of(fields, GroupFields, clearing=False)
+        body = {"name": name} | fields_of(fields, GroupFields, clearing=True)
         return replace(call(self._paths.update_member_group, one(MemberGroup), id=group_id), body=body)
 
 

@@ -22,6 +22,7 @@ from convert_sdk.commerce.website.webhooks import (
     SignatureScheme,
     parse,
     secrets_of,
+    warn_of_unsigned,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _REMEMBERED = 10_000
+_MOST_DIGITS = 18
 _Key: TypeAlias = tuple[str, str]
 _log = logging.getLogger("convert_sdk")
 
@@ -41,8 +43,9 @@ class Intake:
     """Verifies deliveries and gives each new event to `enqueue`, which must not block.
 
     A delivery with the content last seen for its record and topic within `remember` seconds is a
-    duplicate; a record that goes back to what it was is not. `accepted`, `duplicates`, `refused` and
-    `failed` count what came.
+    duplicate; a record that goes back to what it was is not. `secret=None` takes unsigned deliveries, which anybody
+    can send: a bridge asks the store for such an order, and never believes the body. `accepted`, `duplicates`,
+    `refused` and `failed` count what came.
 
     >>> events = []
     >>> intake = Intake(events.append, "secret")
@@ -53,14 +56,16 @@ class Intake:
     def __init__(
         self,
         enqueue: Callable[[AnyEvent], object],
-        secret: str | Sequence[str],
+        secret: str | Sequence[str] | None,
         *,
         scheme: SignatureScheme = DEFAULT_SCHEME,
         max_body: int = LARGEST_BODY,
         remember: float = 3600.0,
     ) -> None:
         self._enqueue = enqueue
-        self._secrets = secrets_of(secret)
+        self._secrets = None if secret is None else secrets_of(secret)
+        if secret is None:
+            warn_of_unsigned()
         self._scheme = scheme
         self._lock = threading.Lock()
         self._last: MutableMapping[tuple[str, str], str] = TTLCache[tuple[str, str], str](
@@ -69,7 +74,9 @@ class Intake:
         self.max_body = max_body
         self.accepted = self.duplicates = self.refused = self.failed = 0
 
-    def receive(self, body: bytes, headers: Mapping[str, str]) -> HTTPStatus:
+    def receive(
+        self, body: bytes | bytearray | memoryview, headers: Mapping[str, str | Sequence[str]]
+    ) -> HTTPStatus:
         """Take a delivery; the status to answer with."""
         if len(body) > self.max_body:
             return self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
@@ -181,7 +188,9 @@ def _taken(intake: Intake, environ: WSGIEnvironment) -> HTTPStatus:
         return HTTPStatus.METHOD_NOT_ALLOWED
     length = str(environ.get("CONTENT_LENGTH") or "")
     largest = intake.max_body + 1
-    wanted = min(int(length), largest) if length.isdecimal() else 0
+    wanted = 0
+    if length.isascii() and length.isdecimal():
+        wanted = largest if len(length) > _MOST_DIGITS else min(int(length), largest)
     if environ.get("wsgi.input_terminated") and not length:
         wanted = largest
     headers = {
@@ -189,4 +198,8 @@ def _taken(intake: Intake, environ: WSGIEnvironment) -> HTTPStatus:
         for name, value in environ.items()
         if name.startswith("HTTP_") and isinstance(value, str)
     }
-    return intake.receive(environ["wsgi.input"].read(wanted), headers)
+    try:
+        body = environ["wsgi.input"].read(wanted)
+    except OSError:
+        return HTTPStatus.BAD_REQUEST  # the sender has gone
+    return intake.receive(body, headers)

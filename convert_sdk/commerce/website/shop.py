@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypedDict, Unpack
+from typing import Literal, TypeAlias, TypedDict, Unpack
 
 from convert_sdk.commerce._call import Call, array, call, one, query
 from convert_sdk.commerce._operations import S_co, listing, operation
@@ -21,6 +21,8 @@ from convert_sdk.commerce.website.parts import (
     ProductVariant,
     Subscription,
 )
+
+ProductTypeName: TypeAlias = Literal["physical", "digital", "service", "membership"]
 
 
 class ProductFields(TypedDict, total=False):
@@ -76,7 +78,7 @@ class Products(WebsiteResource[S_co]):
     @operation
     def create(
         self,
-        type: ProductType,
+        type: ProductType | ProductTypeName,
         title: str,
         *,
         update_existing_by_url: bool = False,
@@ -97,7 +99,7 @@ class Products(WebsiteResource[S_co]):
         self,
         product_id: Id,
         *,
-        type: ProductType,
+        type: ProductType | ProductTypeName,
         title: str,
         **fields: Unpack[ProductFields],
     ) -> Call[Product]:
@@ -129,7 +131,7 @@ class Orders(WebsiteResource[S_co]):
         limit: int | None = None,
         skip: int | None = None,
     ) -> Listing[Order]:
-        """All orders, or those created between two times (inclusive); the end is now by default."""
+        """All orders, or those created between two times (inclusive)."""
         listed = call(self._paths.list_orders, page_of(Order))
         return by_creation(listed, (created_at_min, created_at_max), limit=limit, skip=skip)
 

@@ -28,14 +28,12 @@ class FormSubmissions(WebsiteResource[S_co]):
         limit: int | None = None,
         skip: int | None = None,
     ) -> Listing[FormSubmission]:
-        """All submissions, or those received between two times (inclusive); the end is now by default.
+        """All submissions, or those received between two times (inclusive).
 
         The address of this operation is a guess: see `WebsitePaths.list_form_submissions`.
         """
         given = between(("from", received_min), ("to", received_max)) | query(limit=limit, skip=skip)
-        return by_skip(
-            replace(call(self._paths.list_form_submissions, page_of(FormSubmission)), query=given), until="to"
-        )
+        return by_skip(replace(call(self._paths.list_form_submissions, page_of(FormSubmission)), query=given))
 
 
 class Bookings(WebsiteResource[S_co]):
@@ -67,18 +65,20 @@ class Webhooks(WebsiteResource[S_co]):
         return call(self._paths.list_webhooks, array(Webhook))
 
     @operation
-    def create(self, target: str, events: Sequence[Topic], *, secret: str) -> Call[Webhook]:
+    def create(self, target: str, events: Sequence[Topic], *, secret: str | None = None) -> Call[Webhook]:
         """Have `events` sent to the URL `target`, signed with `secret`.
 
-        The API would take a subscription without a secret; its deliveries could not be trusted.
+        Without a secret anybody can send the like: such deliveries are taken only where `secret=None` is given.
         """
-        required(target=target, secret=secret)
+        required(target=target)
+        if secret is not None:
+            required(secret=secret)
         if isinstance(events, str) or not events:
             raise ValueError("events: expected at least one topic, in a list")
         if unknown := [each for each in events if each not in _TOPICS]:
             raise ValueError(f"events: {unknown[0]!r} is no topic; known are {', '.join(_TOPICS)}")
-        body = {"target": target, "secret": secret, "events": [*events]}
-        return replace(call(self._paths.create_webhook, one(Webhook)), body=body, secrets=(secret,))
+        body: dict[str, object] = {"target": target, "events": [*events], **query(secret=secret)}
+        return replace(call(self._paths.create_webhook, one(Webhook)), body=body, secrets=(secret or "",))
 
     @operation
     def delete(self, webhook_id: Id) -> Call[None]:

@@ -8,27 +8,30 @@ Nothing in a delivery is a time or a delivery id: a signature shows who sent it,
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import pydantic
 
 from convert_sdk.commerce._refusals import place_of
-from convert_sdk.commerce._wire import Many, StoreRecord, Text, read_json, whole
+from convert_sdk.commerce._wire import Many, Moment, StoreRecord, Text, read, read_json, whole
 from convert_sdk.commerce.errors import ValidationError, WebhookVerificationError
-from convert_sdk.commerce.website.models import Booking, Contact, Order, Product, WebsiteRef
+from convert_sdk.commerce.website.models import MADE, Booking, Contact, Order, Product, WebsiteRef
 from convert_sdk.commerce.website.parts import FieldValue
 from convert_sdk.errors import OptionError
 
 LARGEST_BODY = 1_048_576
+_log = logging.getLogger("convert_sdk")
 
 
 @dataclass(frozen=True, slots=True)
 class SignatureScheme:
-    """Where a delivery's signature is and how it is made.
+    """The place and the making of a delivery's signature, and the header that names its topic.
 
     >>> SignatureScheme(algorithm="sha256", encoding="base64", prefix="sha256=").header
     'X-Webhook-Signature'
@@ -38,6 +41,7 @@ class SignatureScheme:
     algorithm: Literal["sha256", "sha384", "sha512"] = "sha512"
     encoding: Literal["hex", "base64"] = "hex"
     prefix: str = ""
+    topic_header: str = "X-Webhook-Topic"
 
     def __post_init__(self) -> None:
         if self.algorithm not in ("sha256", "sha384", "sha512") or self.encoding not in ("hex", "base64"):
@@ -51,13 +55,15 @@ DEFAULT_SCHEME = SignatureScheme()
 class WebhookEvent:
     """A verified delivery: its `topic`, the site (`source`) and the subscription it came through.
 
-    `digest` is the SHA-256 of its body. The topic and the source are headers, which no signature covers.
+    `digest` is the SHA-256 of its body, `signed` is False where no secret was
+    asked for. The topic and the source are headers, which no signature covers.
     """
 
     topic: str
     source: str
     subscription_id: str
     digest: str = field(repr=False)
+    signed: bool = field(default=True, kw_only=True)
 
     @property
     def subject(self) -> str | None:
@@ -139,6 +145,7 @@ class SubmittedForm(StoreRecord):
     website: WebsiteRef | None = None
     contact: Contact | None = None
     form_name: Text = None
+    received: Annotated[Moment, pydantic.Field(validation_alias=MADE)] = None
     form_values: Many[FieldValue] = pydantic.Field(default=(), repr=False)
 
 
@@ -175,16 +182,17 @@ def sign(body: bytes, secret: str, *, scheme: SignatureScheme = DEFAULT_SCHEME) 
 
 
 def parse(
-    body: bytes,
-    headers: Mapping[str, str],
-    secret: str | Sequence[str],
+    body: bytes | bytearray | memoryview,
+    headers: Mapping[str, str | Sequence[str]],
+    secret: str | Sequence[str] | None,
     *,
     scheme: SignatureScheme = DEFAULT_SCHEME,
     max_body: int = LARGEST_BODY,
 ) -> AnyEvent:
     """The event in a delivery whose signature fits `secret`, or one of several while they rotate.
 
-    `body` is the raw bytes as received. WebhookVerificationError if it must not be trusted,
+    With `secret=None` nothing is verified, which a warning says once: anybody can have sent it. `body` is the raw
+    bytes as received. WebhookVerificationError if it must not be trusted,
     ValidationError if it is signed but not what its topic promises.
 
     >>> body = b'{"id": 7, "total": 49.9}'
@@ -192,20 +200,31 @@ def parse(
     >>> parse(body, headers, "secret").order.total
     Decimal('49.9')
     """
-    if len(_bytes(body)) > max_body:
+    body = _bytes(body)
+    if len(body) > max_body:
         raise WebhookVerificationError(f"the body is larger than {max_body} bytes")
     given = _Headers(headers)
-    _verify(body, given.one(scheme.header), secrets_of(secret), scheme)
-    return _read(body, given)
+    if secret is None:
+        warn_of_unsigned()
+    else:
+        _verify(body, given.one(scheme.header), secrets_of(secret), scheme)
+    return _read(body, given, scheme, signed=secret is not None)
+
+
+@functools.cache
+def warn_of_unsigned() -> None:
+    """Say once that webhooks are taken without a signature."""
+    _log.warning("webhooks are taken unsigned: anybody who knows the address can send them")
 
 
 class _Headers:
     """Headers by their lower-case names; a name that comes twice with two values is refused."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, str | Sequence[str]]) -> None:
         self._values: dict[str, set[str]] = {}
         for name, value in headers.items():
-            self._values.setdefault(name.lower(), set()).add(value)
+            values = [value] if isinstance(value, str | bytes) else [*value]
+            self._values.setdefault(_header_text(name).lower(), set()).update(map(_header_text, values))
 
     def one(self, name: str) -> str:
         values = self._values.get(name.lower(), {""})
@@ -214,7 +233,13 @@ class _Headers:
         return next(iter(values))
 
 
-def _bytes(body: bytes) -> bytes:
+def _header_text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _bytes(body: bytes | bytearray | memoryview) -> bytes:
+    if isinstance(body, bytearray | memoryview):
+        return bytes(body)
     if not isinstance(body, bytes):
         kind = type(body).__name__
         raise TypeError(f"a webhook is verified on its raw bytes, not on {kind}: give the body as received")
@@ -256,29 +281,29 @@ def _hmac(body: bytes, secret: str, scheme: SignatureScheme) -> bytes:
     return hmac.digest(secret.encode(), body, scheme.algorithm)
 
 
-def _read(body: bytes, headers: _Headers) -> AnyEvent:
-    topic = headers.one("X-Webhook-Topic")
+def _read(body: bytes, headers: _Headers, scheme: SignatureScheme, *, signed: bool) -> AnyEvent:
+    topic = headers.one(scheme.topic_header)
     source, subscription = headers.one("X-Webhook-Source"), headers.one("X-Webhook-Id")
     common = (topic, source, subscription, hashlib.sha256(body).hexdigest())
     try:
         payload = whole(read_json(body))
         match topic:
             case "order_created":
-                return OrderCreated(*common, Order.model_validate(payload))
+                return OrderCreated(*common, read(Order, payload), signed=signed)
             case "order_updated":
-                return OrderUpdated(*common, Order.model_validate(payload))
+                return OrderUpdated(*common, read(Order, payload), signed=signed)
             case "product_created":
-                return ProductCreated(*common, Product.model_validate(payload))
+                return ProductCreated(*common, read(Product, payload), signed=signed)
             case "product_updated":
-                return ProductUpdated(*common, Product.model_validate(payload))
+                return ProductUpdated(*common, read(Product, payload), signed=signed)
             case "contact_updated":
-                return ContactUpdated(*common, Contact.model_validate(payload))
+                return ContactUpdated(*common, read(Contact, payload), signed=signed)
             case "booking_created":
-                return BookingCreated(*common, Booking.model_validate(payload))
+                return BookingCreated(*common, read(Booking, payload), signed=signed)
             case "form_submitted":
-                return FormSubmitted(*common, SubmittedForm.model_validate(payload))
+                return FormSubmitted(*common, read(SubmittedForm, payload), signed=signed)
             case _:
-                return UnknownEvent(*common, payload)
+                return UnknownEvent(*common, payload, signed=signed)
     except (ValueError, RecursionError) as error:
         problem = ValidationError(f"webhook {topic!r}: {place_of(error)}")
     raise problem  # outside the except block: the cause would carry the record's values

@@ -396,7 +396,7 @@ def test_a_identity_key_of_another_store_says_nothing(world: World) -> None:
     world.bridge.link("v-1", source=world.site.scope, member=3, tracking=False)
     other = replace(world.site, forms="list")
     order = other.order(world.api.orders.get(str(world.order(None, memberId=3)["id"])), IDENTITY)
-    assert order is not None
+    assert isinstance(order, OrderSnapshot)
     elsewhere = replace(order, account="other.example.com")
     assert IdentityKey("member", "website:other.example.com:3") in elsewhere.identity_keys
     [conversion] = world.bridge.handle(elsewhere)

@@ -260,16 +260,12 @@ class TestRefusals:
         ("payload", "told"),
         [
             (b"<html>", "200 with text/plain that is not the JSON expected"),
-            ({"id": 7, "total": "lots"}, "200, but $.total: "),
-            ({"id": 7, "items": [{"quantity": 1}, {"quantity": "many"}]}, "200, but $.items[1].quantity: "),
-            ({"created": "yesterday"}, "200, but $.created: "),
             (["a"], "200, but $: "),
             ([], "200, but $: "),
             (b'""', "200, but $: "),
             (b"", "200, but $: "),
             (b"[" * 90_000 + b"]" * 90_000, "not the JSON expected"),
             (b'{"customerName": ' + b"[" * 700 + b"]" * 700 + b"}", "200"),
-            (b'{"total": NaN}', "not the JSON expected"),
         ],
     )
     def test_a_success_that_cannot_be_read_names_the_place_and_not_the_value(
@@ -279,10 +275,23 @@ class TestRefusals:
         with client_of(website) as client, pytest.raises(ServerError) as caught:
             client.orders.get(1)
         assert told in str(caught.value)
-        for value in ("lots", "many", "yesterday"):
-            assert value not in str(caught.value)
         assert caught.value.__cause__ is None
-        website.requests.clear()
+
+    def test_a_field_that_cannot_be_read_is_left_out_and_named(self, website: WebsiteStore) -> None:
+        odd = {
+            "id": 7,
+            "total": "lots",
+            "created": "yesterday",
+            "items": [{"quantity": 1}, {"quantity": "many"}],
+        }
+        website.faults.append(Fault(200, odd))
+        website.faults.append(Fault(200, b'{"id": 8, "total": NaN, "weight": 1e999999}'))
+        with client_of(website) as client:
+            order, other = client.orders.get(7), client.orders.get(8)
+        assert (order.id, order.total, order.created) == (7, None, None)
+        assert order.unreadable == ("created", "total", "items[1].quantity")
+        assert order.raw == odd
+        assert (other.unreadable, other.raw["weight"]) == (("total", "weight"), "1e999999")
 
     def test_an_answer_without_end_is_cut(self, website: WebsiteStore) -> None:
         website.faults.append(Fault(200, b"x" * 2000))
@@ -333,9 +342,8 @@ class TestSecrets:
         def answer(request: httpx.Request) -> httpx.Response:
             requests.append(request)
             body = {
-                "token": "aaaaa.bbbbb.ccccc",
+                "token": ["aaaaa.bbbbb.ccccc"],
                 "accessUrl": "https://a/?sso=aaaaa.bbbbb.ccccc",
-                "createdAt": "soon",
             }
             return httpx.Response(200, json=body)
 
