@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -10,24 +9,11 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from convert_sdk.commerce._wire import Id, read, read_json, read_many, whole
+from convert_sdk.commerce._json import Answer, whole
+from convert_sdk.commerce._wire import Id, read, read_many
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A complete HTTP answer."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-    @functools.cached_property
-    def payload(self) -> object:
-        """The body's JSON, None for an empty body; ValueError if it is something else."""
-        return read_json(self.body) if self.body.strip() else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ import httpx
 
 from convert_sdk._http.backoff import retry_after
 from convert_sdk._http.messages import SIZE_CAP, TOO_LARGE, TOO_SLOW, Failure, Request, Response
-from convert_sdk.commerce._call import Answer, Call
+from convert_sdk.commerce._call import Call
+from convert_sdk.commerce._json import Answer
 from convert_sdk.commerce._refusals import never_refused, problem_of, scrubbed, unreadable
-from convert_sdk.commerce._wire import write_json
+from convert_sdk.commerce._wire import StoreRecord, write_json
 from convert_sdk.commerce.errors import (
     ConnectorError,
     NotFoundError,
@@ -225,7 +226,10 @@ def _judged(call: Call[T], answer: Answer, endpoint: ConnectorEndpoint) -> Conne
 
 def _parsed(call: Call[T], answer: Answer, endpoint: ConnectorEndpoint) -> T:
     try:
-        return call.parse(answer)
+        found = call.parse(answer)
+        if isinstance(found, StoreRecord):
+            object.__setattr__(found, "_answer", answer)  # it is frozen
+        return found
     except (ValueError, RecursionError) as error:
         problem = unreadable(str(call), answer, error, (*endpoint.secrets, *call.secrets))
     raise problem  # outside the except block: the cause would carry the record's values

@@ -7,9 +7,22 @@ A resource's operations are written once, as methods that build a `Call` or a `L
 from __future__ import annotations
 
 import functools
+import inspect
 import types
 from collections.abc import Callable, Coroutine
-from typing import Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 from convert_sdk.commerce._call import Call
 from convert_sdk.commerce._pages import AsyncPages, Listing, Pages
@@ -19,6 +32,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 S_co = TypeVar("S_co", bound=Sender | AsyncSender, covariant=True)
+
+
+class _LeftOut:
+    """The default of a field that is not sent."""
+
+    def __repr__(self) -> str:
+        return "left out"
+
+
+_LEFT_OUT = _LeftOut()
 
 
 class Resource(Generic[S_co]):
@@ -33,7 +56,15 @@ class operation(Generic[P, T]):  # noqa: N801 - used as a decorator
 
     def __init__(self, build: Callable[Concatenate[R, P], Call[T]]) -> None:
         self._build: Callable[..., Call[T]] = build
-        functools.update_wrapper(self, build)  # type: ignore[arg-type]  # pretends to be the function
+        functools.update_wrapper(self, build)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return _signature(self._build)
+
+    def __call__(self, at: Any, *args: Any, **given: Any) -> object:
+        """The operation as a function of its resource, which is how `help` shows a class."""
+        return self.__get__(at)(*args, **given)
 
     @overload
     def __get__(self, at: None, owner: object = None) -> Self: ...
@@ -61,7 +92,15 @@ class listing(Generic[P, T]):  # noqa: N801 - used as a decorator
 
     def __init__(self, build: Callable[Concatenate[R, P], Listing[T]]) -> None:
         self._build: Callable[..., Listing[T]] = build
-        functools.update_wrapper(self, build)  # type: ignore[arg-type]  # pretends to be the function
+        functools.update_wrapper(self, build)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return _signature(self._build)
+
+    def __call__(self, at: Any, *args: Any, **given: Any) -> object:
+        """The operation as a function of its resource, which is how `help` shows a class."""
+        return self.__get__(at)(*args, **given)
 
     @overload
     def __get__(self, at: None, owner: object = None) -> Self: ...
@@ -86,4 +125,28 @@ class listing(Generic[P, T]):  # noqa: N801 - used as a decorator
 def _named(run: R, build: Callable[..., object], at: object) -> R:
     """`run` under the name, docstring and signature of the method it stands for."""
     functools.update_wrapper(run, types.MethodType(build, at))  # type: ignore[arg-type]  # R is a function
+    run.__signature__ = _signature(build)  # type: ignore[attr-defined]  # of any function
     return run
+
+
+@functools.cache
+def _signature(build: Callable[..., object]) -> inspect.Signature:
+    """The parameters of an operation one by one, those of a table of fields too, and the type that it returns."""
+    hints = get_type_hints(build, include_extras=True)
+    given = inspect.signature(build)
+    parameters: list[inspect.Parameter] = []
+    for each in [*given.parameters.values()][1:]:
+        hint = hints.get(each.name, each.annotation)
+        if each.kind is not inspect.Parameter.VAR_KEYWORD:
+            parameters.append(each.replace(annotation=hint))
+            continue
+        (fields,) = get_args(hint)
+        for name, kind in get_type_hints(fields).items():
+            own = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_LEFT_OUT, annotation=kind)
+            parameters.append(own)
+    (returned,) = get_args(hints["return"])
+    of_pages = get_origin(hints["return"]) is Listing
+    return given.replace(
+        parameters=parameters,
+        return_annotation=Pages[returned] if of_pages else returned,  # type: ignore[valid-type]  # known at run time only
+    )

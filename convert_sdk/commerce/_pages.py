@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from convert_sdk.commerce._call import Call
+from convert_sdk.commerce._json import Answer
 from convert_sdk.commerce._sender import AsyncSender, Sender
 from convert_sdk.commerce.errors import ServerError
 
 T = TypeVar("T")
 _STALE_PAGES = 3
+_MOST_REREAD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Page(Generic[T]):
     next: str | None = None
     unreadable: tuple[str, ...] = ()
     """The places of what is no record at all, such as `[3]`."""
+    last_response: Answer | None = field(default=None, repr=False, compare=False)
+    """The answer that this page was in."""
 
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
@@ -83,6 +87,8 @@ class Walk(Generic[T]):
         self.call: Call[Page[T]] | None = listing.opening(at_most)
         self._following = listing.following
         self._seen: set[object] = set()
+        self._total: int | None = None
+        self._reread = 0
         self._last: tuple[T, ...] = ()
         self._stale = 0
 
@@ -95,8 +101,21 @@ class Walk(Generic[T]):
         if self._stale >= _STALE_PAGES:
             raise ServerError(f"{self.call} repeats its pages: the paging parameters have no effect")
         self._last = page.items
-        self.call = self._following(self.call, page)
+        self.call = self._above(self.call, page) or self._following(self.call, page)
+        self._total = page.total_count
         return replace(page, items=fresh)
+
+    def _above(self, call: Call[Page[T]], page: Page[T]) -> Call[Page[T]] | None:
+        """The rows just above this page once more, where some were deleted since the page before.
+
+        Everything below them has moved up, perhaps into what had been read already.
+        """
+        gone = 0 if self._total is None or page.total_count is None else self._total - page.total_count
+        skip = int(call.query.get("skip", 0))
+        if gone <= 0 or page.skip is None or not skip or self._reread >= _MOST_REREAD:
+            return None
+        self._reread += 1
+        return replace(call, query={**call.query, "skip": max(0, skip - gone)})
 
     def _is_new(self, item: T) -> bool:
         key: object = getattr(item, "id", None)
@@ -120,6 +139,10 @@ class Pages(Generic[T]):
     def pages(self) -> Iterator[Page[T]]:
         """The pages with their envelopes, without items an earlier page had."""
         return self._pages(None)
+
+    def total(self) -> int | None:
+        """The number of all items by the store's own count, which takes one request; None where it has none."""
+        return next(self._pages(1)).total_count
 
     def first(self, count: int) -> list[T]:
         """The first `count` items, with no more requests than they need."""
@@ -148,6 +171,10 @@ class AsyncPages(Generic[T]):
     def pages(self) -> AsyncIterator[Page[T]]:
         """The pages with their envelopes, without items an earlier page had."""
         return self._pages(None)
+
+    async def total(self) -> int | None:
+        """The number of all items by the store's own count, which takes one request; None where it has none."""
+        return (await anext(self._pages(1))).total_count
 
     async def first(self, count: int) -> list[T]:
         """The first `count` items, with no more requests than they need."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pydantic
 
-from convert_sdk.commerce._call import Answer
+from convert_sdk.commerce._json import Answer
 from convert_sdk.commerce.errors import (
     AuthError,
     ConnectorError,
@@ -43,7 +43,10 @@ def problem_of(
     suffix = f": {detail}" if detail else ""
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else ValidationError)
     message = f"{call} answered {status}{hint}{suffix}"
-    return kind(message, status=status, request_id=_request_id(answer), detail=detail)
+    fields = {name: scrubbed(text, secrets) for name, text in _fields(payload).items()}
+    return kind(
+        message, status=status, request_id=answer.request_id, detail=detail, answer=answer, fields=fields
+    )
 
 
 def unreadable(call: str, answer: Answer, error: Exception, secrets: tuple[str, ...]) -> ServerError:
@@ -54,7 +57,7 @@ def unreadable(call: str, answer: Answer, error: Exception, secrets: tuple[str, 
     else:
         where = f"{answer.status} with {kind} that is not the JSON expected"
     message = scrubbed(f"{call} answered {where}", secrets)
-    return ServerError(message, status=answer.status, request_id=_request_id(answer))
+    return ServerError(message, status=answer.status, request_id=answer.request_id, answer=answer)
 
 
 def place_of(error: Exception) -> str:
@@ -71,10 +74,6 @@ def scrubbed(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***") if secret else text
     return " ".join(text.split())[:_LONGEST_DETAIL]
-
-
-def _request_id(answer: Answer) -> str | None:
-    return answer.headers.get("x-request-id") or None
 
 
 def _redirect_hint(answer: Answer) -> str:
@@ -100,6 +99,21 @@ def _message(payload: object, depth: int = 4) -> str:
     if isinstance(payload, Sequence):
         return "; ".join(filter(None, (_message(each, depth - 1) for each in payload)))
     return ""
+
+
+def _fields(payload: object) -> dict[str, str]:
+    """What the answer says of each field, in the shapes in use: `{"email": [...]}`, `[{"field": ...}]`."""
+    found: dict[str, str] = {}
+    for each in (
+        [payload.get(key) for key in ("errors", "error", "fields")] if isinstance(payload, Mapping) else []
+    ):
+        if isinstance(each, Mapping):
+            found |= {str(name): text for name, value in each.items() if (text := _message(value))}
+        for one in each if isinstance(each, list) else ():
+            name = one.get("field") or one.get("path") if isinstance(one, Mapping) else None
+            if isinstance(name, str) and (text := _message(one)):
+                found[name] = text
+    return {name: text for name, text in found.items() if name not in ("general", "message")}
 
 
 def _by_field(payload: Mapping[str, object], depth: int) -> str:

@@ -7,8 +7,11 @@ import inspect
 import ipaddress
 import re
 import time
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,9 +20,11 @@ from convert_sdk._http.client import asend, open_async_client, open_client, send
 from convert_sdk._http.messages import Request
 from convert_sdk._version import __version__
 from convert_sdk.commerce._call import Call
-from convert_sdk.commerce._exchange import ConnectorEndpoint, Heard, Http, Pause, exchange
+from convert_sdk.commerce._exchange import ConnectorEndpoint, Heard, Http, Pause, Retries, exchange
+from convert_sdk.commerce._json import Answer
 from convert_sdk.errors import OptionError
 
+_RAW_PATH = re.compile(r"(/[^\s/?#\\]+)*/?")
 _HOST = re.compile(r"[\w.:-]+")
 
 T = TypeVar("T")
@@ -37,9 +42,16 @@ class Sender:
         self._http = http
         self._client = open_client(transport=transport, limits=_MANY_CONNECTIONS, trust_env=http.trust_env)
 
-    def now(self) -> float:
-        """Unix seconds."""
-        return self._http.now()
+    @property
+    def http(self) -> Http:
+        """The options in use."""
+        return self._http
+
+    def with_http(self, http: Http) -> Self:
+        """A sender with other options over the same connections."""
+        other = copy(self)
+        other._http = http
+        return other
 
     def run(self, call: Call[T]) -> T:
         """The answer to `call`, or a ConnectorError."""
@@ -75,9 +87,16 @@ class AsyncSender:
             transport=transport, limits=_MANY_CONNECTIONS, trust_env=http.trust_env
         )
 
-    def now(self) -> float:
-        """Unix seconds."""
-        return self._http.now()
+    @property
+    def http(self) -> Http:
+        """The options in use."""
+        return self._http
+
+    def with_http(self, http: Http) -> Self:
+        """A sender with other options over the same connections."""
+        other = copy(self)
+        other._http = http
+        return other
 
     async def run(self, call: Call[T]) -> T:
         """The answer to `call`, or a ConnectorError."""
@@ -102,10 +121,93 @@ class AsyncSender:
         return None
 
 
-class Session:
+S = TypeVar("S", Sender, AsyncSender)
+
+
+class _CallOptions(Generic[S]):
+    """The options of single calls, for clients of either kind."""
+
+    _sender: S
+
+    def _bind(self, sender: S) -> None:
+        """Make the resources over this sender."""
+        raise NotImplementedError
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        retries: Retries | int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """The same client with other options, for a call or for many; it shares the connections.
+
+        >>> from convert_sdk.commerce.website import WebsiteClient
+        >>> client = WebsiteClient("shop.example.com", "api-key")
+        >>> impatient = client.with_options(timeout=2.0, retries=0)
+
+        Args:
+            timeout: Seconds for each step of a request.
+            deadline: Seconds for all attempts and waits together.
+            retries: `Retries`, or how often a request that does no harm twice is sent again.
+            headers: Headers besides the client's own.
+        """
+        http = self._sender.http
+        if isinstance(retries, int):
+            retries = replace(http.retries, attempts=retries + 1, server_errors=retries + 1)
+        given = {"timeout": timeout, "deadline": deadline, "retries": retries}
+        changed = {name: value for name, value in given.items() if value is not None}
+        other = copy(self)
+        own = {**http.headers, **(headers or {})}
+        other._bind(self._sender.with_http(self._checked(replace(http, headers=own, **changed))))  # type: ignore[arg-type]  # by name
+        return other
+
+    def _checked(self, http: Http) -> Http:
+        """The options, if this client can use them, else OptionError."""
+        return http
+
+
+def raw_call(
+    method: str,
+    path: str,
+    query: Mapping[str, str | int | bool] | None,
+    body: object,
+    *,
+    repeatable: bool | None,
+) -> Call[Answer]:
+    """The call for a request of the application's own. Raises ValueError for what is no path."""
+    if not _RAW_PATH.fullmatch(path) or {".", ".."} & {*path.split("/")}:
+        raise ValueError(f"path: expected one after the base address, such as '/orders/7', found {path!r}")
+    again = method.upper() in ("GET", "PUT", "DELETE") if repeatable is None else repeatable
+    return Call(method.upper(), path, lambda answer: answer, query or {}, body, repeatable=again)
+
+
+class Session(_CallOptions[Sender]):
     """A client that holds connections until `close`, or the end of its `with` block."""
 
-    _sender: Sender
+    def raw_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int | bool] | None = None,
+        body: object = None,
+        repeatable: bool | None = None,
+    ) -> Answer:
+        """Send a request that no operation is for, with the key, the retries and the errors of all others.
+
+        Args:
+            method: Such as "GET".
+            path: After the base address, such as "/orders/7", its parts quoted.
+            query: The query's parameters.
+            body: What to send as JSON.
+            repeatable: Whether it may be sent twice; GET, PUT and DELETE may by default.
+
+        Returns:
+            The answer: its `status`, `headers`, `body`, and the body's JSON as `payload`.
+        """
+        return self._sender.run(raw_call(method, path, query, body, repeatable=repeatable))
 
     def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
@@ -120,10 +222,20 @@ class Session:
         self.close()
 
 
-class AsyncSession:
+class AsyncSession(_CallOptions[AsyncSender]):
     """A client that holds connections until `close` is awaited, or the end of its `async with` block."""
 
-    _sender: AsyncSender
+    async def raw_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int | bool] | None = None,
+        body: object = None,
+        repeatable: bool | None = None,
+    ) -> Answer:
+        """Send a request that no operation is for; see `Session.raw_request`."""
+        return await self._sender.run(raw_call(method, path, query, body, repeatable=repeatable))
 
     async def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""

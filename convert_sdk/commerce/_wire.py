@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Annotated, Self, TypeAlias, TypeVar
@@ -33,6 +33,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
+from convert_sdk.commerce._json import LONGEST_NUMBER, REPLACED, Answer
+
 T = TypeVar("T")
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Id: TypeAlias = int | str
@@ -40,13 +42,9 @@ Time: TypeAlias = int | datetime
 
 _MOST_DIGITS = 18
 _MOST_PLACES = 40
-_LONGEST_NUMBER = 400
 _MILLISECONDS = 100_000_000_000
 """From here on a number of seconds would lie beyond the year 5000: it counts milliseconds."""
 _READING: Mapping[str, bool] = {"reading": True}
-_LONE = re.compile(r"[\ud800-\udfff]")
-_MAYBE_LONE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
-_REPLACED = "\ufffd"
 _PLAIN = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
 _COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d{1,2}")
@@ -58,6 +56,7 @@ class StoreRecord(BaseModel):
     Its `repr` leaves out everything that names a person or opens a door.
     """
 
+    __slots__ = ("_answer",)  # not a private attribute of pydantic's, which would count when two are compared
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True
     )
@@ -73,6 +72,12 @@ class StoreRecord(BaseModel):
     def unreadable(self) -> tuple[str, ...]:
         """The places of what could not be read and was left out, such as `items[2].weight`."""
         return (*self._unreadable, *_inside(self))
+
+    @property
+    def last_response(self) -> Answer | None:
+        """The answer that this record was the whole of; None for one from a list or inside another."""
+        found: Answer | None = getattr(self, "_answer", None)
+        return found
 
     def to_dict(self) -> dict[str, Json]:
         """The record as a JSON object by the names of the API, unknown keys included.
@@ -139,7 +144,7 @@ def _number_of(value: object) -> Decimal:
             text = text.replace(",", "")
         elif _COMMA.fullmatch(text):
             text = text.replace(".", "").replace(",", ".")
-        value = text if _PLAIN.fullmatch(text) and len(text) <= _LONGEST_NUMBER else "NaN"
+        value = text if _PLAIN.fullmatch(text) and len(text) <= LONGEST_NUMBER else "NaN"
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise ValueError("expected a number")
     if isinstance(value, int) and abs(value) > 10**_MOST_PLACES:
@@ -205,7 +210,7 @@ def _id(value: object) -> int | str | None:
         return None
     if isinstance(value, Decimal) and value == value.to_integral_value() and value.adjusted() <= _MOST_DIGITS:
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | str) or _REPLACED in str(value):
+    if isinstance(value, bool) or not isinstance(value, int | str) or REPLACED in str(value):
         raise ValueError("expected an id: a number or a text")
     return value
 
@@ -275,46 +280,6 @@ def read_many(model: type[M], payload: object) -> tuple[tuple[M, ...], tuple[str
 
 
 _LIST: TypeAdapter[tuple[object, ...]] = TypeAdapter(Many[object])
-
-
-def read_json(body: bytes) -> object:
-    """The JSON in `body`, its fractions as `Decimal`; ValueError if it is none.
-
-    A number that nothing could hold, and NaN, stay the texts they are. A surrogate without its other half,
-    which no database and no header takes, becomes U+FFFD.
-    """
-    try:
-        value = json.loads(body, parse_float=_fraction, parse_int=_integer, parse_constant=str)
-    except RecursionError:
-        raise ValueError("JSON nested too deeply") from None
-    return _paired(value) if _MAYBE_LONE.search(body) else value
-
-
-def _fraction(text: str) -> Decimal | str:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return text
-    return number if abs(number.adjusted()) <= _LONGEST_NUMBER else text
-
-
-def _integer(text: str) -> int | str:
-    return int(text) if len(text) <= _LONGEST_NUMBER else text
-
-
-def _paired(value: object) -> object:
-    if isinstance(value, str):
-        return _LONE.sub(_REPLACED, value)
-    if isinstance(value, list):
-        return [_paired(each) for each in value]
-    if isinstance(value, dict):
-        return {_LONE.sub(_REPLACED, key): _paired(each) for key, each in value.items()}
-    return value
-
-
-def whole(payload: object) -> object:
-    """The JSON of a whole answer: there an empty list or text is no spelling of an empty object."""
-    return None if payload in ([], "") else payload
 
 
 def write_json(value: object) -> bytes:

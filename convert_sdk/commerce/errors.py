@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from convert_sdk.errors import ConvertError
 
 if TYPE_CHECKING:
+    from convert_sdk.commerce._json import Answer
     from convert_sdk.commerce.bridge.reports import SyncReport
 
 
@@ -37,11 +38,16 @@ class ConnectorError(ConvertError):
         status: int | None = None,
         request_id: str | None = None,
         detail: str | None = None,
+        answer: Answer | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.request_id = request_id
         self.detail = detail
+        self.headers: Mapping[str, str] = {} if answer is None else answer.headers
+        self.body = b"" if answer is None else answer.body
+        self.fields = dict(fields or {})
 
 
 class AuthError(ConnectorError):

@@ -31,8 +31,16 @@ class _Convertmax(Generic[S_co]):
     """The resources, over either sender."""
 
     def __init__(self, sender: S_co, base_url: str, options: ConvertmaxOptions) -> None:
-        self._sender = sender
         self.base_url = base_url
+        self._options = options
+        self._bind(sender)
+
+    def _checked(self, http: Http) -> Http:
+        return _keyless(http)
+
+    def _bind(self, sender: S_co) -> None:  # type: ignore[misc]  # only ever called with a sender of its own kind
+        options = self._options
+        self._sender = sender
         self.products = ProductRecords(sender, "product", options)
         self.contacts = Records(sender, "contact", options)
         self.orders = Records(sender, "order", options)

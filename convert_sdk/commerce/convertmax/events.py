@@ -25,6 +25,9 @@ EVENT_URL = "https://event.convertmax.io"
 class _Events(Resource[S_co]):
     """The one operation, over either sender."""
 
+    def _bind(self, sender: S_co) -> None:  # type: ignore[misc]  # only ever called with a sender of its own kind
+        self._sender = sender
+
     @operation
     def track(
         self,

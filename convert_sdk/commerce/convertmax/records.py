@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from convert_sdk.commerce._call import Answer, Call, call, one
+from convert_sdk.commerce._call import Call, call, one
+from convert_sdk.commerce._json import Answer
 from convert_sdk.commerce._operations import Resource, S_co, operation
 from convert_sdk.commerce._wire import Id, MaybeId, Moment, StoreRecord, Text, Time, encode, required, rfc3339
 

@@ -32,8 +32,13 @@ class _Buyer(Generic[S_co]):
     """The resources, over either sender."""
 
     def __init__(self, sender: S_co, base_url: str, paths: BuyerPaths) -> None:
-        self._sender = sender
         self.base_url = base_url
+        self._paths = paths
+        self._bind(sender)
+
+    def _bind(self, sender: S_co) -> None:  # type: ignore[misc]  # only ever called with a sender of its own kind
+        paths = self._paths
+        self._sender = sender
         self.products = BuyerProducts(sender, paths)
         self.orders = BuyerOrders(sender, paths)
 

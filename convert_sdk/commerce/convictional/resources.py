@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypedDict, TypeVar, Unpack
 
-from convert_sdk.commerce._call import Answer, Call, call, query
+from convert_sdk.commerce._call import Call, call, query
+from convert_sdk.commerce._json import Answer, read_json, whole
 from convert_sdk.commerce._operations import Resource, S_co, listing, operation
 from convert_sdk.commerce._pages import Listing, Page, by_link
 from convert_sdk.commerce._routes import Routes
@@ -19,11 +20,9 @@ from convert_sdk.commerce._wire import (
     Time,
     fields_of,
     read,
-    read_json,
     read_many,
     required,
     rfc3339,
-    whole,
     within,
 )
 from convert_sdk.commerce.convictional.models import BuyerAddress, BuyerOrder, BuyerProduct, OrderLine
@@ -142,7 +141,7 @@ def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
             payload = {"data": payload}
         page = read(_BuyerPage, payload)
         items, odd = read_many(model, page.data)
-        return Page(items, next=page.next or None, unreadable=odd)
+        return Page(items, next=page.next or None, unreadable=odd, last_response=answer)
 
     return parse
 

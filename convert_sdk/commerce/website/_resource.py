@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from convert_sdk.commerce._call import Answer, Call, query
+from convert_sdk.commerce._call import Call, query
+from convert_sdk.commerce._json import Answer
 from convert_sdk.commerce._operations import Resource, S_co
 from convert_sdk.commerce._pages import Listing, Page, by_offset
 from convert_sdk.commerce._wire import Count, StoreRecord, Time, read, read_many, unix_seconds, within
@@ -38,10 +39,10 @@ def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
         payload = answer.payload
         if isinstance(payload, list):
             items, odd = read_many(model, payload)
-            return Page(items, total_count=len(items) + len(odd), unreadable=odd)
+            return Page(items, total_count=len(items) + len(odd), unreadable=odd, last_response=answer)
         page = read(_WebsitePage, payload)
         items, odd = read_many(model, page.items)
-        return Page(items, page.total_count, page.limit, page.skip or 0, unreadable=odd)
+        return Page(items, page.total_count, page.limit, page.skip or 0, unreadable=odd, last_response=answer)
 
     return parse
 

@@ -32,8 +32,13 @@ class _Website(Generic[S_co]):
     """The resources, over either sender."""
 
     def __init__(self, sender: S_co, site: str, paths: WebsitePaths) -> None:
-        self._sender = sender
         self.site = site
+        self._paths = paths
+        self._bind(sender)
+
+    def _bind(self, sender: S_co) -> None:  # type: ignore[misc]  # only ever called with a sender of its own kind
+        paths = self._paths
+        self._sender = sender
         self.contacts = Contacts(sender, paths)
         self.members = Members(sender, paths)
         self.member_groups = MemberGroups(sender, paths)

@@ -18,8 +18,9 @@ from typing import Annotated, Literal, TypeAlias
 
 import pydantic
 
+from convert_sdk.commerce._json import read_json, whole
 from convert_sdk.commerce._refusals import place_of
-from convert_sdk.commerce._wire import Many, Moment, StoreRecord, Text, read, read_json, whole
+from convert_sdk.commerce._wire import Many, Moment, StoreRecord, Text, read
 from convert_sdk.commerce.errors import ValidationError, WebhookVerificationError
 from convert_sdk.commerce.website.models import MADE, Booking, Contact, Order, Product, WebsiteRef
 from convert_sdk.commerce.website.parts import FieldValue

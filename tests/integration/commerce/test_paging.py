@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from convert_sdk.commerce import Page
-from convert_sdk.commerce._call import Answer, Call
+from convert_sdk.commerce._call import Call
+from convert_sdk.commerce._json import Answer
 from convert_sdk.commerce._pages import Listing, Walk, by_offset
 from convert_sdk.commerce.errors import ServerError
 from convert_sdk.commerce.website import Contact
