@@ -103,7 +103,7 @@ def test_conversions_from_before_the_first_document_survive_a_kill(tmp_path: Pat
         ready, convert.answer = convert.answer, answer
         for _ in range(2):  # the second process adopts what the first one left, and is killed too
             with running(KEEPS, convert.url, KEY, str(spool)) as process:
-                assert process.end().out == "kept until the document arrives 52\n"
+                assert process.end().out == "pending 52\n"
         assert sum(report.pending for report in inspect(spool)) == 104
         nothing_yet[0] = False
         with Client(
