@@ -18,6 +18,7 @@ from ._core.features import resolve, resolve_all
 from ._core.goals import ConversionReason, ConversionRequest, ConversionResult, attribution, goal_data
 from ._core.model import Experience, Segment, Variation
 from ._core.state import NOTHING
+from ._core.untracked import remember_untracked, set_untracked_segments
 from .project import Project
 
 if TYPE_CHECKING:
@@ -76,19 +77,29 @@ class Visitor(Facts):
     ) -> Visitor:
         """The same visitor with deeper facts: attributes merge over the present ones and are not remembered.
 
+        With `tracking=False` nothing is sent, and nothing is remembered beyond the visitor that is returned: for
+        somebody who has not agreed to be tracked. Turned on again, deciding and tracking start as if it had not been.
+
         >>> visitor.with_context(attributes={"country": "DE"}).peek("shipping-banner").reason.value
         'bucketed'
         """
-        self._engine.remember_attributes(self)
+        tracked = check.switch(tracking, self._tracking)
+        if tracked and self._tracking:
+            self._engine.remember_attributes(self)
         deeper = type(self)(self._engine, self.id, self.attributes, self.location)
         deeper.project = self.project
-        deeper.state = self.state
-        deeper.attributes_remembered = True
+        if tracked and not self._tracking:
+            deeper.state = self._engine.states.get(
+                self.id, UNSEEN
+            )  # what this object kept to itself ends here
+        else:
+            deeper.state = self.state
+            deeper.attributes_remembered = self.attributes_remembered
         deeper.merged_from = None
         deeper.call = deep_merge(self.call or NOTHING, check.attributes(attributes))
         deeper.location = self.location if isinstance(location, check.Unchanged) else check.location(location)
         deeper.environment = check.environment(environment, self.environment)
-        deeper._tracking = check.switch(tracking, self._tracking)
+        deeper._tracking = tracked
         deeper._preview = self._preview
         return deeper
 
@@ -99,7 +110,7 @@ class Visitor(Facts):
         >>> client.visitor("v-43", {"country": "DE", "plan": "pro"}).segments
         {'country': 'DE'}
         """
-        self._engine.remember_attributes(self)
+        self._remember_attributes()
         return copy_json({**self.state.segments})
 
     # Experiences
@@ -212,7 +223,7 @@ class Visitor(Facts):
         >>> visitor.decide("checkout-layout").variation_key
         'one-page'
         """
-        self._engine.remember_attributes(self)
+        self._remember_attributes()
         experience = self._engine.experience_of(str(experience_id), self.project)
         variation = experience.variations.get(str(variation_id)) if experience is not None else None
         if experience is None or variation is None:
@@ -270,6 +281,9 @@ class Visitor(Facts):
         """Remember what follows from decisions, and report what is new."""
         if self._preview is not None:
             return
+        if not self._tracking:
+            remember_untracked(self, decisions)
+            return
         new = False
         for _, reason, experience, _, _ in decisions:
             if experience is not None and experience.locations and looks_at_location(reason):
@@ -277,7 +291,7 @@ class Visitor(Facts):
             if reason is _BUCKETED or reason is _FORCED:
                 new = True
         if new:
-            self._engine.remember(self, decisions, tracking=self._tracking)
+            self._engine.remember(self, decisions)
         elif not self.attributes_remembered:
             self._engine.remember_attributes(self)
 
@@ -290,7 +304,7 @@ class Visitor(Facts):
         0.1
         """
         if not self.attributes_remembered:
-            self._engine.remember_attributes(self)
+            self._remember_attributes()
         return self._feature(key, self._decide)
 
     def peek_feature(self, key: str) -> ResolvedFeature:
@@ -360,9 +374,9 @@ class Visitor(Facts):
         {'visitorType': 'returning'}
         """
         known = check.attributes(segments, "segments")
-        self._engine.remember_attributes(self)
+        self._remember_attributes()
         if self._preview is None and known:
-            self._engine.set_segments(self, known)
+            self._set_segments(known)
 
     def match_segments(
         self, keys: Iterable[str], rule_data: Mapping[str, object] | None = None
@@ -383,8 +397,21 @@ class Visitor(Facts):
         asked = (segment for segment in self.project.segments if segment.key in wanted)
         added = segments_to_add(asked, self.data_with(given), known)
         if added and self._preview is None:
-            self._engine.set_segments(self, {"customSegments": [*known, *(segment.id for segment in added)]})
+            self._set_segments({"customSegments": [*known, *(segment.id for segment in added)]})
         return added
+
+    def _set_segments(self, segments: Mapping[str, object]) -> None:
+        if self._tracking:
+            self._engine.set_segments(self, segments)
+        else:
+            set_untracked_segments(self, segments)
+
+    def _remember_attributes(self) -> None:
+        """Remember the attributes that are reported, unless nothing is to be remembered of this visitor."""
+        if self._tracking:
+            self._engine.remember_attributes(self)
+        elif self.state is UNSEEN:
+            self.state = self._engine.states.get(self.id, UNSEEN)
 
 
 class ObservedVisitor(Visitor):

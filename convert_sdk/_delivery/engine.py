@@ -138,7 +138,6 @@ class Engine:
             None,
             conversion.goal,
             conversion.request,
-            tracking=conversion.tracking,
             uuid=conversion.uuid,
         )
         if result.reason is not _ACCEPTED:
@@ -195,7 +194,7 @@ class Engine:
         self.remember_attributes(facts)
         return facts.state.segments
 
-    def remember(self, facts: Facts, decisions: Sequence[Decision], *, tracking: bool) -> None:
+    def remember(self, facts: Facts, decisions: Sequence[Decision]) -> None:
         """Remember the decisions that are new, and offer their exposures; of two threads the first one does."""
         visitors, observer = self.visitors, self.observer
         state = None
@@ -205,7 +204,7 @@ class Engine:
             with self._lock_of(facts.id):
                 state = visitors.get_for_update(facts)
                 decisions = [each for each in decisions if self._is_new(facts.id, state, each)]
-        if not decisions or not tracking or self.queue is None:
+        if not decisions or self.queue is None:
             return
         # Not `facts.state`, which another thread may have replaced.
         visitor_id, segments = facts.id, state.segments
@@ -268,7 +267,7 @@ class Engine:
         goal: str | int,
         request: ConversionRequest,
         *,
-        tracking: bool,
+        tracking: bool = True,
         uuid: str | None = None,
     ) -> ConversionResult:
         """Count a conversion: once for each goal of a visitor, unless the request says otherwise.
@@ -278,7 +277,7 @@ class Engine:
             project: The visitor's project; None for the present one, or the first one that arrives.
             goal: The goal's key (text) or id (a number).
             request: The data and wishes of the application.
-            tracking: False to count without an event.
+            tracking: False to say what would come of it, and to leave no trace.
             uuid: The name of the conversion, if it has one already.
         """
         # A name is unique among the processes that share a store, also when two are restored from one snapshot.
@@ -303,9 +302,11 @@ class Engine:
         uuid: str,
     ) -> ConversionResult:
         if project is None:
-            kept = self._keep_pending(PendingConversion(uuid, facts, key, request, tracking))
+            if not tracking:
+                return ConversionResult(ConversionReason.TRACKING_OFF)
+            kept = self._keep_pending(PendingConversion(uuid, facts, key, request))
             if isinstance(kept, ConversionResult):
-                return self._refused(facts, kept)
+                return self._refused(facts, kept, tracking=tracking)
             project = kept
         goals = project.goals
         if isinstance(key, str):
@@ -313,12 +314,15 @@ class Engine:
         else:
             goal = goals.of_id(str(key))
         if goal is None or not goal.id:
-            return self._refused(facts, ConversionResult(ConversionReason.UNKNOWN_GOAL))
+            return self._refused(facts, ConversionResult(ConversionReason.UNKNOWN_GOAL), tracking=tracking)
         refused = refusal(goal, request.rule_data) if request.rule_data is not None else None
         if refused is not None:
-            return self._refused(facts, ConversionResult(refused))
+            return self._refused(facts, ConversionResult(refused), tracking=tracking)
+        if not tracking:
+            counted = goal.key in self.states.get(facts.id, UNSEEN).goals and not request.allow_repeat
+            return ConversionResult(ConversionReason.DUPLICATE if counted else ConversionReason.TRACKING_OFF)
         with self._lock_of(facts.id):
-            return self._count(facts, goal, request, tracking, uuid)
+            return self._count(facts, goal, request, uuid)
 
     def mark_goal(self, facts: Facts, project: Project | None, key: str | int) -> None:
         """Remember that a goal was reported for a visitor before, where the state does not know; nothing is sent."""
@@ -330,8 +334,9 @@ class Engine:
                 if goal.key not in state.goals:
                     state.goals = {**state.goals, goal.key: ""}
 
-    def _refused(self, facts: Facts, result: ConversionResult) -> ConversionResult:
-        self.remember_attributes(facts)
+    def _refused(self, facts: Facts, result: ConversionResult, *, tracking: bool) -> ConversionResult:
+        if tracking:
+            self.remember_attributes(facts)
         return result
 
     def _keep_pending(self, conversion: PendingConversion) -> ConversionResult | Project:
@@ -348,9 +353,7 @@ class Engine:
             queue.stats.refuse(1, monotonic(), DropReason.CLOSED if closed else DropReason.FULL)
         return ConversionResult(_CLOSED if closed else _QUEUE_FULL)
 
-    def _count(
-        self, facts: Facts, goal: Goal, request: ConversionRequest, tracking: bool, uuid: str
-    ) -> ConversionResult:
+    def _count(self, facts: Facts, goal: Goal, request: ConversionRequest, uuid: str) -> ConversionResult:
         state = self.visitors.get_for_update(facts)
         first = goal.key not in state.goals
         if (
@@ -365,7 +368,7 @@ class Engine:
         wires = conversion_wires(goal.id, bucketing, request.data, first=first)
         if not wires:
             return ConversionResult(ConversionReason.NOTHING_TO_SEND)
-        queue = self.queue if tracking else None
+        queue = self.queue
         if queue is not None:
             claim = goal.key if first and self._claiming else None
             reported = _reported_segments(state)
@@ -377,10 +380,8 @@ class Engine:
                 )  # one, or one bare and one with the data
             ]
             if not queue.offer(events, monotonic()):
-                if first:  # without a call, in which a signal handler might count another goal
-                    goals = {**state.goals}
-                    del goals[goal.key]
-                    state.goals = goals
+                if first:
+                    _unmark(state, goal.key, uuid)
                 return ConversionResult(_CLOSED if queue.closed else _QUEUE_FULL)
         if first and self.visitors.pending is not None:
             self.visitors.changes_of(facts.id).goals[goal.key] = uuid
@@ -390,6 +391,14 @@ class Engine:
 
     def _lock_of(self, visitor_id: str) -> threading.RLock:
         return self._visitor_locks[hash(visitor_id) % _LOCKS]
+
+
+def _unmark(state: VisitorState, goal_key: str, uuid: str) -> None:
+    """Take back the mark of a conversion; a signal handler may mark other goals between any two lines."""
+    while state.goals.get(goal_key) is uuid:
+        before = state.goals
+        after = {key: claim for key, claim in before.items() if key != goal_key}
+        state.goals = after if state.goals is before else state.goals  # one line: nobody comes in between
 
 
 def _reported_segments(state: VisitorState) -> Mapping[str, object] | None:

@@ -21,7 +21,6 @@ class PendingConversion(NamedTuple):
     facts: Facts
     goal: str | int
     request: ConversionRequest
-    tracking: bool
 
 
 class PendingConversions:
@@ -68,15 +67,16 @@ def to_record(conversion: PendingConversion, segments: Mapping[str, object]) -> 
         "rule_data": request.rule_data,
         "again": request.allow_repeat,
         "attributed_to": dict(attributed) if attributed is not None else None,
-        "tracking": conversion.tracking,
     }
 
 
 def from_record(uuid: str, record: Mapping[str, object]) -> StoredConversion | None:
-    """The conversion of an earlier process; None for what `to_record` did not write."""
+    """The conversion of an earlier process; None for what is not to be counted, or cannot be read."""
     visitor_id, goal, data = record.get("visitor"), record.get("goal"), record.get("data")
     attributed, segments = record.get("attributed_to"), record.get("segments")
     if not (isinstance(visitor_id, str) and visitor_id and isinstance(goal, (str, int))):
+        return None
+    if record.get("tracking") is False:  # earlier versions kept it to mark the goal, and sent nothing
         return None
     request = ConversionRequest(
         data=data if isinstance(data, str) else None,
@@ -84,8 +84,7 @@ def from_record(uuid: str, record: Mapping[str, object]) -> StoredConversion | N
         allow_repeat=record.get("again") is True,
         attributed_to=cast("Mapping[str, str]", attributed) if isinstance(attributed, Mapping) else None,
     )
-    tracking = record.get("tracking") is not False
     return StoredConversion(
-        PendingConversion(uuid, Facts(visitor_id, location=ANYWHERE), goal, request, tracking),
+        PendingConversion(uuid, Facts(visitor_id, location=ANYWHERE), goal, request),
         segments if isinstance(segments, Mapping) else NOTHING,
     )

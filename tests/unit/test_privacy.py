@@ -32,9 +32,7 @@ VISITOR = offline(
         CHANGES,
         StateSave("s3cret", PendingChanges(), CHANGES),
         ConversionRequest("s3cret", {"plan": "s3cret"}),
-        PendingConversion(
-            "id-1", VISITOR, "buy", ConversionRequest(rule_data={"plan": "s3cret"}), tracking=True
-        ),
+        PendingConversion("id-1", VISITOR, "buy", ConversionRequest(rule_data={"plan": "s3cret"})),
         Endpoint("https://example.com", {"Authorization": "Bearer s3cret"}, TrackingContext("1", "2")),
         VISITOR,
         VISITOR.explain("checkout"),

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from convert_sdk import ANYWHERE, ConversionReason, Reason
+from convert_sdk import ANYWHERE, Client, ConversionReason, MemoryStore, Reason, Visitor
+from convert_sdk.stores import VisitorState
 from tests.documents import (
     HIGH,
     LOW,
@@ -21,6 +22,7 @@ from tests.documents import (
     feature,
     leaf,
     offline,
+    project,
     remembering,
     variation,
 )
@@ -199,16 +201,6 @@ class TestGiven:
         visitor = offline(experience(environment="qa")).visitor(LOW)
         assert visitor.with_context(environment="qa").peek("checkout").reason is Reason.BUCKETED
 
-    def test_without_tracking_nothing_is_sent_and_all_is_remembered(self) -> None:
-        sink = Sink()
-        with offline(experience(), goals=[BUY], sink=sink) as client:
-            quiet = client.visitor(LOW).with_context(tracking=False)
-            quiet.decide("checkout")
-            assert quiet.track("buy").reason is ConversionReason.TRACKING_OFF
-            assert client.visitor(LOW).decide("checkout").reason is Reason.STICKY
-            assert client.visitor(LOW).track("buy").reason is ConversionReason.DUPLICATE
-        assert not sink
-
     def test_tracking_can_be_turned_on_again(self) -> None:
         sink = Sink()
         with offline(experience(), sink=sink) as client:
@@ -219,6 +211,99 @@ class TestGiven:
         visitor = offline(experience()).visitor(LOW)
         visitor.preview("100", "2")
         assert visitor.with_context().peek("checkout").reason is Reason.PREVIEW
+
+
+class TestWithoutTracking:
+    """Nothing leaves the visitor object: what comes after it is as if it had not been."""
+
+    def everything(self, visitor: Visitor) -> None:
+        """Every verb that remembers or sends something."""
+        visitor.decide("checkout")
+        visitor.force("checkout", "arm-2")
+        visitor.decide_all()
+        visitor.feature("banner")
+        visitor.features()
+        visitor.set_segments({"country": "FR"})
+        visitor.match_segments(["pro"], {"plan": "pro"})
+        visitor.track("buy", revenue=5)
+        visitor.track("no such goal")
+        visitor.track("pay", rule_data={"total": 1})
+        visitor.preview("100", "2")
+
+    def client(self, sink: Sink, store: MemoryStore) -> Client:
+        shop = project(
+            experience(variations=[variation("1", 50, changes=[change("40")]), variation("2", 50)]),
+            experience("200", "other", locations=["61"]),
+            goals=[BUY, PAY],
+            features=[feature("40", "banner")],
+            locations=[entity("61", "shop", every(leaf("url", "/shop")))],
+            segments=[entity("71", "pro", every(leaf("plan")))],
+        )
+        return Client.offline(shop, sink, store=store)
+
+    def test_the_store_and_the_wire_hear_nothing(self) -> None:
+        sink, store = Sink(), MemoryStore()
+        with self.client(sink, store) as client:
+            visitor = client.visitor(LOW, {"country": "DE"}, location={"url": "/shop"})
+            self.everything(visitor.with_context(tracking=False))
+            client.flush()
+            assert not sink
+            assert store.load(f"1-2-{LOW}") is None
+
+    def test_what_comes_later_is_new(self) -> None:
+        sink = Sink()
+        with self.client(sink, MemoryStore()) as client:
+            self.everything(client.visitor(LOW).with_context(tracking=False))
+            later = client.visitor(LOW)
+            assert later.segments == {}
+            assert later.decide("checkout").reason is Reason.BUCKETED
+            assert later.track("buy").reason is ConversionReason.ACCEPTED
+            client.flush()
+            assert sink.events == [exposure("100", "1"), conversion("91", bucketingData={"100": "1"})]
+
+    def test_within_the_object_it_is_as_ever(self) -> None:
+        with self.client(Sink(), MemoryStore()) as client:
+            visitor = client.visitor(LOW, {"country": "DE"}, location={"url": "/shop"})
+            visitor.decide("other")
+            quiet = visitor.with_context(tracking=False)
+            assert quiet.decide("other").reason is Reason.STICKY
+            assert quiet.force("checkout", "arm-2").reason is Reason.FORCED
+            assert quiet.decide("checkout").variation_key == "arm-2"
+            assert quiet.with_context().decide("checkout").variation_key == "arm-2"
+            quiet.set_segments({"browser": "firefox"})
+            assert quiet.segments == {"country": "DE", "browser": "firefox"}
+            assert visitor.segments == {"country": "DE"}
+            assert visitor.decide("checkout").variation_key == "arm-1"
+
+    def test_a_goal_that_was_reached_is_a_duplicate(self) -> None:
+        with self.client(Sink(), MemoryStore()) as client:
+            visitor = client.visitor(LOW)
+            quiet = visitor.with_context(tracking=False)
+            assert [quiet.track("buy").reason for _ in range(2)] == [ConversionReason.TRACKING_OFF] * 2
+            visitor.track("buy")
+            assert quiet.track("buy").reason is ConversionReason.DUPLICATE
+            assert quiet.track("buy", allow_repeat=True).reason is ConversionReason.TRACKING_OFF
+
+    def test_they_agree_at_last(self) -> None:
+        sink, store = Sink(), MemoryStore()
+        with self.client(sink, store) as client:
+            quiet = client.visitor(LOW, {"country": "DE"}).with_context(tracking=False)
+            quiet.force("checkout", "arm-2")
+            agreed = quiet.with_context(tracking=True)
+            assert agreed.decide("checkout").reason is Reason.BUCKETED
+            assert agreed.segments == {"country": "DE"}
+            client.flush()
+            assert sink.events == [exposure("100", "1")]
+            assert store.load(f"1-2-{LOW}") == VisitorState({"100": "1"}, segments={"country": "DE"})
+
+    def test_the_clients_switch_remembers(self) -> None:
+        sink = Sink()
+        with Client.offline(project(experience(), goals=[BUY]), sink, tracking=False) as client:
+            client.visitor(LOW).decide("checkout")
+            assert client.visitor(LOW).track("buy").reason is ConversionReason.TRACKING_OFF
+            assert client.visitor(LOW).decide("checkout").reason is Reason.STICKY
+            assert client.visitor(LOW).track("buy").reason is ConversionReason.DUPLICATE
+        assert not sink
 
 
 class TestTrack:

@@ -13,7 +13,7 @@ from convert_sdk._core.goals import ConversionRequest
 from convert_sdk._core.javascript import js_string, truthy
 from convert_sdk._core.state import VisitorState
 
-from .differences import CAST_STAYS, REFUSED, STORE_WINS, Between, Json
+from .differences import CAST_STAYS, REFUSED, STORE_WINS, UNTRACKED_REMEMBERS, Between, Json
 from .wire import Session, StoreWins, session
 
 SENTINEL = {"error": "convert.com_variation_not_decided"}
@@ -115,7 +115,16 @@ class Run:
             self._load_preview(step)
         with self.visitor._engine.lock:  # what is being saved meanwhile is taken over before or after
             self._read()
-            return operation(step, step.get("attributes") or {})
+            attributes = step.get("attributes") or {}
+            if attributes.get("enable_tracking") is not False or not self.case.get(UNTRACKED_REMEMBERS):
+                return operation(step, attributes)
+            # No public way remembers what one call decides and sends nothing: it is a client without tracking.
+            engine = self.visitor._engine
+            queue, engine.queue = engine.queue, None
+            try:
+                return operation(step, {**attributes, "enable_tracking": True})
+            finally:
+                engine.queue = queue
 
     def _given(self, attributes: Json) -> Visitor:
         """The visitor with the facts of one call."""

@@ -28,6 +28,8 @@ STORE_WINS = "store_wins"
 """Added to a case, to read the store as the reference does."""
 CAST_STAYS = "cast_stays"
 """Added to a case, to show variables as the reference does once it has cast them."""
+UNTRACKED_REMEMBERS = "untracked_remembers"
+"""Added to a case, to remember what is decided without tracking, as the reference does."""
 _WIRE_IDS = frozenset({"accountId", "projectId", "goalId", "experienceId", "variationId"})
 _STEP_IDS = frozenset({"experience_id", "variation_id", "feature_id"})
 
@@ -239,6 +241,12 @@ def cast_stays(case: Json, document: Json) -> Question:
     return ({**case, CAST_STAYS: True} if True in raw and False in raw else case), document
 
 
+def untracked_remembers(case: Json, document: Json) -> Question:
+    """D25: a call without tracking remembers what it decides, and sends nothing."""
+    untracked = any((step.get("attributes") or {}).get("enable_tracking") is False for step in case["steps"])
+    return ({**case, UNTRACKED_REMEMBERS: True} if untracked else case), document
+
+
 def in_units(case: Json, document: Json) -> Question:
     """D14: a regex sees UTF-16 units, half a character each."""
     if case["match_type"] != "regexMatches":
@@ -311,7 +319,7 @@ REWRITES: Mapping[str | None, Mapping[str, Rewrite]] = {
     "cast": {"D7": uncastable},
 }
 QUESTIONS: Mapping[str | None, Mapping[str, Callable[[Json, Json], Question]]] = {
-    None: {"D1": typed_ids, "D7": cast_stays, "D12": store_wins},
+    None: {"D1": typed_ids, "D7": cast_stays, "D12": store_wins, "D25": untracked_remembers},
     "rule": {"D3": negation_check, "D4": no_attribute, "D14": rules_in_units},
     "compare": {"D14": in_units},
 }

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import count
 from threading import Lock
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from convert_sdk import ConversionReason, Project, Reason, Visitor
 from convert_sdk._core.decision import Decision
-from convert_sdk._core.events import TrackingContext
+from convert_sdk._core.events import Event, TrackingContext
 from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.state import NOTHING, VisitorState
+from convert_sdk._delivery import engine as engine_module
 from convert_sdk._delivery.engine import Engine, claim_results, event_ids
 from convert_sdk._delivery.observer import Observer
 from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
@@ -66,11 +72,12 @@ class TestBeforeTheFirstDocument:
         assert offered(waiting) == 1
         assert visitor(waiting).track("buy").reason is ConversionReason.DUPLICATE
 
-    def test_a_kept_one_obeys_its_visitors_tracking_switch(self) -> None:
+    def test_nothing_is_kept_of_a_visitor_without_tracking(self) -> None:
         waiting = engine()
-        visitor(waiting).with_context(tracking=False).track("buy")
+        result = visitor(waiting).with_context(tracking=False).track("buy")
+        assert (result.reason, len(waiting.pending)) == (ConversionReason.TRACKING_OFF, 0)
         waiting.install(SHOP)
-        assert offered(waiting) == 0
+        assert visitor(waiting).track("buy").reason is ConversionReason.ACCEPTED
 
     def test_a_kept_one_of_an_unknown_goal_goes_with_the_document(self) -> None:
         waiting = engine()
@@ -122,9 +129,49 @@ def test_of_two_who_begin_the_same_visitor_one_reports() -> None:
     first, second = visitor(running), visitor(running)
     decision = second.peek("checkout")
     first.decide("checkout")
-    running.remember(second, (decision,), tracking=True)
+    running.remember(second, (decision,))
     assert offered(running) == 1
     assert second.state is first.state
+
+
+class Picky(EventQueue):
+    """A queue that refuses whatever goal 91 has sent."""
+
+    def offer(self, events: Sequence[Event], now: float) -> bool:
+        return '"goalId":"91"' not in events[0].wire and super().offer(events, now)
+
+
+def interrupted(during: Callable[[], object], line: int, handler: Callable[[], object]) -> bool:
+    """Call the handler before one line of the engine; False if it was over by then."""
+    lines = count()
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        if event == "line" and frame.f_code.co_filename == engine_module.__file__ and next(lines) == line:
+            sys.settrace(None)
+            handler()
+        return trace
+
+    sys.settrace(trace)
+    try:
+        during()
+    finally:
+        sys.settrace(None)
+    return next(lines) > line
+
+
+def test_a_refused_conversion_takes_no_other_goals_mark_along() -> None:
+    """Whatever line a signal's handler comes to that tracks another goal, which nothing refuses."""
+    shop = project(experience(), goals=[entity("91", "buy"), entity("92", "pay")])
+    for line in count():
+        running = engine()
+        running.queue = Picky(DeliveryConfig(max_queue=100), random=lambda: 0.0)
+        running.install(shop)
+        tracking = visitor(running)
+        handled = interrupted(partial(tracking.track, "buy"), line, partial(tracking.track, "pay"))
+        if not handled:
+            break
+        assert (set(tracking.state.goals), offered(running)) == ({"pay"}, 1), line
+    assert line > 20
 
 
 class TestRefresh:
