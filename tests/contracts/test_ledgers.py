@@ -246,6 +246,55 @@ class TestPeople:
             transaction.purge(links=1e12, exposures=1e12, outcomes=1e12)
             assert transaction.is_forgotten("v-1")
 
+    def test_one_who_was_let_in_again_is_not_forgotten(self, ledger: LedgerStore) -> None:
+        with ledger.transaction() as transaction:
+            transaction.forget("v-1")
+            transaction.readmit("v-1")
+            transaction.readmit("v-2")
+            assert not transaction.is_forgotten("v-1")
+
+    def test_what_convert_has_of_a_visitor(self, ledger: LedgerStore) -> None:
+        states = ("seen", "waiting", "claimed", "dropped")
+        with ledger.transaction() as transaction:
+            for number, state in enumerate(states):
+                transaction.keep(numbered(number, state=state, visitor_id="v-1"))
+            goal = numbered(0).goal
+            assert not transaction.has_reported("v-1", goal)
+            transaction.keep(numbered(9, state="sent", visitor_id="v-1"))
+            assert transaction.has_reported("v-1", goal)
+            assert not transaction.has_reported("v-1", "another")
+            assert not transaction.has_reported("v-2", goal)
+
+    def test_orders_that_cannot_be_read(self, ledger: LedgerStore) -> None:
+        with ledger.transaction() as transaction:
+            transaction.note_unreadable("b", "total", 2.0)
+            transaction.note_unreadable("a", "created", 1.0)
+            transaction.note_unreadable("b", "created, total", 3.0)
+            assert transaction.unreadable(9) == ["a (created)", "b (created, total)"]
+            assert transaction.unreadable(1) == ["a (created)"]
+            transaction.note_readable("a")
+            transaction.note_readable("z")
+            assert transaction.unreadable(9) == ["b (created, total)"]
+
+    def test_versions_know_their_source(self, ledger: LedgerStore) -> None:
+        version = Version("d", 1, sent=True)
+        with ledger.transaction() as transaction:
+            for key in ("product:2", "product:1"):
+                transaction.keep_version(key, version, "website:a")
+            transaction.keep_version("contact:1", version)
+            assert transaction.version_keys("website:a") == ["product:1", "product:2"]
+            assert transaction.version_keys("") == []
+            transaction.drop_version("product:1")
+            assert (transaction.version("product:1"), transaction.version("product:2")) == (None, version)
+            assert transaction.version_keys("website:a") == ["product:2"]
+
+    def test_a_ledger_that_knows_no_other_spelling_keeps_the_one_it_is_given(
+        self, ledger: LedgerStore
+    ) -> None:
+        with ledger.transaction() as transaction:
+            for _ in range(2):
+                assert transaction.scope_of("website:shop.example.com") == "website:shop.example.com"
+
     def test_purging_takes_what_is_old(self, ledger: LedgerStore) -> None:
         identity_key = IdentityKey("member", "3")
         with ledger.transaction() as transaction:

@@ -76,7 +76,7 @@ class Dispatcher:
                 for conversion in reversals:
                     self._tell(conversion)
                 handed += self._hand_over(ours)
-                if looked_at < _BATCH:
+                if looked_at < _BATCH and not reversals:  # of which something may be due to be taken back
                     return handed
 
     def _claim(self) -> tuple[int, list[OrderConversion], list[OrderConversion]]:

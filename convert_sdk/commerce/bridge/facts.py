@@ -123,7 +123,8 @@ def facts_from_orders(
 ) -> dict[str, Fact]:
     """A customer's orders as attributes; those that are unpaid or cancelled do not count.
 
-    Bought SKUs are known of a website's own orders only.
+    Bought SKUs are known of a website's own orders only. Amounts of two currencies have no sum: there is no
+    `lifetime_value` then.
 
     >>> paid = WebsiteOrder.model_validate({"id": 1, "paid": True, "total": 49.9, "items": [{"sku": "S-1"}]})
     >>> facts_from_orders([paid], now=datetime(2026, 5, 1, tzinfo=UTC))
@@ -131,10 +132,11 @@ def facts_from_orders(
     """
     counted = [each for each in orders if each.paid and not _is_cancelled(each)]
     amounts = [each.amount if isinstance(each, OrderSnapshot) else each.total for each in counted]
+    currencies = {each.currency for each in counted if isinstance(each, OrderSnapshot) and each.currency}
     moments = [each.created for each in counted if each.created is not None]
     found: dict[str, Fact | None] = {
         "orders_count": len(counted),
-        "lifetime_value": float(total(amounts)),
+        "lifetime_value": float(total(amounts)) if len(currencies) <= 1 else None,
         "last_order_days": _days(max(moments, default=None), now),
     }
     facts = _kept(found, allowed)

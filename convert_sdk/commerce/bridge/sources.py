@@ -63,7 +63,7 @@ def _contents(order: OrderSnapshot | UnreadableOrder | None) -> WebhookContents:
 
 def in_ledger(source: AnySource, transaction: LedgerTransaction) -> AnySource:
     """The source under the name that the ledger knows it by: another spelling would count its orders again."""
-    if not isinstance(source, WebsiteSource):
+    if not isinstance(source, WebsiteSource) or source.account is not None:
         return source
     kept = transaction.scope_of(canonical_scope(source.scope))
     return source if kept == source.scope else replace(source, account=kept.partition(":")[2])

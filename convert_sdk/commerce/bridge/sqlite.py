@@ -271,7 +271,7 @@ class _Rows:
         if row is not None:
             return str(row[0])
         found = {each for each in self._scopes() if canonical_scope(each) == scope} - {scope}
-        kept = max((scope, *sorted(found)), key=self._count_in) if found else scope
+        kept = max((scope, *sorted(found)), key=lambda each: (self._count_in(each), each != scope))
         self._run("INSERT INTO scopes VALUES (?, ?)", (scope, kept))
         return kept
 

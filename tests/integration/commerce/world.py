@@ -69,10 +69,16 @@ class World:
         self.open(Policy())
 
     def open(
-        self, policy: Policy, *, sources: Any = None, goals: Goals | None = None, **options: Any
+        self,
+        policy: Policy,
+        *,
+        sources: Any = None,
+        goals: Goals | None = None,
+        ledger: Any = None,
+        **options: Any,
     ) -> None:
         """A process of the shop: a client and a bridge on the ledger's file."""
-        self.ledger = Ledger(self.folder / "bridge.db", policy=policy, clock=lambda: self.now)
+        self.ledger = ledger or Ledger(self.folder / "bridge.db", policy=policy, clock=lambda: self.now)
         given: dict[str, Any] = {"flush_interval": 0.01, "start_wait": PATIENCE, **options}
         self.client = Client(
             DEMO_SDK_KEY,
@@ -81,7 +87,7 @@ class World:
             observe=recording(self.ledger, also=self._hear),
             **given,
         )
-        self._opened += [self.client, self.ledger]
+        self._opened += [self.client, *([] if ledger else [self.ledger])]
         self.bridge = Bridge(
             self.client,
             self.ledger,
