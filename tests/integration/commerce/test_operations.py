@@ -66,9 +66,9 @@ def test_every_documented_operation_is_in_the_table(system: str) -> None:
         f"{method.upper()} {path}"
         for path, methods in document(system)["paths"].items()
         for method, found in methods.items()
-        if found["x-evidence"].startswith("documented")
+        if found["x-evidence"].startswith("documented") and system != "convertmax-event"
     } | {f"webhook {topic}" for topic in document(system).get("webhooks", {}) if system == "website-api"}
-    assert documented
+    assert bool(documented) == (system != "convertmax-event")  # whose page is of another kind: not counted
     assert documented == {each["route"] for each in TABLE if each["system"] == system and each["documented"]}
 
 
