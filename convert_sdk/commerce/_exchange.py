@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often a request that does no harm twice is sent.
+    """The number of times that a request which does no harm twice is sent.
 
     `attempts` in all, of which `server_errors` may end in a 5xx, as that can mean "unprocessable". Waits
     grow from `backoff` seconds to `ceiling`, each shortened at random by up to half, and never undercut
@@ -78,7 +78,7 @@ class TokenBucket:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """How a client speaks HTTP.
+    """The HTTP options of a client.
 
     `timeout` bounds each step of a request (connecting, writing, each read) and `deadline` all its attempts
     and waits, in seconds.
@@ -115,7 +115,7 @@ _MIN_TIMEOUT = 0.001
 
 @dataclass(frozen=True, slots=True)
 class ConnectorEndpoint:
-    """Where a store is and how it wants to be spoken to."""
+    """The address of a store, and the headers and the pace that it wants."""
 
     base_url: str
     headers: Mapping[str, str] = field(repr=False)

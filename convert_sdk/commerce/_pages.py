@@ -49,7 +49,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """What to list.
+    """A list to read.
 
     `following` gives the call after a page, `largest` is the greatest page size the API takes, None where it
     documents no size.

@@ -61,7 +61,7 @@ def unreadable(call: str, answer: Answer, error: Exception, secrets: tuple[str, 
 
 
 def place_of(error: Exception) -> str:
-    """Where a JSON document is not what it should be, and why; never its values."""
+    """The place where a JSON document is wrong, and the reason; never its values."""
     if not isinstance(error, pydantic.ValidationError):
         return "not JSON"
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
@@ -102,7 +102,7 @@ def _message(payload: object, depth: int = 4) -> str:
 
 
 def _fields(payload: object) -> dict[str, str]:
-    """What the answer says of each field, in the shapes in use: `{"email": [...]}`, `[{"field": ...}]`."""
+    """The answer's message for each field, in the shapes in use: `{"email": [...]}`, `[{"field": ...}]`."""
     found: dict[str, str] = {}
     for each in (
         [payload.get(key) for key in ("errors", "error", "fields")] if isinstance(payload, Mapping) else []

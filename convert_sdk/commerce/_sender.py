@@ -251,7 +251,7 @@ class AsyncSession(_CallOptions[AsyncSender]):
 
 
 def headers_of(authorization: str, app: str | None) -> dict[str, str]:
-    """What goes with every request; in the User-Agent `app` leads, where there is one."""
+    """The headers of every request; in the User-Agent `app` leads, if there is one."""
     named = f"{_header('app', app)} " if app else ""
     return {
         "Authorization": authorization,
@@ -289,7 +289,7 @@ def origin_url(name: str, value: str) -> str:
 
 
 def _is_plain(url: str) -> bool:
-    """Whether a path can be put after it."""
+    """True if a path can be put after it."""
     try:
         return not any(sign in url for sign in "@?#") and httpx.URL(url).host != ""
     except httpx.InvalidURL:

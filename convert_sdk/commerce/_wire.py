@@ -311,7 +311,7 @@ def _encode_record(record: StoreRecord) -> Json:
 
 
 def _given(record: StoreRecord) -> dict[str, object]:
-    """What a record was made of by the names of the API: its fields, and what we have no field for."""
+    """The content of a record by the names of the API: its fields, and the keys that we have no field for."""
     fields = type(record).model_fields
     known_keys = {key for name, info in fields.items() for key in _spellings(name, info)}
     given: dict[str, object] = {

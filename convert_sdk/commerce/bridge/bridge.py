@@ -45,7 +45,7 @@ _log = logging.getLogger("convert_sdk")
 
 @dataclass(frozen=True, slots=True)
 class Goals:
-    """Which goals (keys as text, ids as int) orders, bookings and forms count for.
+    """The goals (keys as text, ids as int) that orders, bookings and forms count for.
 
     `bookings` maps the id of a booking's event, or else of its service, `forms` the name of a form; "*" is any
     other.
@@ -70,7 +70,7 @@ class Goals:
 
 
 class KnownBy(TypedDict, total=False):
-    """What a store may know a visitor by."""
+    """The ids and the address that a store may know a visitor by."""
 
     order: str | int
     reference: str | int
@@ -87,7 +87,7 @@ class Recorded(NamedTuple):
 
 
 class Report(NamedTuple):
-    """How the ledger stands: conversions by state, and those that wait or were dropped by reason."""
+    """The state of the ledger: conversions by state, and those that wait or were dropped by reason."""
 
     states: Mapping[str, int]
     waiting: Mapping[str, int]
@@ -356,7 +356,7 @@ class Bridge:
         return sync(self, self._sources.values(), allow_late=allow_late, progress=progress)
 
     def report(self) -> Report:
-        """How the ledger stands."""
+        """The state of the ledger."""
         with self.ledger.transaction() as transaction:
             tally, resent = transaction.tally(), transaction.resent()
             unresolved = tuple(each.transaction_id for each in transaction.waiting("unresolved", _LISTED))

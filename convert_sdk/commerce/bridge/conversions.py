@@ -1,4 +1,4 @@
-"""What becomes of one order for one goal: pure steps from sight to sent."""
+"""The steps of one order for one goal, from first sight to sent; all of them pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MatchSource: TypeAlias = Literal["token", "order", "reference", "member", "conta
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When and how often conversions go out; times in seconds.
+    """The rules by which conversions are sent; times in seconds.
 
     `hold_for` delays a conversion after its order's creation, so that an early cancellation costs nothing.
     `max_wait` is how long an order waits for its payment, and one whose visitor is unknown for a link. `max_age`
@@ -61,7 +61,7 @@ class Policy:
 
 
 class Match(NamedTuple):
-    """Whose order it is, by which match source that was found, and whether the visitor may be reported."""
+    """The visitor of an order, the source of the match, and the visitor's consent to be reported."""
 
     visitor_id: str
     match_source: MatchSource
@@ -103,18 +103,18 @@ class OrderConversion:
 
     @property
     def revenue(self) -> Decimal | None:
-        """What is reported: negative for a refund."""
+        """The amount to report: negative for a refund."""
         amount = self.order.amount
         return amount.copy_negate() if amount is not None and self.refund_of else amount
 
     @property
     def transaction_id(self) -> str:
-        """What names it to Convert."""
+        """The name of it to Convert."""
         return self.order.transaction_id + self.key.removeprefix(self.refund_of or self.key)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will be sent."""
+        """True if nothing more will be sent."""
         return self.state in ("sent", "reversed", "dropped")
 
 
@@ -138,7 +138,7 @@ def seen(
 def folded(
     conversion: OrderConversion, order: OrderSnapshot, now: float, *, allow_late: bool = False
 ) -> OrderConversion:
-    """What is known after another sight of the order; the order of arrival makes no difference."""
+    """The conversion after another sight of its order; the sequence in which they arrive makes no difference."""
     if conversion.state == "dropped":
         revived = _is_back(conversion, order) or (allow_late and conversion.reason == "too old")
         return _moved(replace(conversion, order=order), "seen", "", now, now) if revived else conversion
@@ -154,7 +154,7 @@ def folded(
 def examined(
     conversion: OrderConversion, match: Match | None, now: float, policy: Policy, *, foreign: bool = False
 ) -> OrderConversion:
-    """Where an unsent conversion stands; one that stays `seen` may be claimed."""
+    """An unsent conversion after another look at it; one that stays `seen` may be claimed."""
     order = conversion.order
     if _is_gone(order) and not conversion.refund_of:
         # After a resend nobody knows whether an earlier delivery arrived: say so rather than "cancelled".
@@ -219,7 +219,7 @@ def expired(conversion: OrderConversion, now: float, policy: Policy) -> OrderCon
 def settled(
     conversion: OrderConversion, outcome: EventOutcome, now: float, policy: Policy
 ) -> OrderConversion:
-    """What a delivery notice says of a claimed conversion."""
+    """A claimed conversion after the outcome of its delivery."""
     if outcome == "sent":
         sent = replace(conversion, state="sent", reason="", due=None, owner=None, sent_at=now)
         # What the order has come to meanwhile is not what was reported.
@@ -254,7 +254,7 @@ def _is_gone(order: OrderSnapshot) -> bool:
 
 
 def _is_back(dropped: OrderConversion, order: OrderSnapshot) -> bool:
-    """Whether a cancellation was undone, or a payment came after all."""
+    """True if a cancellation was undone, or a payment came after all."""
     if dropped.reason == "cancelled":
         return order.is_later_than(dropped.order) and not _is_gone(order)
     paid = order.paid and not dropped.order.is_later_than(order)

@@ -45,7 +45,7 @@ class LedgerCurrency:
         return wanted
 
     def is_foreign(self, transaction: LedgerTransaction, order: OrderSnapshot) -> bool:
-        """Whether an order's amount cannot be added to the others."""
+        """True if an order's amount cannot be added to the others."""
         if order.currency is None or order.amount is None:
             return False
         wanted = self.of(transaction, order)

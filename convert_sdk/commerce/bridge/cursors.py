@@ -1,4 +1,4 @@
-"""Where the pull of a list stands, and how its next page is read so that nothing slips past."""
+"""The position of a pull in a list, and the reading of its next page, so that nothing slips past."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REDONE = 3
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a stream stands: all before `until` (epoch seconds) is read; a scan under way goes from `start` to
+    """The position in a stream: all before `until` (epoch seconds) is read; a scan under way goes from `start` to
     `end` and has read `place` rows or pages.
 
     `redone` counts how often the scan began anew, `doubtful` says that this no longer helped; `last` names what was
@@ -51,7 +51,7 @@ class Cursor:
 
     @property
     def is_open(self) -> bool:
-        """Whether a scan is under way."""
+        """True while a scan is under way."""
         return self.end is not None
 
 
@@ -79,7 +79,7 @@ class Stream:
     every: float = 0.0
 
     def is_due(self, cursor: Cursor, now: float) -> bool:
-        """Whether there is anything to read."""
+        """True if there is anything to read."""
         return cursor.is_open or cursor.until is None or now - cursor.until >= self.every
 
 
@@ -87,7 +87,7 @@ Convert: TypeAlias = Callable[[T], OrderSnapshot | UnreadableOrder | None]
 
 
 def by_skip(scan: Cursor, page: Page[T], convert: Convert[T]) -> Read:
-    """What the next rows of a scan mean; a total that changes meanwhile may have moved rows, so it begins anew."""
+    """Take the next rows of a scan; a total that changes meanwhile may have moved rows, so it begins anew."""
     read, name = converted(page, convert), _name(page)
     if scan.place and page.total_count != scan.total:
         if scan.redone < _REDONE:
@@ -102,7 +102,7 @@ def by_skip(scan: Cursor, page: Page[T], convert: Convert[T]) -> Read:
 
 
 def by_page(scan: Cursor, page: Page[T], before: Page[T] | None, convert: Convert[T]) -> Read:
-    """What the next page of a scan means, after which the one `before` it was read once more.
+    """Take the next page of a scan, after which the one `before` it was read once more.
 
     What had slipped from this page to that one by the time it was read is seen there. As long as that one still
     has anything it had, no more than a page can have slipped; else the scan begins anew.

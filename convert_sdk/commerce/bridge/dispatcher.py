@@ -1,4 +1,4 @@
-"""What goes out: conversions that are due are claimed, handed to the client, and listened for."""
+"""The dispatcher: it claims conversions that are due, hands them to the client, and notes their delivery."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Dispatcher:
         return len(due), ours, reversals
 
     def _is_ready(self, conversion: OrderConversion) -> bool:
-        """Whether the client has its document; a conversion that it keeps until then could not be followed."""
+        """True if the client has its document; a conversion that it keeps until then could not be followed."""
         if self._client.project is None:
             self._client.visitor(conversion.visitor_id or "-")  # the first visitor starts a client
         return self._client.project is not None

@@ -1,4 +1,4 @@
-"""Who was shown what and when, kept beyond the experiment's end; and what became of events."""
+"""Exposures, kept beyond the end of their experiment, and the outcomes of events."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _deliver(ledger: LedgerStore, notice: Delivered) -> None:
 
 
 def as_of(transaction: LedgerTransaction, visitor_id: str, at: float, policy: Policy) -> Mapping[str, str]:
-    """What a visitor had been shown by `at` and within the window: experience ids to variation ids."""
+    """The variations that a visitor had been shown by `at` and within the window, by experience id."""
     found = transaction.exposures(visitor_id, at - policy.window, at + policy.slack)
     return {each.experience_id: each.variation_id for each in found}
 
@@ -87,8 +87,9 @@ def as_of(transaction: LedgerTransaction, visitor_id: str, at: float, policy: Po
 def credit_of(
     order: OrderSnapshot, visitor_id: str, transaction: LedgerTransaction, policy: Policy
 ) -> Mapping[str, str]:
-    """What an order is credited to; where nobody knows when it was made, only what was shown before it can have
-    been, to the second.
+    """The variations that an order is credited to.
+
+    If nobody knows when it was made, only those that were shown before it can have been, to the second.
     """
     if order.earliest is None:
         return as_of(transaction, visitor_id, order.created.timestamp(), policy)

@@ -1,4 +1,4 @@
-"""What a store knows about somebody, as attributes for audiences; nothing that names a person."""
+"""Facts from a store as attributes for audiences; nothing that names a person."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FACTS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Which facts may become attributes, and which of the custom properties; of those, which as numbers.
+    """The facts and custom properties that may become attributes, and the properties that are numbers.
 
     Tags also come one by one (`tag_vip`), as bought SKUs do (`bought_s_1`): rules compare single values.
     OptionError for a property whose name says that it holds an e-mail address, a phone number, a name or an
@@ -158,7 +158,7 @@ def _kept(found: dict[str, Fact | None], allowed: Allowed) -> dict[str, Fact]:
 
 
 def _unless_own(contact: Contact) -> Callable[[str], bool]:
-    """Whether a text may be told: neither what names somebody by its look, nor what this contact is called."""
+    """A test for texts that may be given away: not those that look personal, nor those that name this contact."""
     named = (contact.name, contact.email, contact.phone, contact.address, contact.note, contact.company_name)
     own = {_bare(each) for each in named if each} - {""}
     return lambda text: not is_personal_text(text) and _bare(text) not in own

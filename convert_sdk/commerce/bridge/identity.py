@@ -1,4 +1,4 @@
-"""Whose order it is: signed tokens, and links from what a store knows to a visitor."""
+"""The visitor of an order: by signed tokens, and by links from what a store knows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IN_BRACKETS = re.compile(r"<([^<>]*@[^<>]*)>\s*$")
 
 
 class Identity:
-    """How orders find their visitors.
+    """The secrets and rules by which orders find their visitors.
 
     `secret` signs the tokens that go into a checkout (several while they rotate: the first signs), `pepper` keys
     the hashes of e-mail addresses and must stay the same. Both need 16 characters. A link is believed for
@@ -82,7 +82,7 @@ class Identity:
         return hmac.digest(self._pepper, normal.encode(errors="replace"), hashlib.sha256).hex()
 
     def match(self, order: OrderSnapshot, transaction: LedgerTransaction, now: float) -> Match | None:
-        """Whose order it is: by its token, else by the surest identity key that has a link.
+        """The visitor of an order: by its token, else by the surest identity key that has a link.
 
         Whichever it is, `tracking` is off if the visitor, or anybody by one of the order's identity keys, objected.
         """
@@ -129,7 +129,7 @@ def has_objected(
     at: float,
     now: float,
 ) -> bool:
-    """Whether tracking was off at a time, or is off now: by one of these identity keys, or by anything that the visitor
+    """True if tracking was off at a time, or is off now: by one of these identity keys, or by anything that the visitor
     is linked to.
     """
     own: dict[IdentityKey, list[Link]] = {}
@@ -140,7 +140,7 @@ def has_objected(
 
 
 def _is_off(links: Sequence[Link], at: float) -> bool:
-    """Whether the last word, or the last one from before `at`, was no; of words at once a no counts."""
+    """True if the last word, or the last one from before `at`, was no; of words at once a no counts."""
     last_words = [[*links], [link for link in links if link.at <= at]]
     return any(
         not max(words, key=lambda link: (link.at, not link.tracking)).tracking

@@ -1,4 +1,4 @@
-"""What the bridge remembers, and what a place for it must do."""
+"""The memory of the bridge, and the protocol of a place for it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ExposureRecord(NamedTuple):
 
 
 class Version(NamedTuple):
-    """What was last told of a record: its content's hash, as of which millisecond, and whether it arrived."""
+    """The version of a record that was last written: its content's hash, its millisecond, and whether it arrived."""
 
     digest: str
     at: int
@@ -75,7 +75,7 @@ class LedgerTransaction(Protocol):
         ...
 
     def tally(self) -> Mapping[tuple[str, str], int]:
-        """How many conversions there are by state and reason."""
+        """The number of conversions by state and reason."""
         ...
 
     def waiting(self, reason: str, limit: int) -> list[OrderConversion]:
@@ -83,7 +83,7 @@ class LedgerTransaction(Protocol):
         ...
 
     def resent(self) -> int:
-        """How often a claim had to be sent again."""
+        """The number of times that a claim had to be sent again."""
         ...
 
     def note_outcome(self, event: str, outcome: EventOutcome, now: float) -> None:
@@ -115,15 +115,15 @@ class LedgerTransaction(Protocol):
         ...
 
     def cursor(self, name: str) -> str | None:
-        """Where a stream stands."""
+        """The position in a stream."""
         ...
 
     def move_cursor(self, name: str, to: str) -> None:
-        """Note where a stream stands."""
+        """Note the position in a stream."""
         ...
 
     def version(self, key: str) -> Version | None:
-        """What was last told of a record."""
+        """The version of a record that was last written."""
         ...
 
     def keep_version(self, key: str, version: Version, source: str = "") -> None:
@@ -155,7 +155,7 @@ class LedgerTransaction(Protocol):
         ...
 
     def has_reported(self, visitor_id: str, goal: str | int) -> bool:
-        """Whether a conversion of this visitor for this goal was handed over before."""
+        """True if Convert has a conversion of this visitor for this goal."""
         ...
 
     def readmit(self, visitor_id: str) -> None:
@@ -183,7 +183,7 @@ class LedgerTransaction(Protocol):
         ...
 
     def is_forgotten(self, visitor_id: str) -> bool:
-        """Whether this visitor was forgotten, now or ever."""
+        """True if this visitor was forgotten, now or ever."""
         ...
 
     def unlink(self, identity_key: IdentityKey) -> None:
@@ -196,7 +196,7 @@ class LedgerTransaction(Protocol):
 
 
 class LedgerStore(Protocol):
-    """Where a bridge keeps its records, by which policy and clock (epoch seconds).
+    """The place of a bridge's records, with a policy and a clock (epoch seconds).
 
     `transaction` is all or nothing, and alone; it may raise StoreError.
     """
@@ -218,5 +218,5 @@ def forgotten(conversion: OrderConversion) -> OrderConversion:
 
 
 def mark_of(salt: bytes, visitor_id: str) -> str:
-    """What is kept of a forgotten visitor: it can be compared with an id, and not be turned back into one."""
+    """The mark of a forgotten visitor: it can be compared with an id, and not be turned back into one."""
     return hmac.digest(salt, visitor_id.encode(errors="surrogatepass"), hashlib.sha256).hex()

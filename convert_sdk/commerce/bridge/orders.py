@@ -1,4 +1,4 @@
-"""What a store tells of an order, a booking or a form, without saying which store it was."""
+"""Orders, bookings and forms in one form for all stores."""
 
 from __future__ import annotations
 
@@ -88,17 +88,17 @@ class OrderSnapshot:
 
     @property
     def scope(self) -> str:
-        """Whose ids these are: the system and the account in it."""
+        """The owner of the ids: the system and the account in it."""
         return f"{self.system}:{self.account}"
 
     @property
     def transaction_id(self) -> str:
-        """What names it to Convert, the same from its creation on."""
+        """The name of it to Convert, the same from its creation on."""
         return f"{self.scope if self.kind == 'order' else f'{self.kind}:{self.account}'}:{self.id}"
 
     @property
     def identity_keys(self) -> tuple[IdentityKey, ...]:
-        """What may lead to its visitor, the surest first."""
+        """The keys that may lead to its visitor, the surest first."""
         own = IdentityKey("order", f"{self.scope}:{self.id}")
         others: tuple[tuple[IdentityKeyKind, str | None], ...] = (
             ("reference", self.reference), ("member", self.member_id), ("contact", self.contact_id),
@@ -130,7 +130,7 @@ class OrderSnapshot:
         )
 
     def is_later_than(self, other: OrderSnapshot) -> bool:
-        """Whether this is known to be a later moment."""
+        """True if this is known to be a later moment."""
         return self.version is not None and other.version is not None and self.version > other.version
 
     def anonymous(self) -> OrderSnapshot:
@@ -144,7 +144,7 @@ Trigger: TypeAlias = Literal["paid", "created", "completed"]
 
 @dataclass(frozen=True, slots=True)
 class WebsiteRules:
-    """How a website's orders count.
+    """The rules by which a website's orders count.
 
     `amount`: the order's `total`, its `sub_total`, `net` (the total without shipping and taxes), or a function
     of the order that gives major units or None. `counts_when` it is `paid`, `created` or `completed`. The API
@@ -159,7 +159,7 @@ class WebsiteRules:
 
 @dataclass(frozen=True, slots=True)
 class BuyerRules:
-    """How a buyer's orders count: at first sight, or `when_posted` by all sellers.
+    """The rules by which a buyer's orders count: at first sight, or `when_posted` by all sellers.
 
     The API names no total. Without `amount` it is the sum of retail prices of the lines that are not cancelled,
     and none where there are no prices; what the buyer pays the sellers is never taken for revenue.
@@ -242,7 +242,7 @@ def _computed(amount: Callable[[], Decimal | None], digits: int) -> tuple[Decima
 
 
 def _pieces(order: StoreRecord, quantities: Sequence[int | Decimal | None]) -> int | None:
-    """How many products, unless it is not known of every line."""
+    """The number of products, unless it is not known of every line."""
     odd = any(
         place.startswith("items") and (place == "items" or place.endswith("quantity"))
         for place in order.unreadable

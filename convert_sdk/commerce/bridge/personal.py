@@ -1,4 +1,4 @@
-"""What names a person: recognised by the name of a property and by the look of a value.
+"""Personal data, recognised by the name of a property and by the look of a value.
 
 A person's own name cannot be told from another word by its look; everything else here errs on the side of
 keeping silent.
@@ -47,7 +47,7 @@ def folded(text: str) -> str:
 
 
 def is_personal_name(name: str) -> bool:
-    """Whether a property called so would hold an e-mail address, a phone number, a name or an address.
+    """True if a property called so would hold an e-mail address, a phone number, a name or an address.
 
     >>> [is_personal_name(each) for each in ("billing_phone", "E-Mail", "firstName", "plan_name", "size")]
     [True, True, True, False, False]
@@ -62,7 +62,7 @@ def is_personal_name(name: str) -> bool:
 
 
 def is_personal_text(text: str) -> bool:
-    """Whether `text` holds an e-mail address or a phone number.
+    """True if `text` holds an e-mail address or a phone number.
 
     Dates, years and quantities of at most eight digits before the point do not look like a phone number;
     a longer number without a unit does, and so does one with a zero in front.

@@ -1,4 +1,4 @@
-"""What Convertmax is told of a store's products, contacts and orders, and of who saw which variation."""
+"""Records for Convertmax: a store's products, contacts and orders, with the variations that were seen."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Upsert(NamedTuple):
 
 
 class ExposureLookup(NamedTuple):
-    """Where to look up who saw what: a ledger's transaction, the time, and the project for keys (or none)."""
+    """The means to look up exposures: a ledger's transaction, the time, and the project for keys (or none)."""
 
     transaction: LedgerTransaction
     now: float

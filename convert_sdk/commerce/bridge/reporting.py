@@ -1,4 +1,4 @@
-"""What the bridge needs of a client, of either kind."""
+"""The part of a client, of either kind, that the bridge needs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Reporting(Protocol):
         ...
 
     def status(self) -> Status:
-        """How the client is doing."""
+        """The state of the client."""
         ...
 
 
@@ -51,7 +51,7 @@ class InLoop:
         return asyncio.run_coroutine_threadsafe(self._client.visitor(id), self._loop).result(_PATIENCE)
 
     def status(self) -> Status:
-        """How the client is doing."""
+        """The state of the client."""
         return self._client.status()
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class SyncProgress(NamedTuple):
-    """How far the pull of one list is; `total` is None where the store does not say."""
+    """The progress of one list's pull; `total` is None where the store does not say."""
 
     source: str
     stream: str

@@ -1,4 +1,4 @@
-"""Where orders come from: what each store system's records and lists mean to the bridge."""
+"""The sources of orders: the records and lists of each store system, as the bridge reads them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ AnySource = TypeVar("AnySource", bound="WebsiteSource | ConvictionalSource")
 
 
 class WebhookContents(NamedTuple):
-    """What a webhook says: orders, or a contact's token and what the contact is known by."""
+    """The contents of a webhook: orders, or a contact's token and the keys that the contact is known by."""
 
     orders: tuple[OrderSnapshot, ...] = ()
     contact: str | None = None
@@ -104,7 +104,7 @@ class WebsiteSource:
 
     @property
     def scope(self) -> str:
-        """Whose ids its ids are."""
+        """The owner of its ids."""
         return f"website:{self.site}"
 
     def order(
@@ -117,7 +117,7 @@ class WebsiteSource:
         return order
 
     def read(self, event: WebhookEvent, identity: Identity, now: datetime) -> WebhookContents:
-        """What a verified webhook says."""
+        """The contents of a verified webhook."""
         email = identity.email_key
         if isinstance(event, OrderEvent):
             record = self._latest(event)
@@ -222,7 +222,7 @@ class WebsiteSource:
         return read._replace(cursor=cursor.closed((scan.start or 0.0) + DAY)) if is_complete else read
 
     def _earliest(self, booking: Booking, scan: Cursor) -> datetime:
-        """When the last scan began that would have found it, had it been there; who knows, for the first scan."""
+        """The start of the last scan that would have found it, had it been there; unknown for the first scan."""
         if scan.until is None or booking.start is None:
             return UNKNOWN
         was_in_view = booking.start.timestamp() <= scan.until + self.horizon
@@ -249,7 +249,7 @@ class ConvictionalSource:
 
     @property
     def scope(self) -> str:
-        """Whose ids its ids are."""
+        """The owner of its ids."""
         return f"convictional:{self.account}"
 
     def order(self, record: BuyerOrder, identity: Identity) -> OrderSnapshot | UnreadableOrder | None:

@@ -367,7 +367,7 @@ def _stored(conversion: OrderConversion) -> str:
 
 
 def _is_said(name: str, value: object) -> bool:
-    """Whether a field is stored: those that the first version did not have, only where they say something."""
+    """True if a field is stored: those that the first version did not have, only where they say something."""
     return name not in _LATER or value not in (0, "0")
 
 

@@ -22,7 +22,7 @@ KEY_HEADER = "x-idempotency-key"
 
 @dataclass(frozen=True, slots=True)
 class ConvertmaxOptions:
-    """What the documentation leaves open.
+    """The choices that the documentation leaves open.
 
     `x_api_key` sends the key in that header too. `key_in` says where an upsert's idempotency key goes:
     `header`, `body`, or the same value in `both`.
@@ -37,19 +37,19 @@ DEFAULT_OPTIONS = ConvertmaxOptions()
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What became of a write: `accepted` (queued), or a `duplicate` of one with the same key."""
+    """The result of a write: `accepted` (queued), or a `duplicate` of one with the same key."""
 
     outcome: Literal["accepted", "duplicate"]
     idempotency_key: str = field(repr=False)
 
     @property
     def accepted(self) -> bool:
-        """Whether the change was taken, to be applied soon: reading it back at once may show the old."""
+        """True if the change was taken, to be applied soon: reading it back at once may show the old."""
         return self.outcome == "accepted"
 
     @property
     def duplicate(self) -> bool:
-        """Whether the key had been seen, so that this change was not applied again."""
+        """True if the key had been seen, so that this change was not applied again."""
         return self.outcome == "duplicate"
 
 

@@ -29,14 +29,14 @@ _Free = Annotated[
 
 
 class SellerProgress(NamedTuple):
-    """How many of an order's seller orders have come so far; both are False while there are none."""
+    """The progress of an order's seller orders: any, and all; both are False while there are none."""
 
     any: bool
     all: bool
 
 
 class BuyerAddress(StoreRecord):
-    """Where an order goes; `address_one`, `city` and `country` are required to place one."""
+    """The address that an order goes to; `address_one`, `city` and `country` are required to place one."""
 
     address_one: Personal = None
     name: Personal = None
@@ -194,7 +194,7 @@ class BuyerOrder(StoreRecord):
 
     @property
     def posted(self) -> SellerProgress:
-        """Whether the sellers' systems have the order.
+        """The sellers whose systems have the order: any, and all.
 
         >>> BuyerOrder(seller_orders=(SellerOrder(posted=True), SellerOrder())).posted
         SellerProgress(any=True, all=False)
@@ -203,17 +203,17 @@ class BuyerOrder(StoreRecord):
 
     @property
     def fulfilled(self) -> SellerProgress:
-        """Whether all lines of the sellers' parts are shipped."""
+        """The sellers that have shipped all lines of their parts: any, and all."""
         return self._progress("fulfilled")
 
     @property
     def invoiced(self) -> SellerProgress:
-        """Whether the sellers have sent their invoices."""
+        """The sellers that have sent their invoices: any, and all."""
         return self._progress("invoiced")
 
     @property
     def refunded(self) -> SellerProgress:
-        """Whether the sellers' parts are refunded."""
+        """The sellers whose parts are refunded: any, and all."""
         return self._progress("refunded")
 
     def _progress(self, step: str) -> SellerProgress:

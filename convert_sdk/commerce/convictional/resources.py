@@ -47,7 +47,7 @@ class BuyerPaths(Routes):
 
 
 class BuyerOrderFields(TypedDict, total=False):
-    """What can be said about an order, besides what it must have. Every vendor reads `note`."""
+    """The optional fields of a new order. Every vendor reads `note`."""
 
     created: datetime
     note: str

@@ -1,4 +1,4 @@
-"""What the resources of the Website API share."""
+"""The shared part of the Website API's resources."""
 
 from __future__ import annotations
 

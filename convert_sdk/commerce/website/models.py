@@ -48,7 +48,7 @@ MADE = AliasChoices("created", "createdOn", "createdAt", "received", "receivedAt
 
 
 class OrderStatus(StrEnum):
-    """How far an order is; read in lower case, sent in upper case.
+    """The progress of an order; read in lower case, sent in upper case.
 
     >>> OrderStatus("completed") is OrderStatus.COMPLETED
     True
@@ -139,7 +139,7 @@ class SsoToken(StoreRecord):
 
     @property
     def expired(self) -> bool:
-        """Whether its time is over: by `expires`, else 15 minutes after `created`."""
+        """True once its time is over: by `expires`, else 15 minutes after `created`."""
         end = self.expires.timestamp() if self.expires else None
         if end is None:
             end = self.created.timestamp() + 900 if self.created else 0.0
@@ -204,7 +204,7 @@ class Order(StoreRecord):
     notes: Annotated[Many[OrderNote], Field(repr=False)] = ()
 
     def field(self, name: str) -> str | None:
-        """What was entered in the additional checkout field `name`, None without it.
+        """The text that was entered in the additional checkout field `name`, None without it.
 
         >>> Order(additional_fields=(FieldValue(field="gift", value="yes"),)).field("gift")
         'yes'
@@ -221,14 +221,14 @@ class FormSubmission(StoreRecord):
 
 
 class EventDetails(StoreRecord):
-    """What a booking is for."""
+    """The event of a booking."""
 
     name: Text = None
     location: Text = None
 
 
 class Operator(StoreRecord):
-    """Who holds a booked session."""
+    """The person who holds a booked session."""
 
     id: MaybeId = None
     name: Personal = None

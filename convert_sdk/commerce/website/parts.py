@@ -78,7 +78,7 @@ class ProductVariant(StoreRecord):
 
 
 class Subscription(StoreRecord):
-    """How a subscription product renews."""
+    """The renewal of a subscription product."""
 
     cycles: Count = None
     period: Count = None
@@ -125,7 +125,7 @@ class OrderNote(StoreRecord):
 
 
 class Fulfillment(StoreRecord):
-    """How an order was sent.
+    """The shipment of an order.
 
     >>> Fulfillment(courier="UPS", tracking_no="123").courier
     'UPS'

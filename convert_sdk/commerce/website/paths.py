@@ -1,4 +1,4 @@
-"""Where the Website API's operations are: a table, because some of its addresses are inferred."""
+"""The addresses of the Website API's operations: a table, because some of them are inferred."""
 
 from __future__ import annotations
 

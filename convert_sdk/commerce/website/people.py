@@ -16,7 +16,7 @@ from convert_sdk.commerce.website.parts import NameValue, PostalAddress
 
 
 class ContactFields(TypedDict, total=False):
-    """What can be set on a contact. Tags are added to those there are; properties replace by name."""
+    """The fields that can be set on a contact. Tags are added to those there are; properties replace by name."""
 
     name: str
     phone: str
@@ -34,7 +34,7 @@ class ContactFields(TypedDict, total=False):
 
 
 class MemberFields(TypedDict, total=False):
-    """What can be set on a member, besides name, email and the first password."""
+    """The fields that can be set on a member, besides name, email and the first password."""
 
     groups: Sequence[int]
     approved: bool
@@ -43,13 +43,13 @@ class MemberFields(TypedDict, total=False):
 
 
 class NewMemberFields(MemberFields, total=False):
-    """What can be set on a new member."""
+    """The fields that can be set on a new member."""
 
     password: str
 
 
 class GroupFields(TypedDict, total=False):
-    """What can be set on a member group, besides its name."""
+    """The fields that can be set on a member group, besides its name."""
 
     link: str
 

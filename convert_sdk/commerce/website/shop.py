@@ -26,7 +26,7 @@ ProductTypeName: TypeAlias = Literal["physical", "digital", "service", "membersh
 
 
 class ProductFields(TypedDict, total=False):
-    """What can be set on a product, besides its type and title."""
+    """The fields that can be set on a product, besides its type and title."""
 
     description: str
     url: str
@@ -40,7 +40,7 @@ class ProductFields(TypedDict, total=False):
 
 
 class OrderFields(TypedDict, total=False):
-    """What can be set on an order. `notify_customer` is sent only when given."""
+    """The fields that can be set on an order. `notify_customer` is sent only when given."""
 
     customer_name: str
     customer_email: str

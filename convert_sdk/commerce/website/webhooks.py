@@ -141,7 +141,7 @@ class BookingCreated(WebhookEvent):
 
 
 class SubmittedForm(StoreRecord):
-    """What `form_submitted` carries; its fields are `field`/`value`, unlike the list's `name`/`value`."""
+    """The body of `form_submitted`; its fields are `field`/`value`, unlike the list's `name`/`value`."""
 
     website: WebsiteRef | None = None
     contact: Contact | None = None
