@@ -58,7 +58,11 @@ class StoreRecord(BaseModel):
 
     __slots__ = ("_answer",)  # not a private attribute of pydantic's, which would count when two are compared
     model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        coerce_numbers_to_str=True,
+        use_attribute_docstrings=True,
     )
     _raw: Mapping[str, object] = PrivateAttr(default_factory=dict)
     _unreadable: tuple[str, ...] = PrivateAttr(default=())

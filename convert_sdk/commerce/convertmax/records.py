@@ -57,10 +57,15 @@ class StoredRecord(StoreRecord):
     """A record as Convertmax gives it back; its shape is not documented, `.raw` has all of it."""
 
     id: MaybeId = None
+    """The id that it was written under."""
     entity_type: Text = None
+    """The kind: product, contact or order."""
     external_id: MaybeId = None
+    """The other id that it was written with."""
     source_updated_at: Moment = None
+    """The time of the version that is stored."""
     data: dict[str, object] = Field(default_factory=dict, repr=False)
+    """The fields of the record."""
 
 
 class OtherId(TypedDict, total=False):

@@ -144,10 +144,15 @@ class SubmittedForm(StoreRecord):
     """The body of `form_submitted`; its fields are `field`/`value`, unlike the list's `name`/`value`."""
 
     website: WebsiteRef | None = None
+    """The site with the form."""
     contact: Contact | None = None
+    """The contact who submitted it."""
     form_name: Text = None
+    """The name of the form."""
     received: Annotated[Moment, pydantic.Field(validation_alias=MADE)] = None
+    """The time at which it was submitted, where a body says so; it is not documented."""
     form_values: Many[FieldValue] = pydantic.Field(default=(), repr=False)
+    """The fields and what was entered."""
 
 
 @dataclass(frozen=True, slots=True)

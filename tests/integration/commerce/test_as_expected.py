@@ -13,6 +13,7 @@ import pytest
 
 from convert_sdk.commerce import Http, Retries
 from convert_sdk.commerce._operations import listing, operation
+from convert_sdk.commerce._wire import StoreRecord
 from convert_sdk.commerce.convertmax import ConvertmaxClient
 from convert_sdk.commerce.convictional import BuyerClient
 from convert_sdk.commerce.errors import ConnectorError, ServerError, ValidationError
@@ -348,3 +349,13 @@ class TestReceivers:
 def test_retries_by_number_are_retries() -> None:
     with WebsiteClient("a.example.com", "k", http=Http(retries=Retries(backoff=0.1))) as client:
         assert client.with_options(retries=2)._sender.http.retries == Retries(3, 3, backoff=0.1)
+
+
+def records(kind: type[StoreRecord] = StoreRecord) -> Iterator[type[StoreRecord]]:
+    for each in kind.__subclasses__():
+        yield from (each, *records(each))
+
+
+@pytest.mark.parametrize("record", [each for each in records() if not each.__name__.startswith("_")])
+def test_every_field_of_a_record_has_a_text(record: type[StoreRecord]) -> None:
+    assert [name for name, field in record.model_fields.items() if not field.description] == []
