@@ -120,7 +120,8 @@ def _sources(stack: ExitStack, website: tuple[str, str], buyer: tuple[str, str, 
 def _say(console: Console, bridge: Bridge, found: SyncReport, *, as_json: bool) -> None:
     report = bridge.report()
     if as_json:
-        print(json.dumps({**found._asdict(), **report._asdict()}))
+        both = {**report._asdict(), **found._asdict(), "unreadable_orders": report.unreadable}
+        print(json.dumps(both))
         return
     console.print(
         f"{found.orders:,} orders read, {found.new:,} of them new, {found.too_old:,} too old to count"
@@ -139,10 +140,15 @@ def _show_report(console: Console, report: Report) -> None:
         for reason, number in sorted(reasons.items()):
             table.add_row(state, reason, f"{number:,}")
     console.print(table)
-    if report.unresolved:
-        console.print(f"Orders whose visitor nothing leads to: {len(report.unresolved):,}", highlight=False)
-        for name in report.unresolved[:20]:
-            console.print(f"  {name}", markup=False, highlight=False)
+    for told, names in (
+        ("Orders whose visitor nothing leads to", report.unresolved),
+        ("Orders that cannot be read", report.unreadable),
+        ("Orders that came to less after they were counted", report.reduced),
+    ):
+        if names:
+            console.print(f"{told}: {len(names):,}", highlight=False)
+            for name in names[:20]:
+                console.print(f"  {name}", markup=False, highlight=False)
 
 
 @contextmanager

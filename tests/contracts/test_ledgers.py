@@ -267,9 +267,9 @@ class TestPeople:
 
     def test_orders_that_cannot_be_read(self, ledger: LedgerStore) -> None:
         with ledger.transaction() as transaction:
-            transaction.note_unreadable("b", "total", 2.0)
-            transaction.note_unreadable("a", "created", 1.0)
-            transaction.note_unreadable("b", "created, total", 3.0)
+            assert transaction.note_unreadable("b", "total", 2.0)
+            assert transaction.note_unreadable("a", "created", 1.0)
+            assert not transaction.note_unreadable("b", "created, total", 3.0)
             assert transaction.unreadable(9) == ["a (created)", "b (created, total)"]
             assert transaction.unreadable(1) == ["a (created)"]
             transaction.note_readable("a")

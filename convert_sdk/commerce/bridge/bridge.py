@@ -25,12 +25,13 @@ from convert_sdk.commerce.bridge.orders import (
     previous_window,
 )
 from convert_sdk.commerce.bridge.reporting import loop_of, refuse_in, reporting
+from convert_sdk.commerce.bridge.reports import SyncReport
 from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebhookContents, WebsiteSource, in_ledger
 from convert_sdk.errors import OptionError, StoreError
 
 if TYPE_CHECKING:
     from convert_sdk.client import AsyncClient, Client
-    from convert_sdk.commerce.bridge.reports import SyncProgress, SyncReport
+    from convert_sdk.commerce.bridge.reports import SyncProgress
     from convert_sdk.commerce.website.webhooks import WebhookEvent
 
 Goal = str | int
@@ -205,8 +206,6 @@ class Bridge:
 
     def keep(self, transaction: LedgerTransaction, read: Read, *, allow_late: bool = False) -> SyncReport:
         """Put what was read into the ledger, in the caller's transaction, and count it."""
-        from convert_sdk.commerce.bridge.reports import SyncReport
-
         self._note_unreadable(transaction, read.unreadable)
         found = [
             each for order in read.orders for each in self.record(transaction, order, allow_late=allow_late)
@@ -222,7 +221,8 @@ class Bridge:
 
     def _note_unreadable(self, transaction: LedgerTransaction, orders: Sequence[UnreadableOrder]) -> None:
         for each in orders:
-            transaction.note_unreadable(each.name, ", ".join(each.places), self.ledger.clock())
+            if transaction.note_unreadable(each.name, ", ".join(each.places), self.ledger.clock()):
+                _log.warning("an order cannot be read and is passed over: %s", each)
 
     def _is_forgotten(self, transaction: LedgerTransaction, conversion: OrderConversion, now: float) -> bool:
         match = None if conversion.is_over else self.identity.match(conversion.order, transaction, now)

@@ -142,8 +142,8 @@ class LedgerTransaction(Protocol):
         """The spelling of a source's scope in this ledger: the one it began with, else `scope` itself."""
         ...
 
-    def note_unreadable(self, name: str, places: str, now: float) -> None:
-        """Keep that an order cannot be read, and where."""
+    def note_unreadable(self, name: str, places: str, now: float) -> bool:
+        """Keep that an order cannot be read, and the places; True if that is new."""
         ...
 
     def note_readable(self, name: str) -> None:

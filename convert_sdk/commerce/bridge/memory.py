@@ -127,9 +127,10 @@ class _Tables:
     def scope_of(self, scope: str) -> str:
         return scope
 
-    def note_unreadable(self, name: str, places: str, now: float) -> None:
-        _, first = self.unreadable_orders.get(name, ("", now))
-        self.unreadable_orders[name] = places, first
+    def note_unreadable(self, name: str, places: str, now: float) -> bool:
+        known = self.unreadable_orders.get(name)
+        self.unreadable_orders[name] = places, now if known is None else known[1]
+        return known is None
 
     def note_readable(self, name: str) -> None:
         self.unreadable_orders.pop(name, None)

@@ -299,11 +299,13 @@ class _Rows:
         between = "SELECT COUNT(*) FROM effects WHERE transaction_id > ? AND transaction_id < ?"
         return int(self._run(between, (f"{scope}:", f"{scope};")).fetchone()[0])
 
-    def note_unreadable(self, name: str, places: str, now: float) -> None:
+    def note_unreadable(self, name: str, places: str, now: float) -> bool:
+        known = self._run("SELECT 1 FROM unreadable WHERE name = ?", (name,)).fetchone()
         self._run(
             "INSERT INTO unreadable VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET places = excluded.places",
             (name, places, now),
         )
+        return known is None
 
     def note_readable(self, name: str) -> None:
         self._run("DELETE FROM unreadable WHERE name = ?", (name,))

@@ -139,11 +139,15 @@ def data(conversion: Any) -> dict[str, Any]:
     return found
 
 
-def test_an_order_that_can_be_read_after_all_is_counted(one_site: World) -> None:
+def test_an_order_that_can_be_read_after_all_is_counted(
+    one_site: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world = one_site
     row = world.order("v-1", created=AT, total="$49.00")
     world.bridge.sync()
     world.bridge.sync()
+    said = [each.message for each in caplog.records if "cannot be read" in each.message]
+    assert said == [f"an order cannot be read and is passed over: {world.site.scope}:{row['id']} (total)"]
     assert world.bridge.report().unreadable == (f"{world.site.scope}:{row['id']} (total)",)
     world.store.change_order(int(str(row["id"])), total=49)
     world.bridge.sync()
