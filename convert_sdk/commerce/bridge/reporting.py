@@ -57,7 +57,9 @@ class InLoop:
 
 def mark_reported(visitor: Visitor, goal: str | int) -> None:
     """Have a client know that a visitor's first conversion of a goal was reported, by a process before this one."""
-    visitor._engine.mark_goal(visitor, visitor.project, goal)
+    engine = getattr(visitor, "_engine", None)  # a visitor that only looks like one has none
+    if engine is not None:
+        engine.mark_goal(visitor, visitor.project, goal)
 
 
 def loop_of(client: Client | AsyncClient) -> asyncio.AbstractEventLoop | None:
