@@ -276,6 +276,22 @@ class TestPeople:
             transaction.note_readable("z")
             assert transaction.unreadable(9) == ["b (created, total)"]
 
+    def test_old_notes_of_them_go_with_old_exposures(self, ledger: LedgerStore) -> None:
+        with ledger.transaction() as transaction:
+            transaction.note_unreadable("a", "created", 1.0)
+            transaction.note_unreadable("b", "total", 2.0)
+            transaction.purge(links=0.0, exposures=2.0, outcomes=0.0)
+            assert transaction.unreadable(9) == ["b (total)"]
+
+    def test_those_that_wait_are_told_from_those_that_were_dropped(self, ledger: LedgerStore) -> None:
+        with ledger.transaction() as transaction:
+            for number, state in enumerate(("dropped", "waiting", "waiting")):
+                due = None if state == "dropped" else 9.0 - number
+                transaction.keep(numbered(number, state=state, reason="unpaid", due=due))
+            transaction.keep(numbered(7, state="waiting", reason="held", due=1.0))
+            assert [each.order.id for each in transaction.still_waiting("unpaid", 9)] == ["2", "1"]
+            assert [each.order.id for each in transaction.still_waiting("unpaid", 1)] == ["2"]
+
     def test_versions_know_their_source(self, ledger: LedgerStore) -> None:
         version = Version("d", 1, sent=True)
         with ledger.transaction() as transaction:

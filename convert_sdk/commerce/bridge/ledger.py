@@ -82,6 +82,10 @@ class LedgerTransaction(Protocol):
         """Conversions that wait for, or were dropped for, this reason; the oldest first."""
         ...
 
+    def still_waiting(self, reason: str, limit: int) -> list[OrderConversion]:
+        """Conversions that wait for this reason and were not dropped for it; the longest waiting first."""
+        ...
+
     def resent(self) -> int:
         """The number of times that a claim had to be sent again."""
         ...
@@ -191,7 +195,7 @@ class LedgerTransaction(Protocol):
         ...
 
     def purge(self, *, links: float, exposures: float, outcomes: float) -> None:
-        """Delete links that expired by then, and older exposures and news."""
+        """Delete links that expired by then, and older news; of exposures' age also notes of unreadable orders."""
         ...
 
 

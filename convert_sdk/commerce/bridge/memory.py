@@ -76,6 +76,12 @@ class _Tables:
         found = [each for each in self.conversions.values() if each.reason == reason]
         return sorted(found, key=lambda each: (each.first_seen, each.key))[:limit]
 
+    def still_waiting(self, reason: str, limit: int) -> list[OrderConversion]:
+        found = [
+            each for each in self.conversions.values() if each.reason == reason and each.state == "waiting"
+        ]
+        return sorted(found, key=lambda each: (each.due or 0.0, each.key))[:limit]
+
     def resent(self) -> int:
         return sum(each.resent for each in self.conversions.values())
 
@@ -185,6 +191,8 @@ class _Tables:
         self.exposure_records = {
             place: each for place, each in self.exposure_records.items() if each.at >= exposures
         }
+        notes = self.unreadable_orders.items()
+        self.unreadable_orders = {name: each for name, each in notes if each[1] >= exposures}
         self.outcomes = {event: each for event, each in self.outcomes.items() if each[1] >= outcomes}
 
 

@@ -198,6 +198,10 @@ class _Rows:
     def waiting(self, reason: str, limit: int) -> list[OrderConversion]:
         return [*self._conversions("reason = ? ORDER BY first_seen, key LIMIT ?", reason, limit)]
 
+    def still_waiting(self, reason: str, limit: int) -> list[OrderConversion]:
+        own = "due IS NOT NULL AND state = 'waiting' AND reason = ? ORDER BY due, key LIMIT ?"
+        return [*self._conversions(own, reason, limit)]
+
     def resent(self) -> int:
         return int(self._run("SELECT COALESCE(SUM(resent), 0) FROM effects").fetchone()[0])
 
@@ -359,6 +363,7 @@ class _Rows:
     def purge(self, *, links: float, exposures: float, outcomes: float) -> None:
         self._run("DELETE FROM links WHERE expires <= ?", (links,))
         self._run("DELETE FROM exposures WHERE at < ?", (exposures,))
+        self._run("DELETE FROM unreadable WHERE first_seen < ?", (exposures,))
         self._run("DELETE FROM fates WHERE at < ?", (outcomes,))
 
 

@@ -74,14 +74,11 @@ def ask_unpaid(bridge: Bridge, source: Source) -> SyncReport:
         return SyncReport()
     now = bridge.ledger.clock()
     with bridge.ledger.transaction() as transaction:
-        waiting = transaction.waiting("unpaid", _ASKED_OF)
+        waiting = transaction.still_waiting("unpaid", _ASKED_OF)
     stale = {
         each.order.id: each.order
         for each in waiting
-        if each.state == "waiting"
-        and each.order.kind == "order"
-        and each.order.scope == source.scope
-        and now - _last_read(each) >= DAY
+        if each.order.kind == "order" and each.order.scope == source.scope and now - _last_read(each) >= DAY
     }
     total = SyncReport()
     for order in [*stale.values()][:_ASKED]:

@@ -12,7 +12,17 @@ from typing import Any, NamedTuple
 import pytest
 
 from convert_sdk import Client
-from convert_sdk.commerce.bridge import Bridge, Goals, Identity, Ledger, Policy, Report, recording
+from convert_sdk.commerce.bridge import (
+    Bridge,
+    Goals,
+    Identity,
+    Ledger,
+    Policy,
+    Report,
+    WebsiteSource,
+    recording,
+)
+from convert_sdk.commerce.website import WebsiteClient
 from convert_sdk.observation import Delivered, Observation
 from convert_sdk.server import (
     DEMO_SDK_KEY,
@@ -22,6 +32,7 @@ from convert_sdk.server import (
     demo_document,
     running,
 )
+from convert_sdk.testing.stores import WebsiteStore
 from tests import processes
 
 IDENTITY = Identity("secret of the tests", pepper="pepper of the tests")
@@ -152,3 +163,73 @@ def test_processes_on_one_ledger_make_one_conversion_of_each_order(tmp_path: Pat
             assert process.end() == (0, "", "")
     assert convert.transactions() == sorted((f"till:berlin:{number}", number + 1) for number in range(40))
     assert later(convert, tmp_path / "bridge.db", Policy(), ahead=601).states == {"sent": 40}
+
+
+SYNC = """
+import os, signal, sys
+from convert_sdk import Client
+from convert_sdk.commerce.bridge import Bridge, Goals, Identity, Ledger, WebsiteSource, recording
+from convert_sdk.commerce.website import WebsiteClient
+from convert_sdk.server import DEMO_SDK_KEY
+
+path, url, store, key, pages = sys.argv[1:]
+ledger = Ledger(path)
+identity = Identity("secret of the tests", pepper="pepper of the tests")
+client = Client(DEMO_SDK_KEY, config_endpoint=url, track_endpoint=url, observe=recording(ledger), start_wait=60)
+client.visitor("somebody")
+source = WebsiteSource(WebsiteClient(store, key))
+bridge = Bridge(client, ledger, goals=Goals("purchase"), identity=identity, sources=[source])
+left = int(pages)
+
+def told(progress):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+bridge.sync(progress=told)
+"""
+
+
+@pytest.mark.parametrize("pages", [1, 2, 3, 4])
+def test_a_pull_that_is_killed_goes_on_and_loses_no_order_and_no_odd_one(
+    convert: Convert, tmp_path: Path, pages: int
+) -> None:
+    """Killed after so many pages, with odd orders on each; the next process has them all, each once."""
+    path = tmp_path / "bridge.db"
+    with WebsiteStore() as store:
+        at = int(time.time()) - 60
+        placed: list[object] = []
+        odd: list[object] = []
+        for number in range(190):
+            token = {"field": "convert_visitor_id", "value": IDENTITY.token(f"v-{number}")}
+            is_odd = number % 19 == 0
+            total = "$49.00" if is_odd else number + 1
+            row = store.place_order(paid=True, total=total, created=at, additionalFields=[token])
+            (odd if is_odd else placed).append(row["id"])
+        arguments = (str(path), convert.url, store.url, store.key, str(pages))
+        code, _, _ = processes.finished(SYNC, *arguments)
+        assert code == -SIGKILL
+        before = convert.transactions()
+        ledger = Ledger(path, clock=lambda: time.time() + 700)  # the claims of the dead have run out
+        with (
+            WebsiteClient(store.url, store.key) as api,
+            Client(
+                DEMO_SDK_KEY, config_endpoint=convert.url, track_endpoint=convert.url,
+                observe=recording(ledger), start_wait=120,
+            ) as client,
+        ):  # fmt: skip
+            source = WebsiteSource(api)
+            bridge = Bridge(client, ledger, goals=Goals("purchase"), identity=IDENTITY, sources=[source])
+            bridge.sync()
+            client.flush(120)
+        report = bridge.report()
+        ledger.close()
+    names = [name for name, _ in convert.transactions()]
+    assert {*names} == {f"{source.scope}:{each}" for each in placed}
+    # What had arrived before the process died, and it did not know, came again under the same id.
+    assert len(names) - len(placed) <= min(report.resent, len(before))
+    assert {each.partition(" ")[0] for each in report.unreadable} == {
+        f"{source.scope}:{each}" for each in odd
+    }
+    assert report.states == {"sent": len(placed)}
