@@ -38,13 +38,20 @@ def read_json(body: bytes) -> object:
     """The JSON in `body`, its fractions as `Decimal`; ValueError if it is none.
 
     A number that nothing could hold, and NaN, stay the texts they are. A surrogate without its other half,
-    which no database and no header takes, becomes U+FFFD.
+    which no database and no header takes, becomes U+FFFD, as does a byte that is no UTF-8.
     """
     try:
-        value = json.loads(body, parse_float=_fraction, parse_int=_integer, parse_constant=str)
+        value = _loaded(body)
+    except UnicodeDecodeError:
+        value = _loaded(body.decode(errors="replace"))
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
     return _paired(value) if _MAYBE_LONE.search(body) else value
+
+
+def _loaded(body: bytes | str) -> object:
+    # Not strict: a line break that somebody typed, as it is, is no reason to give up a whole list.
+    return json.loads(body, parse_float=_fraction, parse_int=_integer, parse_constant=str, strict=False)
 
 
 def _fraction(text: str) -> Decimal | str:

@@ -41,6 +41,7 @@ class WriteResult:
 
     outcome: Literal["accepted", "duplicate"]
     idempotency_key: str = field(repr=False)
+    last_response: Answer | None = field(default=None, repr=False, compare=False)
 
     @property
     def accepted(self) -> bool:
@@ -142,7 +143,7 @@ class _Records(Resource[S_co]):
         headers = {KEY_HEADER: key} if key_in in ("header", "both") else {}
 
         def outcome(answer: Answer) -> WriteResult:
-            return WriteResult("duplicate" if _is_duplicate(answer) else "accepted", key)
+            return WriteResult("duplicate" if _is_duplicate(answer) else "accepted", key, answer)
 
         return replace(call(f"{method} {self._path}", outcome), body=body, headers=headers, repeatable=True)
 

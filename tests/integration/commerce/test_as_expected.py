@@ -258,6 +258,9 @@ class TestDefaults:
 
         with ConvertmaxClient(convertmax.key, base_url=convertmax.url) as client:
             client.contacts.upsert("c-1", source_updated_at=datetime.now(UTC))
+            written = client.contacts.upsert("c-1", source_updated_at=datetime(2026, 5, 1, tzinfo=UTC))
+        assert written.last_response is not None
+        assert written.last_response.status == 202
         sent: Any = convertmax.requests[-1].json()
         assert sent["data"] == {}
 

@@ -189,6 +189,20 @@ def test_numbers_that_nothing_can_hold_do_no_harm(one_site: World, website: Webs
             assert Intake(heard.append, SECRET).receive(odd, headers) == 200
 
 
+@pytest.mark.parametrize("typed", [b"caf\xe9", b"two\nlines", b"tab\t", b"\xed\xa0\xbd", b"\xff\xfe"])
+def test_bytes_that_are_no_text_stop_no_list(website: WebsiteStore, typed: bytes) -> None:
+    page = (
+        b'{"items": [{"id": 1, "customerName": "%s"}, {"id": 2}], "totalCount": 2, "limit": 50, "skip": 0}'
+        % typed
+    )
+    website.faults.append(Fault(200, page))
+    with WebsiteClient(website.url, website.key) as client:
+        records = [*client.orders.list()]
+    assert [each.id for each in records] == [1, 2]
+    assert records[0].customer_name is not None
+    records[0].customer_name.encode()  # every database and header takes it
+
+
 OTHERS: dict[str, dict[str, Any]] = {
     "contact_updated": {"tags": "vip", "createdOn": "yesterday", "properties": [{"name": LONE, "value": {"a": 1}}]},
     "product_updated": {"variants": {"0": {"sku": "S-1", "price": "ten"}}, "images": [{"src": "a"}], "hidden": "so"},
