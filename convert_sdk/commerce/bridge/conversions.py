@@ -193,15 +193,22 @@ def refused(conversion: OrderConversion, why: str, now: float, policy: Policy) -
 
 
 def _reduced(conversion: OrderConversion, order: OrderSnapshot, now: float) -> OrderConversion:
-    """A sent conversion whose order has come to less since, by what was read again later."""
+    """A sent conversion after a later reading of its order, which may have come to less."""
     same = order.currency == conversion.order.currency and order.is_later_than(conversion.order)
-    if not same or conversion.amount is None or order.amount is None:
+    reduced = _given_back(conversion, order.amount, now) if same else conversion
+    if reduced is conversion:
         return conversion
-    given_back = less(conversion.amount, order.amount)
+    return replace(reduced, order=replace(conversion.order, version=order.version))
+
+
+def _given_back(conversion: OrderConversion, amount: Decimal | None, now: float) -> OrderConversion:
+    """A sent conversion whose order comes to `amount`; due, if that is less than was known."""
+    if conversion.amount is None or amount is None:
+        return conversion
+    given_back = less(conversion.amount, amount)
     if given_back <= conversion.given_back:
         return conversion
-    order = replace(conversion.order, version=order.version)
-    return replace(conversion, order=order, given_back=given_back, reason="reduced", since=now, due=now)
+    return replace(conversion, given_back=given_back, reason="reduced", since=now, due=now)
 
 
 def unusable(conversion: OrderConversion, now: float) -> OrderConversion:
@@ -224,7 +231,11 @@ def settled(
         sent = replace(conversion, state="sent", reason="", due=None, owner=None, sent_at=now)
         # What the order has come to meanwhile is not what was reported.
         sent = replace(sent, order=replace(conversion.order.anonymous(), amount=conversion.amount))
-        return _reversed(sent, now) if _is_gone(conversion.order) and not conversion.refund_of else sent
+        if conversion.refund_of:
+            return sent
+        if _is_gone(conversion.order):
+            return _reversed(sent, now)
+        return _given_back(sent, conversion.order.amount, now)
     if outcome == "rejected":
         return _over(conversion, "refused", now)
     if outcome == "dropped" and policy.on_ambiguous == "drop":

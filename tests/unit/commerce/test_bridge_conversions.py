@@ -50,6 +50,29 @@ def test_a_refund_takes_back_what_was_reported() -> None:
     assert (sent.revenue, gone.state, taking.revenue) == (Decimal(5), "reversed", Decimal(-5))
 
 
+def test_a_partial_refund_on_the_way_is_known_once_the_conversion_is_sent() -> None:
+    changed = folded(under_way(), later(1, amount=Decimal(3)), NOW + 1)
+    sent = settled(changed, EventOutcome.SENT, NOW + 2, POLICY)
+    assert (sent.state, sent.reason, sent.revenue, sent.given_back, sent.due) == (
+        "sent", "reduced", Decimal(5), Decimal(2), NOW + 2,
+    )  # fmt: skip
+    after, taking = refund(sent, NOW + 3)
+    assert taking is not None
+    assert (taking.revenue, taking.transaction_id) == (Decimal(-2), "till:berlin:1:refund")
+    gone = folded(after, later(9, amount=Decimal(3), cancelled=True), NOW + 9)
+    _, rest = refund(gone, NOW + 9)
+    assert rest is not None
+    assert (rest.revenue, rest.transaction_id) == (Decimal(-3), "till:berlin:1:refund:2")
+    assert settled(rest, EventOutcome.SENT, NOW + 10, POLICY).state == "sent"
+
+
+def test_what_an_earlier_reading_says_gives_nothing_back() -> None:
+    sent = settled(under_way(), EventOutcome.SENT, NOW + 2, POLICY)
+    assert folded(sent, later(-5, amount=Decimal(3)), NOW + 3) == sent
+    assert folded(sent, later(5), NOW + 5) is sent  # nothing to write
+    assert folded(sent, replace(ORDER, version=None, amount=Decimal(3)), NOW + 3) == sent
+
+
 def test_what_is_sent_again_says_what_the_order_has_come_to() -> None:
     changed = folded(under_way(), later(1, amount=Decimal(9)), NOW + 1)
     again = settled(changed, EventOutcome.DROPPED, NOW + 2, POLICY)
