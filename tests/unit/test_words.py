@@ -96,7 +96,19 @@ def test_no_two_classes_share_a_name() -> None:
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
-PLAIN = ["_core", "_config", "_http", "_process", "_spool", "cli", "demo", "server", "stores", "testing"]
+PLAIN = [
+    "_core",
+    "_config",
+    "commerce",
+    "_http",
+    "_process",
+    "_spool",
+    "cli",
+    "demo",
+    "server",
+    "stores",
+    "testing",
+]
 """Folders in which no docstring is half a question."""
 HALF_A_QUESTION = re.compile(r"(Who|What|Where|Whether|When|Why|How|Which)\b")
 

@@ -94,7 +94,7 @@ class Report(NamedTuple):
     waiting: Mapping[str, int]
     dropped: Mapping[str, int]
     resent: int
-    """How often a claim was sent again because its delivery stayed unknown."""
+    """The number of times that a claim was sent again because its delivery stayed unknown."""
     unresolved: tuple[str, ...]
     """Transaction ids of orders whose visitor is not known, the oldest thousand."""
     unreadable: tuple[str, ...] = ()

@@ -31,7 +31,7 @@ FACTS = frozenset({
     "is_contact", "is_member", "is_subscriber", "tags", "member_groups", "subscriber_lists", "country", "state",
     "customer_age_days", "orders_count", "lifetime_value", "last_order_days", "bought",
 })  # fmt: skip
-"""What may become an attribute. E-mail, phone, name, address, zip and notes are not among it."""
+"""The facts that may become attributes. E-mail, phone, name, address, zip and notes are not among it."""
 
 
 @dataclass(frozen=True, slots=True)
