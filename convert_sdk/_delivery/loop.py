@@ -12,9 +12,10 @@ from typing import Protocol
 
 import httpx
 
-from convert_sdk._http.client import asend, run_in_thread, send
+from convert_sdk._http.client import asend, send
 from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk._process.clock import Clock, monotonic
+from convert_sdk._process.threads import run_in_thread
 
 _INTERRUPTED = Failure("ambiguous", "interrupted")
 _WORTH_A_THREAD = 32 * 1024

@@ -27,8 +27,6 @@ class Request(NamedTuple):
     """Seconds for each step: to connect, and for each read and write. None: 5 to connect, `timeout` for the others."""
     size_cap: int = SIZE_CAP
     """The largest body to read, in bytes."""
-    private_query: bool = False
-    """Keep the query out of httpx's log: it holds personal data."""
 
     def __repr__(self) -> str:
         return f"Request({self.method}, {len(self.body or b'')} bytes)"

@@ -191,7 +191,7 @@ def _request(call: Call[T], endpoint: ConnectorEndpoint, http: Http) -> Request:
         headers["Content-Type"] = "application/json"
     if call.query:
         url = str(httpx.URL(url, params=dict(call.query)))
-    return Request(call.method, url, headers, content, size_cap=http.largest_answer, private_query=True)
+    return Request(call.method, url, headers, content, size_cap=http.largest_answer)
 
 
 def _paced(call: Call[T], pace: TokenBucket | None, now: float, end: float) -> Generator[Pause, Heard, None]:

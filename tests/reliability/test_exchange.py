@@ -521,7 +521,7 @@ def test_a_machine_hears_although_the_threads_of_the_loop_are_gone(collector: Co
             await astep(listener, client, clock=lambda: 1.0)
 
     asyncio.run(main())
-    assert listener.heard == [(1_000_000, True)]
+    assert listener.heard == [(1_000_000, False)]
 
 
 class Broken:
