@@ -23,6 +23,11 @@ def kind(value: object) -> str:
     return "a list" if isinstance(value, list) else "an object"
 
 
+def kind_of(mapping: Json, key: str) -> str:
+    """As `kind`, of an entry that may be missing."""
+    return kind(mapping[key]) if key in mapping else "nothing"
+
+
 def as_id(value: object) -> str:
     """An id or key as text; "" for what cannot be one, which the number 0 is not."""
     if isinstance(value, str):

@@ -23,7 +23,7 @@ from convert_sdk._core.problem import Problem, Report, ignore
 from convert_sdk._core.rules import Rules, compile_rules, excludes, first_exclusion
 from convert_sdk.errors import DocumentError
 
-from .coerce import Json, as_id, as_object, as_text, ids, kind, objects
+from .coerce import Json, as_id, as_object, as_text, ids, kind, kind_of, objects
 from .json import read_json
 from .variations import changed_features, is_anchored, split, variations
 
@@ -91,6 +91,7 @@ def _parts(source: bytes, bucketing: Bucketing, report: Report) -> ProjectParts:
     )
 
 
+_ARTICLES = {"id": "an", "key": "a"}
 _LISTS = ("experiences", "audiences", "locations", "segments", "features", "goals")
 
 
@@ -110,7 +111,10 @@ def _check_names(entries: list[Entry], report: Report) -> None:
     for entry in entries:
         for name, value, known in (("key", entry.key, keys), ("id", entry.id, seen)):
             if not value:
-                report(f"{entry.path}.{name}", f"expected a {name}; nothing can name this entry by it")
+                report(
+                    f"{entry.path}.{name}",
+                    f"expected {_ARTICLES[name]} {name}; nothing can name this entry by it",
+                )
             elif value in known:
                 which = "last" if name == "id" and entry.path.startswith("$.features[") else "first"
                 report(f"{entry.path}.{name}", f"{value!r} is taken; the {which} entry of this {name} counts")
@@ -137,13 +141,13 @@ def identity(raw: object) -> tuple[str, str]:
         raise DocumentError("$.error", "a project's configuration", "an error in its place")
     account_id = as_id(raw.get("account_id"))
     if not account_id:
-        raise DocumentError("$.account_id", "the account's id", kind(raw.get("account_id")))
+        raise DocumentError("$.account_id", "the account's id", kind_of(raw, "account_id"))
     project = raw.get("project")
     if not isinstance(project, Mapping):
-        raise DocumentError("$.project", "an object with the project's id", kind(project))
+        raise DocumentError("$.project", "an object with the project's id", kind_of(raw, "project"))
     project_id = as_id(project.get("id"))
     if not project_id:
-        raise DocumentError("$.project.id", "the project's id", kind(project.get("id")))
+        raise DocumentError("$.project.id", "the project's id", kind_of(project, "id"))
     return account_id, project_id
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import isfinite
 
 from convert_sdk._core.problem import Report, ignore
-from convert_sdk.errors import DocumentError
+from convert_sdk.errors import ConvertError, DocumentError
 
 MAX_DEPTH = 200
 """The deepest nesting of a document; the fast parser's own limit."""
@@ -31,8 +31,7 @@ def read_json(body: bytes, report: Report = ignore) -> object:
     >>> read_json(b'{"account_id": "1"}')
     {'account_id': '1'}
     """
-    from pydantic_core import from_json
-
+    from_json = _fast_parser()
     text = body.removeprefix(_BOM)
     try:
         value: object = from_json(text)
@@ -42,6 +41,17 @@ def read_json(body: bytes, report: Report = ignore) -> object:
         value = _read_slowly(text)
     _report_numbers(value, report)
     return value
+
+
+def _fast_parser() -> Callable[[bytes], object]:
+    try:
+        from pydantic_core import from_json
+    except ImportError as error:
+        cure = ""
+        if "interpreter" in str(error):
+            cure = "; under mod_wsgi, WSGIApplicationGroup %{GLOBAL} runs the application in the first interpreter"
+        raise ConvertError(f"pydantic_core cannot be loaded: {error}{cure}") from error
+    return from_json
 
 
 def json_path(steps: Iterable[object]) -> str:
@@ -101,6 +111,9 @@ def _too_deep() -> DocumentError:
 
 
 def _refusal(text: bytes, message: str) -> DocumentError:
+    encoding = _foreign_encoding(text)
+    if encoding:
+        return DocumentError("$", "JSON in UTF-8", encoding)
     start = text.lstrip()
     if not start:
         return DocumentError("$", "JSON", "an empty body")
@@ -120,6 +133,21 @@ def _refusal(text: bytes, message: str) -> DocumentError:
     if what.startswith("EOF"):
         what = f"a truncated document ({what})"
     return DocumentError("$", "JSON", f"{what} at byte {offset}")
+
+
+def _foreign_encoding(text: bytes) -> str:
+    """The words for a body in another encoding than UTF-8; nothing for one that does not look like it."""
+    if text.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
+        return "UTF-32"
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "UTF-16"
+    if text[:4].count(0) == 3:
+        return "what looks like UTF-32"
+    if text[:2].count(0) == 1:
+        return "what looks like UTF-16"
+    if text.startswith(b"\x1f\x8b"):
+        return "gzip data that no Content-Encoding announces"
+    return ""
 
 
 def _offset(text: bytes, line: int, column: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from convert_sdk._http.messages import TIMEOUT, Request, request_headers
 ENDPOINT = "https://cdn-4.convertexperiments.com/api/v1"
 
 
+_ETAG = re.compile(r"[\x20-\x7e]{1,256}")
 _SAFE = "!'()*~"
 """The characters that `encodeURIComponent` keeps, besides letters, digits, `-`, `.` and `_`."""
 
@@ -49,6 +51,15 @@ def preview_url(source: DocumentSource, experience_id: str) -> str:
     'https://cdn.example.com/v1/config/1002/1003?exp=77&_conv_low_cache=1'
     """
     return _url(source, experience_id, low_cache=True)
+
+
+def usable_etag(text: str | None) -> str | None:
+    """An ETag that can be sent back; None for one that is no short ASCII text, which no server would take.
+
+    >>> usable_etag('"v1"'), usable_etag('"\xe9"')
+    ('"v1"', None)
+    """
+    return text if text is not None and _ETAG.fullmatch(text) else None
 
 
 def document_request(

@@ -5,7 +5,8 @@ Theory of operation
 `due` is the time of the next fetch: at once at first, then every `refresh` seconds give or take a tenth, so that a
 fleet of processes does not fetch at the same moment. A failure is tried again after a jittered, growing back-off, not
 later than a refresh; an endpoint that refuses the key is asked every five minutes. The ETag of the document in use is
-sent along, so that an unchanged one costs nothing. Several threads may call the machine: one of them fetches.
+sent along, so that an unchanged one costs nothing; one that the server refuses is dropped. Several threads may call
+the machine: one of them fetches.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from collections import Counter, deque
 from collections.abc import Callable
 from math import inf
 
-from convert_sdk._config.source import DocumentSource, document_request
+from convert_sdk._config.source import DocumentSource, document_request, usable_etag
 from convert_sdk._http.backoff import MAX_RETRY_AFTER, Random, full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk.errors import ConvertError
 
-from .stats import Notice
+from .stats import Notice, redirection
 
 _BUSY = frozenset({408, 425, 429})
+_REFUSED_HEADERS = frozenset({400, 412, 413, 414, 416, 417, 422, 431, 494})
+"""Statuses that may be the answer to an ETag that the server does not take."""
 _ADVICE = {
     401: ": check the SDK key and its secret",
     403: ": the project may want an SDK key, or another secret",
@@ -98,7 +101,7 @@ class ConfigPoller:
 
     def prime(self, etag: str | None) -> None:
         """Note that a document from disk is in use: only a newer one is fetched, and until then it is stale."""
-        self._etag = etag
+        self._etag = usable_etag(etag)
 
     def fetch_now(self) -> None:
         """Fetch now, back-off or not."""
@@ -163,7 +166,7 @@ class ConfigPoller:
             self._failed(now, "body", "the document could not be taken")
             raise
         else:
-            self._etag = reply.headers.get("etag")
+            self._etag = usable_etag(reply.headers.get("etag"))
             self._good(now)
 
     def _good(self, now: float) -> None:
@@ -176,9 +179,11 @@ class ConfigPoller:
         self._due = inf if self._refresh is None else now + self._refresh * (0.9 + 0.2 * self._random())
 
     def _refused(self, reply: Response, now: float) -> None:
-        advice = _ADVICE.get(reply.status, "")
+        advice = _ADVICE.get(reply.status, "") or redirection(reply)
         self._failed(now, str(reply.status), f"the config endpoint answers {reply.status}{advice}")
-        if 400 <= reply.status < 500 and reply.status not in _BUSY:
+        if reply.status in _REFUSED_HEADERS and self._asked is not None:
+            self._etag = None  # the next fetch, after a short back-off, goes without it
+        elif 400 <= reply.status < 500 and reply.status not in _BUSY:
             self._due = now + slow_cadence(self._random)
         else:
             self._due = max(self._due, now + (retry_after(reply, cap=MAX_RETRY_AFTER) or 0.0))

@@ -51,7 +51,7 @@ from convert_sdk._http.messages import TIMEOUT, Failure, Request, Response
 from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.status import Counts, DeliveryError, DropReason, EventOutcome
 
-from .stats import DeliveryStats, EndpointState, ResponseClass, classify, error_of
+from .stats import DeliveryStats, EndpointState, ResponseClass, classify, error_of, redirection
 
 MOST_EVENTS = 1_000
 MOST_BYTES = 512 * 1024
@@ -538,7 +538,9 @@ class EventQueue:
             self._keep(batch)
             self._blocked_until = now + slow_cadence(self._random)
             self.stats.set_endpoint_state(
-                EndpointState.DENIED, "error", "the tracking endpoint refuses us: events are kept"
+                EndpointState.DENIED,
+                "error",
+                f"the tracking endpoint refuses us{redirection(answer)}: events are kept",
             )
         else:
             self._back_off(batch, answer, now, ambiguous=meaning is ResponseClass.AMBIGUOUS)

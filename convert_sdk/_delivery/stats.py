@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from convert_sdk._checks import masked
 from convert_sdk._core.events import Event
 from convert_sdk._core.segments import UnknownSegments
 from convert_sdk._http.messages import Failure, Response
@@ -195,6 +196,14 @@ def classify(answer: Response | Failure) -> ResponseClass:
     return ResponseClass.RETRY if status in _BUSY or status >= 500 else ResponseClass.DENIED
 
 
+def redirection(answer: Response | Failure) -> str:
+    """The words that say where a redirect leads, which is not followed; nothing for another response."""
+    if isinstance(answer, Failure) or not 300 <= answer.status < 400:
+        return ""
+    leads_to = masked(answer.headers.get("location", "").partition("?")[0])[:_LONGEST_MESSAGE]
+    return f" and leads to {leads_to}, which is not followed" if leads_to else ""
+
+
 def error_of(answer: Response | Failure) -> DeliveryError:
     """The error in a response, in the endpoint's own words if it has any."""
     if isinstance(answer, Failure):
@@ -206,7 +215,7 @@ def error_of(answer: Response | Failure) -> DeliveryError:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        return DeliveryError(answer.status, None, "")
+        return DeliveryError(answer.status, None, redirection(answer).removeprefix(" and "))
     code, message = body.get("code"), body.get("message")
     return DeliveryError(
         answer.status,

@@ -24,7 +24,7 @@ from .environment import Flaw
 from .messages import TIMEOUT, TOO_LARGE, TOO_SLOW, Failure, Request, Response
 from .network import within
 from .quiet import quietly
-from .transport import AsyncTransport, Report, Settings, Transport
+from .transport import AsyncTransport, Report, Transport, TransportSettings
 
 FEW_CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=4)
 _CONNECT_TIMEOUT = 5.0
@@ -73,7 +73,7 @@ def open_client(
         inline: True at the end of a process: the last good addresses are tried before any name is resolved.
     """
     if transport is None:
-        own = Transport(Settings(ca_bundle, proxy, limits, trust_env, report), inline=inline)
+        own = Transport(TransportSettings(ca_bundle, proxy, limits, trust_env, report), inline=inline)
         for url in urls:
             own.prepare(url)
         transport = own
@@ -94,7 +94,7 @@ def open_async_client(
 ) -> httpx.AsyncClient:
     """Open a client for `asend`; as `open_client`."""
     if transport is None:
-        own = AsyncTransport(Settings(ca_bundle, proxy, limits, trust_env, report))
+        own = AsyncTransport(TransportSettings(ca_bundle, proxy, limits, trust_env, report))
         for url in urls:
             own.prepare(url)
         transport = own
@@ -156,7 +156,7 @@ async def asend(client: httpx.AsyncClient, request: Request) -> Response | Failu
 
 
 class _Progress:
-    """How far an exchange came before its task was cancelled: httpcore tells each step."""
+    """The step that an exchange had come to when its task was cancelled; httpcore tells each of them."""
 
     def __init__(self) -> None:
         self.is_connecting = False

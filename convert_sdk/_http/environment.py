@@ -64,7 +64,7 @@ class _Exception(NamedTuple):
         return host == name or host.endswith(f".{name}")
 
 
-class Environment(NamedTuple):
+class ProxyEnvironment(NamedTuple):
     """The proxies that a client takes."""
 
     routes: Mapping[str, Route] = {}
@@ -89,7 +89,7 @@ class Environment(NamedTuple):
         return None if covered else route
 
 
-def read_environment() -> Environment:
+def read_environment() -> ProxyEnvironment:
     """Read the proxies of the environment, or of the system where it has such settings."""
     found = getproxies()
     routes = {
@@ -106,12 +106,12 @@ def read_environment() -> Environment:
             flaws.append(Flaw(name, f"{shown} cannot be read and is left out"))
         else:
             exceptions.append(exception)
-    return Environment(routes, tuple(exceptions), direct="*" in entries, flaws=tuple(flaws))
+    return ProxyEnvironment(routes, tuple(exceptions), direct="*" in entries, flaws=tuple(flaws))
 
 
-def through(proxy: str) -> Environment:
+def through(proxy: str) -> ProxyEnvironment:
     """Send every request through one proxy."""
-    return Environment({"all": _parse("proxy", proxy)}, even_loopback=True)
+    return ProxyEnvironment({"all": _parse("proxy", proxy)}, even_loopback=True)
 
 
 def _route(scheme: str, url: str) -> Route:

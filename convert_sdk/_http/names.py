@@ -46,7 +46,7 @@ class Resolver:
         self._under_way: dict[str, Future[tuple[str, ...]]] = {}
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
-        self._questions: queue.SimpleQueue[_Lookup | None] = queue.SimpleQueue()
+        self._lookups: queue.SimpleQueue[_Lookup | None] = queue.SimpleQueue()
 
     def resolve(self, host: str, port: int, seconds: float) -> tuple[str, ...]:
         """Return the host's addresses in the order in which to try them, after at most so many seconds.
@@ -76,7 +76,7 @@ class Resolver:
 
     def close(self) -> None:
         """End the thread once the system's resolver lets go of it."""
-        self._questions.put(None)
+        self._lookups.put(None)
 
     def __del__(self) -> None:
         self.close()
@@ -90,19 +90,19 @@ class Resolver:
             if answer is None or answer.done():
                 answer = self._under_way[host] = Future()
                 answer.set_running_or_notify_cancel()  # it belongs to all who wait: none of them cancels it
-                question = _Lookup(host, port, answer)
+                lookup = _Lookup(host, port, answer)
                 if lives or self._start():
-                    self._questions.put(question)
+                    self._lookups.put(lookup)
                 else:
-                    _look_up(question)
+                    _look_up(lookup)
             return answer
 
     def _start(self) -> bool:
         """Start the thread; False if the interpreter starts no more, as at its end."""
         self._pid = os.getpid()
-        self._questions = queue.SimpleQueue()
+        self._lookups = queue.SimpleQueue()
         thread = threading.Thread(
-            target=_look_up_all, args=(self._questions,), name="convert_sdk-names", daemon=True
+            target=_look_up_all, args=(self._lookups,), name="convert_sdk-names", daemon=True
         )
         try:
             thread.start()
@@ -149,14 +149,14 @@ def interleaved(addresses: Sequence[str]) -> tuple[str, ...]:
     return tuple(address for address in chain.from_iterable(zip_longest(first, second)) if address)
 
 
-def _look_up_all(questions: queue.SimpleQueue[_Lookup | None]) -> None:
-    while (question := questions.get()) is not None:
-        _look_up(question)
+def _look_up_all(lookups: queue.SimpleQueue[_Lookup | None]) -> None:
+    while (lookup := lookups.get()) is not None:
+        _look_up(lookup)
 
 
-def _look_up(question: _Lookup) -> None:
+def _look_up(lookup: _Lookup) -> None:
     """Ask the system's resolver in this thread, for as long as it takes."""
-    host, port, answer = question
+    host, port, answer = lookup
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = interleaved(list(dict.fromkeys(str(address[0]) for *_, address in found)))

@@ -40,7 +40,7 @@ STAGGER = 0.25
 """Seconds that an address has for itself before the next one is tried, too."""
 _MIN_TIMEOUT = 0.001
 _TLS_RECORD = 16 * 1024 + 2048
-_BEGUN = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN})
+_STARTED = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN})
 _deadline: ContextVar[float] = ContextVar("_deadline", default=inf)
 
 
@@ -59,8 +59,8 @@ def _until(timeout: float | None) -> float:
     return min(_deadline.get(), inf if timeout is None else monotonic() + timeout)
 
 
-class _Target(NamedTuple):
-    """What a connection is made to, besides the address."""
+class _Peer(NamedTuple):
+    """The other side of a connection, and its options, besides the address."""
 
     host: str
     port: int
@@ -90,23 +90,23 @@ class NetworkBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Connect to the host's first address that answers."""
         until = _until(timeout)
-        target = _Target(host, port, local_address, list(socket_options or ()))
+        peer = _Peer(host, port, local_address, list(socket_options or ()))
         known = last_good(host) if self._inline else ()
         if known:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return _connect(target, known, until)
+                return _connect(peer, known, until)
         try:
             addresses = self._resolver.resolve(host, port, until - monotonic())
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(str(error)) from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        return _connect(target, addresses, until)
+        return _connect(peer, addresses, until)
 
 
-def _connect(target: _Target, addresses: Sequence[str], until: float) -> httpcore.NetworkStream:
+def _connect(peer: _Peer, addresses: Sequence[str], until: float) -> httpcore.NetworkStream:
     """Race the addresses; the losers are closed."""
-    failure: OSError = OSError(f"{target.host} has no address")
+    failure: OSError = OSError(f"{peer.host} has no address")
     waiting = deque(addresses)
     racing: dict[socket.socket, str] = {}
     next_at = -inf
@@ -116,23 +116,23 @@ def _connect(target: _Target, addresses: Sequence[str], until: float) -> httpcor
                 if waiting and monotonic() >= next_at:
                     address = waiting.popleft()
                     try:
-                        begun = _begin(target, address)
+                        started = _start_connecting(peer, address)
                     except OSError as error:
                         failure = error
                         continue
-                    racing[begun] = address
-                    selector.register(begun, selectors.EVENT_WRITE)
+                    racing[started] = address
+                    selector.register(started, selectors.EVENT_WRITE)
                     next_at = monotonic() + STAGGER
                 if monotonic() >= until:
-                    raise httpcore.ConnectTimeout(f"{target.host} did not answer in time")
+                    raise httpcore.ConnectTimeout(f"{peer.host} did not answer in time")
                 pause = min(until, next_at if waiting else inf) - monotonic()
                 for ended in _ended(selector, pause):
                     address = racing.pop(ended)
                     selector.unregister(ended)
                     code = ended.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                     if not code:
-                        note_connection(target.host, address)
-                        return _Stream(ended)
+                        note_connection(peer.host, address)
+                        return _SocketStream(ended)
                     ended.close()
                     failure, next_at = OSError(code, os.strerror(code)), -inf
         finally:
@@ -147,26 +147,26 @@ def _ended(selector: selectors.BaseSelector, pause: float) -> list[socket.socket
     return [key.fileobj for key, _ in ended if isinstance(key.fileobj, socket.socket)]
 
 
-def _begin(target: _Target, address: str) -> socket.socket:
+def _start_connecting(peer: _Peer, address: str) -> socket.socket:
     """Begin to connect, without waiting."""
-    begun = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    started = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        begun.setblocking(False)
-        for option in target.options:
-            begun.setsockopt(*option)
-        begun.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if target.local_address is not None:
-            begun.bind((target.local_address, 0))
-        code = begun.connect_ex((address, target.port))
-        if code not in _BEGUN:
+        started.setblocking(False)
+        for option in peer.options:
+            started.setsockopt(*option)
+        started.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if peer.local_address is not None:
+            started.bind((peer.local_address, 0))
+        code = started.connect_ex((address, peer.port))
+        if code not in _STARTED:
             raise OSError(code, os.strerror(code))
     except BaseException:
-        begun.close()
+        started.close()
         raise
-    return begun
+    return started
 
 
-class _Stream(httpcore.NetworkStream):
+class _SocketStream(httpcore.NetworkStream):
     """A connected socket."""
 
     def __init__(self, connected: socket.socket) -> None:
@@ -328,11 +328,11 @@ class AsyncNetworkBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the host's first address that answers."""
-        target = _Target(host, port, local_address, list(socket_options or ()))
+        peer = _Peer(host, port, local_address, list(socket_options or ()))
         try:
             async with asyncio.timeout(timeout):
                 addresses = await self._resolver.aresolve(host, port)
-                return await self._race(target, addresses)
+                return await self._race(peer, addresses)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(str(error) or f"{host} did not answer in time") from error
         except OSError as error:
@@ -342,14 +342,14 @@ class AsyncNetworkBackend(httpcore.AsyncNetworkBackend):
         """Wait."""
         await self._inner.sleep(seconds)
 
-    async def _race(self, target: _Target, addresses: Sequence[str]) -> httpcore.AsyncNetworkStream:
-        failure: Exception = httpcore.ConnectError(f"{target.host} has no address")
+    async def _race(self, peer: _Peer, addresses: Sequence[str]) -> httpcore.AsyncNetworkStream:
+        failure: Exception = httpcore.ConnectError(f"{peer.host} has no address")
         waiting = deque(addresses)
         racing: set[asyncio.Task[httpcore.AsyncNetworkStream]] = set()
         try:
             while waiting or racing:
                 if waiting:
-                    racing.add(asyncio.create_task(self._connect(target, waiting.popleft())))
+                    racing.add(asyncio.create_task(self._connect(peer, waiting.popleft())))
                 ended, _ = await asyncio.wait(
                     racing, timeout=STAGGER if waiting else None, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -365,15 +365,13 @@ class AsyncNetworkBackend(httpcore.AsyncNetworkBackend):
             await _end(racing)
         raise failure
 
-    async def _connect(self, target: _Target, address: str) -> httpcore.AsyncNetworkStream:
-        stream = await self._inner.connect_tcp(
-            address, target.port, None, target.local_address, target.options
-        )
-        note_connection(target.host, address)
-        return _AsyncStream(stream)
+    async def _connect(self, peer: _Peer, address: str) -> httpcore.AsyncNetworkStream:
+        stream = await self._inner.connect_tcp(address, peer.port, None, peer.local_address, peer.options)
+        note_connection(peer.host, address)
+        return _TaskStream(stream)
 
 
-class _AsyncStream(httpcore.AsyncNetworkStream):
+class _TaskStream(httpcore.AsyncNetworkStream):
     """A connection that a task which is cancelled in the middle of a handshake leaves closed."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
@@ -392,7 +390,7 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         try:
-            return _AsyncStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+            return _TaskStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
         except BaseException:
             await self._inner.aclose()
             raise

@@ -1,4 +1,4 @@
-"""What the libraries below us log of our own requests: nothing under a warning.
+"""A filter of logs: the libraries below say nothing under a warning of our own requests.
 
 httpx logs a line for every request, with the SDK key in its address. The host's own use of httpx logs as ever.
 """

@@ -18,7 +18,7 @@ import httpx
 
 from convert_sdk._process.threads import run_in_thread
 
-from .environment import Environment, Flaw, Route, read_environment, through
+from .environment import Flaw, ProxyEnvironment, Route, read_environment, through
 from .names import Resolver
 from .network import AsyncNetworkBackend, NetworkBackend
 from .quiet import quietly
@@ -27,8 +27,8 @@ from .tls import Tls, make_tls, trust_advice
 Report = Callable[[Flaw], None]
 
 
-class Settings(NamedTuple):
-    """What a transport is made with."""
+class TransportSettings(NamedTuple):
+    """The settings of a transport."""
 
     ca_bundle: str | None
     proxy: str | None
@@ -37,12 +37,12 @@ class Settings(NamedTuple):
     report: Report
     """Called once with each variable of the environment that cannot be used."""
 
-    def environment(self) -> Environment:
+    def environment(self) -> ProxyEnvironment:
         """The proxies to take; flaws are reported."""
         if self.proxy is not None:
             return through(self.proxy)
         if not self.trust_env:
-            return Environment()
+            return ProxyEnvironment()
         environment = read_environment()
         for flaw in environment.flaws:
             self.report(flaw)
@@ -64,7 +64,7 @@ class _Way(NamedTuple):
 class _Ways:
     """The ways of one transport, and the TLS context that those with TLS share."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
         self._environment = settings.environment()
         self._tls: Tls | None = None
@@ -116,7 +116,7 @@ class _Ways:
 class Transport(httpx.BaseTransport):
     """Exchanges of threads."""
 
-    def __init__(self, settings: Settings, *, inline: bool = False) -> None:
+    def __init__(self, settings: TransportSettings, *, inline: bool = False) -> None:
         self._ways = _Ways(settings)
         self._lock = threading.RLock()
         self._pools: dict[_Way, httpcore.ConnectionPool] = {}
@@ -138,7 +138,7 @@ class Transport(httpx.BaseTransport):
         return httpx.Response(
             response.status,
             headers=response.headers,
-            stream=_Stream(response),
+            stream=_ResponseStream(response),
             extensions=response.extensions,
         )
 
@@ -171,7 +171,7 @@ class Transport(httpx.BaseTransport):
 class AsyncTransport(httpx.AsyncBaseTransport):
     """Exchanges of tasks, in one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TransportSettings) -> None:
         self._ways = _Ways(settings)
         self._opening = asyncio.Lock()
         self._pools: dict[_Way, httpcore.AsyncConnectionPool] = {}
@@ -199,7 +199,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             response.status,
             headers=response.headers,
-            stream=_AsyncStream(response),
+            stream=_AsyncResponseStream(response),
             extensions=response.extensions,
         )
 
@@ -232,7 +232,7 @@ def _core_request(request: httpx.Request) -> httpcore.Request:
     )
 
 
-class _Stream(httpx.SyncByteStream):
+class _ResponseStream(httpx.SyncByteStream):
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
 
@@ -243,7 +243,7 @@ class _Stream(httpx.SyncByteStream):
         self._response.close()
 
 
-class _AsyncStream(httpx.AsyncByteStream):
+class _AsyncResponseStream(httpx.AsyncByteStream):
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
 

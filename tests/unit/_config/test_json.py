@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from contextlib import suppress
 from math import inf, isnan
@@ -39,7 +40,11 @@ def refusal(body: bytes) -> DocumentError:
         (b'["\\ud800", x]', "Expecting value at byte 11"),
         (b'["\xff"]', "invalid unicode code point at byte 2"),
         (b'["\\ud800", "\xff"]', "an invalid byte at byte 12"),
-        ('{"a": 1}'.encode("utf-16"), "expected value at byte 0"),
+        ('{"a": 1}'.encode("utf-16"), "UTF-16"),
+        ('{"a": 1}'.encode("utf-16-le"), "what looks like UTF-16"),
+        ('{"a": 1}'.encode("utf-32"), "UTF-32"),
+        ('{"a": 1}'.encode("utf-32-be"), "what looks like UTF-32"),
+        (gzip.compress(b"{}"), "gzip data that no Content-Encoding announces"),
     ],
 )
 def test_what_is_no_json_is_refused_with_its_place(body: bytes, found: str) -> None:

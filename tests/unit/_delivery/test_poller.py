@@ -194,6 +194,41 @@ def test_a_fetch_is_conditional_once_there_is_something_to_keep() -> None:
     assert taken.bodies == [b"{}", b"[]"]
 
 
+@pytest.mark.parametrize("status", [400, 412, 431])
+def test_an_etag_that_the_server_refuses_is_dropped(status: int) -> None:
+    machine = poller()
+    ask(machine, 1.0)
+    machine.handle_response(document('"v1"'), 1.0)
+    assert "If-None-Match" in ask(machine, 400.0).headers
+    machine.handle_response(Response(status), 400.0)
+    assert machine.etag is None
+    assert machine.due() < 402.0, "it is asked again without it"
+    assert "If-None-Match" not in ask(machine, 402.0).headers
+    machine.handle_response(Response(status), 402.0)
+    assert machine.due() > 700.0, "the ETag was not the reason"
+
+
+@pytest.mark.parametrize("etag", ['"\xe4"', '"' + "x" * 60_000 + '"', "", '"a\tb"', '"\u20ac"'])
+def test_an_etag_that_cannot_be_sent_back_is_not_kept(etag: str) -> None:
+    machine = poller()
+    machine.prime(etag)
+    assert machine.etag is None
+    ask(machine, 1.0)
+    machine.handle_response(document(etag), 1.0)
+    assert machine.etag is None
+    assert machine.error is None
+
+
+def test_a_redirect_says_where_it_leads() -> None:
+    machine = poller()
+    ask(machine, 1.0)
+    target = "https://me:secret@cdn.example/v1/config/1/2?token=secret"
+    machine.handle_response(Response(301, {"location": target}), 1.0)
+    assert machine.error == (
+        "the config endpoint answers 301 and leads to https://***@cdn.example/v1/config/1/2, which is not followed"
+    )
+
+
 def test_an_unasked_304_is_no_answer() -> None:
     machine = poller()
     ask(machine, 1.0)
@@ -209,7 +244,7 @@ def test_an_unasked_304_is_no_answer() -> None:
         (Response(200, {"etag": '"v2"'}, b"", "too large"), "body"),
         *(
             (Response(status, {"etag": '"v2"'}, b"{}"), str(status))
-            for status in (201, 204, 301, 302, 400, 500, 503)
+            for status in (201, 204, 301, 302, 403, 500, 503)
         ),
         (LOST, "undelivered"),
         (Failure("ambiguous", "reset"), "ambiguous"),
