@@ -67,5 +67,9 @@ class StoreError(ConvertError):
     """A store that cannot be opened, or a stored state that cannot be read."""
 
 
+class VisitorStateError(StoreError):
+    """One visitor's state can be neither read nor replaced; the store works for everybody else."""
+
+
 class SpoolError(ConvertError):
     """A spool that cannot be opened or read."""

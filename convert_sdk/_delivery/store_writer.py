@@ -1,4 +1,13 @@
-"""Changes of visitors on their way to the store, which may block, be awaited, be slow or be down."""
+"""Changes of visitors on their way to the store, which may block, be awaited, be slow or be down.
+
+Theory of operation
+-------------------
+A save fails in one of two ways. *The store does not answer* (`StoreError`, `OSError`): the round ends, and the rest
+follows a second later. *One visitor cannot be saved* (`VisitorStateError`, and whatever else a store of the
+application raises): the round goes on without them, and they are tried again in the next rounds. Three times in vain,
+while others were saved meanwhile, and their changes are given up, counted, and their conversions sent unclaimed.
+Several such failures in a row with no save between them are an outage after all.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from convert_sdk._core.state import Changes, Winners
 from convert_sdk._process.clock import monotonic
+from convert_sdk.errors import StoreError, VisitorStateError
 
 from .background import BackgroundThread
-from .engine import claim_results
+from .engine import claim_results, event_ids
 from .visitors import PendingChanges, to_changes
 
 if TYPE_CHECKING:
@@ -21,6 +31,10 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 500
 _RETRY_AFTER = 1.0
+_TRIES = 3
+"""Saves of one visitor that fail before the changes are given up."""
+_OUTAGE = 5
+"""Visitors in a row that cannot be saved: it is not them, it is the store."""
 
 
 class StateSave(NamedTuple):
@@ -32,6 +46,13 @@ class StateSave(NamedTuple):
 
     def __repr__(self) -> str:
         return f"StateSave({self.changes!r})"
+
+
+class _Trouble(NamedTuple):
+    """The failures of one visitor's save, and how many saves of others had succeeded before the first."""
+
+    failures: int
+    saved_before: int
 
 
 class StoreWriter:
@@ -46,6 +67,8 @@ class StoreWriter:
         self._report = report
         self._retry_at = 0.0
         self._in_hand: dict[str, PendingChanges] = {}
+        self._troubles: dict[str, _Trouble] = {}
+        self._saved = self._failed_in_a_row = self._replaced = 0
         self.down = False
         """True after a failed save, until the next one begins."""
 
@@ -60,9 +83,10 @@ class StoreWriter:
             try:
                 winners = store.save(save.changes)
             except Exception as error:  # noqa: BLE001  # the store may be the application's own
-                self.failed(error, monotonic())
+                self.failed(save, error, monotonic())
             else:
                 self.saved(save, winners, monotonic())
+                self._report_replaced(store)
 
     async def asave(self, store: AsyncStore, *, everything: bool) -> None:
         """Save what is due in this task; if it is cancelled, nothing is forgotten."""
@@ -70,9 +94,10 @@ class StoreWriter:
             try:
                 winners = await store.save(save.changes)
             except Exception as error:  # noqa: BLE001  # the store may be the application's own
-                self.failed(error, monotonic())
+                self.failed(save, error, monotonic())
             else:
                 self.saved(save, winners, monotonic())
+                self._report_replaced(store)
 
     def due(self) -> float:
         """The time of the next save; `inf` while there is nothing to save."""
@@ -92,7 +117,8 @@ class StoreWriter:
                 yield StateSave(visitor_id, pending, to_changes(self._engine.store_key(visitor_id), pending))
                 if self.down:
                     return
-                del waiting[visitor_id]
+                if visitor_id not in self._troubles:
+                    del waiting[visitor_id]
         finally:
             with self._engine.lock:
                 for visitor_id, pending in waiting.items():
@@ -101,16 +127,50 @@ class StoreWriter:
 
     def saved(self, save: StateSave, winners: Winners, now: float) -> None:
         """Apply what the store holds after a save, and let conversions go that won their claims."""
+        self._saved += 1
+        self._failed_in_a_row = 0
+        self._troubles.pop(save.visitor_id, None)
         with self._engine.lock:
             self._engine.visitors.apply_winners(save.visitor_id, winners)
         results = claim_results(save.changes.goals, winners)
         self._queue.resolve_claims(results.won, results.lost, now)
 
-    def failed(self, error: Exception, now: float) -> None:
-        """Note that the last save failed; its changes are kept."""
-        self.down = True
+    def failed(self, save: StateSave, error: Exception, now: float) -> None:
+        """Note that a save failed: its changes are kept, unless it is this visitor's alone and hopeless."""
+        if isinstance(error, (StoreError, OSError)) and not isinstance(error, VisitorStateError):
+            self._end_round(f"visitors are not saved: {error}", now)
+            return
+        # An error of the application's own store may name the visitor.
+        text = str(error) if isinstance(error, StoreError) else type(error).__name__
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= _OUTAGE:
+            self._end_round(f"visitors are not saved: {text}", now)
+            return
         self._retry_at = now + _RETRY_AFTER
-        self._report("store", f"visitors are not saved: {error}")
+        failures, saved_before = self._troubles.get(save.visitor_id, _Trouble(0, self._saved))
+        self._troubles[save.visitor_id] = _Trouble(failures + 1, saved_before)
+        if failures + 1 >= _TRIES and self._saved > saved_before:
+            self._give_up(save, now)
+        self._report("state", f"a visitor is not saved: {text}")
+
+    def _end_round(self, text: str, now: float) -> None:
+        self.down = True
+        self._failed_in_a_row = 0
+        self._retry_at = now + _RETRY_AFTER
+        self._report("store", text)
+
+    def _give_up(self, save: StateSave, now: float) -> None:
+        del self._troubles[save.visitor_id]
+        self._engine.visitors.lost += 1
+        unclaimed = {event_id for uuid in save.changes.goals.values() for event_id in event_ids(uuid)}
+        self._queue.resolve_claims(unclaimed, (), now)
+
+    def _report_replaced(self, store: Store | AsyncStore) -> None:
+        """Say once, and count, that the store has replaced states that could not be read."""
+        replaced = getattr(store, "replaced", 0)
+        for _ in range(replaced - self._replaced):
+            self._report("replaced", "the store held a visitor's state that cannot be read: it is replaced")
+        self._replaced = max(replaced, self._replaced)
 
 
 def store_thread(

@@ -29,7 +29,8 @@ class Database:
     Methods raise `sqlite3.Error` and `OSError`.
 
     Args:
-        path: The file; it is made, readable for this user alone, if it does not exist.
+        path: The file; it is made, readable for this user alone, if it does not exist. None for a database in memory,
+            which only `close` empties: it stays open in the parent of a fork, and the child starts with an empty one.
         schema: The statements that make its tables.
         wait: Seconds to wait for another writer.
         synchronous: SQLite's setting; "FULL" has every commit on the disk before it returns.
@@ -38,7 +39,7 @@ class Database:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         schema: str,
         *,
         wait: float,
@@ -102,7 +103,8 @@ class Database:
         """Close the connection and keep every thread out until the fork is over, unless this thread is using it."""
         if not held_by_this_thread(self._lock) and self._lock.acquire(timeout=_FORK_TIMEOUT):
             self._forking = get_ident()
-            self._close()
+            if self.path is not None:
+                self._close()
 
     def after_fork_in_parent(self) -> None:
         """Let the other threads in again."""
@@ -125,8 +127,8 @@ class Database:
             connection.close()
 
     def _open(self) -> sqlite3.Connection:
-        if not self.path.exists():
-            self._create()
+        if self.path is not None and not self.path.exists():
+            self._create(self.path)
         connection = _connect(self.path, self._wait)
         try:
             version = _version(connection)
@@ -140,9 +142,9 @@ class Database:
             raise
         return connection
 
-    def _create(self) -> None:
+    def _create(self, path: Path) -> None:
         """Make the file under another name and link it into place, so that it appears complete and with mode 0600."""
-        draft = self.path.with_name(f".{self.path.name}.{token_hex(8)}")
+        draft = path.with_name(f".{path.name}.{token_hex(8)}")
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             connection = _connect(draft, self._wait)
@@ -151,12 +153,14 @@ class Database:
             finally:
                 connection.close()
             with suppress(FileExistsError):
-                os.link(draft, self.path)
+                os.link(draft, path)
         finally:
             draft.unlink(missing_ok=True)
 
 
-def _connect(path: Path, wait: float) -> sqlite3.Connection:
+def _connect(path: Path | None, wait: float) -> sqlite3.Connection:
+    if path is None:
+        return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     # mode=rw: a file that was deleted meanwhile must not come back empty.
     uri = f"{path.absolute().as_uri()}?mode=rw"
     return sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None, check_same_thread=False)

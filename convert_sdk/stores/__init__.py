@@ -25,7 +25,9 @@ class Store(Protocol):
     """A memory of visitors between requests; threads may share it.
 
     The first decision on an experience and the first claim on a goal win, the last segments and
-    locations do. Every method raises `StoreError`, and nothing else, when the store cannot answer.
+    locations do. Every method raises `StoreError`, and nothing else, when the store cannot answer:
+    then everybody waits. Where only this visitor's state can be neither read nor replaced, `save`
+    raises `VisitorStateError`, and the others are saved.
     """
 
     @property

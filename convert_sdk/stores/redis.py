@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import chain
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import redis
@@ -17,19 +17,20 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from convert_sdk._core.events import to_json
 from convert_sdk._core.state import Changes, VisitorState, Winners
-from convert_sdk.errors import OptionError, StoreError
+from convert_sdk.errors import OptionError, StoreError, VisitorStateError
 
 from .breaker import Breaker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+_Value = str | bytes | int
 PREFIX = "convert:"
 TTL = 90 * 86_400.0
 TIMEOUT = 0.05
@@ -38,11 +39,20 @@ _ASYNC_ONCE = AsyncRetry(NoBackoff(), 0)
 
 # KEYS: the visitor. ARGV: its life in ms, how many fields the first write wins, those (name, value, and the value
 # that they overrule or nothing), the other fields (name, value).
-# One hash per visitor: "b:<experience>" = variation, "g:<goal>" = claim, "s:<segment>" and "l" = JSON.
+# What is no hash cannot be a visitor's state and is replaced. The reply: 1 if that was done, and what stands of the
+# first fields. One hash per visitor: "b:<experience>" = variation, "g:<goal>" = claim, "s:<segment>" and "l" = JSON.
 _SAVE = """
-local standing = {}
+local standing = {0}
 local first = 2 + 3 * ARGV[2]
-redis.call('HSET', KEYS[1], 'v', '1')
+local made = redis.pcall('HSET', KEYS[1], 'v', '1')
+if type(made) == 'table' and made.err then
+  if not string.find(made.err, 'WRONGTYPE', 1, true) then
+    return made
+  end
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[1], 'v', '1')
+  standing[1] = 1
+end
 for i = 3, first, 3 do
   local held = redis.call('HGET', KEYS[1], ARGV[i])
   if not held or (ARGV[i + 2] ~= '' and held == ARGV[i + 2]) then
@@ -66,6 +76,8 @@ class _Redis:
 
     def __init__(self, address: str, prefix: str, ttl: float, breaker: Breaker | None) -> None:
         self.breaker = breaker or Breaker()
+        self.replaced = 0
+        """States that could not be read, and that a save has replaced, whole or in part."""
         self._address = address
         self._prefix = prefix
         self._ttl = ttl
@@ -76,12 +88,16 @@ class _Redis:
     def _key(self, key: str) -> str:
         return self._prefix + _quote(key)
 
-    def _arguments(self, changes: Changes) -> list[str | int]:
-        first = [
+    def _arguments(self, changes: Changes, unreadable: Sequence[_Value | None] = ()) -> list[_Value]:
+        """What the script takes; values that cannot be read are overruled, as they were found."""
+        first: list[tuple[_Value, ...]] = [
             ("b:" + _quote(key), _quote(value), _quote(changes.overruled.get(key, "")))
             for key, value in changes.bucketing.items()
         ]
         first += [("g:" + _quote(key), _quote(value), "") for key, value in changes.goals.items()]
+        if unreadable:
+            pairs = zip(first, unreadable, strict=True)
+            first = [each if found is None else (*each[:2], found) for each, found in pairs]
         last = [("s:" + _quote(key), to_json(value)) for key, value in changes.segments.items()]
         if changes.locations is not None:
             last.append(("l", to_json(changes.locations)))
@@ -102,8 +118,24 @@ class _Redis:
         except (RedisError, redis.ChildDeadlockedError) as error:
             raise StoreError(f"{self._address} refused ({type(error).__name__})") from None
         except (ValueError, RecursionError):
-            raise StoreError(f"{self._address} holds a state that cannot be read") from None
+            raise VisitorStateError(f"{self._address} holds a state that cannot be read") from None
         self.breaker.succeeded()
+
+    def _standing(self, changes: Changes, reply: object) -> _Standing:
+        """The script's reply; counts what it has replaced."""
+        replaced, *values = cast("list[_Value]", reply)
+        self.replaced += int(replaced)
+        texts = [_text(value) for value in values]
+        unreadable: list[_Value | None] = [
+            value if text is None else None for value, text in zip(values, texts, strict=True)
+        ]
+        if all(value is None for value in unreadable):
+            unreadable = []
+        names = iter([text or "" for text in texts])
+        winners = Winners(
+            {key: next(names) for key in changes.bucketing}, {key: next(names) for key in changes.goals}
+        )
+        return _Standing(winners, unreadable)
 
 
 class RedisStore(_Redis):
@@ -133,15 +165,24 @@ class RedisStore(_Redis):
         self._save = self._client.register_script(_SAVE)
 
     def load(self, key: str) -> VisitorState | None:
-        """The visitor's state, for the caller to keep; None for a stranger."""
+        """The visitor's state, for the caller to keep; None for a stranger, and for what is no state."""
         with self._calling():
-            return _state(cast("Mapping[object, object]", self._client.hgetall(self._key(key))))
+            try:
+                return _state(cast("Mapping[object, object]", self._client.hgetall(self._key(key))))
+            except ResponseError as error:
+                _raise_unless_no_state(error)
+                return None
 
     def save(self, changes: Changes) -> Winners:
         """Remember the changes in one script and say which decisions and claims stand."""
+        key = self._key(changes.key)
         with self._calling():
-            reply = self._save(keys=[self._key(changes.key)], args=self._arguments(changes))
-            return _winners(changes, cast("list[object]", reply))
+            standing = self._standing(changes, self._save(keys=[key], args=self._arguments(changes)))
+            if standing.unreadable:
+                again = self._arguments(changes, standing.unreadable)
+                standing = self._standing(changes, self._save(keys=[key], args=again))
+                self.replaced += 1
+            return standing.winners
 
     def close(self) -> None:
         """Close the connections, unless the client is yours."""
@@ -175,19 +216,28 @@ class AsyncRedisStore(_Redis):
             _connect_async(client, timeout)  # says now, not at the first visitor, that the URL is no good
 
     async def load(self, key: str) -> VisitorState | None:
-        """The visitor's state, for the caller to keep; None for a stranger."""
+        """The visitor's state, for the caller to keep; None for a stranger, and for what is no state."""
         with self._calling():
             async with asyncio.timeout(self._timeout):
                 reply = cast("Awaitable[Mapping[object, object]]", self._client().hgetall(self._key(key)))
-                return _state(await reply)
+                try:
+                    return _state(await reply)
+                except ResponseError as error:
+                    _raise_unless_no_state(error)
+                    return None
 
     async def save(self, changes: Changes) -> Winners:
         """Remember the changes in one script and say which decisions and claims stand."""
+        key = self._key(changes.key)
         with self._calling():
             async with asyncio.timeout(self._timeout):
                 script = self._client().register_script(_SAVE)
-                reply = await script(keys=[self._key(changes.key)], args=self._arguments(changes))
-                return _winners(changes, cast("list[object]", reply))
+                standing = self._standing(changes, await script(keys=[key], args=self._arguments(changes)))
+                if standing.unreadable:
+                    again = self._arguments(changes, standing.unreadable)
+                    standing = self._standing(changes, await script(keys=[key], args=again))
+                    self.replaced += 1
+                return standing.winners
 
     async def close(self) -> None:
         """Close the connections, unless the client is yours."""
@@ -248,32 +298,45 @@ def _address(client: object) -> str:
         return f"{url.scheme}://{url.hostname or ''}{port}{url.path}"
 
 
+class _Standing(NamedTuple):
+    """What a save has left: who won, and the values that cannot be read, in the order of the script's fields."""
+
+    winners: Winners
+    unreadable: list[_Value | None]
+    """Empty where all can be; None for each that can."""
+
+
 def _state(fields: Mapping[object, object]) -> VisitorState | None:
+    """The state of a hash, without the fields that cannot be read."""
     if not fields:
         return None
     state = VisitorState()
     goals: dict[str, str] = {}
     segments: dict[str, object] = {}
     for name, value in fields.items():
-        kind, _, key = _ascii(name).partition(":")
-        if kind == "b":
-            state.bucketing[_unquote(key)] = _unquote(_ascii(value))
-        elif kind == "g":
-            goals[_unquote(key)] = _unquote(_ascii(value))
-        elif kind == "s":
-            segments[_unquote(key)] = json.loads(_ascii(value))
-        elif kind == "l":
-            state.locations = tuple(map(str, json.loads(_ascii(value))))
+        kind, _, quoted = (_ascii(name) or "").partition(":")
+        key, text = _unquoted(quoted), _ascii(value)
+        if key is None or text is None:
+            continue
+        if kind in ("b", "g"):
+            chosen = _unquoted(text)
+            if chosen is not None:
+                (state.bucketing if kind == "b" else goals)[key] = chosen
+        elif kind in ("s", "l"):
+            with suppress(ValueError, RecursionError):
+                decoded = json.loads(text)
+                if kind == "s":
+                    segments[key] = decoded
+                elif isinstance(decoded, list):
+                    state.locations = tuple(each for each in decoded if isinstance(each, str))
     state.goals, state.segments = goals, segments
     return state
 
 
-def _winners(changes: Changes, standing: list[object]) -> Winners:
-    values = iter(standing)
-    return Winners(
-        {key: _unquote(_ascii(next(values))) for key in changes.bucketing},
-        {key: _unquote(_ascii(next(values))) for key in changes.goals},
-    )
+def _raise_unless_no_state(error: ResponseError) -> None:
+    """Raise the error, unless it says that the key holds something else than a hash."""
+    if not str(error).startswith("WRONGTYPE"):
+        raise error
 
 
 def _quote(text: str) -> str:
@@ -281,10 +344,21 @@ def _quote(text: str) -> str:
     return encode_basestring_ascii(text)[1:-1]
 
 
-def _unquote(text: str) -> str:
-    return str(json.loads(f'"{text}"'))
+def _text(value: object) -> str | None:
+    """What `_quote` wrote, as it was; None where it did not."""
+    text = _ascii(value)
+    return None if text is None else _unquoted(text)
 
 
-def _ascii(text: object) -> str:
-    """Clients answer in bytes, or in text where they were told to decode."""
-    return text.decode("ascii") if isinstance(text, bytes) else str(text)
+def _unquoted(text: str) -> str | None:
+    try:
+        return str(json.loads(f'"{text}"'))
+    except ValueError:
+        return None
+
+
+def _ascii(text: object) -> str | None:
+    """Clients answer in bytes, or in text where they were told to decode; None for what we did not write."""
+    if isinstance(text, bytes):
+        return text.decode() if text.isascii() else None
+    return str(text)

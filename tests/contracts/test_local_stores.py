@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from pathlib import Path
 
 import pytest
 
-from convert_sdk.errors import StoreError
+from convert_sdk.errors import StoreError, VisitorStateError
 from convert_sdk.stores import Changes, MemoryStore, VisitorState
 from convert_sdk.stores.sqlite import SqliteStore
 from tests.processes import finished
@@ -119,14 +120,56 @@ class TestSqliteStore:
         with pytest.raises(StoreError, match="cannot be written"):
             SqliteStore(tmp_path / "absent" / "visitors.db").save(Changes("ann"))
 
-    def test_a_damaged_state_is_a_store_error(self, tmp_path: Path) -> None:
-        store = SqliteStore(tmp_path / "visitors.db")
+    def test_a_damaged_page_concerns_its_visitors(self, tmp_path: Path) -> None:
+        path = tmp_path / "visitors.db"
+        store = SqliteStore(path)
+        names = [f"visitor-{number:04}" for number in range(500)]
+        for name in names:
+            store.save(Changes(name, segments={"text": "x" * 200}))
+        store.close()
+        content = bytearray(path.read_bytes())
+        pages = [content[start : start + 4096] for start in range(0, len(content), 4096)]
+        leaves = [number for number, page in enumerate(pages) if page[0] == 10 and b'{"version' in page]
+        damaged = leaves[len(leaves) // 2]
+        content[damaged * 4096 : (damaged + 1) * 4096] = b"\xff" * 4096
+        path.write_bytes(content)
+        store = SqliteStore(path)
+        failed = []
+        for name in names:
+            try:
+                assert store.load(name) is not None
+                store.save(Changes(name, {"100": "one"}))
+            except VisitorStateError:
+                failed.append(name)
+        assert 0 < len(failed) < 40
+        loaded = store.load("visitor-0000")
+        assert loaded is not None
+        assert loaded.bucketing == {"100": "one"}
+
+    def test_a_home_folder_is_found(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        store = SqliteStore("~/visitors.db")
         store.save(Changes("ann"))
-        with sqlite3.connect(tmp_path / "visitors.db") as file:
-            file.execute("UPDATE visitors SET state = '{'")
-        file.close()
-        with pytest.raises(StoreError, match="cannot be read"):
-            store.load("ann")
+        assert (tmp_path / "visitors.db").exists()
+
+    def test_in_memory_it_is_the_objects_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        store, other = SqliteStore(":memory:"), SqliteStore(":memory:")
+        store.save(Changes("ann", {"100": "one"}))
+        assert store.load("ann") == VisitorState({"100": "one"})
+        assert other.load("ann") is None
+        assert (store.shared, repr(store)) == (False, "SqliteStore(':memory:')")
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+    def test_in_memory_it_survives_a_fork_and_the_child_has_its_own(self) -> None:
+        store = SqliteStore(":memory:")
+        store.save(Changes("ann", {"100": "one"}))
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if store.load("ann") is None and not store.save(Changes("ann")).goals else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert store.load("ann") == VisitorState({"100": "one"})
 
     def test_its_repr_says_where(self, tmp_path: Path) -> None:
         assert (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,7 +13,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert_sdk.errors import OptionError, StoreError
+from convert_sdk.errors import OptionError, StoreError, VisitorStateError
 from convert_sdk.stores import Changes, Store, VisitorState, Winners
 from convert_sdk.stores.breaker import Breaker
 from convert_sdk.stores.redis import AsyncRedisStore, RedisStore
@@ -119,22 +120,31 @@ class TestRedisStores:
         store.close()
         watching.close()
 
-    def test_a_refusal_is_no_outage(
-        self, lonely: type[RedisStore | AsyncRedisStore], redis_url: str, key: str
-    ) -> None:
+    def test_a_refusal_is_no_outage(self, lonely: type[RedisStore | AsyncRedisStore], key: str) -> None:
         breaker = Breaker()
-        store, watching = made(lonely, redis_url, breaker, timeout=120), redis.Redis.from_url(redis_url)
-        watching.set(f"convert:{key}", "no hash")
-        with pytest.raises(StoreError, match=r"refused \(ResponseError\)") as raised:
-            store.load(key)
-        assert key not in str(raised.value)
-        watching.delete(f"convert:{key}")
-        watching.hset(f"convert:{key}", "s:country", "{")
-        with pytest.raises(StoreError, match="cannot be read"):
-            store.load(key)
-        assert breaker.state == "closed"
-        store.close()
-        watching.close()
+        with redis_server("--maxmemory", "1", "--maxmemory-policy", "noeviction") as server:
+            store = made(lonely, server.url, breaker, timeout=120)
+            with pytest.raises(StoreError, match=r"refused \((OutOfMemory|Response)Error\)") as raised:
+                store.save(Changes(key, {"100": "one"}))
+            assert not isinstance(raised.value, VisitorStateError)
+            assert key not in str(raised.value)
+            assert breaker.state == "closed"
+            store.close()
+
+    @pytest.mark.parametrize("decode", [False, True])
+    def test_the_fields_that_can_be_read_are(self, redis_url: str, key: str, *, decode: bool) -> None:
+        client = redis.Redis.from_url(redis_url, decode_responses=decode)
+        store = RedisStore(client)
+        store.save(Changes(key, {"100": "one"}, {"buy": "u"}, {"country": "DE"}, ("home",)))
+        odd: Any = {"b:101": "\\q", "g:pay": '"', "s:browser": "{", "l": "5", "b:\\q": "x", "what": "else"}
+        client.hset(f"convert:{key}", mapping=odd)
+        assert store.load(key) == VisitorState({"100": "one"}, {"buy": "u"}, {"country": "DE"})
+        won = store.save(Changes(key, {"100": "two", "101": "new"}, {"buy": "v", "pay": "v"}))
+        assert won == Winners({"100": "one", "101": "new"}, {"buy": "u", "pay": "v"})
+        again = store.save(Changes(key, {"101": "newer"}, {"pay": "w"}))
+        assert again == Winners({"101": "new"}, {"pay": "v"})
+        assert store.replaced == 1
+        client.close()
 
     def test_each_loop_has_its_own_connections(self, redis_url: str, key: str) -> None:
         store = AsyncRedisStore(redis_url, timeout=120)

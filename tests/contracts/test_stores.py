@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -174,3 +177,67 @@ class TestEveryStore:
             merged.goals,
             merged.segments,
         )
+
+
+UNREADABLE = {
+    "sqlite": [
+        "UPDATE visitors SET state = '{' WHERE key = json_quote(?)",
+        "UPDATE visitors SET state = x'ff00' WHERE key = json_quote(?)",
+        "UPDATE visitors SET state = CAST(x'7bff7d' AS TEXT) WHERE key = json_quote(?)",
+        "UPDATE visitors SET state = replace(hex(zeroblob(100000)), '0', '[') WHERE key = json_quote(?)",
+        "UPDATE visitors SET state = 5 WHERE key = json_quote(?)",
+        'UPDATE visitors SET state = \'{"bucketing":[1],"goals":7,"locations":{}}\' WHERE key = json_quote(?)',
+    ],
+    "redis": ["set", "lpush", "sadd"],
+}
+"""Ways to spoil the state of one visitor."""
+
+
+@pytest.fixture(
+    params=[
+        *[("sqlite", how) for how in UNREADABLE["sqlite"]],
+        *[
+            pytest.param((kind, how), marks=pytest.mark.servers)
+            for kind in ("redis", "redis, awaited")
+            for how in UNREADABLE["redis"]
+        ],
+    ],
+    ids=lambda param: f"{param[0]}, {param[1][:40]}",
+)
+def spoilt(request: pytest.FixtureRequest, tmp_path: Path, key: str) -> Iterator[Store]:
+    """A store in which this key holds what is no state."""
+    kind, how = request.param
+    made: Store
+    if kind == "sqlite":
+        made = SqliteStore(tmp_path / "visitors.db")
+        made.save(Changes(key))
+        with sqlite3.connect(tmp_path / "visitors.db") as file:
+            assert file.execute(how, (key,)).rowcount == 1
+        file.close()
+    else:
+        url = request.getfixturevalue("redis_url")
+        made = RedisStore(url, timeout=120) if kind == "redis" else Awaited(AsyncRedisStore(url, timeout=120))
+        client = redis.Redis.from_url(url)
+        getattr(client, how)(f"convert:{key}", "no state")
+        client.close()
+    yield made
+    made.close()
+
+
+class TestAStateThatCannotBeRead:
+    def test_its_visitor_is_a_stranger(self, spoilt: Store, key: str) -> None:
+        assert spoilt.load(key) in (None, VisitorState())
+
+    def test_a_save_replaces_it(self, spoilt: Store, key: str) -> None:
+        assert spoilt.save(Changes(key, {"100": "one"}, {"buy": "u1"})) == Winners(
+            {"100": "one"}, {"buy": "u1"}
+        )
+        assert spoilt.save(Changes(key, {"100": "two"}, {"buy": "u2"})) == Winners(
+            {"100": "one"}, {"buy": "u1"}
+        )
+        assert spoilt.load(key) == VisitorState({"100": "one"}, {"buy": "u1"})
+
+    def test_the_others_are_not_touched(self, spoilt: Store, key: str) -> None:
+        spoilt.save(Changes(f"{key}-other", {"100": "one"}))
+        spoilt.save(Changes(key, {"100": "two"}))
+        assert spoilt.load(f"{key}-other") == VisitorState({"100": "one"})
