@@ -11,6 +11,7 @@ from tempfile import mkstemp
 from typing import NamedTuple
 
 from convert_sdk._http.messages import SIZE_CAP
+from convert_sdk._process.folders import refuse_planted_link
 
 from .source import DocumentSource
 
@@ -36,7 +37,7 @@ class DocumentCache:
 
     def __init__(self, folder: str | Path, source: DocumentSource) -> None:
         self._debug = source.debug_token is not None
-        self._path = Path(folder) / f"{document_name(source)}.document"
+        self._path = Path(folder).expanduser() / f"{document_name(source)}.document"
 
     @property
     def path(self) -> Path:
@@ -61,6 +62,7 @@ class DocumentCache:
         if self._debug:
             return
         folder = self._path.parent
+        refuse_planted_link(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, draft = mkstemp(dir=folder, prefix=f".{self._path.stem}.")  # readable by the owner only
         try:

@@ -138,6 +138,8 @@ class SpoolSync:
 
     def _take_over(self) -> None:
         moved = self._spool.recover()
+        for problem in drain(self._spool.problems):
+            self._report("damaged", problem)
         expired = self._newly_expired()
         self._queue.count_spooled(moved + expired)
         self._queue.drop_spooled(expired, DropReason.EXPIRED)

@@ -45,7 +45,7 @@ class AdminOutcome(NamedTuple):
 def inspect(root: Path) -> list[SpoolReport]:
     """Report on every file below a spool's path; raise SpoolError if there is no such folder."""
     reports = [_report(file) for file in _all(root)]
-    damaged = sorted(root.glob("*/*.corrupt"))
+    damaged = sorted(path for folder in _folders(root) for path in folder.glob("*.corrupt"))
     return reports + [SpoolReport(SpoolFile(path).owner, path, False, problem="damaged") for path in damaged]
 
 
@@ -68,8 +68,9 @@ def drop(root: Path, *, rejected_only: bool = False) -> AdminOutcome:
     if rejected_only:
         return _each_unused(root, _delete_rejected)
     outcome = _each_unused(root, _delete)
-    for damaged in root.glob("*/*.corrupt*"):
-        damaged.unlink()
+    for folder in _folders(root):
+        for damaged in folder.glob("*.corrupt*"):
+            damaged.unlink()
     return outcome
 
 
@@ -91,6 +92,8 @@ def _delete(file: SpoolFile) -> int:
 def _each_unused(root: Path, act: Callable[[SpoolFile], int]) -> AdminOutcome:
     events, in_use = 0, []
     for file in _all(root):
+        if file.oddity() is not None:
+            continue  # `inspect` says so
         with _held(file) as free, _as_spool_error(file.path):
             if not free:
                 in_use.append(file.path)
@@ -102,7 +105,12 @@ def _each_unused(root: Path, act: Callable[[SpoolFile], int]) -> AdminOutcome:
 def _all(root: Path) -> list[SpoolFile]:
     if not root.is_dir():
         raise SpoolError(f"there is no spool at {root}: give the folder that the client's spool option names")
-    return [file for folder in sorted(root.iterdir()) if folder.is_dir() for file in list_files(folder)]
+    return [file for folder in _folders(root) for file in list_files(folder)]
+
+
+def _folders(root: Path) -> list[Path]:
+    """The owners' folders; a link is none, wherever it leads."""
+    return [folder for folder in sorted(root.iterdir()) if folder.is_dir() and not folder.is_symlink()]
 
 
 @contextmanager
@@ -117,6 +125,9 @@ def _held(file: SpoolFile) -> Iterator[bool]:
 
 
 def _report(file: SpoolFile) -> SpoolReport:
+    odd = file.oddity()
+    if odd is not None:
+        return SpoolReport(file.owner, file.path, alive=False, problem=odd)
     with _held(file) as free:
         report = SpoolReport(file.owner, file.path, alive=not free)
         if not file.path.exists():

@@ -29,8 +29,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -39,9 +39,12 @@ from threading import RLock
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from convert_sdk._process.folders import oddity, opened_folder
 from convert_sdk._process.fork import hook_fork, register_after_fork
 from convert_sdk._process.sqlite import Database
 from convert_sdk.errors import SpoolError
+
+from .salvage import Row, is_damaged, salvage
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -105,12 +108,14 @@ class SpoolFile(NamedTuple):
             import fcntl
         except ImportError:
             raise SpoolError("a spool needs file locks, which this platform does not have (fcntl)") from None
-        with _locking:
-            descriptor = os.open(self.lock_path, os.O_CREAT | os.O_RDWR, 0o600)
+        flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        with _locking, opened_folder(self.path.parent) as folder:
+            descriptor = os.open(self.lock_path.name, flags, 0o600, dir_fd=folder)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # Another process may have deleted the file between the two calls above.
-                if os.path.samestat(os.fstat(descriptor), self.lock_path.stat()):
+                there = os.stat(self.lock_path.name, dir_fd=folder, follow_symlinks=False)
+                if os.path.samestat(os.fstat(descriptor), there):
                     _held.add(descriptor)
                     return descriptor
             except (BlockingIOError, FileNotFoundError):
@@ -118,21 +123,47 @@ class SpoolFile(NamedTuple):
             os.close(descriptor)
             return None
 
+    def oddity(self) -> str | None:
+        """The part of the file that no spool has made, as it is a link, a folder or another user's; None for ours."""
+        with opened_folder(self.path.parent) as folder:
+            parts = (self.lock_path.name, *(f"{self.path.name}{ending}" for ending in ("", "-wal", "-shm")))
+            odd = ((part, oddity(part, folder)) for part in parts)
+            return next((f"{part} is {why}: it is left alone" for part, why in odd if why is not None), None)
+
     def delete(self) -> None:
         """Delete everything, the lock last; only for the holder of the lock."""
-        for leftover in self.path.parent.glob(f".{self.path.name}.*"):
-            leftover.unlink(missing_ok=True)
-        for ending in ("", "-wal", "-shm"):
-            Path(f"{self.path}{ending}").unlink(missing_ok=True)
-        self.lock_path.unlink(missing_ok=True)
+        with opened_folder(self.path.parent) as folder:
+            there = os.listdir(folder)  # noqa: PTH208  # a path has no descriptor
+            drafts = [name for name in there if name.startswith(f".{self.path.name}.")]
+            parts = [f"{self.path.name}{ending}" for ending in ("", "-wal", "-shm")]
+            for name in (*drafts, *parts, self.lock_path.name):
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
 
-    def keep_as_corrupt(self) -> None:
-        """Rename a damaged file to `.corrupt`, for a person to look at; only for the holder of the lock."""
-        for ending in ("", "-wal"):
-            source = Path(f"{self.path}{ending}")
-            if source.exists():
-                source.rename(f"{self.path.with_suffix('.corrupt')}{ending}")
+    def keep_as_corrupt(self) -> str:
+        """Rename a damaged file to `.corrupt`, for a person to look at; its name. Only for the holder of the lock."""
+        kept = self.path.with_suffix(".corrupt").name
+        with opened_folder(self.path.parent) as folder:
+            for ending in ("", "-wal"):
+                with suppress(FileNotFoundError):
+                    source = f"{self.path.name}{ending}"
+                    os.rename(source, f"{kept}{ending}", src_dir_fd=folder, dst_dir_fd=folder)
         self.delete()
+        return kept
+
+    def contents(self) -> tuple[bytes, bytes]:
+        """The bytes of the file and of its write-ahead log."""
+        with opened_folder(self.path.parent) as folder:
+            return _bytes_of(self.path.name, folder), _bytes_of(f"{self.path.name}-wal", folder)
+
+
+def _bytes_of(name: str, folder: int) -> bytes:
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
 
 
 def release_lock(descriptor: int) -> None:
@@ -149,17 +180,6 @@ def owner_folder(root: Path, owner: str) -> Path:
         raise ValueError("a spool needs an owner: the key its events are sent under")
     name = quote(owner, safe="", errors="surrogatepass").replace(".", "%2E")
     return root / (name if len(name) <= _NAME_LIMIT else sha256(name.encode()).hexdigest())
-
-
-def make_private_folder(folder: Path) -> None:
-    """Make the folder, for this user alone (0700)."""
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.stat()
-    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
-        raise PermissionError(f"{folder} belongs to another user")
-    if found.st_mode & 0o077:
-        folder.chmod(0o700)
 
 
 class LockedFile(NamedTuple):
@@ -190,6 +210,8 @@ class Recovered(NamedTuple):
     events: int = 0
     expired: int = 0
     corrupt: int = 0
+    problem: str | None = None
+    """The reason why it was not moved whole."""
 
 
 class UnreadableError(Exception):
@@ -203,23 +225,69 @@ class UnreadableError(Exception):
 def recover_orphan(orphan: SpoolFile, into: Database, *, age: float, now: float) -> Recovered:
     """Move an orphan's rows into our file and delete it, under its lock; do nothing if the lock is held.
 
-    A damaged file is renamed. One that cannot be read just now stays for the next time.
+    A damaged file is renamed when the rows that can be read were moved. One that cannot be read just now stays for the
+    next time, and what is no file of a spool is left alone.
     """
-    descriptor = orphan.lock()
+    try:
+        odd = orphan.oddity()
+        if odd is not None:
+            return Recovered(problem=odd)
+        descriptor = orphan.lock()
+    except OSError as error:
+        return Recovered(problem=f"{orphan.path.name} cannot be taken over: {error.strerror or error}")
     if descriptor is None:
         return Recovered()
     try:
-        recovered = _move(orphan, into, age, now) if orphan.path.exists() else Recovered()
-        orphan.delete()
-    except UnreadableError as error:
-        if not error.damaged:
-            return Recovered()
-        orphan.keep_as_corrupt()
-        return Recovered(corrupt=1)
-    else:
-        return recovered
+        return _recover_locked(orphan, into, age, now)
     finally:
         release_lock(descriptor)
+
+
+def _recover_locked(orphan: SpoolFile, into: Database, age: float, now: float) -> Recovered:
+    name = orphan.path.name
+    try:
+        content, log = orphan.contents()
+        if orphan.path.exists():
+            damaged = is_damaged(content, log)
+            recovered = None if damaged else _move(orphan, into, age, now)
+        else:
+            recovered = Recovered()
+    except UnreadableError as error:
+        if not error.damaged:
+            return Recovered(problem=f"{name} cannot be read")
+        recovered = None
+    except OSError as error:
+        return Recovered(problem=f"{name} cannot be read: {error.strerror}")
+    if recovered is None:
+        return _salvage(orphan, content, log, into, age, now)
+    orphan.delete()
+    return recovered
+
+
+def _salvage(
+    orphan: SpoolFile, content: bytes, log: bytes, into: Database, age: float, now: float
+) -> Recovered:
+    """Move the rows of a damaged file that can be read, and keep the file for a person to look at."""
+    rows = [row for row in salvage(content, log, SCHEMA) if row[1] in {*RowKind}]
+    ages = {RowKind.EVENT: age, RowKind.PENDING: age, RowKind.REJECTED: _REJECTED_AGE}
+    young = [row for row in rows if row[3] > now - ages[RowKind(row[1])]]
+    with into.transaction() as target:
+        before = target.total_changes
+        _insert(target, (row for row in young if row[1] == RowKind.EVENT), now)
+        events = target.total_changes - before
+        _insert(target, (row for row in young if row[1] != RowKind.EVENT), now)
+    expired = sum(row[1] != RowKind.REJECTED for row in rows) - sum(
+        row[1] != RowKind.REJECTED for row in young
+    )
+    kept = orphan.keep_as_corrupt()
+    problem = (
+        f"the file of a dead process was damaged: {events} events of it could be read, the rest is in {kept}"
+    )
+    return Recovered(events, expired, 1, problem)
+
+
+def _insert(target: sqlite3.Connection, rows: Iterable[Row], now: float) -> None:
+    target.executemany(_INSERT, ((*row[:3], min(row[3], now), *row[4:]) for row in rows))
 
 
 def _move(orphan: SpoolFile, into: Database, age: float, now: float) -> Recovered:

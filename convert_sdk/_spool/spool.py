@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import accumulate
@@ -37,6 +38,7 @@ from weakref import WeakSet
 
 from convert_sdk._core.events import Event, to_json
 from convert_sdk._process.clock import Clock, steady_clock
+from convert_sdk._process.folders import make_private_folder
 from convert_sdk._process.fork import register_after_fork
 from convert_sdk._process.sqlite import Database
 from convert_sdk.errors import SpoolError
@@ -47,7 +49,6 @@ from .files import (
     SpoolFile,
     create_file,
     list_files,
-    make_private_folder,
     owner_folder,
     recover_orphan,
     release_lock,
@@ -132,10 +133,13 @@ class Spool:
         clock: Clock | None = None,
     ) -> None:
         self._limits = limits or SpoolLimits()
-        self._folder = owner_folder(Path(path), owner)
+        self._folder = owner_folder(Path(path).expanduser(), owner)
         self._synchronous = "FULL" if sync else "NORMAL"
         self._clock = clock or steady_clock()
         self._current: _OpenFile | None = None
+        self.problems: deque[str] = deque()
+        """The reasons why files of dead processes were not taken over, or not whole; each once, for whoever reports."""
+        self._named: set[str] = set()
         self._reset()
         _spools.add(self)
 
@@ -195,6 +199,7 @@ class Spool:
 
         Each is emptied under its own lock, so one of several processes gets it. Killed between the
         commit and the deletion, the next process finds the same rows, with the same ids, again.
+        What could not be taken over, or not whole, is named in `problems`.
         """
         moved = 0
         with _as_spool_error():
@@ -309,6 +314,9 @@ class Spool:
         return taken
 
     def _count(self, recovered: Recovered) -> int:
+        if recovered.problem is not None and recovered.problem not in self._named:
+            self._named.add(recovered.problem)
+            self.problems.append(recovered.problem)
         self._expired += recovered.expired
         self._corrupt += recovered.corrupt
         return recovered.events
@@ -341,6 +349,10 @@ def _body(event: Event) -> str:
 
 def _event(uuid: str, body: str) -> Event:
     visitor_id, wire, segments, claim, attributed = _decode(body)
+    if not (isinstance(visitor_id, str) and isinstance(wire, str)):
+        raise ValueError("no event")
+    if not (segments is None or isinstance(segments, dict)) or not (claim is None or isinstance(claim, str)):
+        raise ValueError("no event")
     return Event(uuid, visitor_id, wire, segments, claim, attributed)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from convert_sdk import Client
 from convert_sdk._spool.admin import inspect
+from convert_sdk.observation import Incident, Observation
 from convert_sdk.status import DropReason
 from tests.processes import running
 from tests.reliability.collector import Answer, Received
@@ -262,3 +263,34 @@ def test_events_are_written_while_a_request_hangs(tmp_path: Path) -> None:
         delivered_by_a_restart(convert.url, tmp_path)
         assert len(convert.events) == 501
         assert convert.duplicates() == 0
+
+
+def test_a_damaged_file_is_said_once_and_what_can_be_read_is_sent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = tmp_path / "spool"
+    observed: list[Observation] = []
+    with site(lambda _: Answer(503)) as convert:
+        with running(WRITES, convert.url, KEY, str(spool), "1", "") as process:
+            promised = {process.hear() for _ in range(200)}
+            process.send(signal.SIGKILL)
+            promised.update(process.lines())
+        (path,) = spool.rglob("*.db")
+        with path.open("r+b") as file:
+            file.write(b"\0" * 4096)
+        convert.answer = serving()
+        with Client(
+            KEY,
+            config_endpoint=convert.url,
+            track_endpoint=convert.url,
+            start_wait=120,
+            spool=str(spool),
+            observe=observed.append,
+        ) as client:
+            client.visitor("restart")
+            assert client.flush(120).pending == 0
+            assert client.status().incidents["damaged"] == 1
+        assert promised <= set(names(convert.events))
+    assert len([record for record in caplog.records if "damaged" in record.message]) == 1
+    assert len([each for each in observed if isinstance(each, Incident) and "damaged" in each.text]) == 1
+    assert path.with_suffix(".corrupt").exists()

@@ -108,7 +108,7 @@ class Ledger:
         self.policy = policy or Policy()
         self.clock = clock
         self._database = Database(
-            Path(path),
+            Path(path).expanduser(),
             f"{_SCHEMA};{_SECOND_VERSION}",
             wait=_WAIT,
             synchronous="FULL" if sync else "NORMAL",

@@ -103,6 +103,33 @@ def test_what_is_not_ours_is_ignored(tmp_path: Path, kind: str) -> None:
     assert cache.load() is None
 
 
+def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    DocumentCache("~/cache", SOURCE).save(DOCUMENT)
+    assert DocumentCache(tmp_path / "cache", SOURCE).load() == DOCUMENT
+
+
+def test_another_users_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a link away")
+    (tmp_path / "theirs").mkdir()
+    link = tmp_path / "cache"
+    link.symlink_to(tmp_path / "theirs")
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    with pytest.raises(PermissionError, match="a link of another user"):
+        DocumentCache(link, SOURCE).save(DOCUMENT)
+    assert not list((tmp_path / "theirs").iterdir())
+
+
+def test_a_folder_in_place_of_the_file_is_told(tmp_path: Path) -> None:
+    cache = DocumentCache(tmp_path, SOURCE)
+    cache.path.mkdir()
+    assert cache.load() is None
+    with pytest.raises(OSError):  # noqa: PT011  # what the system says
+        cache.save(DOCUMENT)
+    assert [each.name for each in tmp_path.iterdir()] == [cache.path.name]
+
+
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     cache = DocumentCache(tmp_path / "file" / "cache", SOURCE)

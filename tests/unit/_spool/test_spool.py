@@ -282,7 +282,7 @@ class TestTheNextLife:
         assert path.with_suffix(".corrupt").read_bytes() == content
         assert after.recover() == 0
 
-    def test_damage_in_the_middle_moves_nothing(self, open_spool: OpenSpool, tmp_path: Path) -> None:
+    def test_damage_in_the_middle_costs_what_lies_there(self, open_spool: OpenSpool, tmp_path: Path) -> None:
         before = open_spool()
         before.append([event(str(n), "x" * 500) for n in range(500)])
         before.close()
@@ -292,9 +292,11 @@ class TestTheNextLife:
         content[middle : middle + 40_000] = b"\xff" * 40_000
         path.write_bytes(content)
         after = open_spool()
-        assert after.recover() == 0
-        assert after.counts() == SpoolCounts(corrupt=1)
-        assert after.load(10) == []
+        moved = after.recover()
+        assert 400 < moved < 500
+        assert after.counts() == SpoolCounts(events=moved, corrupt=1)
+        assert len({each.wire for each in after.load(500)}) == 1
+        assert f"{moved} events of it could be read" in after.problems[0]
 
     def test_a_lock_without_a_file_is_cleared_away(self, open_spool: OpenSpool, tmp_path: Path) -> None:
         spool = open_spool()
