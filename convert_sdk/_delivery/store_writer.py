@@ -48,7 +48,7 @@ class StateSave(NamedTuple):
         return f"StateSave({self.changes!r})"
 
 
-class _Trouble(NamedTuple):
+class _Failures(NamedTuple):
     """The failures of one visitor's save, and how many saves of others had succeeded before the first."""
 
     failures: int
@@ -67,7 +67,7 @@ class StoreWriter:
         self._report = report
         self._retry_at = 0.0
         self._in_hand: dict[str, PendingChanges] = {}
-        self._troubles: dict[str, _Trouble] = {}
+        self._failing: dict[str, _Failures] = {}
         self._saved = self._failed_in_a_row = self._replaced = 0
         self.down = False
         """True after a failed save, until the next one begins."""
@@ -117,7 +117,7 @@ class StoreWriter:
                 yield StateSave(visitor_id, pending, to_changes(self._engine.store_key(visitor_id), pending))
                 if self.down:
                     return
-                if visitor_id not in self._troubles:
+                if visitor_id not in self._failing:
                     del waiting[visitor_id]
         finally:
             with self._engine.lock:
@@ -129,7 +129,7 @@ class StoreWriter:
         """Apply what the store holds after a save, and let conversions go that won their claims."""
         self._saved += 1
         self._failed_in_a_row = 0
-        self._troubles.pop(save.visitor_id, None)
+        self._failing.pop(save.visitor_id, None)
         with self._engine.lock:
             self._engine.visitors.apply_winners(save.visitor_id, winners)
         results = claim_results(save.changes.goals, winners)
@@ -147,8 +147,8 @@ class StoreWriter:
             self._end_round(f"visitors are not saved: {text}", now)
             return
         self._retry_at = now + _RETRY_AFTER
-        failures, saved_before = self._troubles.get(save.visitor_id, _Trouble(0, self._saved))
-        self._troubles[save.visitor_id] = _Trouble(failures + 1, saved_before)
+        failures, saved_before = self._failing.get(save.visitor_id, _Failures(0, self._saved))
+        self._failing[save.visitor_id] = _Failures(failures + 1, saved_before)
         if failures + 1 >= _TRIES and self._saved > saved_before:
             self._give_up(save, now)
         self._report("state", f"a visitor is not saved: {text}")
@@ -160,7 +160,7 @@ class StoreWriter:
         self._report("store", text)
 
     def _give_up(self, save: StateSave, now: float) -> None:
-        del self._troubles[save.visitor_id]
+        del self._failing[save.visitor_id]
         self._engine.visitors.lost += 1
         unclaimed = {event_id for uuid in save.changes.goals.values() for event_id in event_ids(uuid)}
         self._queue.resolve_claims(unclaimed, (), now)

@@ -89,7 +89,7 @@ class _Redis:
         return self._prefix + _quote(key)
 
     def _arguments(self, changes: Changes, unreadable: Sequence[_Value | None] = ()) -> list[_Value]:
-        """What the script takes; values that cannot be read are overruled, as they were found."""
+        """The arguments of the script; values that cannot be read are overruled, as they were found."""
         first: list[tuple[_Value, ...]] = [
             ("b:" + _quote(key), _quote(value), _quote(changes.overruled.get(key, "")))
             for key, value in changes.bucketing.items()
@@ -299,7 +299,7 @@ def _address(client: object) -> str:
 
 
 class _Standing(NamedTuple):
-    """What a save has left: who won, and the values that cannot be read, in the order of the script's fields."""
+    """The outcome of a save: who won, and the values that cannot be read, in the order of the script's fields."""
 
     winners: Winners
     unreadable: list[_Value | None]
@@ -345,7 +345,7 @@ def _quote(text: str) -> str:
 
 
 def _text(value: object) -> str | None:
-    """What `_quote` wrote, as it was; None where it did not."""
+    """The text that `_quote` wrote; None where it did not write this."""
     text = _ascii(value)
     return None if text is None else _unquoted(text)
 
