@@ -104,10 +104,9 @@ class SpoolFile(NamedTuple):
 
         Raises SpoolError on a platform without file locks.
         """
-        try:
-            import fcntl
-        except ImportError:
-            raise SpoolError("a spool needs file locks, which this platform does not have (fcntl)") from None
+        _require_locks()
+        import fcntl
+
         flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
         with _locking, opened_folder(self.path.parent) as folder:
             descriptor = os.open(self.lock_path.name, flags, 0o600, dir_fd=folder)
@@ -125,6 +124,7 @@ class SpoolFile(NamedTuple):
 
     def oddity(self) -> str | None:
         """The part of the file that no spool has made, as it is a link, a folder or another user's; None for ours."""
+        _require_locks()
         with opened_folder(self.path.parent) as folder:
             parts = (self.lock_path.name, *(f"{self.path.name}{ending}" for ending in ("", "-wal", "-shm")))
             odd = ((part, oddity(part, folder)) for part in parts)
@@ -155,6 +155,13 @@ class SpoolFile(NamedTuple):
         """The bytes of the file and of its write-ahead log."""
         with opened_folder(self.path.parent) as folder:
             return _bytes_of(self.path.name, folder), _bytes_of(f"{self.path.name}-wal", folder)
+
+
+def _require_locks() -> None:
+    try:
+        import fcntl  # noqa: F401  # the platforms that have it follow no link where they are told not to
+    except ImportError:
+        raise SpoolError("a spool needs file locks, which this platform does not have (fcntl)") from None
 
 
 def _bytes_of(name: str, folder: int) -> bytes:
