@@ -158,7 +158,7 @@ def test_a_store_that_raises_anything_at_all_stops_nothing(kind: str) -> None:
                 await client.flush(0.2)
                 store.works = True
                 assert (await client.flush(120)).pending == 0
-                assert client.status().incidents["store"] >= 1
+                assert client.status().incidents["state"] >= 1
 
         if kind == "task":
             asyncio.run(use())
@@ -170,7 +170,7 @@ def test_a_store_that_raises_anything_at_all_stops_nothing(kind: str) -> None:
                 client.flush(0.2)
                 store.works = True
                 assert client.flush(120).pending == 0
-                assert client.status().incidents["store"] >= 1
+                assert client.status().incidents["state"] >= 1
         stored = store.inner.load("1001-2002-v")
         assert stored is not None
         assert set(stored.goals) == {"goal-1"}
