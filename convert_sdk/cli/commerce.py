@@ -18,7 +18,7 @@ from convert_sdk import Client, ConvertError
 if TYPE_CHECKING:
     from convert_sdk.commerce.bridge import Bridge, Report, SyncReport
     from convert_sdk.commerce.bridge import SyncProgress as Pulled
-    from convert_sdk.commerce.bridge.bridge import Source
+    from convert_sdk.commerce.bridge.sources import Source
 
 commerce_app = typer.Typer(no_args_is_help=True, help="Store systems: their orders as conversions.")
 
@@ -78,14 +78,14 @@ def sync(
     from convert_sdk.commerce.bridge import Bridge, Goals, Identity, Ledger, Policy, recording
 
     console = Console(stderr=as_json)
-    books = Ledger(ledger, policy=Policy(hold_for=hold_hours * 3600))
+    ledger_file = Ledger(ledger, policy=Policy(hold_for=hold_hours * 3600))
     try:
         with ExitStack() as stack:
-            stack.callback(books.close)
+            stack.callback(ledger_file.close)
             sources = _sources(stack, (website, website_key), (account, convictional_key, convictional_url))
             identity = Identity(secret, pepper=pepper)
-            client = stack.enter_context(Client(observe=recording(books)))
-            bridge = Bridge(client, books, goals=Goals(goal), identity=identity, sources=sources)
+            client = stack.enter_context(Client(observe=recording(ledger_file)))
+            bridge = Bridge(client, ledger_file, goals=Goals(goal), identity=identity, sources=sources)
             with _progress_bars(console) as pulled:
                 found = bridge.sync(allow_late=allow_late, progress=pulled)
             client.flush(_PATIENCE)

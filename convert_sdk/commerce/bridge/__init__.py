@@ -4,7 +4,7 @@
 ('purchase',)
 """
 
-from convert_sdk.commerce.bridge.bridge import Bridge, Goals, KnownBy, Report
+from convert_sdk.commerce.bridge.bridge import Bridge, KnownBy, Report
 from convert_sdk.commerce.bridge.conversions import Match, OrderConversion, Policy
 from convert_sdk.commerce.bridge.exposures import recording
 from convert_sdk.commerce.bridge.facts import (
@@ -14,6 +14,7 @@ from convert_sdk.commerce.bridge.facts import (
     facts_from_orders,
 )
 from convert_sdk.commerce.bridge.identity import Identity
+from convert_sdk.commerce.bridge.intake import Goals
 from convert_sdk.commerce.bridge.into_convertmax import IntoConvertmax, Written
 from convert_sdk.commerce.bridge.ledger import ExposureRecord, LedgerStore, LedgerTransaction, Link, Version
 from convert_sdk.commerce.bridge.memory import MemoryLedger

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
 
 from convert_sdk import _checks as check
 from convert_sdk.commerce._sites import canonical_scope, canonical_site
-from convert_sdk.commerce.bridge.conversions import OrderConversion, folded, key_of, seen
+from convert_sdk.commerce.bridge.conversions import OrderConversion
 from convert_sdk.commerce.bridge.currency import LedgerCurrency, Rate
-from convert_sdk.commerce.bridge.cursors import Read
 from convert_sdk.commerce.bridge.dispatcher import Dispatcher
 from convert_sdk.commerce.bridge.identity import Identity, has_objected
-from convert_sdk.commerce.bridge.ledger import LedgerStore, LedgerTransaction, Link, forgotten
-from convert_sdk.commerce.bridge.orders import (
-    FORM_WINDOW,
-    IdentityKey,
-    OrderSnapshot,
-    UnreadableOrder,
-    previous_window,
-)
+from convert_sdk.commerce.bridge.intake import Goals, OrderIntake, Recorded
+from convert_sdk.commerce.bridge.ledger import LedgerStore, LedgerTransaction, Link, StateAndReason, forgotten
+from convert_sdk.commerce.bridge.orders import IdentityKey, OrderSnapshot, UnreadableOrder
 from convert_sdk.commerce.bridge.reporting import loop_of, refuse_in, reporting
 from convert_sdk.commerce.bridge.reports import SyncReport
-from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebhookContents, WebsiteSource, in_ledger
+from convert_sdk.commerce.bridge.sources import Source, WebhookContents, WebsiteSource, in_ledger
+from convert_sdk.commerce.bridge.sync import sync
 from convert_sdk.errors import OptionError, StoreError
 
 if TYPE_CHECKING:
@@ -34,40 +29,11 @@ if TYPE_CHECKING:
     from convert_sdk.commerce.bridge.reports import SyncProgress
     from convert_sdk.commerce.website.webhooks import WebhookEvent
 
-Goal = str | int
-Source = WebsiteSource | ConvictionalSource
-
 _LISTED = 1_000
 _KINDS: tuple[Literal["order", "reference", "member", "contact"], ...] = (
     "order", "reference", "member", "contact",
 )  # fmt: skip
 _log = logging.getLogger("convert_sdk")
-
-
-@dataclass(frozen=True, slots=True)
-class Goals:
-    """The goals (keys as text, ids as int) that orders, bookings and forms count for.
-
-    `bookings` maps the id of a booking's event, or else of its service, `forms` the name of a form; "*" is any
-    other.
-
-    >>> Goals("purchase", forms={"Contact us": "lead"}).of_kind("form", "Contact us")
-    ('lead',)
-    """
-
-    orders: Goal | Sequence[Goal] = ()
-    bookings: Mapping[str, Goal] = field(default_factory=dict)
-    forms: Mapping[str, Goal] = field(default_factory=dict)
-
-    def of_kind(self, kind: str, *topics: str) -> tuple[Goal, ...]:
-        """The goals of one happening, by the first of its topics that has one."""
-        if kind == "order":
-            orders = self.orders
-            return (
-                tuple(orders) if isinstance(orders, Sequence) and not isinstance(orders, str) else (orders,)
-            )
-        table = self.bookings if kind == "booking" else self.forms
-        return tuple(table[each] for each in (*topics, "*") if each in table)[:1]
 
 
 class KnownBy(TypedDict, total=False):
@@ -78,13 +44,6 @@ class KnownBy(TypedDict, total=False):
     member: str | int
     contact: str | int
     email: str
-
-
-class Recorded(NamedTuple):
-    """A conversion, and whether it is new in the ledger."""
-
-    conversion: OrderConversion
-    is_new: bool
 
 
 class Report(NamedTuple):
@@ -129,11 +88,10 @@ class Bridge:
         self._given = [*sources]
         if len({source.scope for source in self._given}) != len(self._given):
             raise OptionError("two sources have the same scope: their orders could not be told apart")
-        self._currency = LedgerCurrency(ledger, (source.rules.currency for source in self._given), rate)
+        currency = LedgerCurrency(ledger, (source.rules.currency for source in self._given), rate)
+        self._intake = OrderIntake(ledger, goals=goals, identity=identity, currency=currency)
         self._loop = loop_of(client)
-        self._dispatcher = Dispatcher(
-            reporting(client, self._loop), ledger, identity, on_reversed, self._currency
-        )
+        self._dispatcher = Dispatcher(reporting(client, self._loop), ledger, identity, on_reversed, currency)
         if client.options.observe is None:
             raise OptionError("the client hears of no delivery: make it with observe=recording(ledger)")
 
@@ -175,9 +133,11 @@ class Bridge:
         allow_late: bool,
     ) -> list[OrderConversion]:
         with self.ledger.transaction() as transaction:
-            self._note_unreadable(transaction, unreadable)
+            self._intake.note_unreadable(transaction, unreadable)
             found = [
-                each for order in orders for each in self.record(transaction, order, allow_late=allow_late)
+                each
+                for order in orders
+                for each in self._intake.record(transaction, order, allow_late=allow_late)
             ]
         self.tick()
         with self.ledger.transaction() as transaction:
@@ -187,57 +147,7 @@ class Bridge:
         self, transaction: LedgerTransaction, order: OrderSnapshot, *, allow_late: bool = False
     ) -> list[Recorded]:
         """Put an order into the ledger, in the caller's transaction: its conversions, and whether they are new."""
-        now, policy = self.ledger.clock(), self.ledger.policy
-        transaction.note_readable(order.transaction_id)
-        order = self._currency.applied(transaction, order)
-        found = []
-        for goal in self.goals.of_kind(order.kind, order.topic, order.service):
-            known, same = self._known(transaction, goal, order, now)
-            if known is None:
-                conversion = seen(goal, order, now, policy, allow_late=allow_late)
-            else:
-                conversion = folded(known, same, now, allow_late=allow_late)
-            if conversion != known and self._is_forgotten(transaction, conversion, now):
-                conversion = forgotten(conversion)
-            if conversion != known:
-                transaction.keep(conversion)
-            found.append(Recorded(conversion, known is None))
-        return found
-
-    def keep(self, transaction: LedgerTransaction, read: Read, *, allow_late: bool = False) -> SyncReport:
-        """Put what was read into the ledger, in the caller's transaction, and count it."""
-        self._note_unreadable(transaction, read.unreadable)
-        found = [
-            each for order in read.orders for each in self.record(transaction, order, allow_late=allow_late)
-        ]
-        new = [each.conversion for each in found if each.is_new]
-        return SyncReport(
-            orders=len(read.orders),
-            new=len(new),
-            too_old=sum(each.reason == "too old" for each in new),
-            unsettled=int(read.unsettled),
-            unreadable=len(read.unreadable),
-        )
-
-    def _note_unreadable(self, transaction: LedgerTransaction, orders: Sequence[UnreadableOrder]) -> None:
-        for each in orders:
-            if transaction.note_unreadable(each.name, ", ".join(each.places), self.ledger.clock()):
-                _log.warning("an order cannot be read and is passed over: %s", each)
-
-    def _is_forgotten(self, transaction: LedgerTransaction, conversion: OrderConversion, now: float) -> bool:
-        match = None if conversion.is_over else self.identity.match(conversion.order, transaction, now)
-        return match is not None and transaction.is_forgotten(match.visitor_id)
-
-    def _known(
-        self, transaction: LedgerTransaction, goal: Goal, order: OrderSnapshot, now: float
-    ) -> tuple[OrderConversion | None, OrderSnapshot]:
-        known = transaction.conversion(key_of(goal, order))
-        if known is None and (before := previous_window(order)) is not None:
-            known = transaction.conversion(key_of(goal, before))
-            if known is not None and now - known.first_seen < FORM_WINDOW:
-                return known, before
-            return None, order
-        return known, order
+        return self._intake.record(transaction, order, allow_late=allow_late)
 
     def link(
         self,
@@ -350,10 +260,10 @@ class Bridge:
         `allow_late`. A list that cannot be read keeps no other from being read: its ConnectorError is raised at the
         end; that of several is a SyncError with the error of each, and with the report of what was read and kept.
         """
-        from convert_sdk.commerce.bridge.sync import sync
-
         refuse_in(self._loop)
-        return sync(self, self._sources.values(), allow_late=allow_late, progress=progress)
+        return sync(
+            self._intake, self._sources.values(), tick=self.tick, allow_late=allow_late, progress=progress
+        )
 
     def report(self) -> Report:
         """The state of the ledger."""
@@ -363,9 +273,9 @@ class Bridge:
             reduced = tuple(each.transaction_id for each in transaction.waiting("reduced", _LISTED))
             unreadable = tuple(transaction.unreadable(_LISTED))
         return Report(
-            _summed((state, count) for (state, _), count in tally.items()),
-            _summed((reason, count) for (state, reason), count in tally.items() if state == "waiting"),
-            _summed((reason, count) for (state, reason), count in tally.items() if state == "dropped"),
+            _summed(tally, lambda each: each.state),
+            _summed(tally, lambda each: each.reason if each.state == "waiting" else None),
+            _summed(tally, lambda each: each.reason if each.state == "dropped" else None),
             resent,
             unresolved,
             unreadable,
@@ -404,8 +314,13 @@ def _take_back(transaction: LedgerTransaction, consent: Link) -> None:
             transaction.add_link(link._replace(expires=min(link.expires, consent.expires)))
 
 
-def _summed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for name, count in pairs:
-        totals[name] = totals.get(name, 0) + count
-    return totals
+def _summed(
+    tally: Mapping[StateAndReason, int], name_of: Callable[[StateAndReason], str | None]
+) -> dict[str, int]:
+    """The sums by name, without what has none."""
+    totals: Counter[str] = Counter()
+    for each, count in tally.items():
+        name = name_of(each)
+        if name is not None:
+            totals[name] += count
+    return dict(totals)

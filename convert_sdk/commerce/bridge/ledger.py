@@ -47,6 +47,13 @@ class Version(NamedTuple):
     sent: bool
 
 
+class StateAndReason(NamedTuple):
+    """The state of conversions, and the reason why they wait or were dropped, or an empty text."""
+
+    state: str
+    reason: str
+
+
 class LedgerTransaction(Protocol):
     """A ledger's contents within one transaction."""
 
@@ -74,7 +81,7 @@ class LedgerTransaction(Protocol):
         """Prolong an owner's claims."""
         ...
 
-    def tally(self) -> Mapping[tuple[str, str], int]:
+    def tally(self) -> Mapping[StateAndReason, int]:
         """The number of conversions by state and reason."""
         ...
 

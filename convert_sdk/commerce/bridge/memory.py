@@ -15,6 +15,7 @@ from convert_sdk.commerce.bridge.ledger import (
     ExposureRecord,
     LedgerTransaction,
     Link,
+    StateAndReason,
     Version,
     forgotten,
     mark_of,
@@ -69,8 +70,8 @@ class _Tables:
             if each.owner == owner and each.state == "claimed":
                 self.keep(replace(each, due=until))
 
-    def tally(self) -> Mapping[tuple[str, str], int]:
-        return Counter((each.state, each.reason) for each in self.conversions.values())
+    def tally(self) -> Mapping[StateAndReason, int]:
+        return Counter(StateAndReason(each.state, each.reason) for each in self.conversions.values())
 
     def waiting(self, reason: str, limit: int) -> list[OrderConversion]:
         found = [each for each in self.conversions.values() if each.reason == reason]

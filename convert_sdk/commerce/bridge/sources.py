@@ -43,7 +43,7 @@ from convert_sdk.commerce.website.webhooks import (
 )
 
 _PAGE = 50
-AnySource = TypeVar("AnySource", bound="WebsiteSource | ConvictionalSource")
+AnySource = TypeVar("AnySource", bound="Source")
 
 
 class WebhookContents(NamedTuple):
@@ -283,3 +283,7 @@ class ConvictionalSource:
             cursor = cursor.closed(now - self.first)
             return cursor.opened(now - self.first, now)
         return cursor.opened(cursor.until - self.overlap, now)
+
+
+Source = WebsiteSource | ConvictionalSource
+"""A store that orders come from."""

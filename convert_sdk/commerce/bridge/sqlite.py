@@ -21,6 +21,7 @@ from convert_sdk.commerce.bridge.ledger import (
     ExposureRecord,
     LedgerTransaction,
     Link,
+    StateAndReason,
     Version,
     forgotten,
     mark_of,
@@ -191,9 +192,9 @@ class _Rows:
     def renew(self, owner: str, until: float) -> None:
         self._run("UPDATE effects SET due = ? WHERE owner = ? AND state = 'claimed'", (until, owner))
 
-    def tally(self) -> Mapping[tuple[str, str], int]:
+    def tally(self) -> Mapping[StateAndReason, int]:
         rows = self._run("SELECT state, reason, COUNT(*) FROM effects GROUP BY state, reason")
-        return {(state, reason): count for state, reason, count in rows}
+        return {StateAndReason(state, reason): count for state, reason, count in rows}
 
     def waiting(self, reason: str, limit: int) -> list[OrderConversion]:
         return [*self._conversions("reason = ? ORDER BY first_seen, key LIMIT ?", reason, limit)]

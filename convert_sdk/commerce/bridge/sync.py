@@ -5,44 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from convert_sdk.commerce.bridge.conversions import DAY, OrderConversion
 from convert_sdk.commerce.bridge.cursors import CURSOR, Cursor, Read, Stream
+from convert_sdk.commerce.bridge.intake import OrderIntake
 from convert_sdk.commerce.bridge.orders import OrderSnapshot
 from convert_sdk.commerce.bridge.reports import SyncProgress, SyncReport
-from convert_sdk.commerce.bridge.sources import WebsiteSource
+from convert_sdk.commerce.bridge.sources import Source, WebsiteSource
 from convert_sdk.commerce.errors import AuthError, ConnectorError, NotFoundError, SyncError
-
-if TYPE_CHECKING:
-    from convert_sdk.commerce.bridge.bridge import Bridge, Source
 
 _ASKED = 100
 _ASKED_OF = 10_000
 
 
+class _PulledPage(NamedTuple):
+    """A page that was put into the ledger, and the place to go on from."""
+
+    report: SyncReport
+    cursor: Cursor
+
+
 def sync(
-    bridge: Bridge,
+    intake: OrderIntake,
     sources: Iterable[Source],
     *,
+    tick: Callable[[], object],
     allow_late: bool = False,
     progress: Callable[[SyncProgress], object] | None = None,
 ) -> SyncReport:
-    """Pull every list of these sources to its end. One that fails keeps no other from being pulled."""
+    """Pull every list of these sources to its end. One that fails keeps no other from being pulled.
+
+    `tick` is called after each page, so that conversions go out meanwhile.
+    """
     total = SyncReport()
     errors: dict[str, ConnectorError] = {}
     for source in sources:
-        for stream in source.streams(bridge.identity):
+        for stream in source.streams(intake.identity):
             name, read = f"{source.scope}/{stream.name}", 0
             try:
-                while (page := _pull(bridge, stream, name, allow_late=allow_late)) is not None:
-                    taken, cursor = page
-                    total = _sum(total, taken)
-                    read += taken.orders
+                while (page := _pull(intake, stream, name, allow_late=allow_late)) is not None:
+                    total = _sum(total, page.report)
+                    read += page.report.orders
                     if progress is not None:
-                        progress(SyncProgress(source.scope, stream.name, read, cursor.total))
-                    bridge.tick()
-                    if not cursor.is_open:
+                        progress(SyncProgress(source.scope, stream.name, read, page.cursor.total))
+                    tick()
+                    if not page.cursor.is_open:
                         break
             except ConnectorError as error:
                 errors[name] = error
@@ -50,10 +58,10 @@ def sync(
                     break  # no other list of this store will be given
         else:
             try:
-                total = _sum(total, ask_unpaid(bridge, source))
+                total = _sum(total, ask_unpaid(intake, source))
             except ConnectorError as error:
                 errors[f"{source.scope}/unpaid"] = error
-    bridge.tick()
+    tick()
     if len(errors) > 1:
         raise SyncError(errors, total)
     for only in errors.values():
@@ -65,15 +73,15 @@ def _sum(one: SyncReport, other: SyncReport) -> SyncReport:
     return SyncReport(*(sum(pair) for pair in zip(one, other, strict=True)))
 
 
-def ask_unpaid(bridge: Bridge, source: Source) -> SyncReport:
+def ask_unpaid(intake: OrderIntake, source: Source) -> SyncReport:
     """Read orders again, one by one, that wait for a payment and were not read for a day.
 
     A payment that comes late is told by a webhook alone, which may be lost: no list knows what changed.
     """
     if not isinstance(source, WebsiteSource):
         return SyncReport()
-    now = bridge.ledger.clock()
-    with bridge.ledger.transaction() as transaction:
+    now = intake.ledger.clock()
+    with intake.ledger.transaction() as transaction:
         waiting = transaction.still_waiting("unpaid", _ASKED_OF)
     stale = {
         each.order.id: each.order
@@ -83,11 +91,11 @@ def ask_unpaid(bridge: Bridge, source: Source) -> SyncReport:
     total = SyncReport()
     for order in [*stale.values()][:_ASKED]:
         try:
-            found = source.ask(order.id, bridge.identity, now)
+            found = source.ask(order.id, intake.identity, now)
         except NotFoundError:
             found = replace(order, version=datetime.fromtimestamp(now, UTC))  # deleted: it will not be paid
         total = _sum(
-            total, _record(bridge, Read((found,) if isinstance(found, OrderSnapshot) else (), Cursor()))
+            total, _record(intake, Read((found,) if isinstance(found, OrderSnapshot) else (), Cursor()))
         )
     return total
 
@@ -97,9 +105,9 @@ def _last_read(conversion: OrderConversion) -> float:
     return conversion.first_seen if version is None else version.timestamp()
 
 
-def _pull(bridge: Bridge, stream: Stream, name: str, *, allow_late: bool) -> tuple[SyncReport, Cursor] | None:
+def _pull(intake: OrderIntake, stream: Stream, name: str, *, allow_late: bool) -> _PulledPage | None:
     """The next page, put into the ledger; None where there is nothing to read."""
-    ledger = bridge.ledger
+    ledger = intake.ledger
     with ledger.transaction() as transaction:
         text = transaction.cursor(name)
     cursor = Cursor() if text is None else CURSOR.validate_json(text)
@@ -109,12 +117,12 @@ def _pull(bridge: Bridge, stream: Stream, name: str, *, allow_late: bool) -> tup
     with ledger.transaction() as transaction:
         if transaction.cursor(name) != text:  # another process has read this page meanwhile
             text = transaction.cursor(name) or ""
-            return SyncReport(), CURSOR.validate_json(text)
-        report = bridge.keep(transaction, read, allow_late=allow_late)
+            return _PulledPage(SyncReport(), CURSOR.validate_json(text))
+        report = intake.keep(transaction, read, allow_late=allow_late)
         transaction.move_cursor(name, CURSOR.dump_json(read.cursor).decode())
-    return report._replace(pages=1), read.cursor
+    return _PulledPage(report._replace(pages=1), read.cursor)
 
 
-def _record(bridge: Bridge, read: Read) -> SyncReport:
-    with bridge.ledger.transaction() as transaction:
-        return bridge.keep(transaction, read)
+def _record(intake: OrderIntake, read: Read) -> SyncReport:
+    with intake.ledger.transaction() as transaction:
+        return intake.keep(transaction, read)
