@@ -21,9 +21,8 @@ from convert_sdk._http.backoff import MAX_RETRY_AFTER, Random, full_jitter, retr
 from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk.errors import ConvertError
 
-from .stats import Notice, redirection
+from .stats import BUSY, Notice, redirection
 
-_BUSY = frozenset({408, 425, 429})
 _REFUSED_HEADERS = frozenset({400, 412, 413, 414, 416, 417, 422, 431, 494})
 """Statuses that may be the answer to an ETag that the server does not take."""
 _ADVICE = {
@@ -183,7 +182,7 @@ class ConfigPoller:
         self._failed(now, str(reply.status), f"the config endpoint answers {reply.status}{advice}")
         if reply.status in _REFUSED_HEADERS and self._asked is not None:
             self._etag = None  # the next fetch, after a short back-off, goes without it
-        elif 400 <= reply.status < 500 and reply.status not in _BUSY:
+        elif 400 <= reply.status < 500 and reply.status not in BUSY:
             self._due = now + slow_cadence(self._random)
         else:
             self._due = max(self._due, now + (retry_after(reply, cap=MAX_RETRY_AFTER) or 0.0))

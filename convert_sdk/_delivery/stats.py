@@ -19,7 +19,8 @@ _QUIET = 60.0
 """Seconds between two warnings about a full queue."""
 _MALFORMED = frozenset({400, 413, 422})
 _GATEWAY = frozenset({502, 504})
-_BUSY = frozenset({408, 425, 429})
+BUSY = frozenset({408, 425, 429})
+"""Statuses that ask for the same request later."""
 _LONGEST_MESSAGE = 200
 _LONGEST_BODY = 8_192
 _NO_ERROR = DeliveryError(None, None, "")
@@ -193,7 +194,7 @@ def classify(answer: Response | Failure) -> ResponseClass:
         return ResponseClass.REJECTED
     if status in _GATEWAY:
         return ResponseClass.AMBIGUOUS
-    return ResponseClass.RETRY if status in _BUSY or status >= 500 else ResponseClass.DENIED
+    return ResponseClass.RETRY if status in BUSY or status >= 500 else ResponseClass.DENIED
 
 
 def redirection(answer: Response | Failure) -> str:
