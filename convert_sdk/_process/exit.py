@@ -1,7 +1,22 @@
 """Exit hooks: every client delivers what waits when the process ends and, if asked to, on SIGTERM.
 
-Clients are registered weakly, so a registration keeps none alive. Each has its own `shutdown_timeout`, counted from
-the moment at which the process began to end: all of them together take no longer than the longest of these times.
+Theory of operation
+-------------------
+==========================  ===================================================================================
+a process ends by           then
+==========================  ===================================================================================
+the interpreter's end       `atexit` calls `_at_exit`: every client closes
+multiprocessing's end       which skips `atexit`: a finalizer (`hook_multiprocessing_exit`) calls the same
+SIGTERM                     only after `flush_on_sigterm`: every client flushes, then the signal does what it did
+`os._exit`, SIGKILL, crash  nothing of ours is called; what a spool holds survives
+==========================  ===================================================================================
+
+- Clients are registered weakly, so a registration keeps none alive.
+- Each has its own `shutdown_timeout`, counted from the moment at which the process began to end: all of them together
+  take no longer than the longest of these times.
+- A SIGTERM handler interrupts the main thread wherever it is, perhaps with a lock that delivering needs. Therefore
+  another thread delivers, and the handler waits for it for a bounded time.
+- A forked child inherits the parent's clients: each is reset before anything else is done with it there.
 """
 
 from __future__ import annotations

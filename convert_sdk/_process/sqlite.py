@@ -1,4 +1,29 @@
-"""One SQLite file that threads, processes and forks may share."""
+"""One SQLite file that threads, processes and forks may share.
+
+Theory of operation
+-------------------
+*Threads.* A `Database` has one connection, lent to one thread at a time under a re-entrant lock. A signal handler may
+interrupt the thread that holds it and use the database again: it gets the same connection, and may read. It cannot
+begin a transaction within the interrupted one: `transaction` raises where one is open.
+
+*Processes.* The file is in WAL mode, so that readers wait for nobody. A writer takes the write lock at once (`BEGIN
+IMMEDIATE`), and waits at most `wait` seconds while another process has it. The file appears whole: it is made under
+another name, with its tables and mode 0600, and linked into place; of several processes that do so the first one wins.
+
+*Forks.* SQLite's locks belong to a process and a file, so a connection must not cross a fork:
+
+============================  =============================================================================
+before a fork                 the connection is closed, and the lock held so that no thread opens another
+afterwards, in the parent     the lock is released; the next use opens the file again
+afterwards, in the child      a new lock, and no connection
+in the child of C code        the process id has changed: the inherited connection is kept, unused, for ever
+============================  =============================================================================
+
+A thread that forks in the middle of its own transaction, or a lock that does not come free within two seconds, leaves
+the connection open. Then the child keeps it unused, too: closing it would release the parent's locks.
+
+*Versions.* `PRAGMA user_version` counts the migrations of the schema; the file of a later release is refused.
+"""
 
 from __future__ import annotations
 
