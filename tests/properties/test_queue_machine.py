@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, the books balance and every accepted event is accounted for once."""
+"""Whatever happens in whatever order, the counts add up and every accepted event is accounted for once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANSWERS = st.one_of(
 )
 
 
-class OutboxLife(RuleBasedStateMachine):
+class QueueLife(RuleBasedStateMachine):
     @initialize(
         durable=st.booleans(),
         delivery=st.sampled_from(["at_least_once", "at_most_once"]),
@@ -129,14 +129,14 @@ class OutboxLife(RuleBasedStateMachine):
         assert soonest <= self.now + 330.0 or not self.queue.counts().queued
         self.look_at_the_disk()
 
-    @rule(done=st.sampled_from(["saved", "shelved", "died"]))
+    @rule(done=st.sampled_from(["saved", "spooled", "died"]))
     def commit(self, done: str) -> None:
         if not self.config.durable:
             return
         events = self.queue.unwritten(7)
         if done == "saved":
             self.queue.written(self.now)
-        elif done == "shelved":
+        elif done == "spooled":
             self.queue.spooled()
             self.disk.extend(events)
         else:
@@ -250,5 +250,5 @@ class OutboxLife(RuleBasedStateMachine):
         assert self.queue.counts().pending == 0
 
 
-OutboxLife.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
-TestOutboxLife = OutboxLife.TestCase
+QueueLife.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestQueueLife = QueueLife.TestCase

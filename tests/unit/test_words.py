@@ -64,7 +64,14 @@ def names(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, (ast.Module, ast.ClassDef)):
             for statement in node.body:
                 match statement:
-                    case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                    case ast.Assign(targets=targets):
+                        yield from (
+                            each.id
+                            for target in targets
+                            for each in ast.walk(target)
+                            if isinstance(each, ast.Name)
+                        )
+                    case ast.AnnAssign(target=ast.Name(id=name)):
                         yield name
 
 
@@ -80,7 +87,10 @@ def test_our_names_are_the_fields(folder: str) -> None:
     found = {
         f"{file.relative_to(PACKAGE)}: {name}"
         for file in (PACKAGE / folder).rglob("*.py")
-        for name in {file.stem, *names(ast.parse(file.read_text("utf-8")))}
+        for name in {
+            *file.relative_to(PACKAGE).with_suffix("").parts,
+            *names(ast.parse(file.read_text("utf-8"))),
+        }
         if name not in ALLOWED and words(name) & FOLDERS[folder]
     }
     assert not found
