@@ -82,7 +82,12 @@ def sync(
     try:
         with ExitStack() as stack:
             stack.callback(ledger_file.close)
-            sources = _sources(stack, (website, website_key), (account, convictional_key, convictional_url))
+            sources = [
+                *_website_sources(stack, website, website_key),
+                *_buyer_sources(stack, account, convictional_key, convictional_url),
+            ]
+            if not sources:
+                raise typer.BadParameter("give --website or --account, or both")
             identity = Identity(secret, pepper=pepper)
             client = stack.enter_context(Client(observe=recording(ledger_file)))
             bridge = Bridge(client, ledger_file, goals=Goals(goal), identity=identity, sources=sources)
@@ -99,22 +104,21 @@ def sync(
         raise typer.Exit(1)
 
 
-def _sources(stack: ExitStack, website: tuple[str, str], buyer: tuple[str, str, str]) -> list[Source]:
-    from convert_sdk.commerce.bridge import ConvictionalSource, WebsiteSource
-    from convert_sdk.commerce.convictional import BuyerClient
+def _website_sources(stack: ExitStack, domain: str, key: str) -> Iterator[Source]:
+    from convert_sdk.commerce.bridge import WebsiteSource
     from convert_sdk.commerce.website import WebsiteClient
 
-    sources: list[Source] = []
-    domain, website_key = website
     if domain:
-        sources.append(WebsiteSource(stack.enter_context(WebsiteClient(domain, website_key))))
-    account, buyer_key, url = buyer
+        yield WebsiteSource(stack.enter_context(WebsiteClient(domain, key)))
+
+
+def _buyer_sources(stack: ExitStack, account: str, key: str, url: str) -> Iterator[Source]:
+    from convert_sdk.commerce.bridge import ConvictionalSource
+    from convert_sdk.commerce.convictional import BuyerClient
+
     if account:
-        buyers = BuyerClient(buyer_key, base_url=url) if url else BuyerClient(buyer_key)
-        sources.append(ConvictionalSource(stack.enter_context(buyers), account))
-    if not sources:
-        raise typer.BadParameter("give --website or --account, or both")
-    return sources
+        client = BuyerClient(key, base_url=url) if url else BuyerClient(key)
+        yield ConvictionalSource(stack.enter_context(client), account)
 
 
 def _say(console: Console, bridge: Bridge, found: SyncReport, *, as_json: bool) -> None:

@@ -243,12 +243,19 @@ def settled(
     return replace(conversion, state="waiting", reason="undelivered", owner=None, event=None, due=now + 1.0)
 
 
-def refund(conversion: OrderConversion, now: float) -> tuple[OrderConversion, OrderConversion | None]:
+class Refund(NamedTuple):
     """A conversion after its refund, and the one that takes back what was not taken back before, if anything."""
+
+    after: OrderConversion
+    taking: OrderConversion | None = None
+
+
+def refund(conversion: OrderConversion, now: float) -> Refund:
+    """The refund of a conversion, as far as it was not taken back before."""
     whole = conversion.order.amount if conversion.amount is None else conversion.amount
     amount = whole if conversion.state == "reversed" else conversion.given_back
     if amount is None or amount <= conversion.taken_back:
-        return conversion, None
+        return Refund(conversion)
     number = conversion.refunds + 1
     suffix = ":refund" if number == 1 else f":refund:{number}"
     order = replace(conversion.order, products=None, amount=less(amount, conversion.taken_back))
@@ -257,7 +264,7 @@ def refund(conversion: OrderConversion, now: float) -> tuple[OrderConversion, Or
         due=now, owner=None, event=None, resent=0, sent_at=None, refund_of=conversion.key,
         given_back=NOTHING, taken_back=NOTHING, refunds=0,
     )  # fmt: skip
-    return replace(conversion, taken_back=amount, refunds=number), taking
+    return Refund(replace(conversion, taken_back=amount, refunds=number), taking)
 
 
 def _is_gone(order: OrderSnapshot) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from secrets import token_hex
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from convert_sdk._core.goals import ConversionReason, ConversionResult
 from convert_sdk.commerce.bridge.conversions import (
@@ -43,6 +43,17 @@ _WHY = {
 _log = logging.getLogger("convert_sdk")
 
 
+class _Claims(NamedTuple):
+    """The conversions of one look at the ledger."""
+
+    looked_at: int = 0
+    """The number of those that were due."""
+    ours: Sequence[OrderConversion] = ()
+    """Claimed by this process, to be handed to the client."""
+    reversals: Sequence[OrderConversion] = ()
+    """Cancelled or refunded after they were sent, to be told of."""
+
+
 class Dispatcher:
     """Takes what is due from the ledger to the client, one turn at a time."""
 
@@ -72,19 +83,21 @@ class Dispatcher:
             self._purge(now)
             handed = 0
             while True:
-                looked_at, ours, reversals = self._claim()
-                for conversion in reversals:
+                claims = self._claim()
+                for conversion in claims.reversals:
                     self._tell(conversion)
-                handed += self._hand_over(ours)
-                if looked_at < _BATCH and not reversals:  # of which something may be due to be taken back
+                handed += self._hand_over(claims.ours)
+                if (
+                    claims.looked_at < _BATCH and not claims.reversals
+                ):  # of which something may be due to be taken back
                     return handed
 
-    def _claim(self) -> tuple[int, list[OrderConversion], list[OrderConversion]]:
+    def _claim(self) -> _Claims:
         now = self._ledger.clock()
         with self._ledger.transaction() as transaction:
             due = transaction.due(now, _BATCH)
         if any(not conversion.is_over for conversion in due) and not self._is_ready(due[0]):
-            return 0, [], []
+            return _Claims()
         ours, reversals = [], []
         with self._ledger.transaction() as transaction:
             due = transaction.due(now, _BATCH)
@@ -97,7 +110,7 @@ class Dispatcher:
                 transaction.keep(next_step)
                 if next_step.state == "claimed":
                     ours.append(next_step)
-        return len(due), ours, reversals
+        return _Claims(len(due), ours, reversals)
 
     def _is_ready(self, conversion: OrderConversion) -> bool:
         """True if the client has its document; a conversion that it keeps until then could not be followed."""
@@ -137,9 +150,10 @@ class Dispatcher:
     def _take_back(self, transaction: LedgerTransaction, conversion: OrderConversion, now: float) -> None:
         after = replace(conversion, due=None)
         if self._ledger.policy.refunds == "negative" and conversion.visitor_id is not None:
-            after, taking = refund(after, now)
-            if taking is not None:
-                transaction.keep(taking)
+            given_back = refund(after, now)
+            after = given_back.after
+            if given_back.taking is not None:
+                transaction.keep(given_back.taking)
         transaction.keep(after)
 
     def _tell(self, conversion: OrderConversion) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from secrets import token_bytes
 from threading import RLock
+from typing import NamedTuple
 
 from convert_sdk.commerce.bridge.conversions import REPORTED, OrderConversion, Policy
 from convert_sdk.commerce.bridge.ledger import (
@@ -26,6 +27,13 @@ from convert_sdk.status import EventOutcome
 _SALT = token_bytes(32)
 
 
+class _Unreadable(NamedTuple):
+    """The places of what cannot be read in an order, and the time at which it was first met."""
+
+    places: str
+    first: float
+
+
 @dataclass(slots=True)
 class _Tables:
     """Tables in memory; every value is immutable, so copying the tables is enough to undo."""
@@ -37,7 +45,7 @@ class _Tables:
     cursors: dict[str, str] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
     version_sources: dict[str, str] = field(default_factory=dict)
-    unreadable_orders: dict[str, tuple[str, float]] = field(default_factory=dict)
+    unreadable_orders: dict[str, _Unreadable] = field(default_factory=dict)
     forgotten: dict[str, bool] = field(default_factory=dict)
 
     def copy(self) -> _Tables:
@@ -136,15 +144,16 @@ class _Tables:
 
     def note_unreadable(self, name: str, places: str, now: float) -> bool:
         known = self.unreadable_orders.get(name)
-        self.unreadable_orders[name] = places, now if known is None else known[1]
+        self.unreadable_orders[name] = _Unreadable(places, now if known is None else known.first)
         return known is None
 
     def note_readable(self, name: str) -> None:
         self.unreadable_orders.pop(name, None)
 
     def unreadable(self, limit: int) -> list[str]:
-        found = sorted((first, name, places) for name, (places, first) in self.unreadable_orders.items())
-        return [f"{name} ({places})" for _, name, places in found][:limit]
+        notes = self.unreadable_orders
+        found = sorted(notes, key=lambda name: (notes[name].first, name))
+        return [f"{name} ({notes[name].places})" for name in found][:limit]
 
     def has_reported(self, visitor_id: str, goal: str | int) -> bool:
         own = [
@@ -193,7 +202,7 @@ class _Tables:
             place: each for place, each in self.exposure_records.items() if each.at >= exposures
         }
         notes = self.unreadable_orders.items()
-        self.unreadable_orders = {name: each for name, each in notes if each[1] >= exposures}
+        self.unreadable_orders = {name: each for name, each in notes if each.first >= exposures}
         self.outcomes = {event: each for event, each in self.outcomes.items() if each[1] >= outcomes}
 
 

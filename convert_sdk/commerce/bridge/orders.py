@@ -200,8 +200,8 @@ def from_website(
     needed = {"id", "created", "status", *_amount_fields(rules.amount)}
     needed |= {"paid"} if rules.counts_when == "paid" else set()
     odd = tuple(place for place in order.unreadable if re.split(r"[.\[]", place)[0] in needed)
-    amount, computed = _computed(lambda: _website_amount(order, rules.amount), rules.digits)
-    if odd or not computed:
+    computed = _computed(lambda: _website_amount(order, rules.amount), rules.digits)
+    if odd or not computed.is_good:
         return UnreadableOrder(f"website:{site}:{_named(order.id)}", odd or ("amount",))
     if order.id is None:
         return None
@@ -215,7 +215,7 @@ def from_website(
         earliest=None if order.created else UNKNOWN,
         paid=counts[rules.counts_when],
         cancelled=status == "canceled",
-        amount=amount,
+        amount=computed.amount,
         currency=rules.currency,
         products=_pieces(order, [item.quantity for item in order.items]),
         token=order.field(TOKEN_FIELD),
@@ -231,14 +231,21 @@ def _amount_fields(rule: AmountRule) -> set[str]:
     return {"total", "shippingAmount", "taxes"} if rule == "net" else {"total"} if rule == "total" else set()
 
 
-def _computed(amount: Callable[[], Decimal | None], digits: int) -> tuple[Decimal | None, bool]:
-    """An amount, and whether it could be computed: a rule is the application's own code, and may raise."""
+class _Computed(NamedTuple):
+    """An amount, if there is one, and whether it could be computed."""
+
+    amount: Decimal | None
+    is_good: bool
+
+
+def _computed(amount: Callable[[], Decimal | None], digits: int) -> _Computed:
+    """The amount that a rule gives, which may be the application's own code, and raise."""
     try:
         found = rounded(amount(), digits)
-        return found, found is None or found.is_finite()
+        return _Computed(found, found is None or found.is_finite())
     except Exception as error:  # noqa: BLE001 - one order's amount must not stop the others
         _log.warning("the amount of an order could not be computed: %s", type(error).__name__)
-        return None, False
+        return _Computed(None, is_good=False)
 
 
 def _pieces(order: StoreRecord, quantities: Sequence[int | Decimal | None]) -> int | None:
@@ -276,13 +283,11 @@ def from_convictional(
         return None
     lines = _kept(order)
     prices = total(times(item.retail_price, item.quantity) for item in lines)
-    amount, computed = _computed(
-        lambda: rules.amount(order) if rules.amount else prices or None, rules.digits
-    )
+    computed = _computed(lambda: rules.amount(order) if rules.amount else prices or None, rules.digits)
     odd = tuple(place for place in order.unreadable if _BUYER_NEEDS.fullmatch(place))
     if rules.amount:
         odd = tuple(place for place in odd if not place.endswith(("quantity", "retailPrice")))
-    if odd or not computed:
+    if odd or not computed.is_good:
         return UnreadableOrder(f"convictional:{account}:{_named(order.id)}", odd or ("amount",))
     if order.id is None:
         return None
@@ -296,7 +301,7 @@ def from_convictional(
         paid=order.posted.all or not rules.when_posted,
         cancelled=bool(order.items) and not lines and not order.refunded.any,
         refunded=order.refunded.all or (bool(order.items) and not lines and order.refunded.any),
-        amount=amount,
+        amount=computed.amount,
         currency=_buyer_currency(lines, rules),
         products=_pieces(order, [item.quantity for item in lines]),
         token=token if isinstance(token, str) else None,
