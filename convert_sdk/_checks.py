@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeGuard
 
 from ._core.facts import ANYWHERE, Place
 from ._core.state import NOTHING
+from ._core.values import ReadableMapping, copy_mapping, plain
 from .errors import OptionError
 
 
@@ -21,13 +22,14 @@ _LONGEST_ID = 100
 
 def visitor_id(id: str | int) -> str:
     """The visitor id as text. Raises TypeError or ValueError for what identifies nobody."""
-    if isinstance(id, int) and not isinstance(id, bool):
-        return str(id)
-    if not isinstance(id, str):
+    named = plain(id)
+    if isinstance(named, int) and not isinstance(named, bool):
+        return str(named)
+    if not isinstance(named, str):
         raise TypeError(f"a visitor id must be a str or an int, not {type(id).__name__}")
-    if not id:
+    if not named:
         raise ValueError("a visitor id must not be empty: use a cookie or account id that stays the same")
-    return id
+    return named
 
 
 def entity_id(id: str | int) -> str:
@@ -44,15 +46,22 @@ def attributes(attributes: Mapping[str, object] | None, name: str = "attributes"
         return NOTHING
     if not isinstance(attributes, Mapping):
         raise TypeError(f"{name} must be a mapping, not {type(attributes).__name__}")
-    return {**attributes} if isinstance(attributes, dict) else attributes
+    return _own(attributes)
+
+
+def _own(mapping: Mapping[str, object]) -> Mapping[str, object]:
+    """A copy of a dict, through the methods of its own class; another mapping, safe to read."""
+    if type(mapping) is dict:
+        return {**mapping}
+    return copy_mapping(mapping) if isinstance(mapping, dict) else ReadableMapping(mapping)
 
 
 def location(location: Place) -> Place:
     """The location. Raises TypeError for what is neither a mapping nor ANYWHERE nor None."""
-    if isinstance(location, dict):
-        return {**location}
-    if location is None or location is ANYWHERE or isinstance(location, Mapping):
+    if location is None or location is ANYWHERE:
         return location
+    if isinstance(location, Mapping):
+        return _own(location)
     raise TypeError(f'location must be a mapping such as {{"url": "/cart"}}, not {type(location).__name__}')
 
 
@@ -82,7 +91,8 @@ def one_name(name: str, key: object, id: object) -> None:
     if key is not None and not isinstance(key, str):
         hint = f"; give an id as {name}_id=" if isinstance(key, int) else ""
         raise TypeError(f"a {name} is named by its key, a str, not {type(key).__name__}{hint}")
-    if id is not None and (isinstance(id, bool) or not isinstance(id, (str, int))):
+    number = plain(id)
+    if id is not None and (isinstance(number, bool) or not isinstance(number, (str, int))):
         raise TypeError(f"{name}_id must be a str or an int, not {type(id).__name__}")
 
 
@@ -90,10 +100,11 @@ def goal(key: str | None, id: str | int | None) -> str | int:
     """The key of a goal, or its id as a number. Raises ValueError for a text that is no number, else as `one_name`."""
     one_name("goal", key, id)
     if id is None:
-        return key or ""
-    if isinstance(id, str) and not (id.isascii() and id.isdigit() and len(id) <= _LONGEST_ID):
-        raise ValueError(f"goal_id must be a number such as 100342, not {id!r}")
-    return int(id)
+        return str(plain(key))
+    number = str(plain(id))
+    if isinstance(id, str) and not (number.isascii() and number.isdigit() and len(number) <= _LONGEST_ID):
+        raise ValueError(f"goal_id must be a number such as 100342, not {number!r}")
+    return int(number)
 
 
 def environment(environment: str | None, otherwise: str | None) -> str | None:

@@ -8,7 +8,8 @@ from json import JSONDecoder
 from math import isnan
 from typing import Final, final
 
-from .javascript import LISTS, SAFE_INTEGER, WHITE_SPACE, double, js_string, parse_float, truthy
+from .javascript import SAFE_INTEGER, WHITE_SPACE, double, js_string, parse_float, truthy
+from .values import LISTS
 
 _INTEGER = re.compile(r"([+-]?)(?:0[xX]([0-9a-fA-F]*)|([0-9]+))")
 

@@ -11,9 +11,9 @@ from mmh3 import mmh3_32_uintdigest
 from .bucketing import id_bytes
 from .decision import Decision, Reason
 from .facts import ANYWHERE, Facts
-from .javascript import MISSING
 from .model import Audience, CompiledProject, Experience, Segment, Variation
 from .rules import matches
+from .values import MISSING
 
 
 def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None = None) -> Decision:

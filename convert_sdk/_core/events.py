@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from json import JSONEncoder
 from json.encoder import encode_basestring_ascii as json_text
 from math import isfinite
 from typing import NamedTuple
+
+from .javascript import js_string
+from .values import LISTS, MISSING, Opaque, plain
 
 SOURCE = "python-sdk"
 REPORT_KEYS = ("country", "browser", "devices", "source", "campaign", "visitorType", "customSegments")
 """The segments that the API knows; attributes of these names are reported."""
 
 _KNOWN = frozenset(REPORT_KEYS)
+LISTED = frozenset({"devices", "customSegments"})
+"""The segments that are lists of texts; the others that the API knows are texts."""
 _LARGEST_BITS = 1024
 """Of an integer that is no infinity in JavaScript."""
 
@@ -108,6 +114,38 @@ def known_segments(segments: Mapping[str, object]) -> dict[str, object]:
     return known
 
 
+def typed_segments(segments: Mapping[str, object]) -> dict[str, object]:
+    """The segments as the API takes them, which refuses all of a visitor's events for one of another type.
+
+    What has no form in its segment's type is left out; segments that the API does not know stay as they are.
+    """
+    typed = {}
+    for key, value in segments.items():
+        as_it_is = key not in _KNOWN or (type(value) is str and key not in LISTED)
+        fitting = value if as_it_is else typed_segment(key, value)
+        if fitting is not MISSING:
+            typed[key] = fitting
+    return typed
+
+
+def typed_segment(key: str, value: object) -> object:
+    """The value of a segment that the API knows, in its type; MISSING where it has no such form.
+
+    >>> typed_segment("campaign", 12345), typed_segment("devices", "DESK")
+    ('12345', ['DESK'])
+    """
+    value = plain(value)
+    items = list(value) if isinstance(value, LISTS) else [value]
+    texts = [js_string(item) for item in map(plain, items) if _has_text(item)]
+    if key in LISTED:
+        return texts if texts or not items else MISSING
+    return texts[0] if len(items) == len(texts) == 1 else MISSING
+
+
+def _has_text(value: object) -> bool:
+    return isinstance(value, (str, int, float, Decimal, Opaque))
+
+
 def tracking_body(address: TrackingContext, events: Iterable[Event], *, enrich_data: bool) -> bytes:
     """The body of one tracking request: one entry per visitor, in the order of their first events."""
     visitors: dict[str, list[str]] = {}
@@ -120,7 +158,7 @@ def tracking_body(address: TrackingContext, events: Iterable[Event], *, enrich_d
             if wires is None:
                 wires = visitors[visitor_id] = []
                 if id(reported) not in known:
-                    known[id(reported)] = f",{_SEGMENTS}{_object(reported or {})}"
+                    known[id(reported)] = f",{_SEGMENTS}{_object(typed_segments(reported or {}))}"
                 tails.append(known[id(reported)])
         wires.append(wire)
     entries = ",".join(

@@ -12,9 +12,9 @@ from .decide import decide, hash_input, is_in_segments
 from .decision import Decision
 from .events import to_json
 from .facts import ANYWHERE, Facts
-from .javascript import MISSING
 from .model import Audience, CompiledProject, Experience, RuleSet, Variation
 from .rules import Rules
+from .values import MISSING
 
 
 class LeafTrace(NamedTuple):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from .bucketing import id_bytes
 from .events import REPORT_KEYS
 from .state import NOTHING, VisitorState
+from .values import LISTS, MISSING, copy_mapping, plain, tree
 
 
 class Anywhere(Enum):
@@ -123,44 +124,62 @@ def deep_merge(
         return over
     if not over:
         return under
-    merged = dict(under)
-    unmerged = [(merged, over)]
+    merged = {**under} if type(under) is dict else copy_mapping(under)
+    unmerged: list[tuple[dict[str, object], Mapping[str, object]]] = [
+        (merged, over if type(over) is dict else copy_mapping(over))
+    ]
+    met: dict[tuple[int, int], _Meeting] = {}  # what holds itself, or shares its parts, meets itself again
     while unmerged:  # a stack, as attributes may nest deeper than calls can
         target, source = unmerged.pop()
-        for key, value in source.items():
-            if value.__class__ is str:
-                target[key] = value
+        for key, given in source.items():
+            if type(given) is str:
+                target[key] = given
                 continue
-            below = target.get(key)
-            if isinstance(value, list) and isinstance(below, list):
+            value, below = plain(given), plain(target.get(key))
+            if isinstance(value, LISTS) and isinstance(below, LISTS):
                 target[key] = _united(value, below, by_value=by_value)
-            elif isinstance(value, (Mapping, list)) and isinstance(below, (Mapping, list)):
-                deeper = dict(_members(below))
-                target[key] = deeper
-                unmerged.append((deeper, _members(value)))
+            elif isinstance(value, _CONTAINERS) and isinstance(below, _CONTAINERS) and len(met) < _MOST_MET:
+                meeting = met.get((id(below), id(value)))
+                if meeting is None:
+                    meeting = met[id(below), id(value)] = _Meeting({**_members(below)}, below, value)
+                    unmerged.append((meeting.merged, _members(value)))
+                target[key] = meeting.merged
             else:
-                target[key] = value
+                target[key] = given if value is MISSING else value
     return merged
 
 
-def _members(value: Mapping[str, object] | list[object]) -> Mapping[str, object]:
+class _Meeting(NamedTuple):
+    """Two containers, kept so that no other takes their place in memory, and what they give."""
+
+    merged: dict[str, object]
+    below: object
+    value: object
+
+
+_CONTAINERS = (dict, *LISTS)
+_MOST_MET = 20_000
+"""Containers that are merged; beyond that the upper one wins."""
+
+
+def _members(value: Mapping[str, object] | Iterable[object]) -> Mapping[str, object]:
     """An object's members; a list that meets an object is one, by index."""
-    return value if isinstance(value, Mapping) else {str(place): item for place, item in enumerate(value)}
+    return value if isinstance(value, dict) else {str(place): item for place, item in enumerate(value)}
 
 
-def _united(first: list[object], second: list[object], *, by_value: bool) -> list[object]:
+def _united(first: Iterable[object], second: Iterable[object], *, by_value: bool) -> list[object]:
     """The union of a JavaScript Set: scalars by type and value, containers by identity or by value."""
     united: dict[object, object] = {}
-    for item in [*first, *second]:
+    for item in map(plain, (*first, *second)):
         if isinstance(item, str):
             united.setdefault((str, item), item)
         elif isinstance(item, bool) or item is None:
             united.setdefault((bool, item), item)
         elif isinstance(item, (int, float)):
             united.setdefault((float, item), item)
-        elif by_value and isinstance(item, (dict, list)):
+        elif by_value and isinstance(item, _CONTAINERS):
             united.setdefault((list, _written(item)), item)
-        else:
+        elif item is not MISSING:
             united.setdefault(id(item), item)
     return list(united.values())
 
@@ -170,6 +189,6 @@ def _written(item: object) -> object:
     from json import dumps
 
     try:
-        return dumps(item, sort_keys=True, default=id)
-    except (TypeError, ValueError, RecursionError):
+        return dumps(tree(item), sort_keys=True, default=str)
+    except TypeError:  # keys that have no order
         return id(item)

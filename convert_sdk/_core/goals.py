@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .events import goal_datum, scalar
 from .javascript import double
 from .model import Goal
+from .values import plain
 
 DIMENSIONS = range(1, 6)
 
@@ -88,9 +89,10 @@ def goal_data(
     if products is not None:
         data.append(goal_datum("productsCount", scalar(_whole(products))))
     if transaction_id is not None:
-        if not isinstance(transaction_id, str):
+        named = plain(transaction_id)
+        if not isinstance(named, str):
             raise TypeError(f"transaction_id must be a str, not {type(transaction_id).__name__}")
-        data.append(goal_datum("transactionId", json_text(transaction_id)))
+        data.append(goal_datum("transactionId", json_text(named)))
     if dimensions is not None:
         data += _dimensions(dimensions)
     return ",".join(data) if data else None
@@ -101,11 +103,12 @@ def _dimensions(dimensions: Mapping[int, str]) -> Iterator[str]:
         raise TypeError(
             f'dimensions must be a mapping such as {{1: "gold"}}, not {type(dimensions).__name__}'
         )
-    for number, text in dimensions.items():
+    for name, value in dimensions.items():
+        number, text = plain(name), plain(value)
         if isinstance(number, bool) or not isinstance(number, int) or number not in DIMENSIONS:
-            raise ValueError(f"dimensions are numbered 1 to 5, not {number!r}")
+            raise ValueError(f"dimensions are numbered 1 to 5, not {name!r}")
         if not isinstance(text, str):
-            raise TypeError(f"dimension {number} must be a str, not {type(text).__name__}")
+            raise TypeError(f"dimension {number} must be a str, not {type(value).__name__}")
         yield goal_datum(f"customDimension{number}", json_text(text))
 
 
@@ -115,26 +118,34 @@ def attribution(decisions: Mapping[str, str] | None) -> Mapping[str, str] | None
         return None
     if not isinstance(decisions, Mapping):
         raise TypeError(f"attributed_to must be a mapping of ids, not {type(decisions).__name__}")
-    if not all(isinstance(part, str) for pair in decisions.items() for part in pair):
-        raise TypeError("attributed_to must map experience ids to variation ids, both as str")
-    return dict(decisions)
+    chosen: dict[str, str] = {}
+    for name, value in decisions.items():
+        experience_id, variation_id = plain(name), plain(value)
+        if not isinstance(experience_id, str) or not isinstance(variation_id, str):
+            raise TypeError("attributed_to must map experience ids to variation ids, both as str")
+        chosen[experience_id] = variation_id
+    return chosen
 
 
 def _whole(products: object) -> int:
-    if isinstance(products, bool) or not isinstance(products, int):
+    count = plain(products)
+    if isinstance(count, bool) or not isinstance(count, int):
         raise TypeError(f"products must be an int, not {type(products).__name__}")
-    return products
+    return count
 
 
-def _money(revenue: Decimal | float) -> str:
-    kind = revenue.__class__
-    if kind is not Decimal and (isinstance(revenue, bool) or not isinstance(revenue, (int, float, Decimal))):
+def _money(revenue: object) -> str:
+    amount = revenue if type(revenue) in _MONEY else plain(revenue)
+    if isinstance(amount, bool) or not isinstance(amount, (int, float, Decimal)):
         raise TypeError(f"revenue must be a Decimal or a number, not {type(revenue).__name__}")
-    if not isfinite(double(revenue)):
+    if not isfinite(double(amount)):
         raise ValueError("revenue must be finite; a NaN or an infinity cannot be counted")
-    if kind is Decimal:
-        return str(revenue)  # JSON too, once it is finite
-    return scalar(double(revenue) if isinstance(revenue, Decimal) else revenue)
+    return (
+        str(amount) if isinstance(amount, Decimal) else scalar(amount)
+    )  # a finite Decimal's text is JSON too
+
+
+_MONEY = frozenset({int, float, Decimal})
 
 
 def refusal(goal: Goal, rule_data: object) -> ConversionReason | None:

@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from math import isfinite, isnan, nan
-from typing import Final, final
+from typing import Final
+
+from .values import LISTS, MISSING, plain
 
 WHITE_SPACE: Final = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
 SAFE_INTEGER: Final = 2**53
-LISTS: Final = (list, tuple, set, frozenset)
-
+_MOST_REPEATS: Final = 10_000
+"""Items of lists that are written once more."""
 _DECIMAL = re.compile(r"[+-]?(?:Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
 _RADIX = re.compile(r"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
 _NUMERIC = re.compile(r"-?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)")
-
-
-@final
-class Missing:
-    """The type of `MISSING`: JavaScript's undefined."""
-
-    __slots__ = ()
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-    def __reduce__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Final = Missing()
-"""The value of a key that is not there."""
 
 
 def truthy(value: object) -> bool:
@@ -105,24 +87,32 @@ def _place_point(digits: str, point: int) -> str:
     return f"{digits[0]}{fraction}e{point - 1:+d}"
 
 
-def _leaves(value: object) -> Iterator[str]:
-    """The texts of a list's items, nested lists in their place; a list inside itself is empty."""
+def _leaves(value: Collection[object]) -> Iterator[str]:
+    """The texts of a list's items, nested lists in their place; a list inside itself is empty.
+
+    One that comes again and again, as only a list that shares its parts holds it, is empty once that is too much.
+    """
     opened = {id(value): None}
-    stack = [_items(value)]
+    seen = {id(value): value}  # kept, as the id of what is gone is given to others
+    repeats = _MOST_REPEATS
+    stack = [iter(value)]
     while stack:
-        for item in stack[-1]:
-            if isinstance(item, LISTS) and item and id(item) not in opened:
-                opened[id(item)] = None
-                stack.append(_items(item))
-                break
-            yield "" if item is None or isinstance(item, LISTS) else js_string(item)
+        for each in stack[-1]:
+            item = plain(each)
+            if not isinstance(item, LISTS):
+                yield "" if item is None or item is MISSING else js_string(item)
+                continue
+            repeats -= len(item) if id(item) in seen else 0
+            if not item or id(item) in opened or repeats < 0:
+                yield ""
+                continue
+            opened[id(item)] = None
+            seen[id(item)] = item
+            stack.append(iter(item))
+            break
         else:
             stack.pop()
             opened.popitem()
-
-
-def _items(value: object) -> Iterator[object]:
-    return iter(value) if isinstance(value, LISTS) else iter(())
 
 
 def js_number(value: object) -> float:

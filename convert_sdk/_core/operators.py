@@ -12,7 +12,8 @@ from math import ceil, floor
 from operator import le, lt
 from typing import Any, Final
 
-from .javascript import LISTS, MISSING, SAFE_INTEGER, WHITE_SPACE, double, js_number, js_string, numeric
+from .javascript import SAFE_INTEGER, WHITE_SPACE, double, js_number, js_string, numeric
+from .values import LISTS, MISSING, plain
 
 Test = Callable[[object], bool]
 
@@ -23,7 +24,7 @@ def compile_test(match_type: str, comparand: object, negated: bool) -> Test | No
     Raises UnusablePattern where the comparand of `regexMatches` cannot be matched against.
     """
     compiler = OPERATORS.get(match_type)
-    return compiler(comparand, negated) if compiler else None
+    return compiler(plain(comparand), negated) if compiler else None
 
 
 def never(_: object) -> bool:
@@ -43,10 +44,11 @@ def _equals(comparand: object, negated: bool) -> Test:
     def test(value: object) -> bool:
         if type(value) is str:  # most are written as the rule is
             return not negated if value == text else (value.lower() == wanted) is not negated
+        value = plain(value)
         if value is MISSING:
             return False
         if isinstance(value, LISTS):
-            return any(_identical(item, comparand) for item in value) is not negated
+            return any(_identical(plain(item), comparand) for item in value) is not negated
         if isinstance(value, Mapping) and value:
             return (text in value) is not negated
         return (js_string(value).lower() == wanted) is not negated
@@ -75,6 +77,7 @@ def _ordered(comparand: object, negated: bool, order: Callable[[Any, Any], bool]
     kind, limit = _ordinal(comparand)
 
     def test(value: object) -> bool:
+        value = plain(value)
         if value is MISSING:
             return False
         own_kind, own = _ordinal(value)
@@ -122,6 +125,7 @@ def _contains(comparand: object, negated: bool) -> Test:
 
     def test(value: object) -> bool:
         if type(value) is not str:
+            value = plain(value)
             if value is MISSING:
                 return False
             value = js_string(value)
@@ -135,6 +139,7 @@ def _starts_with(comparand: object, negated: bool) -> Test:
 
     def test(value: object) -> bool:
         if type(value) is not str:
+            value = plain(value)
             if value is MISSING:
                 return False
             value = js_string(value)
@@ -148,6 +153,7 @@ def _ends_with(comparand: object, negated: bool) -> Test:
 
     def test(value: object) -> bool:
         if type(value) is not str:
+            value = plain(value)
             if value is MISSING:
                 return False
             value = js_string(value)
@@ -158,10 +164,15 @@ def _ends_with(comparand: object, negated: bool) -> Test:
 
 def _is_in(comparand: object, negated: bool) -> Test:
     items = comparand.split("|") if isinstance(comparand, str) else comparand
-    wanted = frozenset(js_string(item).lower() for item in items) if isinstance(items, LISTS) else frozenset()
+    wanted = (
+        frozenset(js_string(plain(item)).lower() for item in items)
+        if isinstance(items, LISTS)
+        else frozenset()
+    )
 
     def test(value: object) -> bool:
         if type(value) is not str:
+            value = plain(value)
             if value is MISSING:
                 return False
             value = js_string(value)
@@ -179,6 +190,7 @@ def _regex_matches(comparand: object, negated: bool) -> Test:
 
     def test(value: object) -> bool:
         if type(value) is not str:
+            value = plain(value)
             if value is MISSING:
                 return False
             value = js_string(value)
@@ -189,6 +201,8 @@ def _regex_matches(comparand: object, negated: bool) -> Test:
 
 def _exists(comparand: object, negated: bool) -> Test:  # noqa: ARG001  # asks for no value
     def test(value: object) -> bool:
+        if type(value) is not str:
+            value = plain(value)
         return (value is MISSING or value is None or value == "") is negated
 
     return test
@@ -201,7 +215,7 @@ def _does_not_exist(comparand: object, negated: bool) -> Test:
 def _not_exists(comparand: object, negated: bool) -> Test:
     """The test of not_exists: doesNotExist, except that a missing key never matches."""
     test = _exists(comparand, not negated)
-    return lambda value: value is not MISSING and test(value)
+    return lambda value: plain(value) is not MISSING and test(value)
 
 
 OPERATORS: Final[Mapping[str, Callable[[object, bool], Test]]] = {

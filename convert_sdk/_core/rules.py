@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from .javascript import MISSING, js_string, truthy
+from .javascript import js_string, truthy
 from .operators import OPERATORS, VALUELESS, Test, always, compile_test, never
 from .problem import Report, ignore
+from .values import MISSING
 
 EXCLUSION = "bucketed_into_experience_key"
 _OBJECT = (dict, Mapping)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .events import to_json
 from .javascript import js_string, truthy
+from .values import tree
 
 VERSION = 1
 NOTHING: Mapping[str, object] = MappingProxyType({})
@@ -96,6 +97,12 @@ class VisitorState:
 
 
 _new = object.__new__
+
+
+def kept_segments(segments: Mapping[str, object]) -> Mapping[str, object]:
+    """A copy of segments, to be remembered: nothing in it is the application's any more."""
+    copied = tree(segments)
+    return copied if isinstance(copied, dict) else NOTHING
 
 
 def new_visitor_state(bucketing: dict[str, str], segments: Mapping[str, object]) -> VisitorState:

@@ -26,14 +26,13 @@ from itertools import count
 from os import urandom
 from typing import TYPE_CHECKING, NamedTuple
 
-from convert_sdk._core.copy_json import copy_json
 from convert_sdk._core.decide import updated_locations
 from convert_sdk._core.decision import Decision, Reason
 from convert_sdk._core.events import Event, conversion_wires, known_segments
 from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.goals import ConversionReason, ConversionRequest, ConversionResult, refusal
 from convert_sdk._core.model import Experience, Goal
-from convert_sdk._core.state import NOTHING, VisitorState, Winners
+from convert_sdk._core.state import NOTHING, VisitorState, Winners, kept_segments
 from convert_sdk._process.clock import monotonic
 from convert_sdk.status import DropReason
 
@@ -258,7 +257,7 @@ class Engine:
     def set_segments(self, facts: Facts, segments: Mapping[str, object]) -> None:
         """Remember segments over the present ones."""
         with self._lock_of(facts.id):
-            self.visitors.set_segments(facts, self.visitors.get_for_update(facts), copy_json({**segments}))
+            self.visitors.set_segments(facts, self.visitors.get_for_update(facts), kept_segments(segments))
 
     def convert(
         self,

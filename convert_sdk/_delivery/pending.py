@@ -10,6 +10,7 @@ from convert_sdk._core.events import known_segments
 from convert_sdk._core.facts import ANYWHERE, Facts
 from convert_sdk._core.goals import ConversionRequest
 from convert_sdk._core.state import NOTHING
+from convert_sdk._core.values import tree
 
 _MOST = 1_000
 
@@ -64,7 +65,7 @@ def to_record(conversion: PendingConversion, segments: Mapping[str, object]) -> 
         "segments": dict(known_segments(segments)),
         "goal": conversion.goal,
         "data": request.data,
-        "rule_data": request.rule_data,
+        "rule_data": tree(request.rule_data),
         "again": request.allow_repeat,
         "attributed_to": dict(attributed) if attributed is not None else None,
     }

@@ -19,11 +19,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
-from convert_sdk._core.copy_json import copy_json
 from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import known_segments
 from convert_sdk._core.facts import UNSEEN, Facts, deep_merge
-from convert_sdk._core.state import NOTHING, Changes, VisitorState, Winners, new_visitor_state
+from convert_sdk._core.state import (
+    NOTHING,
+    Changes,
+    VisitorState,
+    Winners,
+    kept_segments,
+    new_visitor_state,
+)
 
 _MOST_SHARED = 1_000
 
@@ -119,16 +125,17 @@ class VisitorCache:
             return NOTHING
         try:
             known = self._segments.get(tuple(segments.items()))
-        except TypeError:  # a list of custom segments, or whatever the application has and may change
-            return copy_json(segments)
+        except Exception:  # noqa: BLE001  # a list of custom segments, or whatever the application has
+            return kept_segments(segments)
         return self._share(segments) if known is None else known
 
     def _share(self, segments: dict[str, object]) -> Mapping[str, object]:
-        if all(part.__class__ is str for item in segments.items() for part in item):  # 1 and True are equal
+        if all(type(part) is str for item in segments.items() for part in item):  # 1 and True are equal
             if len(self._segments) >= _MOST_SHARED:
                 self._segments.clear()
             self._segments[tuple(segments.items())] = segments
-        return segments
+            return segments
+        return kept_segments(segments)
 
     def merge_loaded(self, visitor_id: str, loaded: VisitorState) -> None:
         """Merge a state from the store; pending changes of this process win."""

@@ -106,7 +106,7 @@ def test_a_late_import_of_what_stands_higher_is_found() -> None:
 CORE = sorted((PACKAGE / "_core").rglob("*.py"))
 PURE = {
     *("__future__", "bisect", "collections", "collections.abc", "decimal", "enum", "functools", "itertools"),
-    *("json", "json.encoder", "math", "operator", "re", "types", "typing"),
+    *("json", "json.encoder", "math", "numbers", "operator", "re", "types", "typing"),
     *("mmh3", "regex"),
 }
 """What the core may import: nothing with a clock, a socket, a thread, chance or the process in it."""

@@ -150,6 +150,36 @@ def token_in_header(case: Json, expected: Json) -> Json:
     return {**expected, "requests": moved}
 
 
+_TEXTS = frozenset({"country", "browser", "source", "campaign", "visitorType"})
+_LISTS = frozenset({"devices", "customSegments"})
+
+
+def segments_in_their_types(case: Json, expected: Json) -> Json:
+    """D26: a segment that the API knows is sent as text or as a list of texts, or not at all."""
+    if not isinstance(expected, dict) or "requests" not in expected:
+        return expected
+
+    def change(key: str, item: Json) -> Json:
+        if key != "segments" or not isinstance(item, dict):
+            return item
+        fitting = {name: _fitting(name, value) for name, value in item.items()}
+        return {
+            name: value for name, value in fitting.items() if value is not None or name not in _TEXTS | _LISTS
+        }
+
+    return {**expected, "requests": _mapped(expected["requests"], change)}
+
+
+def _fitting(name: str, value: Json) -> Json:
+    if name not in _TEXTS | _LISTS:
+        return value
+    items = value if isinstance(value, list) else [value]
+    texts = [js_string(item) for item in items if isinstance(item, (str, int, float))]
+    if name in _LISTS:
+        return texts if texts or items == [] else None
+    return texts[0] if len(texts) == len(items) == 1 else None
+
+
 def _is_nan(value: Json) -> bool:
     return isinstance(value, float) and isnan(value)
 
@@ -315,7 +345,13 @@ def _decided(answer: Json, numeric: set[tuple[str, str]]) -> Iterator[tuple[str,
 
 
 REWRITES: Mapping[str | None, Mapping[str, Rewrite]] = {
-    None: {"D1": ids_are_text, "D7": without_nan, "D10": visitor_is_text, "D16": token_in_header},
+    None: {
+        "D1": ids_are_text,
+        "D7": without_nan,
+        "D10": visitor_is_text,
+        "D16": token_in_header,
+        "D26": segments_in_their_types,
+    },
     "cast": {"D7": uncastable},
 }
 QUESTIONS: Mapping[str | None, Mapping[str, Callable[[Json, Json], Question]]] = {

@@ -127,12 +127,12 @@ class TestBody:
 
     def test_a_key_that_is_a_member_of_an_enumeration_is_its_text(self) -> None:
         class Name(str, Enum):  # noqa: UP042  # its `str` is no text of its own
-            COUNTRY = "country"
+            COLOUR = "colour"
 
-        for odd in ("DE", float("nan"), {Name.COUNTRY: float("nan")}):
-            told = body(event("a", segments={Name.COUNTRY: odd}))
+        for odd in ("DE", float("nan"), {Name.COLOUR: float("nan")}):
+            told = body(event("a", segments={Name.COLOUR: odd}))
             assert "Name" not in json.dumps(told)
-            assert '"country"' in json.dumps(told)
+            assert '"colour"' in json.dumps(told)
 
     def test_is_ascii(self) -> None:
         assert tracking_body(ADDRESS, [event("é\ud800")], enrich_data=True).isascii()

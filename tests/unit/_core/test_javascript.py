@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert_sdk._core.javascript import MISSING, double, js_number, js_string, numeric, parse_float, truthy
+from convert_sdk._core.javascript import double, js_number, js_string, numeric, parse_float, truthy
+from convert_sdk._core.values import MISSING
 
 
 class Text(str):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert_sdk._core.javascript import MISSING
 from convert_sdk._core.js_regex.pattern import InvalidPattern
 from convert_sdk._core.operators import OPERATORS, VALUELESS, Test, always, compile_test, never
+from convert_sdk._core.values import MISSING
 
 
 def compiled(match_type: str, comparand: object, negated: bool = False) -> Test:
