@@ -15,6 +15,7 @@ from ._core.preview import parse_preview
 from ._core.problem import Problem
 from ._core.rules import matches_rule_set as matches
 from ._core.state import VisitorState
+from ._core.trace import RuleTrace, explain_rules
 from ._process.exit import flush_on_sigterm
 from ._version import __version__
 from .client import AsyncClient, Client
@@ -45,6 +46,7 @@ __all__ = [
     "Project",
     "Reason",
     "ResolvedFeature",
+    "RuleTrace",
     "SpoolError",
     "Status",
     "Store",
@@ -53,6 +55,7 @@ __all__ = [
     "VisitorState",
     "__version__",
     "bucket_value",
+    "explain_rules",
     "flush_on_sigterm",
     "matches",
     "parse_preview",

@@ -16,6 +16,7 @@ from ._core.explain import Explanation, GateTrace, explain
 from ._core.facts import UNSEEN, Facts, Place, deep_merge
 from ._core.features import resolve, resolve_all
 from ._core.goals import ConversionReason, ConversionRequest, ConversionResult, attribution, goal_data
+from ._core.js_regex.budget import one_call
 from ._core.model import Experience, Segment, Variation
 from ._core.state import NOTHING
 from ._core.untracked import remember_untracked, set_untracked_segments
@@ -200,6 +201,10 @@ class Visitor(Facts):
         """
         if variation is not None or variation_id is not None:
             check.one_name("variation", variation, variation_id)
+        with one_call():
+            return self._explain(key, variation, variation_id)
+
+    def _explain(self, key: str, variation: str | None, variation_id: str | int | None) -> Explanation:
         decision = self.peek(key)
         if self.project is None or decision is self._preview:
             return Explanation(decision, self.id, (GateTrace(decision.reason.value, bool(decision)),))
@@ -271,10 +276,11 @@ class Visitor(Facts):
         if self.state is UNSEEN:
             self.state = self._engine.states.get(self.id, UNSEEN)
         decisions: list[Decision] = []
-        for run in decide_each(project, self, asked):
-            decisions += run
-            if settle:
-                self._settle(run)
+        with one_call():
+            for run in decide_each(project, self, asked):
+                decisions += run
+                if settle:
+                    self._settle(run)
         return decisions
 
     def _settle(self, decisions: Sequence[Decision]) -> None:
@@ -330,7 +336,11 @@ class Visitor(Facts):
         feature = project.features.get(key) if project is not None else None
         if project is None or feature is None:
             return ResolvedFeature.disabled(check.key(key), None)
-        return resolve(project, key, [ask(each.key) for each in project.carriers(feature.id)])
+        carriers = project.carriers(feature.id)
+        if len(carriers) == 1:
+            return resolve(project, key, (ask(carriers[0].key),))
+        with one_call():
+            return resolve(project, key, [ask(each.key) for each in carriers])
 
     # Conversions and segments
 
@@ -395,7 +405,8 @@ class Visitor(Facts):
         custom = self.segments.get("customSegments")
         known = custom if isinstance(custom, (list, tuple)) else ()
         asked = (segment for segment in self.project.segments if segment.key in wanted)
-        added = segments_to_add(asked, self.data_with(given), known)
+        with one_call():
+            added = segments_to_add(asked, self.data_with(given), known)
         if added and self._preview is None:
             self._set_segments({"customSegments": [*known, *(segment.id for segment in added)]})
         return added

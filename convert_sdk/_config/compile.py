@@ -21,6 +21,7 @@ from convert_sdk._core.model import (
 )
 from convert_sdk._core.problem import Problem, Report, ignore
 from convert_sdk._core.rules import Rules, compile_rules, excludes, first_exclusion
+from convert_sdk._core.trace import structural
 from convert_sdk.errors import DocumentError
 
 from .coerce import Json, as_id, as_object, as_text, ids, kind, kind_of, objects
@@ -209,13 +210,19 @@ class _Links:
         )
 
     def audience(self, entry: Entry) -> Audience:
-        wrong: list[tuple[str, str]] = []
-        rules = _rules(entry, lambda *problem: wrong.append(problem))
+        rules, wrong = _rules(entry)
         exclusion = self._exclusion(entry) if rules and excludes(rules) else None
         for problem in wrong if exclusion is None else ():
             self.report(*problem)
-        permanent = entry.raw.get("type") == "permanent"
-        return Audience(entry.id, entry.key, _name(entry), rules, permanent=permanent, exclusion=exclusion)
+        return Audience(
+            entry.id,
+            entry.key,
+            _name(entry),
+            rules,
+            permanent=entry.raw.get("type") == "permanent",
+            exclusion=exclusion,
+            problems=structural(rules or (), wrong),
+        )
 
     def _exclusion(self, entry: Entry) -> Exclusion | None:
         """The leaf that decides the whole audience; its other rules are never asked."""
@@ -229,14 +236,22 @@ class _Links:
         return Exclusion(found.experience_key, experience_id, found.negated)
 
     def location(self, entry: Entry) -> Location:
-        return Location(entry.id, entry.key, _name(entry), _rules(entry, self.report))
+        return Location(entry.id, entry.key, _name(entry), *self._reported_rules(entry))
 
     def segment(self, entry: Entry) -> Segment:
-        return Segment(entry.id, entry.key, _name(entry), _rules(entry, self.report))
+        return Segment(entry.id, entry.key, _name(entry), *self._reported_rules(entry))
 
     def goal(self, entry: Entry) -> Goal:
-        rules = _rules(entry, self.report)
-        return Goal(entry.id, entry.key, _name(entry), rules, type=as_text(entry.raw.get("type")))
+        rules, problems = self._reported_rules(entry)
+        kind = as_text(entry.raw.get("type"))
+        return Goal(entry.id, entry.key, _name(entry), rules, type=kind, problems=problems)
+
+    def _reported_rules(self, entry: Entry) -> tuple[Rules | None, tuple[Problem, ...]]:
+        """The rules of an entry, and what is wrong with them beside their conditions."""
+        rules, wrong = _rules(entry)
+        for problem in wrong:
+            self.report(*problem)
+        return rules, structural(rules or (), wrong)
 
     def feature(self, entry: Entry) -> Feature:
         declared = tuple(
@@ -250,9 +265,15 @@ def _name(entry: Entry) -> str:
     return as_text(entry.raw.get("name"))
 
 
-def _rules(entry: Entry, report: Report) -> Rules | None:
+def _rules(entry: Entry) -> tuple[Rules | None, list[Problem]]:
+    wrong: list[Problem] = []
     rules = entry.raw.get("rules")
-    return compile_rules(rules, f"{entry.path}.rules", report) if truthy(rules) else None
+    if not truthy(rules):
+        return None, wrong
+    compiled = compile_rules(
+        rules, f"{entry.path}.rules", lambda path, message: wrong.append(Problem(path, message))
+    )
+    return compiled, wrong
 
 
 def _locations(item: Json, path: str, index: Index[Location], report: Report) -> tuple[Location, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 from math import ceil
 from typing import NamedTuple
 
@@ -142,8 +143,17 @@ def _is_index(text: str) -> bool:
 
 def _split(ranges: list[Range]) -> Split:
     """Cut overlapping ranges into steps in which the first range that holds a value owns it."""
-    edges = sorted({edge for item in ranges if item.start < item.end for edge in (item.start, item.end)})
-    owners = (
-        next((item.variation_id for item in ranges if item.start <= edge < item.end), None) for edge in edges
-    )
-    return Split(tuple(ranges), tuple(edges), (None, *owners))
+    places = [place for place, item in enumerate(ranges) if item.start < item.end]
+    edges = sorted({edge for place in places for edge in (ranges[place].start, ranges[place].end)})
+    coming = sorted(places, key=lambda place: ranges[place].start, reverse=True)
+    holding: list[
+        int
+    ] = []  # a heap of places: its first is the first range that holds an edge, once others are out
+    owners: list[str | None] = [None]
+    for edge in edges:
+        while coming and ranges[coming[-1]].start <= edge:
+            heappush(holding, coming.pop())
+        while holding and ranges[holding[0]].end <= edge:
+            heappop(holding)
+        owners.append(ranges[holding[0]].variation_id if holding else None)
+    return Split(tuple(ranges), tuple(edges), tuple(owners))

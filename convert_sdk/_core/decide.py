@@ -11,6 +11,7 @@ from mmh3 import mmh3_32_uintdigest
 from .bucketing import id_bytes
 from .decision import Decision, Reason
 from .facts import ANYWHERE, Facts
+from .js_regex.budget import one_call
 from .model import Audience, CompiledProject, Experience, Segment, Variation
 from .rules import matches
 from .values import MISSING
@@ -34,7 +35,8 @@ def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None 
             if not test(get(name, MISSING)):
                 return refused_decision(experience) if experience.refused is None else experience.refused
     else:
-        closed = closed_gate(experience, facts, sticky)
+        gate = timed_gate if experience.timed else closed_gate
+        closed = gate(experience, facts, sticky)
         if closed is not None:
             return _new(Decision, (key, closed, experience, None, None))
     wanted = experience.variations.get(forced) if forced is not None else None
@@ -137,6 +139,12 @@ def closed_gate(experience: Experience, facts: Facts, sticky: Variation | None) 
     return None
 
 
+def timed_gate(experience: Experience, facts: Facts, sticky: Variation | None) -> Reason | None:
+    """`closed_gate`, with its searches for regular expressions counted as one call."""
+    with one_call():
+        return closed_gate(experience, facts, sticky)
+
+
 def is_located(experience: Experience, facts: Facts) -> bool:
     """True if the visitor is in any of the experience's locations, or in its site area."""
     place = facts.location
@@ -183,13 +191,14 @@ def updated_locations(experience: Experience, facts: Facts) -> tuple[str, ...] |
         return None
     before = facts.state.locations
     after = list(before)
-    for location in experience.locations:
-        if location.rules is None:
-            continue
-        if not matches(location.rules, place):
-            after = [key for key in after if key != location.key]
-        elif location.key not in after:
-            after.append(location.key)
+    with one_call(resume=True):
+        for location in experience.locations:
+            if location.rules is None:
+                continue
+            if not matches(location.rules, place):
+                after = [key for key in after if key != location.key]
+            elif location.key not in after:
+                after.append(location.key)
     return tuple(after) if after != list(before) else None
 
 

@@ -89,6 +89,21 @@ class Decision(NamedTuple):
         """The id of the variation; None without one."""
         return self.variation.id if self.variation is not None else None
 
+    def to_mapping(self) -> dict[str, object]:
+        """The decision as plain JSON values.
+
+        >>> visitor.decide("checkout-layout").to_mapping()["variation_key"]
+        'classic'
+        """
+        return {
+            "key": self.key,
+            "reason": self.reason.value,
+            "experience_id": self.experience.id if self.experience is not None else None,
+            "variation_id": self.variation_id,
+            "variation_key": self.variation_key,
+            "bucket_value": self.bucket_value,
+        }
+
     @property
     def features(self) -> tuple[ResolvedFeature, ...]:
         """The features that the variation sets."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from mmh3 import mmh3_32_uintdigest
@@ -12,35 +11,9 @@ from .decide import decide, hash_input, is_in_segments
 from .decision import Decision
 from .events import to_json
 from .facts import ANYWHERE, Facts
-from .model import Audience, CompiledProject, Experience, RuleSet, Variation
-from .rules import Rules
-from .values import MISSING
-
-
-class LeafTrace(NamedTuple):
-    """One condition: what was asked, of which value, and the verdict."""
-
-    key: str
-    operator: str
-    negated: bool
-    comparand: object
-    value: object
-    """The visitor's value; None where the visitor has none, which `known` tells apart."""
-    known: bool
-    verdict: bool
-
-    def __repr__(self) -> str:
-        return f"LeafTrace({self.key!r}, {self.operator!r}, {self.verdict})"
-
-
-class RuleTrace(NamedTuple):
-    """One rule set: its conditions as OR of AND of OR, and the verdict."""
-
-    kind: str
-    key: str
-    verdict: bool
-    leaves: tuple[tuple[tuple[LeafTrace, ...], ...], ...] = ()
-    note: str = ""
+from .js_regex.budget import one_call
+from .model import Audience, CompiledProject, Experience, Variation
+from .trace import VERDICTS, RuleTrace, as_json, rules_text, trace_set
 
 
 class GateTrace(NamedTuple):
@@ -82,6 +55,8 @@ class Explanation(NamedTuple):
     hashed: HashTrace | None = None
     stored_variation_id: str | None = None
     forced_variation_id: str | None = None
+    given_up: int = 0
+    """The number of searches for regular expressions that had no time, or took too long."""
 
     def __repr__(self) -> str:
         return f"Explanation({self.decision.key!r}, {self.decision.reason.value!r})"
@@ -91,11 +66,17 @@ class Explanation(NamedTuple):
 
     def to_json(self) -> str:
         """The same as JSON text."""
-        return to_json(_plain(self))
+        return to_json(as_json(self))
 
 
 def explain(project: CompiledProject, facts: Facts, key: str, forced: str | None = None) -> Explanation:
     """`decide`, and why. Nothing is stored and nothing is sent."""
+    with one_call() as searches:
+        explanation = _explained(project, facts, key, forced)
+        return explanation._replace(given_up=searches.given_up)
+
+
+def _explained(project: CompiledProject, facts: Facts, key: str, forced: str | None) -> Explanation:
     decision = decide(project, facts, key, forced)
     experience = decision.experience
     if experience is None:
@@ -140,10 +121,10 @@ def _location_gate(experience: Experience, facts: Facts) -> GateTrace:
     if place is None:
         return GateTrace("location", False, "the visitor's location is not known")
     if experience.locations is not None:
-        traces = tuple(_set_trace("location", each, place) for each in experience.locations)
+        traces = tuple(each.explain(place) for each in experience.locations)
         return GateTrace("location", any(trace.verdict for trace in traces), "any of the locations", traces)
     if experience.site_area is not None:
-        trace = _rules_trace("site area", "", experience.site_area, place)
+        trace = trace_set("site area", "", experience.site_area, place)
         return GateTrace("location", trace.verdict, "the site area", (trace,))
     return GateTrace("location", True, "everywhere")
 
@@ -165,10 +146,8 @@ def _audience_gate(experience: Experience, facts: Facts, sticky: Variation | Non
 def _audience_trace(audience: Audience, facts: Facts) -> RuleTrace:
     exclusion = audience.exclusion
     if exclusion is None:
-        return _set_trace("audience", audience, facts.data())
-    wanted = "not bucketed" if exclusion.negated else "bucketed"
-    note = f"{wanted} into experience {exclusion.experience_key!r}"
-    return RuleTrace("audience", audience.key, exclusion.holds(facts.state.bucketing), note=note)
+        return audience.explain(facts.data())
+    return RuleTrace("audience", audience.key, exclusion.holds(facts.state.bucketing), note=str(exclusion))
 
 
 def _segment_gate(experience: Experience, facts: Facts) -> GateTrace:
@@ -177,35 +156,6 @@ def _segment_gate(experience: Experience, facts: Facts) -> GateTrace:
     return GateTrace(
         "segment", is_in_segments(experience.segments, facts), f"any of {sorted(experience.segments)}"
     )
-
-
-def _set_trace(kind: str, rule_set: RuleSet, data: Mapping[str, object]) -> RuleTrace:
-    if rule_set.rules is None:
-        return RuleTrace(kind, rule_set.key, False, note="has no rules and takes nobody")
-    return _rules_trace(kind, rule_set.key, rule_set.rules, data)
-
-
-def _rules_trace(kind: str, key: str, rules: Rules, data: Mapping[str, object]) -> RuleTrace:
-    leaves = tuple(
-        tuple(
-            tuple(
-                LeafTrace(
-                    leaf.key,
-                    leaf.match_type,
-                    leaf.negated,
-                    leaf.comparand,
-                    data.get(leaf.key),
-                    leaf.key in data,
-                    leaf.test(data.get(leaf.key, MISSING)),
-                )
-                for leaf in either
-            )
-            for either in every
-        )
-        for every in rules
-    )
-    verdict = any(every and all(any(leaf.verdict for leaf in either) for either in every) for every in leaves)
-    return RuleTrace(kind, key, verdict, leaves)
 
 
 def _hashed(project: CompiledProject, experience: Experience, facts: Facts) -> HashTrace:
@@ -222,38 +172,23 @@ def _hashed(project: CompiledProject, experience: Experience, facts: Facts) -> H
     )
 
 
-_VERDICT = {True: "yes", False: "NO", None: "-"}
-
-
 def _text(explanation: Explanation) -> list[str]:
     decision = explanation.decision
     answer = f"{decision.reason.value}: {decision.variation_key}" if decision else decision.reason.value
     lines = [f"{decision.key} for visitor {explanation.visitor_id!r}: {answer}"]
     for gate in explanation.gates:
-        lines.append(f"  {_VERDICT[gate.passed]:<4}{gate.name:<12} {gate.detail}".rstrip())
+        lines.append(f"  {VERDICTS[gate.passed]:<4}{gate.name:<12} {gate.detail}".rstrip())
         if gate.passed is not None:
             for rules in gate.rules:
-                lines += _rules_text(rules)
+                lines += rules_text(rules, " " * 8)
     if explanation.stored_variation_id is not None:
         lines.append(f"  stored     variation {explanation.stored_variation_id}")
     if explanation.forced_variation_id is not None:
         lines.append(f"  forced     variation {explanation.forced_variation_id}")
+    if explanation.given_up:
+        lines.append(f"  patterns   {explanation.given_up} searches took too long, or had no time left")
     if explanation.hashed is not None:
         lines += _hash_text(explanation.hashed, decision)
-    return lines
-
-
-def _rules_text(rules: RuleTrace) -> list[str]:
-    lines = [f"        {_VERDICT[rules.verdict]:<4}{rules.kind} {rules.key} {rules.note}".rstrip()]
-    for number, every in enumerate(rules.leaves):
-        lines += ["            or"] if number else []
-        for either in every:
-            for position, leaf in enumerate(either):
-                joint = "or " if position else ""
-                operator = f"not {leaf.operator}" if leaf.negated else leaf.operator
-                value = to_json(leaf.value) if leaf.known else "nothing"
-                asked = f"{joint}{leaf.key} {operator} {to_json(leaf.comparand)}"
-                lines.append(f"            {_VERDICT[leaf.verdict]:<4}{asked}, the visitor has {value}")
     return lines
 
 
@@ -270,20 +205,3 @@ def _hash_text(hashed: HashTrace, decision: Decision) -> list[str]:
             f"             {item.start:>10.2f} to {item.end:>10.2f}  {item.variation_id} {name}{here}".rstrip()
         )
     return lines
-
-
-def _plain(value: object) -> object:
-    """Records as objects, everything else as it is."""
-    if isinstance(value, Decision):
-        return {
-            "key": value.key,
-            "reason": value.reason.value,
-            "experience_id": value.experience.id if value.experience is not None else None,
-            "variation_id": value.variation_id,
-            "variation_key": value.variation_key,
-            "bucket_value": value.bucket_value,
-        }
-    fields: tuple[str, ...] | None = getattr(value, "_fields", None)
-    if fields is not None:
-        return {name: _plain(getattr(value, name)) for name in fields}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -8,20 +8,29 @@ from typing import Any, NamedTuple
 
 from .bucketing import DEFAULT, Bucketing, Split, id_bytes, threshold
 from .index import Index
+from .js_regex.budget import one_call
 from .operators import Test
-from .rules import Rules, as_data, conjunction, matches
+from .problem import Problem
+from .rules import Rules, as_data, conjunction, matches, timed
+from .trace import RuleTrace, trace_set
 
 
 class RuleSet:
     """A named set of rules, which may be tried against any facts."""
 
-    __slots__ = ("id", "key", "name", "rules")
+    __slots__ = ("id", "key", "name", "problems", "rules", "timed")
 
-    def __init__(self, id: str, key: str, name: str, rules: Rules | None) -> None:
+    def __init__(
+        self, id: str, key: str, name: str, rules: Rules | None, problems: tuple[Problem, ...] = ()
+    ) -> None:
         self.id = id
         self.key = key
         self.name = name
         self.rules = rules
+        self.problems = problems
+        """The problems that are no single condition's own."""
+        self.timed = timed(rules)
+        """True if any condition searches for a pattern whose cost has no bound."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, key={self.key!r})"
@@ -29,7 +38,26 @@ class RuleSet:
     def matches(self, data: object) -> bool:
         """True if the rules hold for the facts; a set without rules never matches."""
         facts = as_data(data)
-        return self.rules is not None and facts is not None and matches(self.rules, facts)
+        if self.rules is None or facts is None:
+            return False
+        if not self.timed:
+            return matches(self.rules, facts)
+        with one_call():
+            return matches(self.rules, facts)
+
+    def explain(self, data: object) -> RuleTrace:
+        """The verdict of `matches`, condition by condition, and why.
+
+        >>> print(project.audience("germans").explain({"country": "FR"}))
+        NO  audience germans
+            NO  country equals "DE", the visitor has "FR"
+        """
+        kind = type(self).__name__.lower()
+        return trace_set(kind, self.key, self.rules, data, self.problems, self._note())
+
+    def _note(self) -> str:
+        """Something that a trace says of the whole set."""
+        return ""
 
 
 class Location(RuleSet):
@@ -55,6 +83,10 @@ class Exclusion(NamedTuple):
         """The verdict for a visitor's decisions."""
         return (self.experience_id in bucketing) is not self.negated
 
+    def __str__(self) -> str:
+        wanted = "not bucketed" if self.negated else "bucketed"
+        return f"{wanted} into experience {self.experience_key!r}"
+
 
 class Audience(RuleSet):
     """The visitors that an experience is for. A permanent audience is asked only until the visitor has a decision."""
@@ -70,11 +102,15 @@ class Audience(RuleSet):
         *,
         permanent: bool,
         exclusion: Exclusion | None,
+        problems: tuple[Problem, ...] = (),
     ) -> None:
-        super().__init__(id, key, name, rules)
+        super().__init__(id, key, name, rules, problems)
         self.permanent = permanent
         self.exclusion = exclusion
         """The first rule about another experience; it decides the whole audience."""
+
+    def _note(self) -> str:
+        return "" if self.exclusion is None else f"a visitor is decided by one rule alone, {self.exclusion}"
 
 
 class Goal(RuleSet):
@@ -82,8 +118,17 @@ class Goal(RuleSet):
 
     __slots__ = ("type",)
 
-    def __init__(self, id: str, key: str, name: str, rules: Rules | None, *, type: str) -> None:
-        super().__init__(id, key, name, rules)
+    def __init__(
+        self,
+        id: str,
+        key: str,
+        name: str,
+        rules: Rules | None,
+        *,
+        type: str,
+        problems: tuple[Problem, ...] = (),
+    ) -> None:
+        super().__init__(id, key, name, rules, problems)
         self.type = type
 
 
@@ -169,6 +214,7 @@ class Experience:
         "split",
         "status",
         "thresholds",
+        "timed",
         "transient",
         "type",
         "unrestricted",
@@ -208,6 +254,8 @@ class Experience:
         self.unrestricted = locations is None and site_area is None
         self.audiences = audiences
         self.transient = tuple(audience for audience in audiences if not audience.permanent)
+        self.timed = timed(site_area) or any(each.timed for each in (*audiences, *(locations or ())))
+        """True if deciding it may search for a pattern whose cost has no bound."""
         self.depends_on_state = bool(segments) or any(each.exclusion is not None for each in audiences)
         """True if it depends on what is remembered beside its own decision."""
         self.match_all = match_all
@@ -253,7 +301,13 @@ class Experience:
         )
 
     def _only_conditions(self) -> tuple[tuple[str, Test], ...] | None:
-        if self.archived or self.environment is not None or self.segments or not self.variations:
+        if (
+            self.archived
+            or self.environment is not None
+            or self.timed
+            or self.segments
+            or not self.variations
+        ):
             return None
         if self.ends_in_half_character or not self.unrestricted or len(self.audiences) > 1:
             return None

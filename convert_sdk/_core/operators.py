@@ -27,6 +27,11 @@ def compile_test(match_type: str, comparand: object, negated: bool) -> Test | No
     return compiler(plain(comparand), negated) if compiler else None
 
 
+def is_timed(test: Test) -> bool:
+    """True if a test searches for a pattern whose cost has no bound for every text."""
+    return getattr(test, "timed", False)
+
+
 def never(_: object) -> bool:
     """The test of a condition that cannot match."""
     return False
@@ -113,6 +118,11 @@ def _ordinal(value: object) -> tuple[str, float | str]:
     return "object", 0.0 if value is None else js_string(value)
 
 
+def ordinal_kind(value: object) -> str:
+    """The type by which `less` compares a value: number, string, boolean or object."""
+    return _ordinal(plain(value))[0]
+
+
 def _units(text: str) -> bytes:
     """Text in the order of its UTF-16 units."""
     return text.encode("utf-16-be", "surrogatepass")
@@ -186,7 +196,8 @@ def _is_in(comparand: object, negated: bool) -> Test:
 def _regex_matches(comparand: object, negated: bool) -> Test:
     from .js_regex.pattern import compile_pattern  # the dialect is only for documents that have patterns
 
-    search = compile_pattern(js_string(comparand)).search
+    pattern = compile_pattern(js_string(comparand))
+    search = pattern.search
 
     def test(value: object) -> bool:
         if type(value) is not str:
@@ -196,6 +207,8 @@ def _regex_matches(comparand: object, negated: bool) -> Test:
             value = js_string(value)
         return search(value) is not negated
 
+    if pattern.timed:
+        test.timed = True  # type: ignore[attr-defined]  # see `is_timed`
     return test
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from .javascript import js_string, truthy
-from .operators import OPERATORS, VALUELESS, Test, always, compile_test, never
+from .js_regex.budget import one_call
+from .operators import OPERATORS, VALUELESS, Test, always, compile_test, is_timed, never
 from .problem import Report, ignore
-from .values import MISSING
+from .values import MISSING, ReadableMapping
 
 EXCLUSION = "bucketed_into_experience_key"
 _OBJECT = (dict, Mapping)
@@ -18,13 +19,13 @@ _OBJECT = (dict, Mapping)
 class Condition:
     """One leaf of a rule set: the visitor's value of `key` is put to `test`.
 
-    A leaf that is not as it should be keeps a `test` that never matches. `path` is its place in
-    the document.
+    A leaf that is not as it should be keeps a `test` that never matches, and says in `problem` what is wrong.
+    `path` is its place in the document; `timed` is true where a search may cost more than can be told.
     """
 
-    __slots__ = ("comparand", "key", "match_type", "negated", "path", "rule_type", "test")
+    __slots__ = ("comparand", "key", "match_type", "negated", "path", "problem", "rule_type", "test", "timed")
 
-    def __init__(self, leaf: Mapping[str, object], path: str, test: Test) -> None:
+    def __init__(self, leaf: Mapping[str, object], path: str, test: Test, problem: str) -> None:
         match_type, negated = _matching(leaf)
         self.key = _text(leaf.get("key"))
         self.match_type = _text(match_type)
@@ -32,7 +33,9 @@ class Condition:
         self.negated = negated is True
         self.rule_type = _text(leaf.get("rule_type"))
         self.path = path
+        self.problem = problem
         self.test = test
+        self.timed = is_timed(test)
 
     def __repr__(self) -> str:
         return f"Condition({self.key!r} {'not ' * self.negated}{self.match_type} {self.comparand!r})"
@@ -83,13 +86,23 @@ def matches_rule_set(rule_set: object, data: object) -> bool:
     True
     """
     facts = as_data(data)
-    return facts is not None and matches(compile_rules(rule_set, "$", ignore), facts)
+    if facts is None:
+        return False
+    with one_call():
+        return matches(compile_rules(rule_set, "$", ignore), facts)
+
+
+def timed(rules: Rules | None) -> bool:
+    """True if any condition searches for a pattern whose cost has no bound."""
+    return any(leaf.timed for all_of in rules or () for any_of in all_of for leaf in any_of)
 
 
 def as_data(value: object) -> Mapping[str, object] | None:
     """The data for rules: objects as they are, lists by index; None where nothing can match."""
-    if isinstance(value, Mapping):
+    if type(value) is dict:
         return value
+    if isinstance(value, Mapping):
+        return ReadableMapping(value)
     if isinstance(value, (list, tuple)):
         return {str(index): item for index, item in enumerate(value)}
     return None
@@ -118,16 +131,19 @@ def _members(level: object, name: str, path: str, report: Report) -> Iterator[tu
 
 def _condition(leaf: object, path: str, report: Report) -> Condition:
     fields: Mapping[str, object] = leaf if isinstance(leaf, _OBJECT) else {}
+    problem = ""
     try:
         test = _test(fields)
     except ValueError as error:
-        report(path, f"{error}; the condition never matches")
+        problem = f"{error}; the condition never matches"
         test = never
     else:
         if not isinstance(fields.get("key"), str):
-            report(path, "expected a key; a condition without one is answered only from request facts")
+            problem = "expected a key; a condition without one is answered only from request facts"
             test = always if test(MISSING) else never
-    return Condition(fields, path, test)
+    if problem:
+        report(path, problem)
+    return Condition(fields, path, test, problem)
 
 
 def _test(leaf: Mapping[str, object]) -> Test:

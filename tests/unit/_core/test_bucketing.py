@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import sys
+from bisect import bisect_right
+from collections.abc import Callable
 from math import inf, nan
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,6 +23,8 @@ from convert_sdk._core.bucketing import (
     scale,
     threshold,
 )
+
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 
 @pytest.mark.parametrize(
@@ -147,3 +154,38 @@ def test_keys_are_walked_as_javascript_walks_them(ids: list[str], order: list[st
 )
 def test_a_threshold_is_an_edge_for_hashes(hashed: int, edge: float, traffic: float) -> None:
     assert (hashed >= threshold(edge, traffic)) is (scale(hashed, traffic) >= edge)
+
+
+def test_the_work_for_many_ranges_grows_with_their_number() -> None:
+    """Counted in lines of Python, which no other load on the machine can change."""
+
+    def lines(number: int) -> int:
+        counted = 0
+
+        def count(frame: FrameType, event: str, argument: object) -> TraceFunction:
+            nonlocal counted
+            counted += event == "line"
+            return count
+
+        allocations = [Allocation(f"v{n}", 100 / number) for n in range(number)]
+        before = sys.gettrace()
+        sys.settrace(count)
+        try:
+            packed(allocations)
+        finally:
+            sys.settrace(before)
+        return counted
+
+    assert lines(1_000) <= 2.5 * lines(500)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12), st.booleans()), max_size=12),
+)
+def test_of_ranges_that_overlap_the_first_one_owns(parts: list[tuple[int, int, bool]]) -> None:
+    laid = anchored(
+        [Allocation(str(n), start + width, active) for n, (start, width, active) in enumerate(parts)]
+    )
+    for value in {edge for item in laid.ranges for edge in (item.start, item.start + 0.5, item.end)}:
+        first = next((item.variation_id for item in laid.ranges if item.start <= value < item.end), None)
+        assert laid.owners[bisect_right(laid.edges, value)] == first

@@ -108,8 +108,8 @@ class TestAudience:
         )
         (found,) = [gate.rules[0] for gate in visitor.explain("checkout").gates if gate.name == "audience"]
         (((plan,), (age,)),) = found.leaves
-        assert plan == ("plan", "equals", False, "pro", "PRO", True, True)
-        assert age == ("age", "less", True, 18, 30, True, True)
+        assert plan == ("plan", "equals", False, "pro", "PRO", True, True, "")
+        assert age == ("age", "less", True, 18, 30, True, True, "")
 
     def test_what_the_visitor_lacks_is_told_from_none(self) -> None:
         cases: list[tuple[Json, bool]] = [({"plan": None}, True), ({}, False)]
@@ -272,6 +272,7 @@ def test_json_holds_the_same() -> None:
         "value": "pro",
         "known": True,
         "verdict": True,
+        "note": "",
     }
     assert told["hashed"]["ranges"][0] == {"variation_id": "1", "start": 0.0, "end": 5000.0}
 
