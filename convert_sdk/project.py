@@ -32,6 +32,9 @@ class Project(CompiledProject):
     `problems` lists what is wrong in the document, each with its JSON path. Nothing in a project changes.
     """
 
+    gone: tuple[str, ...] = ()
+    """The sections that a client has lost with this document."""
+
     @classmethod
     def parse(cls, source: bytes | str, *, bucketing: Bucketing = DEFAULT) -> Self:
         """Compile a document from its JSON.
@@ -79,7 +82,10 @@ class Project(CompiledProject):
         """The problems of the document, each with its JSON path. The first look checks every entity."""
         from ._config.compile import find_problems
 
-        return find_problems(self.source)
+        gone = (
+            Problem(f"$.{name}", "is missing, and had entries before; they are gone") for name in self.gone
+        )
+        return (*gone, *find_problems(self.source))
 
     @cached_property
     def revision(self) -> str:

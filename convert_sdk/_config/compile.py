@@ -9,6 +9,7 @@ from convert_sdk._core.bucketing import DEFAULT, Bucketing
 from convert_sdk._core.index import Entry, Index
 from convert_sdk._core.javascript import truthy
 from convert_sdk._core.model import (
+    SECTIONS,
     Audience,
     CompiledProject,
     Exclusion,
@@ -16,6 +17,7 @@ from convert_sdk._core.model import (
     Feature,
     Goal,
     Location,
+    SectionState,
     Segment,
     Variable,
 )
@@ -45,6 +47,7 @@ class ProjectParts(TypedDict):
     is_debug: bool
     bucketing: Bucketing
     carriers: Mapping[str, Iterable[str]]
+    sections: Mapping[str, SectionState]
     source: bytes
 
 
@@ -72,8 +75,8 @@ def _parts(source: bytes, bucketing: Bucketing, report: Report) -> ProjectParts:
     account_id, project_id = identity(raw)
     assert isinstance(raw, dict)  # noqa: S101 # identity() refuses anything else
     project = as_object(raw.get("project"), "$.project", report)
-    entries = {name: _entries(raw, name, report) for name in _LISTS}
-    links = _Links(entries, _archived(raw, report), bucketing, report)
+    entries = {name: _entries(raw, name, report) for name in SECTIONS}
+    links = _Links(entries, _damaged(raw, entries), _archived(raw, report), bucketing, report)
     return ProjectParts(
         account_id=account_id,
         id=project_id,
@@ -88,12 +91,37 @@ def _parts(source: bytes, bucketing: Bucketing, report: Report) -> ProjectParts:
         is_debug=raw.get("is_debug") is True,
         bucketing=bucketing,
         carriers=_carriers(entries["experiences"]),
+        sections={name: _state(raw.get(name), entries[name]) for name in SECTIONS},
         source=source,
     )
 
 
 _ARTICLES = {"id": "an", "key": "a"}
-_LISTS = ("experiences", "audiences", "locations", "segments", "features", "goals")
+
+
+def _state(value: object, entries: list[Entry]) -> SectionState:
+    if value is None:
+        return SectionState.ABSENT
+    if not isinstance(value, list) or (value and not any(entry.id for entry in entries)):
+        return SectionState.UNREADABLE
+    return SectionState.READ
+
+
+def _damaged(raw: Json, entries: Mapping[str, list[Entry]]) -> frozenset[str]:
+    """The sections in which an id that no entry has may be that of an entry which cannot be read."""
+    return frozenset(
+        name
+        for name in SECTIONS
+        if raw.get(name) is not None
+        and (
+            not isinstance(raw[name], list)
+            or sum(bool(entry.id) for entry in entries[name]) < _length(raw[name])
+        )
+    )
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, list) else 0
 
 
 def _entries(raw: Json, name: str, report: Report) -> list[Entry]:
@@ -156,17 +184,20 @@ class _Links:
     """The entities of a document by id, each compiled by one of the methods."""
 
     __slots__ = (
-        "archived", "audiences", "bucketing", "features", "keyed", "locations", "report", "segments",
+        "archived", "audiences", "bucketing", "damaged", "features", "keyed", "locations", "report", "segments",
     )  # fmt: skip
 
     def __init__(
         self,
         entries: Mapping[str, list[Entry]],
+        damaged: frozenset[str],
         archived: frozenset[str],
         bucketing: Bucketing,
         report: Report,
     ) -> None:
         self.report = report
+        self.damaged = damaged
+        """The sections that have something which cannot be read."""
         self.archived = archived
         self.bucketing = bucketing
         self.audiences = Index(entries["audiences"], self.audience)
@@ -185,11 +216,8 @@ class _Links:
                 f"{path}.settings.matching_options.locations", '"all" has no effect: any location is enough'
             )
         listed = ids(item.get("audiences"), f"{path}.audiences", report)
-        for name in listed:
-            if name not in self.audiences.ids() and name not in self.segments.ids():
-                report(
-                    f"{path}.audiences", f"no audience or segment has the id {name!r}; it restricts nobody"
-                )
+        unread = self._unread(listed, path)
+        closed = unread if "audiences" in self.damaged else []
         return Experience(
             entry.id,
             entry.key,
@@ -200,14 +228,31 @@ class _Links:
             archived=entry.id in self.archived,
             locations=_locations(item, path, self.locations, report),
             site_area=_site_area(item, path, report),
-            audiences=self.audiences.named(listed),
+            audiences=(*self.audiences.named(listed), *(_closed_audience(name, path) for name in closed)),
             match_all=options.get("audiences") == "all",
-            segments=frozenset(name for name in listed if name in self.segments.ids()),
+            segments=frozenset(
+                name for name in listed if name in self.segments.ids() or (name in unread and not closed)
+            ),
             variations=variations(item, path, self.features, report),
             anchored=is_anchored(item),
             split=split(item, path, report),
             bucketing=self.bucketing,
         )
+
+    def _unread(self, listed: list[str], path: str) -> list[str]:
+        """What an experience names as its audiences and segments, and cannot be read: nobody is let in by it."""
+        unread: list[str] = []
+        for name in listed:
+            if name in self.audiences.ids() or name in self.segments.ids():
+                continue
+            damaged = "audiences" if "audiences" in self.damaged else "segments"
+            if damaged in self.damaged:
+                unread.append(name)
+                what = f"no entry of {damaged} that can be read has the id {name!r}; nobody is let in by it"
+            else:
+                what = f"no audience or segment has the id {name!r}; it restricts nobody"
+            self.report(f"{path}.audiences", what)
+        return unread
 
     def audience(self, entry: Entry) -> Audience:
         rules, wrong = _rules(entry)
@@ -259,6 +304,11 @@ class _Links:
             for _, variable in objects(entry.raw.get("variables"), f"{entry.path}.variables", self.report)
         )
         return Feature(entry.id, entry.key, _name(entry), declared)
+
+
+def _closed_audience(name: str, path: str) -> Audience:
+    problem = Problem(f"{path}.audiences", "cannot be read in the document, and takes nobody")
+    return Audience(name, name, "", None, permanent=False, exclusion=None, problems=(problem,))
 
 
 def _name(entry: Entry) -> str:

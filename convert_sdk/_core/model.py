@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -13,6 +14,20 @@ from .operators import Test
 from .problem import Problem
 from .rules import Rules, as_data, conjunction, matches, timed
 from .trace import RuleTrace, trace_set
+
+
+class SectionState(StrEnum):
+    """The state of one of a document's lists of entities."""
+
+    READ = "read"
+    """A list; of entries, if it has any, of which some can be read."""
+    ABSENT = "absent"
+    """Missing or null, which means the same."""
+    UNREADABLE = "unreadable"
+    """No list, or one of whose entries none can be read."""
+
+
+SECTIONS = ("experiences", "audiences", "locations", "segments", "features", "goals")
 
 
 class RuleSet:
@@ -323,12 +338,13 @@ NOBODY: Mapping[str, Iterable[str]] = MappingProxyType({})
 class CompiledProject:
     """The compiled document: read it freely, nothing in it changes.
 
-    `carriers` maps feature ids to the keys of the experiences that may carry them.
+    `carriers` maps feature ids to the keys of the experiences that may carry them; `sections` has the state of each
+    list of entities.
     """
 
     __slots__ = (
         "_candidates", "_carriers", "account_id", "audiences", "bucketing", "default_environment",
-        "experiences", "features", "goals", "id", "is_debug", "locations", "name", "segments", "source",
+        "experiences", "features", "goals", "id", "is_debug", "locations", "name", "sections", "segments", "source",
     )  # fmt: skip
 
     def __init__(
@@ -347,6 +363,7 @@ class CompiledProject:
         is_debug: bool = False,
         bucketing: Bucketing = DEFAULT,
         carriers: Mapping[str, Iterable[str]] = NOBODY,
+        sections: Mapping[str, SectionState] = MappingProxyType({}),  # immutable
         source: bytes = b"",
     ) -> None:
         self.account_id = account_id
@@ -363,6 +380,7 @@ class CompiledProject:
         self.bucketing = bucketing
         self.source = source
         """The bytes it was compiled from."""
+        self.sections = sections
         self._candidates = carriers
         self._carriers: dict[str, tuple[Experience, ...]] = {}
 
@@ -377,6 +395,11 @@ class CompiledProject:
         for index in indexes:
             for _ in index:
                 pass
+
+    def has(self, section: str) -> bool:
+        """True if one of `SECTIONS` has entries that can be read."""
+        index: Index[object] = getattr(self, section)
+        return len(index) > 0 and self.sections.get(section) is SectionState.READ
 
     def carriers(self, feature_id: str) -> tuple[Experience, ...]:
         """The experiences of which any variation changes a feature, in the order of the document."""

@@ -28,6 +28,7 @@ from .engine import Engine, event_ids
 from .poller import ConfigPoller
 from .previews import document_source
 from .queue import DeliveryConfig, Endpoint, EventQueue, EventState, Snapshot
+from .sections import SectionGuard
 from .store_writer import StoreWriter
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Runtime:
             source, self.accept_document, random=random, refresh=options.refresh_interval
         )
         self.poller.prime(etag)
+        self._sections = SectionGuard(self.poller)
         self.queue = EventQueue(self._config(), random=random, notify=self.notify)
         self.maintenance = Maintenance(self.engine, self.queue, self.poller.notices)
         self.maintenance.spool_sync = self._open_spool_sync()
@@ -160,6 +162,8 @@ class Runtime:
         served = self.engine.project
         if served is not None and (served.account_id, served.id) != (project.account_id, project.id):
             raise FetchError("the document is of another project", status=200)
+        if served is not None:
+            project.gone = self._sections.check(served, project)
         if served is None:
             self._serve(project)
             project.warm()

@@ -311,6 +311,27 @@ def _halves(texts: Mapping[str, str]) -> bool:
     return any("\ud800" <= char <= "\udfff" for text in texts.values() for char in text)
 
 
+_SECTIONS = ("audiences", "locations", "segments")
+
+
+def without_the_unreadable(case: Json, document: Json) -> Question:
+    """D27: what cannot be read in a section is as if it were not there."""
+    changed = {**document}
+    for name in _SECTIONS:
+        section = document.get(name)
+        if section is None:
+            continue
+        entries = section if isinstance(section, list) else []
+        readable = [item for item in entries if isinstance(item, dict) and _is_id(item.get("id"))]
+        if readable != section:
+            changed[name] = readable
+    return case, changed if changed != document else document
+
+
+def _is_id(value: Json) -> bool:
+    return value != "" and isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != 0
+
+
 # What cannot be asked otherwise
 
 
@@ -355,7 +376,7 @@ REWRITES: Mapping[str | None, Mapping[str, Rewrite]] = {
     "cast": {"D7": uncastable},
 }
 QUESTIONS: Mapping[str | None, Mapping[str, Callable[[Json, Json], Question]]] = {
-    None: {"D1": typed_ids, "D7": cast_stays, "D12": store_wins, "D25": untracked_remembers},
+    None: {"D1": typed_ids, "D7": cast_stays, "D12": store_wins, "D25": untracked_remembers, "D27": without_the_unreadable},
     "rule": {"D3": negation_check, "D4": no_attribute, "D14": rules_in_units},
     "compare": {"D14": in_units},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from .project import Outliers
-from .values import DocumentModel, Flag, Keyed, Number, Rules, Text, Texts
+from .values import DocumentModel, Flag, Id, Keyed, Number, Rules, Text, Texts
 
 
 class ChangeData(DocumentModel):
@@ -34,9 +34,9 @@ class ChangeData(DocumentModel):
 
 
 class ChangeModel(DocumentModel):
-    """One change of a variation; `ChangeData` lists the types."""
+    """One change of a variation; `ChangeData` lists the types. Its `id` is a number where the document has one."""
 
-    id: Text | None = None
+    id: Id | None = None
     type: Text | None = None
     data: ChangeData | None = None
 

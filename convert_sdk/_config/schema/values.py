@@ -44,6 +44,10 @@ def _text(value: object) -> str:
     return str(int(value)) if isfinite(value) and value == int(value) else str(value)
 
 
+def _id(value: object) -> str | int | float:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else _text(value)
+
+
 def _number(value: object) -> int | float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
@@ -88,6 +92,8 @@ Number = Annotated[int | float, PlainValidator(_number)]
 """A number; text that holds one is read."""
 Flag = Annotated[bool, PlainValidator(_flag)]
 """True or false; 0, 1 and their texts are read."""
+Id = Annotated[str | int | float, PlainValidator(_id)]
+"""An id that keeps its number where it is one."""
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_list)]
 """Texts; a single one counts as a list of one."""
 maybe_list = BeforeValidator(_object)

@@ -16,6 +16,7 @@ from convert_sdk._config.schema.document import (
     read_document,
     read_project_settings,
 )
+from convert_sdk._config.schema.experience import ChangeModel
 from convert_sdk.errors import DocumentError
 from tests.shapes import of, present
 
@@ -23,7 +24,6 @@ FIXTURES = Path(__file__).parents[2] / "fixtures"
 EXAMPLE: dict[str, object] = json.loads((FIXTURES / "serving_document.json").read_text())
 SETTINGS: dict[str, object] = json.loads((FIXTURES / "serving_project_settings.json").read_text())
 ATTRIBUTE = {"OR": "or_", "AND": "and_", "OR_WHEN": "or_when", "property_UA": "property_ua"}
-NUMERIC_IDS = {("experiences", 0, "variations", 0, "changes", 0, "id")}
 
 Steps = tuple[object, ...]
 
@@ -99,12 +99,11 @@ def test_every_path_of_the_example_is_a_typed_attribute(
         assert isinstance(found, tuple)
         assert len(found) == len(value)
     else:
-        assert found == (str(value) if steps in NUMERIC_IDS else value)
+        assert found == value
 
 
 def test_the_example_is_written_back_as_it_was(example: Document) -> None:
     written = example.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    written["experiences"][0]["variations"][0]["changes"][0]["id"] = 0
     assert written == EXAMPLE
 
 
@@ -232,3 +231,15 @@ def test_any_mutant_is_read(steps: Steps, value: object) -> None:
     document, problems = read(with_value(steps, value))
     assert isinstance(document, Document)
     assert all(path.startswith("$.") for path, _ in problems)
+
+
+@pytest.mark.parametrize(("id", "seen"), [(0, 0), (7, 7), ("7", "7"), (None, None), (1.5, 1.5)])
+def test_the_id_of_a_change_keeps_its_number(id: object, seen: object) -> None:
+    change = ChangeModel.model_validate({"id": id})
+    assert change.id == seen
+    assert type(change.id) is type(seen)
+
+
+def test_the_id_of_a_change_is_no_list() -> None:
+    with pytest.raises(ValidationError, match="expected text"):
+        ChangeModel.model_validate({"id": []})

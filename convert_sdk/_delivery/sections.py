@@ -1,0 +1,60 @@
+"""The sections of a new document, held against those of the project in use.
+
+Theory of operation
+-------------------
+A document that compiles may still be a bad one: a section that cannot be read, or that is not there, would end every
+experiment without a word. While the project in use has entries in a section, a document that cannot be read there is
+refused, and the last good project stays. An empty list is the way to say that nothing is left, and is accepted. A
+section that is null or missing means the same to every other SDK, so it cannot be refused for ever: a deleted
+experiment would run on. It is refused until two later fetches bring the same, one after the other.
+"""
+
+from __future__ import annotations
+
+from convert_sdk._core.model import SECTIONS, CompiledProject, SectionState
+from convert_sdk.errors import FetchError
+
+from .poller import ConfigPoller
+from .stats import Notice
+
+_CONFIRMATIONS = 2
+"""Later fetches that must bring the same before a section that is gone is believed to be."""
+
+
+class SectionGuard:
+    """Refuses documents that lose sections, and tells through the poller's notices of one that is accepted."""
+
+    __slots__ = ("_poller", "_refusals", "_seen")
+
+    def __init__(self, poller: ConfigPoller) -> None:
+        self._poller = poller
+        self._refusals = 0
+        self._seen: tuple[tuple[str, ...], int] = (), 0
+        """The sections that were missing last, and the good fetches until then: another one starts the count anew."""
+
+    def check(self, served: CompiledProject, offered: CompiledProject) -> tuple[str, ...]:
+        """The sections that are gone for good.
+
+        Raises FetchError, which names the section, for a document that is refused.
+        """
+        had = [name for name in SECTIONS if served.has(name)]
+        for name in had:
+            if offered.sections.get(name) is SectionState.UNREADABLE:
+                raise FetchError(f"the section {name} of the document cannot be read", status=200)
+        gone = tuple(name for name in had if offered.sections.get(name) is SectionState.ABSENT)
+        if gone:
+            self._confirm(gone)
+        return gone
+
+    def _confirm(self, gone: tuple[str, ...]) -> None:
+        names = " and ".join(gone)
+        seen = gone, self._poller.fetches
+        self._refusals = self._refusals + 1 if seen == self._seen else 1
+        self._seen = seen
+        if self._refusals <= _CONFIRMATIONS:
+            text = (
+                f"{names} missing from the document; believed after {_CONFIRMATIONS} more that say the same"
+            )
+            raise FetchError(text, status=200)
+        text = f"{names} missing from {_CONFIRMATIONS + 1} documents in a row: the entries are gone"
+        self._poller.notices.append(Notice("warning", text))
