@@ -72,21 +72,16 @@ class Explanation(NamedTuple):
 def explain(project: CompiledProject, facts: Facts, key: str, forced: str | None = None) -> Explanation:
     """`decide`, and why. Nothing is stored and nothing is sent."""
     with one_call() as searches:
-        explanation = _explained(project, facts, key, forced)
-        return explanation._replace(given_up=searches.given_up)
-
-
-def _explained(project: CompiledProject, facts: Facts, key: str, forced: str | None) -> Explanation:
-    decision = decide(project, facts, key, forced)
-    experience = decision.experience
-    if experience is None:
-        return Explanation(
-            decision, facts.id, (GateTrace("known", False, "the document has no such experience"),)
-        )
-    stored = facts.state.bucketing.get(experience.id)
-    sticky = experience.variations.get(stored) if stored is not None else None
-    gates = _until_closed(_gates(experience, facts, sticky))
-    return Explanation(decision, facts.id, gates, _hashed(project, experience, facts), stored, forced)
+        decision = decide(project, facts, key, forced)
+        experience = decision.experience
+        if experience is None:
+            unknown = GateTrace("known", False, "the document has no such experience")
+            return Explanation(decision, facts.id, (unknown,))
+        stored = facts.state.bucketing.get(experience.id)
+        sticky = experience.variations.get(stored) if stored is not None else None
+        gates = _until_closed(_gates(experience, facts, sticky))
+        hashed = _hashed(project, experience, facts)
+        return Explanation(decision, facts.id, gates, hashed, stored, forced, searches.given_up)
 
 
 def _until_closed(gates: list[GateTrace]) -> tuple[GateTrace, ...]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .events import to_json
 from .javascript import js_string
-from .js_regex.budget import GIVEN_UP, one_call
+from .js_regex.budget import GIVEN_UP, Searches, one_call
 from .operators import VALUELESS, ordinal_kind
 from .problem import Problem
 from .rules import Condition, Rules, as_data, compile_rules
@@ -91,21 +91,21 @@ def trace_set(
         notes.append("has no rules and takes nobody")
     if facts is None or rules is None:
         return RuleTrace(kind, key, False, note="; ".join(notes))
-    with one_call():
+    with one_call() as searches:
         leaves = tuple(
-            tuple(tuple(_leaf(leaf, facts) for leaf in either) for either in every) for every in rules
+            tuple(tuple(_leaf(leaf, facts, searches) for leaf in either) for either in every)
+            for every in rules
         )
     verdict = any(every and all(any(leaf.verdict for leaf in either) for either in every) for every in leaves)
     return RuleTrace(kind, key, verdict, leaves, "; ".join(notes))
 
 
-def _leaf(leaf: Condition, data: Mapping[str, object]) -> LeafTrace:
+def _leaf(leaf: Condition, data: Mapping[str, object], searches: Searches) -> LeafTrace:
     value = data.get(leaf.key, MISSING)
-    known = leaf.key in data or value is not MISSING
-    with one_call() as call:
-        call.last = None
-        verdict = leaf.test(value)
-        outcome = call.last
+    known = value is not MISSING or leaf.key in data
+    searches.last = None
+    verdict = leaf.test(value)
+    outcome = searches.last
     searched = outcome.value if outcome is not None and outcome in GIVEN_UP else ""
     return LeafTrace(
         leaf.key,
@@ -132,7 +132,7 @@ def _note(leaf: Condition, given: object, data: Mapping[str, object], *, verdict
     if leaf.match_type == "isIn":
         text = js_string(value)
         return "isIn finds no capital letters" if leaf.test(text.lower()) is not leaf.test(text) else ""
-    if leaf.match_type in {"less", "lessEqual"}:
+    if leaf.match_type in _ORDERED and not verdict:
         own, wanted = ordinal_kind(value), ordinal_kind(leaf.comparand)
         return "" if own == wanted else f"{_A[own]} is not compared with {_A[wanted]}, negated or not"
     if leaf.match_type in _EQUAL and isinstance(value, LISTS) and verdict is leaf.negated:
@@ -142,6 +142,7 @@ def _note(leaf: Condition, given: object, data: Mapping[str, object], *, verdict
     return ""
 
 
+_ORDERED = frozenset({"less", "lessEqual"})
 _EQUAL = frozenset({"equals", "equalsNumber", "matches"})
 
 

@@ -157,7 +157,7 @@ def tree(value: object) -> object:
     >>> tree({"sizes": (1, 2)})
     {'sizes': [1, 2]}
     """
-    return _Copy().of(value, _DEEPEST)
+    return value if type(value) in _SCALARS else _Copy().of(value, _DEEPEST)
 
 
 class _Copy:
