@@ -24,12 +24,12 @@ _CONFIRMATIONS = 2
 class SectionGuard:
     """Refuses documents that lose sections, and tells through the poller's notices of one that is accepted."""
 
-    __slots__ = ("_poller", "_refusals", "_seen")
+    __slots__ = ("_poller", "_refusals", "_missing")
 
     def __init__(self, poller: ConfigPoller) -> None:
         self._poller = poller
         self._refusals = 0
-        self._seen: tuple[tuple[str, ...], int] = (), 0
+        self._missing: tuple[tuple[str, ...], int] = (), 0
         """The sections that were missing last, and the good fetches until then: another one starts the count anew."""
 
     def check(self, served: CompiledProject, offered: CompiledProject) -> tuple[str, ...]:
@@ -48,9 +48,9 @@ class SectionGuard:
 
     def _confirm(self, gone: tuple[str, ...]) -> None:
         names = " and ".join(gone)
-        seen = gone, self._poller.fetches
-        self._refusals = self._refusals + 1 if seen == self._seen else 1
-        self._seen = seen
+        missing = gone, self._poller.fetches
+        self._refusals = self._refusals + 1 if missing == self._missing else 1
+        self._missing = missing
         if self._refusals <= _CONFIRMATIONS:
             text = (
                 f"{names} missing from the document; believed after {_CONFIRMATIONS} more that say the same"

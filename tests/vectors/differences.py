@@ -376,7 +376,13 @@ REWRITES: Mapping[str | None, Mapping[str, Rewrite]] = {
     "cast": {"D7": uncastable},
 }
 QUESTIONS: Mapping[str | None, Mapping[str, Callable[[Json, Json], Question]]] = {
-    None: {"D1": typed_ids, "D7": cast_stays, "D12": store_wins, "D25": untracked_remembers, "D27": without_the_unreadable},
+    None: {
+        "D1": typed_ids,
+        "D7": cast_stays,
+        "D12": store_wins,
+        "D25": untracked_remembers,
+        "D27": without_the_unreadable,
+    },
     "rule": {"D3": negation_check, "D4": no_attribute, "D14": rules_in_units},
     "compare": {"D14": in_units},
 }
