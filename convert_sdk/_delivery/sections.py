@@ -24,7 +24,7 @@ _CONFIRMATIONS = 2
 class SectionGuard:
     """Refuses documents that lose sections, and tells through the poller's notices of one that is accepted."""
 
-    __slots__ = ("_poller", "_refusals", "_missing")
+    __slots__ = ("_missing", "_poller", "_refusals")
 
     def __init__(self, poller: ConfigPoller) -> None:
         self._poller = poller
