@@ -240,7 +240,7 @@ class _Links:
         )
 
     def _unread(self, listed: list[str], path: str) -> list[str]:
-        """What an experience names as its audiences and segments, and cannot be read: nobody is let in by it."""
+        """The named audiences and segments that cannot be read: nobody is let in by them."""
         unread: list[str] = []
         for name in listed:
             if name in self.audiences.ids() or name in self.segments.ids():
