@@ -201,6 +201,11 @@ class Client:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        worker = getattr(self, "_worker", None)  # None where the constructor raised
+        if worker is not None:
+            worker.abandon()
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.options!r})"
 
@@ -340,6 +345,11 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def __del__(self) -> None:
+        worker = getattr(self, "_worker", None)  # None where the constructor raised
+        if worker is not None:
+            worker.abandon()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.options!r})"

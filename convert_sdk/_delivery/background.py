@@ -58,11 +58,16 @@ class DaemonThread:
             self.start()
 
     def start(self) -> bool:
-        """Start the thread if it does not live; True if it lives then."""
+        """Start the thread if it does not live; True if it lives then, or somebody else is starting it."""
         if self._stopped or held_by_this_thread(self._starting):  # interrupted in the middle of a start
             return False
-        with self._starting:
+        # Without waiting: the caller may hold a lock that the other one waits for.
+        if not self._starting.acquire(blocking=False):
+            return True
+        try:
             return self.is_alive or self._start_another()
+        finally:
+            self._starting.release()
 
     def stop(self) -> None:
         """End the thread once its body looks at `stopped`; idempotent."""
@@ -154,16 +159,29 @@ class BackgroundThread(DaemonThread):
         self._done = done
         self._may_end = may_end
         self._requests: deque[Latch] = deque()
+        self._answering = False
 
-    def request_all(self) -> Latch:
-        """Have everything done; the latch opens afterwards. The caller does it where no thread can be started."""
+    @property
+    def is_asked(self) -> bool:
+        """True from a request until everything is done."""
+        return self._answering or bool(self._requests)
+
+    def request_all(self, *, inline: bool = True) -> Latch:
+        """Have everything done; the latch opens afterwards.
+
+        Where no thread can be started the caller does it, if `inline`; otherwise it is left undone.
+        """
         latch = Latch()
-        if not self.is_current:
-            self._requests.append(latch)
-            self.notify()
-        if self._stopped or not self.is_alive:
-            self._work_once()
+        if self.is_current:  # at work already
             latch.open()
+            return latch
+        self._requests.append(latch)
+        self.notify()
+        if self._stopped or not self.is_alive:
+            if inline:
+                self._work_once()
+            for left in drain(self._requests):
+                left.open()
         return latch
 
     def _loop(self) -> None:
@@ -178,13 +196,16 @@ class BackgroundThread(DaemonThread):
             latch.open()
 
     def _work_once(self) -> bool:
+        self._answering = True  # first: a request is never out of sight
         requests = list(drain(self._requests))
+        self._answering = bool(requests)
         try:
             self._work(bool(requests))
         except BaseException as error:  # noqa: BLE001  # the next work may succeed
             self._on_error(error)
             return False
         finally:
+            self._answering = False
             for latch in requests:
                 latch.open()
             self._done()

@@ -40,40 +40,6 @@ class Machine(Protocol):
         ...
 
 
-class Lease:
-    """A machine as one task sees it, until another event loop takes the machine over.
-
-    A task whose loop stopped may go on later, in the middle of a request. What it then hears comes too late: the
-    request was counted as ambiguous when the lease was revoked.
-    """
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-        self._awaits_response = False
-        self.revoked = False
-
-    def due(self) -> float:
-        """As the machine."""
-        return inf if self.revoked else self._machine.due()
-
-    def next_request(self, now: float) -> Request | None:
-        """As the machine."""
-        request = None if self.revoked else self._machine.next_request(now)
-        self._awaits_response = request is not None
-        return request
-
-    def handle_response(self, answer: Response | Failure, now: float) -> None:
-        """As the machine; ignored once revoked."""
-        if self._awaits_response:
-            self._awaits_response = False
-            self._machine.handle_response(answer, now)
-
-    def revoke(self, now: float) -> None:
-        """Take the machine away; a request under way may have arrived."""
-        self.revoked = True
-        self.handle_response(Failure("ambiguous", "the event loop stopped"), now)
-
-
 def run(
     machines: Sequence[Machine],
     client: httpx.Client,

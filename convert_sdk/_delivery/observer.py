@@ -13,6 +13,8 @@ from convert_sdk._process.clock import monotonic
 from convert_sdk.observation import Exposed, Observation
 
 _MOST_WAITING = 100_000
+_PATIENCE = 1.0
+"""Seconds that a flush waits for one call."""
 _WINDOW = 0.05
 """Seconds after the first observation in which more are gathered, so that a busy thread is not woken for each."""
 
@@ -23,11 +25,22 @@ class Observer:
     Where the callback cannot keep up, the oldest observation is dropped and counted in `lost`.
     """
 
-    __slots__ = ("_callback", "_delivering", "_inline", "_since", "_waiting", "failures", "lost", "notify")
+    __slots__ = (
+        "_callback",
+        "_called_at",
+        "_delivering",
+        "_since",
+        "_waiting",
+        "failures",
+        "inline",
+        "lost",
+        "notify",
+    )
 
     def __init__(self, callback: Callable[[Observation], None], *, inline: bool) -> None:
         self._callback = callback
-        self._inline = inline
+        self.inline = inline
+        """True if the callback is called where something happens."""
         self.notify: Callable[[], None] = lambda: None
         """Called when there is something to deliver where there was nothing."""
         self.reset_after_fork()
@@ -36,6 +49,7 @@ class Observer:
         """Start with nothing that waits: it is the parent's."""
         self._waiting: deque[Observation] = deque(maxlen=_MOST_WAITING)
         self._since = 0.0
+        self._called_at = inf
         self.failures = self.lost = 0
         self.reset_locks()
 
@@ -44,9 +58,14 @@ class Observer:
         self._delivering = threading.Lock()
 
     @property
-    def waiting(self) -> int:
-        """The number of observations that wait."""
-        return len(self._waiting)
+    def is_idle(self) -> bool:
+        """True while nothing waits and no call is under way."""
+        return not self._waiting and not self._delivering.locked()
+
+    @property
+    def is_stuck(self) -> bool:
+        """True while a call lasts for so long that nobody should wait for it."""
+        return monotonic() - self._called_at > _PATIENCE
 
     def due(self) -> float:
         """The time of the next delivery; `inf` while nothing waits."""
@@ -54,7 +73,7 @@ class Observer:
 
     def add(self, observation: Observation) -> None:
         """Take an observation; for any thread."""
-        if self._inline:
+        if self.inline:
             self._call(observation)
             return
         waiting = self._waiting
@@ -72,12 +91,17 @@ class Observer:
             if decision.experience is not None and decision.variation is not None:
                 self.add(Exposed(event.uuid, event.visitor_id, decision.experience.id, decision.variation.id))
 
-    def deliver(self) -> None:
-        """Call back with everything that waits; nothing if another thread does, or this one already."""
+    def deliver(self, until: float = inf) -> None:
+        """Call back with everything that waits; nothing if another thread does, or this one already.
+
+        None is begun after `until`, in monotonic seconds.
+        """
         if not self._delivering.acquire(blocking=False):
             return
         try:
             for _ in range(len(self._waiting)):  # what the callback itself brings about is for the next time
+                if monotonic() >= until:
+                    break
                 self._call(self._waiting.popleft())
         finally:
             self._delivering.release()
@@ -88,7 +112,10 @@ class Observer:
         self._waiting.clear()
 
     def _call(self, observation: Observation) -> None:
+        self._called_at = monotonic()
         try:
             self._callback(observation)
         except Exception:  # noqa: BLE001  # the application's own
             self.failures += 1
+        finally:
+            self._called_at = inf

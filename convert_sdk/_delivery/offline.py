@@ -85,6 +85,9 @@ class OfflineDelivery:
         """Flush; idempotent."""
         return self.flush(timeout or 0.0)
 
+    def abandon(self) -> None:
+        """Nothing to do: there is no thread that could end."""
+
     def status(self) -> Status:
         """The figures of this moment."""
         check_pid()

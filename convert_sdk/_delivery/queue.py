@@ -263,6 +263,11 @@ class EventQueue:
         with self.lock:
             return self._due()
 
+    def next_change(self) -> float:
+        """The time at which something can happen next; 0 while a request is under way."""
+        with self.lock:
+            return 0.0 if self._flight else self._due()
+
     def next_request(self, now: float) -> Request | None:
         """The next batch, if one is due: up to 1,000 events or 512 KiB."""
         with self._changing():

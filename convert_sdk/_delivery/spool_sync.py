@@ -73,6 +73,8 @@ class SpoolSync:
         self._pending_noted: set[str] = set()
         self._deletable: set[str] = set()
         self._rejected: deque[Settled] = deque(maxlen=_MOST_PENDING)
+        self.found = 0
+        """Events and conversions of earlier processes that were taken over."""
         self._look_at = self._retry_at = 0.0
         self._expired = 0
 
@@ -81,8 +83,13 @@ class SpoolSync:
         if self._engine.project is None:
             return 0.0 if self._new_pending() else inf
         moment = min(self._queue.write_due(), self._look_at)
-        waiting = self._deletable or self._rejected or (self._queue.stats.spooled and self._free())
+        waiting = self.has_deletable or (self._queue.stats.spooled and self._free())
         return min(moment, self._retry_at) if waiting else moment
+
+    @property
+    def has_deletable(self) -> bool:
+        """True while rows of settled events wait to be deleted or set aside."""
+        return bool(self._deletable or self._rejected or self._engine.pending.cancelled)
 
     # To the disk.
 
@@ -140,6 +147,7 @@ class SpoolSync:
         moved = self._spool.recover()
         for problem in drain(self._spool.problems):
             self._report("damaged", problem)
+        self.found += moved
         expired = self._newly_expired()
         self._queue.count_spooled(moved + expired)
         self._queue.drop_spooled(expired, DropReason.EXPIRED)
@@ -147,6 +155,7 @@ class SpoolSync:
         expired = self._newly_expired()
         self._queue.count_spooled(expired)
         self._queue.drop_spooled(expired, DropReason.EXPIRED)
+        self.found += len(pending)
         for event_id, record in pending.items():
             self.on_disk.add(event_id)
             uuid = conversion_of(event_id)

@@ -1,330 +1,454 @@
-"""Who carries for an asyncio client: one task, started when a loop first needs it."""
+"""The worker of an `AsyncClient`: a task that sends, one that fetches, and one for a store that is awaited.
+
+Theory of operation
+-------------------
+The tasks live in the loop that first uses the client. Nothing that blocks is done in a loop: imports, certificates and
+files go to `asyncio.to_thread`; the spool, a blocking store and the callback have daemon threads (`Runtime`).
+
+A loop may end before the client does. Its tasks are gone then, or stand still for ever. The next loop that uses the
+client takes over (`_enter`): it revokes the leases on the machines, so that a request of which nobody will hear a
+response counts as ambiguous, and starts tasks of its own. A flush from another loop, while the first one still runs,
+is a request to the tasks there, and is awaited here. Without any loop, at the end of the process, the loop of the
+threads sends the rest, over connections of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, nullcontext, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
 from inspect import iscoroutinefunction
 from math import inf
 from typing import TYPE_CHECKING, cast
 
 from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk._process.clock import monotonic
-from convert_sdk._process.exit import hook_multiprocessing_exit, register_exit_hook
+from convert_sdk._process.exit import hook_multiprocessing_exit
 from convert_sdk._process.fork import check_pid, import_all
-from convert_sdk.status import FlushReport
+from convert_sdk._process.locks import Latch, WakeEvent
 
 from .engine import Engine
-from .runtime import NEEDED_BY_LOOPS, Runtime, flush_steps, resume
-from .store_writer import store_thread
+from .runtime import NEEDED_BY_LOOPS, FlushRequest, Worker, wait_for
 
 if TYPE_CHECKING:
     import httpx
 
     from convert_sdk._core.state import VisitorState
     from convert_sdk.options import Options
-    from convert_sdk.status import Status
+    from convert_sdk.status import FlushReport, Status
     from convert_sdk.stores import AsyncStore, Store
 
     from .loop import Machine
 
+_PAUSE_AFTER_ERROR = 0.5
+_LOOP_CHECK = 0.1
+"""Seconds between two looks at a loop whose tasks are waited for."""
 
-_BREATHER = 0.5
-_GLANCE = 0.01
-"""Seconds between two looks at an exchange that another task has under way."""
+
+class Lease:
+    """A machine as one loop's task sees it, until another loop takes the machine over."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._awaits_response = False
+        self._revoked = False
+
+    def due(self) -> float:
+        """As the machine."""
+        return inf if self._revoked else self._machine.due()
+
+    def next_request(self, now: float) -> Request | None:
+        """As the machine."""
+        request = None if self._revoked else self._machine.next_request(now)
+        self._awaits_response = request is not None
+        return request
+
+    def handle_response(self, answer: Response | Failure, now: float) -> None:
+        """As the machine; a response that comes after the end of the lease is ignored."""
+        if self._awaits_response:
+            self._awaits_response = False
+            self._machine.handle_response(answer, now)
+
+    def revoke(self, now: float) -> None:
+        """End the lease; a request under way may have arrived."""
+        self._revoked = True
+        self.handle_response(Failure("ambiguous", "the event loop stopped"), now)
 
 
-class TaskWorker:
-    """Fetches, delivers and does the chores of one client, in one task of the loop that uses it.
+class Home:
+    """The tasks of a worker in one loop, and what belongs to that loop."""
 
-    A loop that is gone takes its task along; the next loop gets a new one, and nothing is lost between them.
-    """
-
-    def __init__(self, options: Options, key: str, engine: Engine, store: AsyncStore | Store | None) -> None:
-        self._store = store
-        self._engine = engine
-        self._start_wait = options.start_wait
-        self.shutdown_timeout = options.shutdown_timeout
-        self._inherited: list[object] = []
-        self.closed = False
-        self.runtime = Runtime(options, key, engine, notify=self.notify)
-        engine.visitors.notify = self._notify_all
-        self._set_up()
-        register_exit_hook(self)
-
-    def _set_up(self) -> None:
-        self._ready_by: float | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._client: httpx.AsyncClient | None = None
-        store, runtime = self._store, self.runtime
-        blocks = store is not None and not iscoroutinefunction(store.save)
-        self._store_thread = (
-            store_thread(
-                runtime.store_writer, cast("Store", store), done=self.notify, on_error=runtime.report_error
-            )
-            if blocks
-            else None
-        )
-
-    def reset_after_fork(self) -> None:
-        """The child starts anew: what it inherited is neither used nor closed."""
-        self._inherited += [self._loop, self._task, self._client]
-        self._engine.reset_after_fork()
-        self.runtime.reset_after_fork()
-        self._set_up()
-        if self.closed:
-            self.runtime.queue.close()
+    def __init__(self, loop: asyncio.AbstractEventLoop, queue: Machine, poller: Machine) -> None:
+        self.loop = loop
+        self.queue = Lease(queue)
+        self.poller = Lease(poller)
+        self.ready = asyncio.Event()
+        """Set once there is a document, or the first fetch has failed."""
+        self.to_send, self.to_fetch, self.to_save = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        """Notifications of the three tasks."""
+        self.opening = asyncio.Lock()
+        self.store_lock = asyncio.Lock()
+        self.client: httpx.AsyncClient | None = None
+        self.tasks: list[asyncio.Task[None]] = []
+        self.moved = False
+        """True once another loop has taken over."""
 
     @property
-    def alive(self) -> bool:
-        """Whether the task runs, in this loop or another one."""
-        task, loop = self._task, self._loop
-        return task is not None and not task.done() and loop is not None and loop.is_running()
+    def is_alive(self) -> bool:
+        """True while the loop runs the tasks."""
+        return self.loop.is_running() and self.has_tasks
+
+    @property
+    def has_tasks(self) -> bool:
+        """True while the tasks are there, also in a loop that stands still for the moment."""
+        return not (
+            self.moved or self.loop.is_closed() or not self.tasks or any(task.done() for task in self.tasks)
+        )
+
+    def notify(self) -> None:
+        """Wake the tasks; for any thread, and for a signal handler while the loop sleeps."""
+        with suppress(RuntimeError):  # the loop is closed: the next one starts awake
+            self.loop.call_soon_threadsafe(self._wake_tasks)
+
+    def _wake_tasks(self) -> None:
+        for event in (self.to_send, self.to_fetch, self.to_save):
+            event.set()
+
+
+class TaskWorker(Worker):
+    """Fetches and delivers for one client, in tasks of the loop that uses it."""
+
+    def __init__(self, options: Options, key: str, engine: Engine, store: AsyncStore | Store | None) -> None:
+        is_async = store is not None and iscoroutinefunction(store.save)
+        self._load = store.load if store is not None else None
+        self._async_store = cast("AsyncStore", store) if is_async else None
+        super().__init__(options, key, engine, None if is_async else cast("Store | None", store))
+
+    def _set_up(self) -> None:
+        super()._set_up()
+        self._home: Home | None = None
+        self._ready_by: float | None = None
+        self._inline_event = WakeEvent()
+
+    def reset_after_fork(self) -> None:
+        """Start with everything fresh in a child process: what it inherited is neither used nor closed."""
+        self._inherited.append(self._home)
+        super().reset_after_fork()
+
+    @property
+    def is_alive(self) -> bool:
+        """True while the tasks run, in this loop or another one."""
+        return self._home is not None and self._home.is_alive
+
+    def status(self) -> Status:
+        """The figures of this moment."""
+        check_pid()
+        return self.runtime.status(alive=self._home is not None and self._home.has_tasks)
+
+    # The start.
 
     async def start(self) -> None:
-        """Start the task in the running loop, and give the document a moment to arrive, once."""
-        check_pid()
+        """Start the tasks in the running loop, and give the document a moment to arrive, once."""
+        self._adapt()
         if self.closed:
             return
         loop = asyncio.get_running_loop()
-        if not self.alive:
-            self._enter(loop)
-        if self._engine.project is None and loop is self._loop and self._ready_by is not None:
+        home = self._home if self._home is not None and self.is_alive else self._enter(loop)
+        if self.engine.project is None and home.loop is loop and self._ready_by is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(self._ready_by):
-                    await self._ready.wait()
+                async with asyncio.timeout(max(0.0, self._ready_by - monotonic())):
+                    await home.ready.wait()
 
-    def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _enter(self, loop: asyncio.AbstractEventLoop) -> Home:
+        """Start the tasks in this loop; a loop that stopped hands over its machines."""
         hook_multiprocessing_exit()
+        self._leave()
         if self._ready_by is None:
-            self._ready_by = loop.time() + self._start_wait
-        self._loop = loop
-        self._event = asyncio.Event()
-        self._ready = asyncio.Event()
-        self._opening = asyncio.Lock()
-        self._store_lock = asyncio.Lock()
-        self._client = None
-        self._task = loop.create_task(self._run(), name="convert_sdk")
+            self._ready_by = monotonic() + self.options.start_wait
+        home = self._home = Home(loop, self.runtime.queue, self.runtime.poller)
+        bodies: list[tuple[str, Callable[[Home], Coroutine[None, None, None]]]] = [
+            ("convert_sdk-sender", self._send),
+            ("convert_sdk-poller", self._poll),
+        ]
+        if self._async_store is not None:
+            bodies.append(("convert_sdk-store", self._save))
+        home.tasks = [loop.create_task(self._keep_going(body, home), name=name) for name, body in bodies]
+        return home
+
+    def _leave(self) -> None:
+        """Take the machines away from a loop that stopped."""
+        home, self._home = self._home, None
+        if home is not None:
+            home.moved = True
+            for lease in (home.queue, home.poller):
+                lease.revoke(monotonic())
+            home.notify()
 
     def notify(self) -> None:
-        """Something is due earlier than the task knows. Any thread may say so."""
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            # Also in its own thread, where a signal's handler may come while the loop sleeps.
-            with suppress(RuntimeError):  # the loop closed meanwhile: the next one starts awake
-                loop.call_soon_threadsafe(self._event.set)
+        """Wake the tasks; for any thread."""
+        self._inline_event.notify()
+        home = self._home
+        if home is not None and not home.loop.is_closed():
+            home.notify()
 
-    def _notify_all(self) -> None:
-        self.runtime.notify()
-        if self._store_thread is not None and self._engine.project is not None:
-            self._store_thread.notify()
+    # The tasks.
 
-    async def _run(self) -> None:
+    async def _keep_going(self, body: Callable[[Home], Coroutine[None, None, None]], home: Home) -> None:
+        """Run a body again whenever it raises; what it had opened is closed by the last task."""
         try:
-            while not self.closed:
+            while not (self.closed or home.moved):
                 try:
-                    await self._work()
+                    await body(home)
+                    break
                 except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
                     raise
-                except BaseException as error:  # noqa: BLE001  # whatever ends the loop, the events need it
-                    self.runtime.restarts += 1
+                except BaseException as error:  # noqa: BLE001  # whatever it was, the work is still to be done
                     self.runtime.report_error(error)
-                    await asyncio.sleep(_BREATHER)
+                    await asyncio.sleep(_PAUSE_AFTER_ERROR)
         finally:
-            client, self._client = self._client, None
-            if client is not None:
-                await client.aclose()
+            others = [task for task in home.tasks if task is not asyncio.current_task()]
+            if all(task.done() for task in others):
+                client, home.client = home.client, None
+                if client is not None:
+                    await client.aclose()
 
-    async def _work(self) -> None:
-        await asyncio.to_thread(self.runtime.load_cached)
-        if self._engine.project is not None:
-            self._ready.set()
-        await asyncio.to_thread(import_all, NEEDED_BY_LOOPS)
+    async def _opened(self, home: Home) -> httpx.AsyncClient:
+        async with home.opening:
+            if home.client is None:
+                await asyncio.to_thread(import_all, NEEDED_BY_LOOPS)
+                home.client = await asyncio.to_thread(self.runtime.open_async_client)
+            return home.client
+
+    async def _send(self, home: Home) -> None:
+        client = await self._opened(home)
         from .loop import arun
 
-        machines = self.runtime.poller, self.runtime.queue
-        await arun(machines, await self._opened(), wait=self._wait, on_error=self.runtime.report_error)
+        wait = partial(self._wait_to_send, home)
+        await arun([home.queue], client, wait=wait, on_error=self.runtime.report_error)
 
-    async def _opened(self) -> httpx.AsyncClient:
-        async with self._opening:
-            if self._client is None:
-                self._client = await asyncio.to_thread(self.runtime.open_async_client)
-            return self._client
+    async def _wait_to_send(self, home: Home, seconds: float) -> bool:
+        seconds = self._idle_seconds(min(seconds, self._after_step()))
+        notified = await _wait(home.to_send, 0.0 if self.closed else seconds)
+        return self._goes_on(home, notified)
 
-    async def _wait(self, seconds: float) -> bool:
-        self._ready.set()
-        await self._save()
-        await self._do_chores()
-        now = monotonic()
-        seconds = min(
-            self.runtime.wait_seconds(seconds, now),
-            inf if self._store_thread else self.runtime.store_writer.due() - now,
-        )
-        if seconds > 0 and not self.closed:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._event.wait()
-        self._event.clear()
-        return not self.closed
+    async def _poll(self, home: Home) -> None:
+        await asyncio.to_thread(self.runtime.load_cached)
+        if self.engine.project is not None:
+            home.ready.set()
+        client = await self._opened(home)
+        from .loop import arun
 
-    async def _do_chores(self, *, everything: bool = False) -> None:
-        if self.runtime.touches_disk:
-            await asyncio.to_thread(self.runtime.maintain, everything=everything)
-        else:
-            self.runtime.maintain(everything=everything)
+        wait = partial(self._wait_to_fetch, home)
+        await arun([home.poller], client, wait=wait, on_error=self.runtime.report_error)
 
-    # The store, which may be one that is awaited or one that blocks.
+    async def _wait_to_fetch(self, home: Home, seconds: float) -> bool:
+        home.ready.set()
+        home.to_save.set()
+        self.runtime.maintenance.publish()
+        if self._flushes:  # they may wait for the document
+            home.to_send.set()
+        if self.runtime.has_unsaved_document:
+            await asyncio.to_thread(self.runtime.save_document)
+        notified = await _wait(home.to_fetch, 0.0 if self.closed else self._idle_seconds(seconds))
+        return self._goes_on(home, notified)
+
+    async def _save(self, home: Home) -> None:
+        while True:
+            await self._save_changes(home, everything=False)
+            if self._flushes:
+                home.to_send.set()
+            due = self.runtime.store_writer.due() - monotonic()
+            notified = await _wait(home.to_save, 0.0 if self.closed else self._idle_seconds(due))
+            if not self._goes_on(home, notified):
+                return
+
+    async def _save_changes(self, home: Home | None, *, everything: bool) -> None:
+        writer, store = self.runtime.store_writer, self._async_store
+        if store is None:
+            return
+        if home is None or home.loop is not asyncio.get_running_loop():
+            await writer.asave(store, everything=everything)
+            return
+        async with home.store_lock:
+            await writer.asave(store, everything=everything)
+
+    def _goes_on(self, home: Home, notified: bool) -> bool:
+        idle = self.runtime.may_end and not notified and not self.runtime.has_work
+        return not (self.closed or home.moved or idle)
+
+    # The store, which is awaited or blocks.
 
     async def load(self, key: str) -> VisitorState | None:
-        """What the store holds; raises what the store raises."""
-        store = self._store
-        if store is None:
+        """The state that the store holds; raises the store's exceptions."""
+        if self._load is None:
             return None
-        if iscoroutinefunction(store.load):
-            return await cast("AsyncStore", store).load(key)
-        return await asyncio.to_thread(cast("Store", store).load, key)
-
-    async def _save(self, *, everything: bool = False) -> None:
-        store_writer = self.runtime.store_writer
-        if self._store_thread is not None:
-            if store_writer.due() < inf:
-                self._store_thread.notify()
-        elif self._store is not None:
-            async with self._store_lock if self._loop is asyncio.get_running_loop() else nullcontext():
-                await store_writer.asave(cast("AsyncStore", self._store), everything=everything)
+        if self._async_store is not None:
+            return await self._async_store.load(key)
+        return await asyncio.to_thread(cast("Callable[[str], VisitorState | None]", self._load), key)
 
     async def _save_by(self, until: float) -> bool:
-        """Have everything saved by then; whether it was. A save that is cancelled is made again."""
-        seconds = until - monotonic()
-        if not self.runtime.store_writer.waiting:
+        """Have everything saved by then; True if it is. A save that is cancelled is made again."""
+        if self._async_store is None or not self.runtime.store_writer.waiting:
             return True
-        if self._store_thread is not None:
-            saved = self._store_thread.request_all()
-            return await asyncio.to_thread(saved.wait, seconds)
         try:
-            async with asyncio.timeout(seconds):
-                await self._save(everything=True)
+            async with asyncio.timeout(max(0.0, until - monotonic())):
+                await self._save_changes(self._home, everything=True)
         except TimeoutError:
             return False
         return True
 
-    # The end.
+    # Flush, close and requests of the caller.
 
     async def flush(self, timeout: float) -> FlushReport:
-        """Send what waits, in the calling task."""
-        check_pid()
-        return await self._flush(monotonic() + timeout)
-
-    async def _flush(self, until: float, *, last: bool = False) -> FlushReport:
+        """Have the tasks send what waits, and wait for it; what is not sent in time stays queued."""
+        self._adapt()
         before = self.runtime.queue.counts()
-        # Half of the time is for the store alone: conversions may wait for it to go out.
+        if self._interrupted:
+            self.request_flush()
+        elif not self.closed and self.runtime.has_work:
+            await self._flush(monotonic() + timeout, everything=False)
+        return self._report(before)
+
+    @property
+    def _interrupted(self) -> bool:
+        tasks = self._home.tasks if self._home is not None else ()
+        return super()._interrupted or asyncio.current_task() in tasks
+
+    async def _flush(self, until: float, *, everything: bool) -> None:
+        # Half of the time is for the store alone: conversions may wait for it before they are sent.
         saved = await self._save_by((monotonic() + until) / 2)
-        if last:
-            self.runtime.release_claims(answers=saved)
-        await self._do_chores(everything=True)
-        if self.runtime.has_waiting:
-            async with self._usable() as client:
-                await self._deliver(client, until, everything=last)
-            await self._do_chores()
-        if not saved:
-            await self._save_by(until)
-        return FlushReport.between(before, self.runtime.queue.counts())
-
-    @asynccontextmanager
-    async def _usable(self) -> AsyncIterator[httpx.AsyncClient]:
-        """The task's connections in its own loop; another loop needs some of its own."""
-        if self.alive and self._loop is asyncio.get_running_loop():
-            yield await self._opened()
-        else:
-            async with await asyncio.to_thread(self.runtime.open_async_client) as client:
-                yield client
-
-    async def _deliver(self, client: httpx.AsyncClient, until: float, *, everything: bool) -> None:
-        from .loop import astep
-
-        with closing(flush_steps(self.runtime, until, everything=everything)) as steps:
-            due: Machine | float | None = next(steps, None)
-            while due is not None:
-                moved = False
-                if isinstance(due, (int, float)):
-                    await asyncio.sleep(min(due, _GLANCE))
-                    if self.runtime.maintenance.due() <= monotonic():
-                        await asyncio.to_thread(self.runtime.maintain_if_due)
-                elif moved := await astep(due, client, until=until):
-                    await self._do_chores(everything=True)
-                due = resume(steps, moved)
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        request = self.runtime.begin_flush(until, everything=everything)
+        if everything and not saved:
+            request.release_at = 0.0
+        request.ended = partial(_set_threadsafe, loop, over)
+        if not request.over:
+            self._flushes.append(request)
+        while not (request.over or self.closed) and monotonic() < until:
+            if not self.is_alive:
+                self._enter(loop)
+            self.notify()
+            await _wait(over, min(until - monotonic(), _LOOP_CHECK))
+        await self._save_by(until)
 
     async def ask(self, request: Request) -> Response | Failure:
-        """Make one exchange in the calling task."""
+        """Exchange one request of the caller, in its task."""
+        await self.start()
+        home = self._home
+        if home is not None and home.is_alive and home.loop is asyncio.get_running_loop():
+            return await self._exchange(await self._opened(home), request)
+        await asyncio.to_thread(import_all, NEEDED_BY_LOOPS)
+        async with await asyncio.to_thread(self.runtime.open_async_client) as client:
+            return await self._exchange(client, request)
+
+    async def _exchange(self, client: httpx.AsyncClient, request: Request) -> Response | Failure:
         from convert_sdk._http.client import asend
 
-        await self.start()
-        async with self._usable() as client:
-            return await asend(client, request)
+        return await asend(client, request)
 
     async def close(self, timeout: float | None = None) -> FlushReport:
-        """Flush, end the task and let go of everything; again is fine."""
-        check_pid()
+        """Flush, end the tasks and let go of everything; idempotent."""
+        self._adapt()
         before = self.runtime.queue.counts()
-        if self.closed:
-            return FlushReport.between(before, before)
         until = monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        if self.closed:
+            return self._report(before)
+        if self._interrupted:
+            self.request_flush()
+            return self._report(before)
         try:
-            await self._flush(until, last=True)
+            if self.runtime.has_work:
+                await self._flush(until, everything=True)
         except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
             self.runtime.report_error(error)
         self.closed = True
-        await self._part()
-        await self._save_by(until)
-        if self._store_thread is not None:
-            self._store_thread.stop()
-        await asyncio.to_thread(self.runtime.close)
-        return FlushReport.between(before, self.runtime.queue.counts())
+        await self._end_tasks()
+        await asyncio.to_thread(self.runtime.close, until)
+        return self._report(before)
 
-    async def _part(self) -> None:
-        task, loop = self._task, self._loop
-        if task is None or loop is None or task.done():
+    async def _end_tasks(self) -> None:
+        home = self._home
+        if home is None:
             return
-        if loop is asyncio.get_running_loop():
-            task.cancel()
-            await asyncio.wait([task])
-        elif loop.is_running():
-            loop.call_soon_threadsafe(task.cancel)
+        if home.loop is asyncio.get_running_loop():
+            for task in home.tasks:
+                task.cancel()
+            await asyncio.wait(home.tasks)
+        else:
+            home.notify()
 
     def close_by(self, since: float) -> None:
-        """At the end of the process no loop runs any more: deliver in this thread."""
+        """Deliver and close at the end of the process, when no loop runs any more."""
         if self.closed:
             return
+        until = since + self.shutdown_timeout
         try:
             self.flush_by(since)
         except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
             self.runtime.report_error(error)
         self.closed = True
-        if self._store_thread is not None:
-            self._store_thread.stop()
-        self.runtime.close()
+        self.notify()
+        self.runtime.close(until)
 
     def flush_by(self, since: float) -> None:
-        """Deliver in this thread, which has no loop."""
+        """Deliver in this thread, which has no loop; by the tasks, if their loop runs in another one."""
         until = since + self.shutdown_timeout
-        saved = not self.runtime.store_writer.waiting or self._save_here((monotonic() + until) / 2)
-        self.runtime.release_claims(answers=saved)
-        self.runtime.send_inline(until)
+        if not self.runtime.has_work:
+            return
+        saved = True
+        if not self.is_alive:
+            self._leave()
+            saved = self._save_here((monotonic() + until) / 2)
+        request = self.runtime.begin_flush(until, everything=True)
+        if not saved:
+            request.release_at = 0.0
+        if request.over:
+            return
+        if self.is_alive:
+            latch = Latch()
+            request.ended = latch.open
+            self._flushes.append(request)
+            self.notify()
+            if wait_for(latch, until, lambda: self.is_alive):
+                return
+            self._leave()
+        if not self.runtime.needs_loop and monotonic() < until:
+            self._run_here(request)
+
+    def _run_here(self, request: FlushRequest) -> None:
+        self._flushes.append(request)
+        if not self.runtime.has_events:
+            while self._wait_inline(request, inf):
+                pass
+            return
+        with self.runtime.open_client() as client:
+            self._run_inline(request, client)
+
+    def _pause(self, seconds: float) -> None:
+        self._inline_event.wait(seconds)
 
     def _save_here(self, until: float) -> bool:
-        if self._store_thread is not None:
-            return self._store_thread.request_all().wait(until - monotonic())
+        if self._async_store is None or not self.runtime.store_writer.waiting:
+            return True
         try:
             return asyncio.run(self._save_by(until))
         except Exception as error:  # noqa: BLE001  # as in the task
             self.runtime.report_error(error)
             return False
 
-    def status(self) -> Status:
-        """The figures of this moment."""
-        check_pid()
-        task, loop = self._task, self._loop
-        lives = task is not None and not task.done() and loop is not None and not loop.is_closed()
-        return self.runtime.status(alive=lives)
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Wait at most so long for a notification, and take it; True if there was one."""
+    if not event.is_set() and seconds > 0:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if seconds == inf else seconds):
+                await event.wait()
+    notified = event.is_set()
+    event.clear()
+    return notified
+
+
+def _set_threadsafe(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(event.set)

@@ -1,285 +1,279 @@
-"""Who carries: a client's one daemon thread, started when a process first needs it."""
+"""The worker of a `Client`: two daemon threads, a sender and a poller, started when a process first needs them.
+
+Theory of operation
+-------------------
+`start` is called by the first visitor of a process. It makes what the threads need, httpx and the TLS context among
+it, in the calling thread and before any thread of ours exists: whoever forks afterwards forks no half-done import. If
+a usable document lies in `cache_dir`, the visitor is decided with it at once, and the threads make the rest under the
+lock that keeps forks away. `started` is a byte that is zero again in a forked child, so that the request path can ask
+for it without a system call.
+
+The sender runs the queue alone, the poller the document's machine alone, over the same connections. Everything that a
+caller may interrupt and call again, in a signal handler, is guarded: `_starting` is re-entrant and tells that it is
+held by this thread; `_inside` has the threads that are in a flush; what is left to the sender stands in `_asked`.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from math import inf
-from threading import Lock, RLock, Thread, current_thread, get_ident
 from typing import TYPE_CHECKING
 
 from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk._process.clock import monotonic
-from convert_sdk._process.exit import hook_multiprocessing_exit, register_exit_hook
-from convert_sdk._process.fork import check_pid, fork_marker, import_all
-from convert_sdk._process.locks import Latch, WakeEvent, held_by_this_thread
-from convert_sdk.status import FlushReport
+from convert_sdk._process.exit import hook_multiprocessing_exit
+from convert_sdk._process.fork import fork_marker, import_all
+from convert_sdk._process.locks import Latch, held_by_this_thread
 
-from .background import drain
-from .engine import Engine
-from .runtime import NEEDED, Runtime
-from .store_writer import store_thread
+from .background import DaemonThread
+from .runtime import NEEDED, Worker, wait_for
 
 if TYPE_CHECKING:
     import httpx
 
-    from convert_sdk.options import Options
-    from convert_sdk.status import Status
-    from convert_sdk.stores import Store
+    from convert_sdk.status import FlushReport
 
-_BREATHER = 0.5
 _PARTING = 0.05
+"""Seconds that a close waits for the threads; one that hangs is left behind."""
 
 
-class ThreadWorker:
-    """Fetches, delivers and does the chores of one client, in one thread of the process that uses it.
-
-    A signal's handler may call everything here in the middle of everything here: what must not begin again
-    meanwhile is left to the thread.
-    """
-
-    def __init__(self, options: Options, key: str, engine: Engine, store: Store | None) -> None:
-        self._store = store
-        self._engine = engine
-        self._start_wait = options.start_wait
-        self.shutdown_timeout = options.shutdown_timeout
-        self._inherited: list[object] = []
-        self.closed = False
-        self.runtime = Runtime(options, key, engine, notify=self.notify)
-        engine.visitors.notify = self._notify_all
-        self._set_up()
-        register_exit_hook(self)
+class ThreadWorker(Worker):
+    """Fetches and delivers for one client, in threads of the process that uses it."""
 
     def _set_up(self) -> None:
+        super()._set_up()
         self.started = fork_marker()
-        """Whether this process has nothing to wait for any more; the request path asks no further."""
-        self._starting = RLock()
-        self._opening = Lock()
-        self._inside: set[int] = set()
-        """The threads that flush, close or ask."""
-        self._left: deque[Callable[[], object]] = deque()
-        """What they were asked in the middle of that."""
-        self._wake_event = WakeEvent()
+        """1 once this process has nothing to wait for any more; the request path asks no further."""
+        self._starting = threading.RLock()
+        self._opening = threading.RLock()
         self._ready = Latch()
-        self._ready_by = 0.0
-        self._thread: Thread | None = None
+        """Open once there is a document, or the first fetch has failed."""
+        self._ready_by: float | None = None
         self._client: httpx.Client | None = None
-        store, runtime = self._store, self.runtime
-        self._store_thread = (
-            store_thread(runtime.store_writer, store, done=self.notify, on_error=runtime.report_error)
-            if store
-            else None
-        )
+        self._users = 0
+        """The number of threads that use the connections."""
+        report = self.runtime.report_error
+        self._sender = DaemonThread("convert_sdk-sender", self._send, on_error=report)
+        self._poller = DaemonThread("convert_sdk-poller", self._poll, on_error=report)
 
     def reset_after_fork(self) -> None:
-        """The child starts anew: what it inherited is neither used nor closed."""
-        self._inherited += [self._thread, self._client]
-        self._engine.reset_after_fork()
-        self.runtime.reset_after_fork()
-        self._set_up()
-        if self.closed:
-            self.runtime.queue.close()
+        """Start with everything fresh in a child process: what it inherited is neither used nor closed."""
+        self._inherited += [self._sender, self._poller, self._client]
+        super().reset_after_fork()
+
+    @property
+    def is_alive(self) -> bool:
+        """True while the sender lives."""
+        return self._sender.is_alive
+
+    @property
+    def _threads(self) -> list[DaemonThread]:
+        return [self._sender, self._poller, *self.runtime.threads]
+
+    @property
+    def _interrupted(self) -> bool:
+        return held_by_this_thread(self._starting) or super()._interrupted
+
+    # The start.
 
     def start(self) -> None:
-        """Start the thread, and give the document a moment to arrive, once."""
-        check_pid()
+        """Start the threads, and give the document a moment to arrive, once."""
+        self._adapt()
         if held_by_this_thread(self._starting):
             return
         with self._starting:
-            if self._thread is None and not self.closed:
-                self._ready_by = monotonic() + self._start_wait
-                self._spawn()
-        if self._engine.project is None and not self.closed:
+            if not self.closed:
+                if self._ready_by is None:
+                    self._ready_by = monotonic() + self.options.start_wait
+                    self._prepare()
+                self._start_threads()
+        if self.engine.project is None and not self.closed and self._ready_by is not None:
             self._ready.wait(self._ready_by - monotonic())
         self.started[0] = 1
 
-    def _spawn(self) -> None:
-        hook_multiprocessing_exit()
-        thread = Thread(target=self._run, name="convert_sdk", daemon=True)
+    def _prepare(self) -> None:
+        """Load the document on disk or, if there is none, what the threads need."""
         try:
-            thread.start()
-        except RuntimeError as error:  # no more threads, or the interpreter ends
+            self.runtime.load_cached()
+            if self.engine.project is None:
+                self._opened()
+        except Exception as error:  # noqa: BLE001  # the threads try again
             self.runtime.report_error(error)
-        else:
-            self._thread = thread
+
+    def _start_threads(self) -> None:
+        hook_multiprocessing_exit()
+        self._sender.start()
+        self._poller.start()
+        if self.runtime.observer_thread is not None:
+            self.runtime.observer_thread.start()  # at the end of the process, none could be
 
     def notify(self) -> None:
-        """Something is due earlier than the thread knows. A thread that is not there any more is replaced."""
-        self._wake_event.notify()
+        """Wake the sender; threads that are not there any more are started again."""
+        self._sender.wake_event.notify()
         if not self.started[0] and not self.closed:
-            self._replace_thread()
+            self._start_again()
 
-    def _replace_thread(self) -> None:
-        if held_by_this_thread(self._starting):
+    def _start_again(self) -> None:
+        # Whoever holds the lock starts the threads, or ends them; somebody with a lock of his own must not wait for it.
+        if held_by_this_thread(self._starting) or not self._starting.acquire(blocking=False):
             return
-        with self._starting:
-            if self._thread is None or not self._thread.is_alive():
-                self._spawn()
-
-    def _notify_all(self) -> None:
-        self.runtime.notify()
-        if self._store_thread is not None and self._engine.project is not None:
-            self._store_thread.notify()
-
-    def _run(self) -> None:
         try:
-            while not self.closed:
-                try:
-                    self._work()
-                except BaseException as error:  # noqa: BLE001  # whatever ends the loop, the events need it
-                    self.runtime.restarts += 1
-                    self.runtime.report_error(error)
-                    self._wake_event.wait(_BREATHER)
+            self._start_threads()
         finally:
-            self._succeed()
-
-    def _work(self) -> None:
-        self.runtime.load_cached()
-        if self._engine.project is not None:
-            self._ready.open()
-        import_all(NEEDED)
-        from .loop import run
-
-        machines = self.runtime.poller, self.runtime.queue
-        run(machines, self._opened(), wait=self._wait, on_error=self.runtime.report_error)
-
-    def _succeed(self) -> None:
-        """A thread that could not even complain leaves another one behind; the last one closes the door."""
-        if self.closed:
-            self._shut()
-        else:
-            self.started[0] = 0
-            with self._starting:
-                self._spawn()
+            self._starting.release()
 
     def _opened(self) -> httpx.Client:
         with self._opening:
             if self._client is None:
+                import_all(NEEDED)
                 self._client = self.runtime.open_client()
             return self._client
 
-    def _shut(self) -> None:
+    @contextmanager
+    def _connections(self) -> Iterator[httpx.Client]:
+        """The connections, for one of the threads; the last one closes them at the end."""
+        client = self._opened()
         with self._opening:
-            if self._client is not None:
-                self._client.close()
+            self._users += 1
+        try:
+            yield client
+        finally:
+            with self._opening:
+                self._users -= 1
+            self._close_connections()
 
-    def _wait(self, seconds: float) -> bool:
-        self._ready.open()
-        for work in drain(self._left):
-            work()
-        if self._store_thread is not None and self.runtime.store_writer.due() < inf:
-            self._store_thread.notify()
-        self.runtime.maintain()
-        self._wake_event.wait(0.0 if self.closed else self.runtime.wait_seconds(seconds, monotonic()))
+    def _close_connections(self) -> None:
+        if self.closed or self.runtime.may_end:
+            with self._opening:
+                client = None if self._users else self._client
+                if client is not None:
+                    self._client = None
+            if client is not None:
+                client.close()
+
+    # The threads.
+
+    def _send(self) -> None:
+        from .loop import run
+
+        report = self.runtime.report_error
+        with self._connections() as client:
+            run([self.runtime.queue], client, wait=self._wait_to_send, on_error=report)
+
+    def _wait_to_send(self, seconds: float) -> bool:
+        seconds = self._idle_seconds(min(seconds, self._after_step()))
+        if self.closed:
+            return False
+        notified = self._sender.wake_event.wait(seconds)
+        if self.runtime.may_end and not notified and not self.runtime.has_work:
+            self.started[0] = 0  # the next event starts the threads again
+            return False
         return not self.closed
 
-    # For whoever calls.
+    def _poll(self) -> None:
+        from .loop import run
+
+        if self.engine.project is not None:
+            self._ready.open()
+        report = self.runtime.report_error
+        with self._connections() as client:
+            run([self.runtime.poller], client, wait=self._wait_to_fetch, on_error=report)
+
+    def _wait_to_fetch(self, seconds: float) -> bool:
+        self._ready.open()
+        self.runtime.save_document()
+        self.notify()
+        if self.closed:
+            return False
+        notified = self._poller.wake_event.wait(self._idle_seconds(seconds))
+        if self.runtime.may_end and not notified and self.engine.project is not None:
+            return False
+        return not self.closed
+
+    # Flush, close and requests of the caller.
 
     def flush(self, timeout: float) -> FlushReport:
-        """Send what waits, in the calling thread."""
-        check_pid()
+        """Have the sender send what waits, and wait for it; what is not sent in time stays queued."""
+        self._adapt()
+        before = self.runtime.queue.counts()
         if self._interrupted:
-            return self._leave(self.runtime.queue.override_backoff)
-        return self._flush(monotonic() + timeout)
+            self.request_flush()
+        elif not self.closed and self.runtime.has_work:
+            with self._entered():
+                self._flush(monotonic() + timeout, everything=False)
+        return self._report(before)
+
+    def _flush(self, until: float, *, everything: bool) -> None:
+        request = self.runtime.begin_flush(until, everything=everything)
+        if request.over:
+            return
+        if not self._sender.is_current and self._sender.start():
+            latch = Latch()
+            request.ended = latch.open
+            self._flushes.append(request)
+            self._start_again()
+            self._sender.wake_event.notify()
+            self._poller.wake_event.notify()
+            if wait_for(latch, until, self._sender.start):
+                return
+        if monotonic() < until and not self.closed:
+            self._run_inline(request, self._opened())
+
+    def _pause(self, seconds: float) -> None:
+        self._sender.wake_event.wait(seconds)
 
     def ask(self, request: Request) -> Response | Failure:
-        """Make one exchange in the calling thread."""
+        """Exchange one request of the caller, in its thread."""
         from convert_sdk._http.client import send
 
-        if self._interrupted:
-            return Failure("undelivered", "a signal came in the middle of another exchange")
+        if threading.get_ident() in self._inside or self.runtime.busy:
+            return Failure("undelivered", "a signal came in the middle of another request")
         with self._entered():
             return send(self._opened(), request)
 
     def close(self, timeout: float | None = None) -> FlushReport:
-        """Flush, end the thread and let go of everything; again is fine."""
-        check_pid()
+        """Flush, end the threads and let go of everything; idempotent."""
+        self._adapt()
+        before = self.runtime.queue.counts()
         until = monotonic() + (self.shutdown_timeout if timeout is None else timeout)
         if self._interrupted:
-            return self._leave(partial(self._close, until))
-        return self._close(until)
+            self._asked.append(partial(self._close, until))
+            self.notify()
+        else:
+            self._close(until)
+        return self._report(before)
 
     def close_by(self, since: float) -> None:
-        """At the end of the process."""
+        """Deliver and close at the end of the process."""
         self._close(since + self.shutdown_timeout)
 
     def flush_by(self, since: float) -> None:
-        """Before the process may end."""
-        self._flush(since + self.shutdown_timeout)
+        """Deliver before the process may end."""
+        if self.runtime.has_work:
+            with self._entered():
+                self._flush(since + self.shutdown_timeout, everything=True)
 
-    def status(self) -> Status:
-        """The figures of this moment."""
-        check_pid()
-        thread = self._thread
-        return self.runtime.status(alive=thread is not None and thread.is_alive())
-
-    @property
-    def _interrupted(self) -> bool:
-        """Whether this thread is in the middle of what must not begin again."""
-        starting = held_by_this_thread(self._starting)  # the thread waits for that lock to wake itself
-        return starting or get_ident() in self._inside or self.runtime.busy
-
-    @contextmanager
-    def _entered(self) -> Iterator[None]:
-        me = get_ident()
-        outermost = me not in self._inside
-        try:
-            self._inside.add(me)
-            yield
-        finally:
-            if outermost:
-                self._inside.discard(me)
-
-    def _leave(self, work: Callable[[], object]) -> FlushReport:
-        self._left.append(work)
-        self.notify()
-        counts = self.runtime.queue.counts()
-        return FlushReport.between(counts, counts)
-
-    def _flush(self, until: float, *, last: bool = False) -> FlushReport:
-        before = self.runtime.queue.counts()
-        with self._entered():
-            # Half of the time is for the store alone: conversions may wait for it to go out.
-            saved = self._save_by((monotonic() + until) / 2)
-            if last:
-                self.runtime.release_claims(answers=saved)
-            self.runtime.maintain(everything=True)
-            if self.runtime.has_waiting:
-                self.runtime.send_waiting(self._opened(), until, everything=last)
-                self.runtime.maintain()
-            if not saved:
-                self._save_by(until)
-        return FlushReport.between(before, self.runtime.queue.counts())
-
-    def _save_by(self, until: float) -> bool:
-        """Have everything saved by then; whether it was."""
-        if self._store_thread is None or not self.runtime.store_writer.waiting:
-            return True
-        return self._store_thread.request_all().wait(until - monotonic())
-
-    def _close(self, until: float) -> FlushReport:
-        before = self.runtime.queue.counts()
+    def _close(self, until: float) -> None:
         if self.closed:
-            return FlushReport.between(before, before)
+            return
         with self._entered():
             try:
-                self._flush(until, last=True)
+                if self.runtime.has_work:
+                    self._flush(until, everything=True)
             except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
                 self.runtime.report_error(error)
-            self._part(until)
-        return FlushReport.between(before, self.runtime.queue.counts())
+            self._end(until)
 
-    def _part(self, until: float) -> None:
-        self.closed = True
-        self._wake_event.notify()
-        thread = self._thread
-        if thread is not None and thread is not current_thread():
-            thread.join(max(0.0, min(_PARTING, until - monotonic())))  # one that hangs is left behind
-        if self._store_thread is not None:
-            self._save_by(until)
-            self._store_thread.stop()
-        self.runtime.close()
-        if thread is None or not thread.is_alive():
-            self._shut()
+    def _end(self, until: float) -> None:
+        with self._starting:
+            if self.closed:
+                return
+            self.closed = True
+        for thread in (self._sender, self._poller):
+            thread.stop()
+        self.runtime.close(until)
+        for thread in (self._sender, self._poller):
+            thread.join(min(_PARTING, until - monotonic()))
+        self._close_connections()

@@ -21,13 +21,13 @@ thread passes on to the next one.
 
 from __future__ import annotations
 
-from threading import TIMEOUT_MAX, Lock, RLock
+import threading
 
 
-def held_by_this_thread(lock: RLock) -> bool:
+def held_by_this_thread(lock: threading.RLock) -> bool:
     """Tell whether the calling thread itself holds the lock, as in a signal handler that interrupted the holder.
 
-    >>> lock = RLock()
+    >>> lock = threading.RLock()
     >>> with lock:
     ...     held_by_this_thread(lock)
     True
@@ -49,7 +49,7 @@ class WakeEvent:
     __slots__ = ("_lock",)
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._lock.acquire()
 
     def notify(self) -> None:
@@ -61,7 +61,7 @@ class WakeEvent:
 
     def wait(self, seconds: float) -> bool:
         """Wait at most so long; True if notified."""
-        return self._lock.acquire(timeout=min(max(seconds, 0.0), TIMEOUT_MAX))
+        return self._lock.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX))
 
 
 class Latch:

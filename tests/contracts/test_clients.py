@@ -253,7 +253,7 @@ class TestEveryClient:
             assert len(convert.events) == 1
             assert not list(tmp_path.iterdir())
             # As a check of this test: the environment does say all this.
-            other = make(convert, allow_http=True, ca_bundle=certifi.where(), start_wait=0.05, proxy=nowhere)
+            other = make(convert, allow_http=True, ca_bundle=certifi.where(), proxy=nowhere)
             assert other.visitor("v").decide("button-10").variation is None
             assert other.close(0).pending == 0
             assert keys.exists()

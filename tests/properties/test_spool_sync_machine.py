@@ -77,7 +77,7 @@ class ShelfLife(RuleBasedStateMachine):
     @rule()
     def write(self) -> None:
         """Commit, bring back, and delete what is settled."""
-        self.process.maintenance.write(everything=True)
+        self.process.maintenance.sync(everything=True)
         self.committed |= self.fresh
         self.fresh = set()
         self.unsettled = set()

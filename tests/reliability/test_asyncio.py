@@ -72,9 +72,10 @@ def test_cancelling_loses_nothing() -> None:
                     await asyncio.sleep(0)
                 flush.cancel()
                 await asyncio.wait([flush])
-                if n % 10 == 0 and client._worker._task is not None:
-                    client._worker._task.cancel()
-                    await asyncio.wait([client._worker._task])
+                if n % 10 == 0 and client._worker._home is not None:
+                    task = client._worker._home.tasks[n // 10 % 2]
+                    task.cancel()
+                    await asyncio.wait([task])
             await client.visitor("again")
             assert (await client.flush(120)).pending == 0
             counts = client.status().events
@@ -106,8 +107,9 @@ def test_visitors_that_are_cancelled_while_they_wait_for_the_document() -> None:
 def test_a_task_that_was_killed_is_replaced_by_the_next_visitor() -> None:
     async def use(url: str) -> None:
         async with client_of(url) as client:
-            task = client._worker._task
-            assert task is not None
+            home = client._worker._home
+            assert home is not None
+            task = home.tasks[0]
             task.cancel()
             await asyncio.wait([task])
             assert not client.status().worker_alive
@@ -200,15 +202,15 @@ def test_the_worker_survives_what_a_machine_or_a_store_raises(monkeypatch: pytes
     async def use(url: str) -> None:
         async with client_of(url, flush_interval=0.01) as client:
             runtime = client._worker.runtime
-            chores, failures = runtime.maintain, iter([MemoryError, RuntimeError])
+            after_step, failures = runtime.after_step, iter([MemoryError, RuntimeError])
 
-            def dying(**given: bool) -> None:
-                error = None if given["everything"] else next(failures, None)
+            def dying() -> None:
+                error = next(failures, None)
                 if error is not None:
                     raise error
-                chores(**given)
+                after_step()
 
-            monkeypatch.setattr(runtime, "maintain", dying)
+            monkeypatch.setattr(runtime, "after_step", dying)
             (await client.visitor("v")).track("goal-1")
             assert await asyncio.to_thread(convert.wait_for, 1)
             assert client.status().incidents["worker"] >= 1

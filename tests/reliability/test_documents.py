@@ -24,7 +24,7 @@ FIXTURE = Path(__file__).parents[1] / "fixtures" / "serving_document.json"
 
 def line() -> Runtime:
     engine = Engine(VisitorCache(10, stored=False), None)
-    return Runtime(Options(sdk_key=KEY), KEY, engine, notify=lambda: None)
+    return Runtime(Options(sdk_key=KEY), KEY, engine, None, notify=lambda: None)
 
 
 def answered(subject: Runtime, reply: Response | Failure) -> Project | None:

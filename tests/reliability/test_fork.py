@@ -81,7 +81,7 @@ INHERITED = """
 client.visitor("parent").track("goal-1")
 client.flush(120)
 worker = client._worker
-http, thread = worker._client, worker._thread
+http, thread = worker._client, worker._sender
 
 def sockets():
     paths = [f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd")]
@@ -95,7 +95,7 @@ if pid == 0:
     client.flush(120)
     assert inherited <= sockets(), "an inherited connection was closed"
     assert worker._client is not http and not http.is_closed
-    assert worker._thread is not thread
+    assert worker._sender is not thread
     os._exit(0)
 status = os.waitpid(pid, 0)[1]
 client.visitor("parent").track("goal-2")

@@ -156,7 +156,7 @@ def unopened(self):
 async def main():
     visitor = await client.visitor("v")
     Runtime.open_client = Runtime.open_async_client = unopened
-    await client._worker._part()
+    await client._worker._end_tasks()
     for n in range(3):
         visitor.track(f"goal-{n}")
     if closes:

@@ -35,22 +35,22 @@ def test_a_worker_that_dies_is_replaced_and_loses_nothing(
     with site() as convert, client_of(convert.url) as client:
         visitor = client.visitor("v")
         runtime = client._worker.runtime  # type: ignore[union-attr]
-        chores, complain = runtime.maintain, runtime.report_error
+        after_step, report = runtime.after_step, runtime.maintenance.report
         deaths = iter([True, True, False])
 
-        def dying(**given: bool) -> None:
+        def dying() -> None:
             if next(deaths, False):
                 raise error
-            chores(**given)
+            after_step()
             survived.set()
 
-        def speechless(_: BaseException) -> None:
-            monkeypatch.setattr(runtime, "report_error", complain)
+        def speechless(kind: str, text: str) -> None:
+            monkeypatch.setattr(runtime.maintenance, "report", report)
             died.set()
             raise error
 
-        monkeypatch.setattr(runtime, "maintain", dying)
-        monkeypatch.setattr(runtime, "report_error", speechless)
+        monkeypatch.setattr(runtime, "after_step", dying)
+        monkeypatch.setattr(runtime.maintenance, "report", speechless)
         monkeypatch.setattr("threading.excepthook", lambda _: None)
         for n in range(20):
             assert visitor.track(f"goal-{n}")
@@ -66,7 +66,7 @@ def test_a_worker_that_dies_is_replaced_and_loses_nothing(
 def test_an_exception_thrown_into_the_worker_from_outside() -> None:
     with site() as convert, client_of(convert.url) as client:
         visitor = client.visitor("v")
-        thread = client._worker._thread  # type: ignore[union-attr]
+        thread = client._worker._sender._thread  # type: ignore[union-attr]
         assert thread is not None
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Explosion)

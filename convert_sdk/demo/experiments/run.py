@@ -57,7 +57,7 @@ def run(
         first = shopper(0, seed)
         explanation = client.visitor(first.id, first.attributes, location=CHECKOUT).explain("checkout-layout")
         with console.status("delivering the rest"):
-            client.flush(timeout=fail_for + _PATIENCE)
+            client.close(timeout=fail_for + _PATIENCE)  # which tries again until it is delivered
         return ExperimentsResult(project, tally, client.status(), shop.record.summary(), explanation, seconds)
 
 

@@ -1,0 +1,236 @@
+"""Somebody else sends: a flush asks, and nothing that takes long delays anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import warnings
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from convert_sdk import AsyncClient, Client, FlushReport, MemoryStore
+from convert_sdk.observation import Observation
+from tests.reliability.collector import Answer, Collector, Received
+from tests.reliability.site import KEY, dead, serving, site
+from tests.waiting import PATIENCE, eventually
+
+
+def client_of(convert: Collector, **options: Any) -> Client:
+    at = {"config_endpoint": convert.url, "track_endpoint": convert.url, "start_wait": PATIENCE}
+    return Client(KEY, **{**at, **options})
+
+
+def async_client_of(convert: Collector, **options: Any) -> AsyncClient:
+    at = {"config_endpoint": convert.url, "track_endpoint": convert.url, "start_wait": PATIENCE}
+    return AsyncClient(KEY, **{**at, **options})
+
+
+def ours() -> set[str]:
+    """The names of the threads of clients that are running."""
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("convert_sdk")}
+
+
+def ask_of(convert: Collector, asked: Event, let_go: Event) -> Callable[[Received], Answer]:
+    """A tracking endpoint that says when it is asked, and answers when it is let go."""
+
+    def answer(_: Received) -> Answer:
+        asked.set()
+        let_go.wait(PATIENCE)
+        return Answer()
+
+    return answer
+
+
+def test_a_flush_that_gives_up_cuts_no_request_short() -> None:
+    """A hundred flushes that come back before the collector has answered: nothing arrives twice."""
+    asked, let_go = Event(), Event()
+    with site() as convert, client_of(convert) as client:
+        convert.answer = serving(ask_of(convert, asked, let_go))
+        for n in range(100):
+            client.visitor(f"v{n}").track("goal-1")
+            assert client.flush(0.001).pending > 0
+        assert asked.wait(PATIENCE)
+        let_go.set()
+        assert client.flush(PATIENCE).pending == 0
+        assert len(convert.events) == 100
+        assert convert.duplicates() == 0
+        assert client.status().retries == 0
+
+
+def test_a_flush_ends_when_a_request_fails_that_was_sent_ahead_of_a_back_off() -> None:
+    with site() as convert, client_of(convert, flush_interval=0.01) as client:
+        convert.answer = serving(lambda _: Answer(429, {"Retry-After": "300"}))
+        client.visitor("v").track("goal-1")
+        eventually(lambda: client.status().retries == 1)
+        assert client.flush(PATIENCE) == FlushReport(sent=0, pending=1, dropped=0)
+        assert client.status().retries == 2
+        convert.answer = serving()
+        assert client.flush(PATIENCE).pending == 0
+
+
+def test_a_flush_with_nothing_to_do_starts_nothing() -> None:
+    with site() as convert:
+        client = client_of(convert)
+        before = ours()
+        assert client.flush(PATIENCE) == FlushReport()
+        assert ours() == before
+        assert not convert.requests
+
+
+def test_an_idle_client_has_two_threads() -> None:
+    before = ours()
+    with site() as convert, client_of(convert) as client:
+        client.visitor("v").track("goal-1")
+        assert client.flush(PATIENCE).pending == 0
+        assert ours() - before <= {"convert_sdk-sender", "convert_sdk-poller"}
+
+
+def test_a_config_endpoint_that_never_answers_holds_up_no_event() -> None:
+    asked, let_go = Event(), Event()
+
+    with site() as convert, client_of(convert, refresh_interval=0.01) as client:
+        visitor = client.visitor("v")
+
+        def answer(received: Received) -> Answer:
+            if received.method == "GET":
+                asked.set()
+                let_go.wait(PATIENCE)
+            return Answer()
+
+        convert.answer = answer
+        assert asked.wait(PATIENCE)
+        for n in range(50):
+            visitor.track(f"goal-{n % 20}", allow_repeat=True, revenue=1)
+        assert client.flush(PATIENCE).pending == 0
+        assert not let_go.is_set()
+        assert len(convert.events) == client.status().events.sent > 50
+        let_go.set()
+
+
+def test_a_callback_and_a_store_that_hang_hold_up_no_event_and_no_flush() -> None:
+    let_go = Event()
+
+    def hang(_: Observation) -> None:
+        let_go.wait(PATIENCE)
+
+    class Hanging(MemoryStore):
+        def save(self, changes: Any) -> Any:
+            let_go.wait(PATIENCE)
+            return super().save(changes)
+
+    with site() as convert:
+        client = client_of(convert, observe=hang, store=Hanging(), flush_interval=0.01)
+        for n in range(5):
+            client.visitor(f"v{n}").decide("button-10")
+        assert convert.wait_for(5)
+        client.flush(0.05)
+        assert not let_go.is_set(), "it came back while both still hung"
+        let_go.set()
+        assert client.close(PATIENCE).pending == 0
+
+
+def test_a_flush_from_a_callback_is_left_to_the_sender() -> None:
+    reports: list[FlushReport] = []
+
+    with site() as convert:
+
+        def flush(_: Observation) -> None:
+            if not reports:
+                reports.append(client.flush(PATIENCE))
+
+        client = client_of(convert, observe=flush, flush_interval=3600)
+        client.visitor("v").track("goal-1")
+        assert convert.wait_for(1), "the sender did it"
+        client.close(PATIENCE)
+        assert len(reports) == 1
+
+
+class TestACollectedClient:
+    def test_its_threads_end_and_start_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("convert_sdk._delivery.runtime.IDLE_TIME", 0.01)
+        monkeypatch.setattr("convert_sdk._delivery.background.IDLE_TIME", 0.01)
+        before = set(threading.enumerate())
+
+        def left() -> set[str]:
+            return {
+                thread.name for thread in {*threading.enumerate()} - before if "convert_sdk" in thread.name
+            }
+
+        with site() as convert:
+            client = client_of(convert, flush_interval=0.01)
+            visitor = client.visitor("v")
+            visitor.track("goal-1")
+            assert client.flush(PATIENCE).pending == 0
+            kept = [client]
+            del client
+            with pytest.warns(ResourceWarning, match="close"):
+                kept.clear()
+            eventually(lambda: not left())
+            assert visitor.track("goal-2")
+            assert convert.wait_for(2)
+            eventually(lambda: not left())
+
+    def test_what_waits_is_delivered_first(self) -> None:
+        with site(dead) as convert:
+            client = client_of(convert, flush_interval=0.01)
+            client.visitor("v").track("goal-1")
+            kept = [client]
+            del client
+            with pytest.warns(ResourceWarning):
+                kept.clear()
+            convert.answer = serving()
+            assert convert.wait_for(1)
+
+    def test_a_closed_one_warns_nobody(self) -> None:
+        with site() as convert, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            client = client_of(convert)
+            client.visitor("v")
+            client.close()
+            del client
+            gc.collect()
+
+
+class TestSeveralLoops:
+    def test_a_flush_from_another_loop_is_awaited_there(self) -> None:
+        """The tasks live in a loop that goes on in its thread; nothing is sent over connections of another one."""
+        with site() as convert:
+            client = async_client_of(convert, flush_interval=3600)
+            home = asyncio.new_event_loop()
+            thread = Thread(target=home.run_forever)
+            thread.start()
+            visitor = asyncio.run_coroutine_threadsafe(client.visitor("v"), home).result(PATIENCE)
+            visitor.track("goal-1")
+            connections = convert.connections
+            assert asyncio.run(client.flush(PATIENCE)).pending == 0
+            assert convert.connections == connections
+            assert len(convert.events) == 1
+            asyncio.run_coroutine_threadsafe(client.close(), home).result(PATIENCE)
+            home.call_soon_threadsafe(home.stop)
+            thread.join(PATIENCE)
+            home.close()
+
+    def test_a_loop_that_stops_in_the_middle_of_a_request_hands_over(self) -> None:
+        """The batch on its way counts as ambiguous, and what its old task hears later changes nothing."""
+        asked, let_go = Event(), Event()
+        with site() as convert:
+            client = async_client_of(convert, flush_interval=0.01)
+            home = asyncio.new_event_loop()
+            visitor = home.run_until_complete(client.visitor("v"))
+            convert.answer = serving(ask_of(convert, asked, let_go))
+            visitor.track("goal-1")
+            home.run_until_complete(asyncio.to_thread(asked.wait, PATIENCE))
+            convert.answer = serving()
+            assert asyncio.run(client.flush(PATIENCE)).pending == 0
+            assert client.status().possibly_duplicated == 1
+            assert client.status().events.sent == 1
+            let_go.set()
+            home.run_until_complete(asyncio.sleep(0.0))
+            assert client.status().events.sent == 1
+            asyncio.run(client.close())
+            home.run_until_complete(home.shutdown_default_executor())
+            home.close()
