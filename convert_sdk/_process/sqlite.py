@@ -22,6 +22,8 @@ in the child of C code        the process id has changed: the inherited connecti
 A thread that forks in the middle of its own transaction, or a lock that does not come free within two seconds, leaves
 the connection open. Then the child keeps it unused, too: closing it would release the parent's locks.
 
+A database in memory is no file: the parent keeps it open through a fork, and the child starts with an empty one.
+
 *Versions.* `PRAGMA user_version` counts the migrations of the schema; the file of a later release is refused.
 """
 
