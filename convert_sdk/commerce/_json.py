@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 LONGEST_NUMBER = 400
 REPLACED = "\ufffd"
 _LONE = re.compile(r"[\ud800-\udfff]")
-_MAYBE_LONE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+_MAYBE_LONE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,13 @@ def read_json(body: bytes) -> object:
     A number that nothing could hold, and NaN, stay the texts they are. A surrogate without its other half,
     which no database and no header takes, becomes U+FFFD, as does a byte that is no UTF-8.
     """
+    text = body.decode("utf-8-sig", errors="replace")
     try:
-        value = _loaded(body)
-    except UnicodeDecodeError:
-        value = _loaded(body.decode(errors="replace"))
+        # Not strict: a line break that somebody typed, as it is, is no reason to give up a whole list.
+        value = json.loads(text, parse_float=_fraction, parse_int=_integer, parse_constant=str, strict=False)
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
     return _paired(value) if _MAYBE_LONE.search(body) else value
-
-
-def _loaded(body: bytes | str) -> object:
-    # Not strict: a line break that somebody typed, as it is, is no reason to give up a whole list.
-    return json.loads(body, parse_float=_fraction, parse_int=_integer, parse_constant=str, strict=False)
 
 
 def _fraction(text: str) -> Decimal | str:
@@ -67,13 +62,24 @@ def _integer(text: str) -> int | str:
 
 
 def _paired(value: object) -> object:
-    if isinstance(value, str):
-        return _LONE.sub(REPLACED, value)
-    if isinstance(value, list):
-        return [_paired(each) for each in value]
-    if isinstance(value, dict):
-        return {_LONE.sub(REPLACED, key): _paired(each) for key, each in value.items()}
-    return value
+    """`value` without half characters, changed in place; it may be nested deeper than functions may call each other."""
+    whole: list[object] = [value]
+    parts: list[list[object] | dict[str, object]] = [whole]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            named = {_LONE.sub(REPLACED, key): each for key, each in part.items()}
+            part.clear()
+            part.update((key, _replaced(each)) for key, each in named.items())
+            parts += [each for each in part.values() if isinstance(each, list | dict)]
+        else:
+            part[:] = map(_replaced, part)
+            parts += [each for each in part if isinstance(each, list | dict)]
+    return whole[0]
+
+
+def _replaced(value: object) -> object:
+    return _LONE.sub(REPLACED, value) if isinstance(value, str) else value
 
 
 def whole(payload: object) -> object:

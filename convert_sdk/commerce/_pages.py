@@ -90,6 +90,7 @@ class Walk(Generic[T]):
         self._total: int | None = None
         self._reread = 0
         self._last: tuple[T, ...] = ()
+        self._body: bytes | None = None
         self._stale = 0
 
     def take(self, page: Page[T]) -> Page[T]:
@@ -97,7 +98,10 @@ class Walk(Generic[T]):
         assert self.call is not None  # noqa: S101 - only called with the answer to `call`
         fresh = tuple(item for item in page.items if self._is_new(item))
         repeated = not fresh or (page.total_count is None and page.items == self._last)
-        self._stale = self._stale + 1 if page.items and repeated else 0
+        if page.unreadable:  # rows that are no records have no names: the page goes by its bytes
+            body = page.last_response.body if page.last_response else None
+            repeated, self._body = not fresh and body == self._body, body
+        self._stale = self._stale + 1 if page.rows and repeated else 0
         if self._stale >= _STALE_PAGES:
             raise ServerError(f"{self.call} repeats its pages: the paging parameters have no effect")
         self._last = page.items

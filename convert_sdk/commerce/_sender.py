@@ -7,6 +7,7 @@ import inspect
 import ipaddress
 import re
 import time
+import unicodedata
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
@@ -278,7 +279,10 @@ def origin_url(name: str, value: str) -> str:
 
     Plain http is accepted on loopback only.
     """
-    url = (value if "://" in value else f"https://{value}").strip().rstrip("/")
+    value = unicodedata.normalize(
+        "NFKC", value
+    ).strip()  # letters as one sign each, not with their accents apart
+    url = (value if "://" in value else f"https://{value}").rstrip("/")
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or not _is_plain(url):

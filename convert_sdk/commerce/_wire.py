@@ -45,9 +45,16 @@ _MOST_PLACES = 40
 _MILLISECONDS = 100_000_000_000
 """From here on a number of seconds would lie beyond the year 5000: it counts milliseconds."""
 _READING: Mapping[str, bool] = {"reading": True}
+_LONGEST_ID = 255
 _PLAIN = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?")
-_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
-_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d{1,2}")
+_SPACED = re.compile(r"[+-]?\d{1,3}(?P<gap>[ \u00a0\u2009\u202f'\u2019])\d{3}((?P=gap)\d{3})*([.,]\d{1,2})?")
+_GAPS = re.compile(r"[ \u00a0\u2009\u202f'\u2019]")
+_SECONDS = re.compile(r"\d+(\.\d+)?")
+_GROUPED = re.compile(r"[+-]?\d{1,3}((,\d{3})+\.\d+|(,\d{3}){2,})")
+_COMMA = re.compile(r"[+-]?((\d+|\d{1,3}(\.\d{3})+),\d{1,2}|\d{1,3}(\.\d{3}){2,})")
+_MAIL_DATE = re.compile(r"([A-Za-z]{3}, *)?\d{1,2} [A-Za-z]{3} \d{4} .*")
+_BARE_DATES = {8: "%Y%m%d", 14: "%Y%m%d%H%M%S"}
+"""Dates without separators, by their number of digits: as a number of seconds they would lie in 1970, or in 2600."""
 
 
 class StoreRecord(BaseModel):
@@ -140,10 +147,13 @@ def _inside(record: StoreRecord) -> Iterator[str]:
 def _number_of(value: object) -> Decimal:
     """The number that a value can only mean. Raises ValueError for any other value.
 
-    A text may be grouped by commas before a point, or have a comma before one or two last digits.
+    A text may be grouped by commas before a point, by points before a comma, by spaces or by apostrophes, and have
+    a comma before one or two last digits.
     """
     if isinstance(value, str):
         text = value.strip()
+        if _SPACED.fullmatch(text):
+            text = _GAPS.sub("", text)
         if _GROUPED.fullmatch(text):
             text = text.replace(",", "")
         elif _COMMA.fullmatch(text):
@@ -169,8 +179,8 @@ def _moment(value: object) -> datetime | None:
     """
     if isinstance(value, datetime):
         return _aware(value).astimezone(UTC)
-    if isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS:
-        value = int(value)
+    if isinstance(value, str) and len(value) <= _MOST_DIGITS and _SECONDS.fullmatch(value):
+        value = value if len(value) in _BARE_DATES else Decimal(value)
     if not value or (isinstance(value, str) and value.startswith(("0001-01-01", "0000-00-00"))):
         return None
     try:
@@ -178,18 +188,31 @@ def _moment(value: object) -> datetime | None:
             seconds = float(value)
             return datetime.fromtimestamp(seconds / 1000 if seconds >= _MILLISECONDS else seconds, UTC)
         if isinstance(value, str):
-            read = parsedate_to_datetime(value) if "," in value else datetime.fromisoformat(value)
+            read = _date(value)
             return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError, OSError):
         pass
     raise ValueError("expected Unix seconds or an RFC 3339 time")
 
 
+def _date(text: str) -> datetime:
+    if text.isdecimal() and len(text) in _BARE_DATES:
+        return datetime.strptime(text, _BARE_DATES[len(text)])  # noqa: DTZ007 - the caller says which zone
+    return parsedate_to_datetime(text) if _MAIL_DATE.fullmatch(text) else datetime.fromisoformat(text)
+
+
 def _text(value: object) -> str | None:
+    try:
+        return _as_text(value)
+    except RecursionError:
+        raise ValueError("expected a text") from None
+
+
+def _as_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, list):
-        return ", ".join(_text(each) or "" for each in value)
+        return ", ".join(_as_text(each) or "" for each in value)
     return str(value) if isinstance(value, Decimal) else json.dumps(value, default=str)
 
 
@@ -209,12 +232,18 @@ def _money(value: object) -> Decimal | None:
 
 
 def _id(value: object) -> int | str | None:
-    """An id as it came, 0 included; "" is none."""
+    """An id as it came, 0 included; "" is none.
+
+    No record can be asked for by blanks, by dots alone, or by a text as long as a page.
+    """
     if value is None or value == "":
         return None
     if isinstance(value, Decimal) and value == value.to_integral_value() and value.adjusted() <= _MOST_DIGITS:
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | str) or REPLACED in str(value):
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("expected an id: a number or a text")
+    text = str(value).strip()
+    if text in ("", ".", "..") or REPLACED in text or len(text) > _LONGEST_ID:
         raise ValueError("expected an id: a number or a text")
     return value
 

@@ -149,7 +149,10 @@ def _repeated() -> ServerError:
 
 
 def _name(page: Page[T]) -> str:
-    return _short(repr([getattr(item, "id", None) or item for item in page]))
+    named = repr([getattr(item, "id", None) or item for item in page])
+    # Rows that are no records have no names: the page goes by its bytes then.
+    odd = repr(page.last_response.body) if page.unreadable and page.last_response else ""
+    return _short(named + odd)
 
 
 def _names(page: Iterable[object]) -> set[str]:

@@ -10,13 +10,21 @@ from typing import NamedTuple
 from convert_sdk.commerce.bridge.conversions import DAY, OrderConversion
 from convert_sdk.commerce.bridge.cursors import CURSOR, Cursor, Read, Stream
 from convert_sdk.commerce.bridge.intake import OrderIntake
-from convert_sdk.commerce.bridge.orders import OrderSnapshot
+from convert_sdk.commerce.bridge.orders import OrderSnapshot, UnreadableOrder
 from convert_sdk.commerce.bridge.reports import SyncProgress, SyncReport
 from convert_sdk.commerce.bridge.sources import Source, WebsiteSource
-from convert_sdk.commerce.errors import AuthError, ConnectorError, NotFoundError, SyncError
+from convert_sdk.commerce.errors import (
+    AuthError,
+    ConnectorError,
+    NotFoundError,
+    ServerError,
+    SyncError,
+    ValidationError,
+)
 
 _ASKED = 100
 _ASKED_OF = 10_000
+_MOST_FAILURES = 3
 
 
 class _PulledPage(NamedTuple):
@@ -76,7 +84,11 @@ def _sum(one: SyncReport, other: SyncReport) -> SyncReport:
 def ask_unpaid(intake: OrderIntake, source: Source) -> SyncReport:
     """Read orders again, one by one, that wait for a payment and were not read for a day.
 
-    A payment that comes late is told by a webhook alone, which may be lost: no list knows what changed.
+    A payment that comes late is told by a webhook alone, which may be lost: no list knows what changed. One order
+    that cannot be read keeps no other from being asked for, and is asked for again a day later.
+
+    Raises:
+        ConnectorError: The store cannot be asked, or failed for an order; the others were read and kept.
     """
     if not isinstance(source, WebsiteSource):
         return SyncReport()
@@ -89,14 +101,21 @@ def ask_unpaid(intake: OrderIntake, source: Source) -> SyncReport:
         if each.order.kind == "order" and each.order.scope == source.scope and now - _last_read(each) >= DAY
     }
     total = SyncReport()
+    failures: list[ConnectorError] = []
     for order in [*stale.values()][:_ASKED]:
+        asked = replace(order, version=datetime.fromtimestamp(now, UTC))
         try:
             found = source.ask(order.id, intake.identity, now)
         except NotFoundError:
-            found = replace(order, version=datetime.fromtimestamp(now, UTC))  # deleted: it will not be paid
-        total = _sum(
-            total, _record(intake, Read((found,) if isinstance(found, OrderSnapshot) else (), Cursor()))
-        )
+            found = None  # deleted: it will not be paid
+        except (ServerError, ValidationError) as error:  # which may be for this order alone
+            failures.append(error)
+            found = None
+        total = _sum(total, _record(intake, found, asked))
+        if len(failures) >= _MOST_FAILURES:
+            break
+    if failures:
+        raise failures[0]
     return total
 
 
@@ -123,6 +142,13 @@ def _pull(intake: OrderIntake, stream: Stream, name: str, *, allow_late: bool) -
     return _PulledPage(report._replace(pages=1), read.cursor)
 
 
-def _record(intake: OrderIntake, read: Read) -> SyncReport:
+def _record(
+    intake: OrderIntake, found: OrderSnapshot | UnreadableOrder | None, asked: OrderSnapshot
+) -> SyncReport:
+    """Keep what was found, or else only that it was `asked` for."""
     with intake.ledger.transaction() as transaction:
-        return intake.keep(transaction, read)
+        if isinstance(found, OrderSnapshot):
+            return intake.keep(transaction, Read((found,), Cursor()))
+        intake.record(transaction, asked)
+        unreadable = () if found is None else (found,)
+        return intake.keep(transaction, Read((), Cursor(), unreadable=unreadable))

@@ -139,6 +139,8 @@ def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
         payload = answer.payload
         if payload is None or isinstance(payload, list):
             payload = {"data": payload}
+        if isinstance(payload, Mapping) and "data" not in payload:
+            raise ValueError("expected a page with its data")  # it would pass for the end of the list
         page = read(_BuyerPage, payload)
         items, odd = read_many(model, page.data)
         return Page(items, next=page.next or None, unreadable=odd, last_response=answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -40,6 +40,8 @@ def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
         if isinstance(payload, list):
             items, odd = read_many(model, payload)
             return Page(items, total_count=len(items) + len(odd), unreadable=odd, last_response=answer)
+        if isinstance(payload, Mapping) and "items" not in payload:
+            raise ValueError("expected a page with its items")  # it would pass for the end of the list
         page = read(_WebsitePage, payload)
         items, odd = read_many(model, page.items)
         return Page(items, page.total_count, page.limit, page.skip or 0, unreadable=odd, last_response=answer)

@@ -147,7 +147,7 @@ async def _received(intake: Intake, scope: Message, receive: Receive) -> HTTPSta
         if message["type"] == "http.disconnect":
             return HTTPStatus.BAD_REQUEST
         chunk = message.get("body", b"")
-        body += chunk if isinstance(chunk, bytes) else b""
+        body += chunk if isinstance(chunk, bytes | bytearray | memoryview) else b""
         more = bool(message.get("more_body", False))
     return intake.receive(bytes(body), _headers(scope.get("headers")))
 
@@ -186,7 +186,7 @@ def wsgi_receiver(intake: Intake) -> WSGIApplication:
 def _taken(intake: Intake, environ: WSGIEnvironment) -> HTTPStatus:
     if environ["REQUEST_METHOD"] != "POST":
         return HTTPStatus.METHOD_NOT_ALLOWED
-    length = str(environ.get("CONTENT_LENGTH") or "")
+    length = str(environ.get("CONTENT_LENGTH") or "").strip()
     largest = intake.max_body + 1
     wanted = 0
     if length.isascii() and length.isdecimal():

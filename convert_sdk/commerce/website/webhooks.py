@@ -229,8 +229,11 @@ class _Headers:
     def __init__(self, headers: Mapping[str, str | Sequence[str]]) -> None:
         self._values: dict[str, set[str]] = {}
         for name, value in headers.items():
-            values = [value] if isinstance(value, str | bytes) else [*value]
-            self._values.setdefault(_header_text(name).lower(), set()).update(map(_header_text, values))
+            is_one = isinstance(value, str | bytes | bytearray) or not isinstance(value, Sequence)
+            values = [value] if is_one else [*value]
+            found = {_header_text(each) for each in values if each is not None}
+            if found:
+                self._values.setdefault(_header_text(name).lower(), set()).update(found)
 
     def one(self, name: str) -> str:
         values = self._values.get(name.lower(), {""})
@@ -239,8 +242,8 @@ class _Headers:
         return next(iter(values))
 
 
-def _header_text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+def _header_text(value: object) -> str:
+    return bytes(value).decode("latin-1") if isinstance(value, bytes | bytearray | memoryview) else str(value)
 
 
 def _bytes(body: bytes | bytearray | memoryview) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 from collections.abc import Callable, Iterator
@@ -249,6 +250,8 @@ class TestAddresses:
             )
         }
         assert names == {"shop.example.com"}
+        for spelt in ("bu\u0308cher.example", " bücher.example\n", "BU\u0308CHER.example.:443"):
+            assert WebsiteClient(spelt, "k").site == "xn--bcher-kva.example"
         assert WebsiteClient("bücher.example", "k").site == "xn--bcher-kva.example"
 
 
@@ -311,7 +314,34 @@ class TestReceivers:
         raw: Any = {name.encode(): value.encode() for name, value in self.headers.items()}
         assert Intake(print, "secret").receive(self.body, raw) == 200
 
-    @pytest.mark.parametrize(("length", "status"), [("9" * 5000, 200), ("٣", 401), ("-1", 401), ("", 401)])
+    @pytest.mark.parametrize("value", [None, [], 5, [None], bytearray(b"a")])
+    def test_odd_values_of_headers(self, value: Any) -> None:
+        assert Intake(print, "secret").receive(self.body, {**self.headers, "X-Other": value}) == 200
+        for name in self.headers:
+            odd = {**self.headers, name: value}
+            refused = name == "X-Webhook-Signature"
+            assert Intake(print, "secret").receive(self.body, odd) == (401 if refused else 200)
+
+    @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+    def test_chunks_of_any_kind_of_bytes(self, kind: Any) -> None:
+        chunks = [(kind(self.body[:3]), True), (kind(self.body[3:]), False)]
+        answered: list[Any] = []
+
+        async def receive() -> Any:
+            body, more = chunks.pop(0)
+            return {"type": "http.request", "body": body, "more_body": more}
+
+        async def send(message: Any) -> None:
+            answered.append(message)
+
+        headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        app = asgi_receiver(Intake(print, "secret"))
+        asyncio.run(app({"type": "http", "method": "POST", "headers": headers}, receive, send))
+        assert answered[0]["status"] == 200
+
+    @pytest.mark.parametrize(
+        ("length", "status"), [("9" * 5000, 200), (" 9 ", 200), ("٣", 401), ("-1", 401), ("", 401)]
+    )
     def test_a_length_of_any_kind(self, length: str, status: int) -> None:
         import io
 
@@ -343,8 +373,6 @@ class TestReceivers:
         async def post() -> int:
             async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
                 return (await client.post("/", content=self.body, headers=self.headers)).status_code
-
-        import asyncio
 
         assert asyncio.run(post()) == 200
 

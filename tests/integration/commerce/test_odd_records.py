@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from convert_sdk.commerce.bridge import IntoConvertmax, Policy
+from convert_sdk.commerce.bridge.sync import ask_unpaid
 from convert_sdk.commerce.convertmax import ConvertmaxClient
 from convert_sdk.commerce.convictional import BuyerClient
 from convert_sdk.commerce.errors import ServerError, SyncError
@@ -18,7 +19,7 @@ from convert_sdk.commerce.website.webhooks import AnyEvent, sign
 from convert_sdk.testing.stores import ConvertmaxStore, ConvictionalStore, WebsiteStore
 from convert_sdk.testing.stores._local import Fault
 
-from .world import IDENTITY, SECRET, World
+from .world import DAY, IDENTITY, SECRET, World
 
 AT = 1_776_999_000
 LONE = "\ud83d"
@@ -33,6 +34,14 @@ class Gives(NamedTuple):
     unreadable: str = ""
 
 
+def nested(levels: int) -> list[Any]:
+    """Lists in lists."""
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 COUNTS = Gives()
 ODD_ORDERS: dict[str, tuple[dict[str, Any], Gives]] = {
     # An amount that can mean only one thing is read, any other makes the order unreadable.
@@ -40,6 +49,11 @@ ODD_ORDERS: dict[str, tuple[dict[str, Any], Gives]] = {
     "total grouped by commas": ({"total": "1,234.50"}, Gives("1234.50")),
     "total with a comma": ({"total": "49,90"}, COUNTS),
     "total grouped by points": ({"total": "1.234,50"}, Gives("1234.50")),
+    "total grouped by spaces": ({"total": "1 234,50"}, Gives("1234.50")),
+    "total grouped by narrow spaces": ({"total": "1\u202f234\u202f567,5"}, Gives("1234567.5")),
+    "total grouped by apostrophes": ({"total": "1'234.50"}, Gives("1234.50")),
+    "total grouped twice": ({"total": "1,234,567"}, Gives("1234567")),
+    "total with an exponent": ({"total": "1e2"}, Gives("100")),
     "total that could be either": ({"total": "1,234"}, Gives(unreadable="total")),
     "total with a sign of currency": ({"total": "$49.00"}, Gives(unreadable="total")),
     "total NaN": ({"total": float("nan")}, Gives(unreadable="total")),
@@ -50,10 +64,16 @@ ODD_ORDERS: dict[str, tuple[dict[str, Any], Gives]] = {
     # The time, likewise.
     "created in milliseconds": ({"created": AT * 1000}, COUNTS),
     "created in RFC 2822": ({"created": "Fri, 24 Apr 2026 02:50:00 +0000"}, COUNTS),
+    "created in RFC 2822, without the day of the week": ({"created": "24 Apr 2026 02:50:00 +0000"}, COUNTS),
+    "created as a date without separators": ({"created": "20260424025000"}, COUNTS),
+    "created in seconds with a fraction, as a text": ({"created": f"{AT}.5"}, COUNTS),
     "created in words": ({"created": "yesterday"}, Gives(unreadable="created")),
     "created as an object": ({"created": {"date": "2026-04-24"}}, Gives(unreadable="created")),
     # What the bridge needs besides.
     "id as an object": ({"id": {"$oid": "5e50"}}, Gives(unreadable="id")),
+    "id of two dots": ({"id": ".."}, Gives(unreadable="id")),
+    "id of blanks": ({"id": " "}, Gives(unreadable="id")),
+    "id as long as a page": ({"id": "x" * 100_000}, Gives(unreadable="id")),
     "id with half a character": ({"id": f"o-{LONE}"}, Gives(unreadable="id")),
     "paid in words": ({"paid": "perhaps"}, Gives(unreadable="paid")),
     "status as a list": ({"status": ["pending"]}, Gives(unreadable="status")),
@@ -68,6 +88,8 @@ ODD_ORDERS: dict[str, tuple[dict[str, Any], Gives]] = {
     "tags as a text": ({"tags": "vip, new"}, COUNTS),
     "address as a text": ({"billingAddress": "1 Main Street"}, COUNTS),
     "an image as an object": ({"items": [{"id": 1, "quantity": 1, "images": [{"src": "a.png"}]}]}, COUNTS),
+    "a deeply nested name": ({"customerName": nested(500)}, COUNTS),
+    "a deeply nested note": ({"notes": nested(500), "extra": [nested(500), LONE]}, COUNTS),
     "weight as an object": ({"weight": {"value": 1, "unit": "kg"}}, COUNTS),
     "discount in words": ({"discountAmount": "ten"}, COUNTS),
     "half a character in a checkout field": (
@@ -201,6 +223,82 @@ def test_bytes_that_are_no_text_stop_no_list(website: WebsiteStore, typed: bytes
     assert [each.id for each in records] == [1, 2]
     assert records[0].customer_name is not None
     records[0].customer_name.encode()  # every database and header takes it
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"success": True}, {"message": "maintenance"}, "<html>", {"items": "none"}]
+)
+def test_an_answer_that_is_no_page_is_not_the_end_of_a_list(one_site: World, answer: Any) -> None:
+    world = one_site
+    good = world.order("v-2", created=AT)["id"]
+    world.store.faults.append(Fault(200, answer))
+    with pytest.raises(ServerError):
+        world.bridge.sync()
+    world.bridge.sync()
+    world.deliver()
+    assert [data(each)["transactionId"] for each in world.conversions()] == [f"{world.site.scope}:{good}"]
+
+
+@pytest.mark.parametrize("answer", [{}, {"message": "maintenance"}])
+def test_an_answer_that_is_no_page_is_not_the_end_of_a_buyers_list(
+    convictional: ConvictionalStore, answer: Any
+) -> None:
+    convictional.faults.append(Fault(200, answer))
+    with BuyerClient(convictional.key, base_url=convictional.url) as client, pytest.raises(ServerError):
+        [*client.orders.list()]
+
+
+def test_pages_of_rows_that_are_no_records_are_passed_over(one_site: World) -> None:
+    world = one_site
+    good = world.order("v-2", created=AT)
+    pages: list[Any] = [[f"row {number}-{at}" for at in range(50)] for number in range(4)] + [[good]]
+    envelopes = [
+        {"items": rows, "totalCount": 201, "limit": 50, "skip": 50 * number}
+        for number, rows in enumerate(pages)
+    ]
+    world.store.faults += [Fault(200, each) for each in envelopes]
+    report = world.bridge.sync()
+    assert (report.orders, report.unreadable) == (1, 200)
+    world.store.faults += [Fault(200, each) for each in envelopes]
+    with WebsiteClient(world.store.url, world.store.key) as client:
+        assert [each.id for each in client.orders.list()] == [good["id"]]
+
+
+def test_pages_of_no_records_that_repeat_have_an_end(website: WebsiteStore) -> None:
+    page = {"items": ["a row"], "limit": 50, "skip": 0}
+    website.faults += [Fault(200, page) for _ in range(10)]
+    with (
+        WebsiteClient(website.url, website.key) as client,
+        pytest.raises(ServerError, match="repeats its pages"),
+    ):
+        [*client.orders.list()]
+
+
+def test_an_unpaid_order_that_cannot_be_read_again_keeps_no_other_from_being_asked_for(
+    one_site: World,
+) -> None:
+    world = one_site
+    created = world.now - 6.9 * DAY
+    rows = [world.order(f"v-{number}", created=int(created), paid=False) for number in range(4)]
+    first, second, third, fourth = (int(str(each["id"])) for each in rows)
+    world.bridge.sync()
+    world.now += 2 * DAY
+    world.bridge.sync()  # too old to be in any list from here on
+    world.now += 1.5 * DAY
+    world.store.orders[second]["total"] = "$49.00"
+    del world.store.orders[third]
+    world.store.orders[fourth]["paid"] = True
+    world.store.requests.clear()
+    world.store.fail(500)  # which the first of them gets
+    with pytest.raises(ServerError):
+        ask_unpaid(world.bridge._intake, world.site)
+    ask_unpaid(world.bridge._intake, world.site)
+    asked = [int(each.path.rpartition("/")[2]) for each in world.store.requests]
+    assert asked == [first, second, third, fourth]
+    world.bridge.tick()
+    world.deliver()
+    assert [data(each)["transactionId"] for each in world.conversions()] == [f"{world.site.scope}:{fourth}"]
+    assert world.bridge.report().unreadable == (f"{world.site.scope}:{second} (total)",)
 
 
 OTHERS: dict[str, dict[str, Any]] = {
