@@ -181,7 +181,8 @@ class Bridge:
         if unknown := set(known) - set(KnownBy.__annotations__):
             raise TypeError(f"link() got an unexpected argument {unknown.pop()!r}")
         identity_keys = [
-            IdentityKey(kind, f"{self._scope(source)}:{value}")
+            # Half a character, which no file takes, must not fail the page that waits.
+            IdentityKey(kind, f"{self._scope(source)}:{value}".encode(errors="replace").decode())
             for kind in _KINDS
             if (value := known.get(kind)) is not None and value != ""
         ]

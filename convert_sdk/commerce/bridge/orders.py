@@ -312,7 +312,7 @@ def from_convictional(
 
 
 _BUYER_NEEDS = re.compile(
-    r"_?id|orderedDate|created|items|items\[\d+\]\.(quantity|retailPrice)|sellerOrders"
+    r"_?id|isTest|orderedDate|created|items|items\[\d+\]\.(quantity|retailPrice)|sellerOrders"
     r"|sellerOrders\[\d+\]\.(refunded|posted|items|items\[\d+\]\.cancelled)"
 )
 

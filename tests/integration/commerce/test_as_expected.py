@@ -335,7 +335,7 @@ class TestReceivers:
             answered.append(message)
 
         headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
-        app = asgi_receiver(Intake(print, "secret"))
+        app: Any = asgi_receiver(Intake(print, "secret"))
         asyncio.run(app({"type": "http", "method": "POST", "headers": headers}, receive, send))
         assert answered[0]["status"] == 200
 

@@ -554,6 +554,11 @@ class TestBuyer:
 
 
 class TestCalls:
+    def test_a_link_by_half_a_character_fails_no_page(self, world: World) -> None:
+        assert world.bridge.link(
+            "v-1", source=world.site.scope, reference="r-\ud83d", email="a\ud83d@example.com"
+        )
+
     def test_a_link_needs_something_to_know_a_visitor_by(self, world: World) -> None:
         with pytest.raises(ValueError, match="nothing to link"):
             world.bridge.link("v-1")
