@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
+from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
 from ._core.facts import ANYWHERE, Place
@@ -124,6 +125,7 @@ def switch(tracking: bool | None, otherwise: bool) -> bool:
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 _BYTE_ORDER_MARK = "\ufeff"
 _PLACEHOLDERS = ("${", "$(", "{{", "%(")
+_CERTIFICATES = (b"-----BEGIN CERTIFICATE-----", b"-----BEGIN TRUSTED CERTIFICATE-----")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -289,10 +291,37 @@ WHOLE = Check(_is_whole, "a whole number")
 POSITIVE = Check(_is_positive, "a number above 0")
 SECONDS = Check(_is_positive, "a number of seconds above 0")
 DURATION = Check(_is_duration, "a number of seconds, 0 or more")
+
+
+def _is_proxy(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and _is_base_url(value)
+        and "/" not in value.partition("://")[2].removesuffix("/")
+    )
+
+
+def certificates_flaw(value: object) -> str | None:
+    """The reason why a file of certificates cannot be used, as the rest of a sentence about it."""
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        content = Path(value).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return f"{value!r} cannot be read: {reason}"
+    found = any(mark in content for mark in _CERTIFICATES)
+    return None if found else f"{value!r} holds no certificate: it must be a file in PEM form"
+
+
 URL = Check(_is_base_url, "an http:// or https:// URL without ? and #", word_flaw)
-MAYBE_URL = Check(_or_none(_is_url), "an http:// or https:// URL", word_flaw)
+PROXY = Check(
+    _or_none(_is_proxy),
+    "an http:// or https:// URL of a host and a port, with / ? # @ : in a password percent-encoded",
+    word_flaw,
+)
 FOLDER = Check(_or_none(_is_folder), "the path of a folder")
-FILE = Check(_or_none(_is_folder), "the path of a file")
+CERTIFICATES = Check(_or_none(_is_folder), "the path of a file of certificates", certificates_flaw)
 STORE = Check(_or_none(_is_store), "a Store: something with load, save and shared")
 TRANSPORT = Check(_or_none(_is_transport), "an httpx transport")
 CALLABLE = Check(_or_none(callable), "a callable")

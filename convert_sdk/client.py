@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .stores import AsyncStore, Store
 
 FLUSH_TIMEOUT = 5.0
+_STORE_CLOSE = 1.0
+"""Seconds for a store to close its connections."""
 
 
 class Client:
@@ -325,8 +327,21 @@ class AsyncClient:
         return await self._worker.flush(timeout)
 
     async def close(self, timeout: float | None = None) -> FlushReport:
-        """Flush for up to `timeout` seconds (`shutdown_timeout` by default) and end the task. Again is fine."""
-        return await self._worker.close(timeout)
+        """Flush for up to `timeout` seconds (`shutdown_timeout` by default) and end the task. Again is fine.
+
+        An asynchronous store's connections in this event loop are closed, too.
+        """
+        from asyncio import wait_for
+        from inspect import iscoroutinefunction
+
+        report = await self._worker.close(timeout)
+        store = self.options.store
+        if iscoroutinefunction(getattr(store, "close", None)):
+            try:
+                await wait_for(cast("AsyncStore", store).close(), _STORE_CLOSE)
+            except Exception as error:  # noqa: BLE001  # the store may be the application's own
+                self._worker.runtime.report_error(error)
+        return report
 
     def status(self) -> Status:
         """The state of the client, in figures."""

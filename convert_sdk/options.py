@@ -147,13 +147,13 @@ class Options(NamedTuple):
     allow_http: bool = _option(False, check.SWITCH, "True permits http:// beyond this machine.")
     ca_bundle: str | None = _option(
         None,
-        check.FILE,
+        check.CERTIFICATES,
         "A file of certificates to trust in place of the usual ones.",
         variable="CONVERT_CA_BUNDLE",
     )
     proxy: str | None = _option(
         None,
-        check.MAYBE_URL,
+        check.PROXY,
         "The URL of an HTTP proxy; None follows HTTPS_PROXY and the like, but not for loopback.",
         variable="CONVERT_PROXY",
         shown=False,

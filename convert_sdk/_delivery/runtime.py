@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     import httpx
 
     from convert_sdk._config.cache import DocumentCache
+    from convert_sdk._http.environment import Flaw
     from convert_sdk.stores import Store
 
     from .spool_sync import SpoolSync
@@ -362,8 +363,8 @@ class Runtime:
 
     # Connections.
 
-    def open_client(self) -> httpx.Client:
-        """Connections for a thread; no fork comes in the middle."""
+    def open_client(self, *, inline: bool = False) -> httpx.Client:
+        """Connections for a thread, `inline` at the end of the process; no fork comes in the middle."""
         from httpx import BaseTransport
 
         from convert_sdk._http.client import open_client
@@ -376,6 +377,9 @@ class Runtime:
                 ca_bundle=self.options.ca_bundle,
                 proxy=self.options.proxy,
                 trust_env=self.options.trust_env,
+                report=self._report_flaw,
+                urls=self._urls,
+                inline=inline,
             )
 
     def open_async_client(self) -> httpx.AsyncClient:
@@ -392,7 +396,18 @@ class Runtime:
                 ca_bundle=self.options.ca_bundle,
                 proxy=self.options.proxy,
                 trust_env=self.options.trust_env,
+                report=self._report_flaw,
+                urls=self._urls,
             )
+
+    @property
+    def _urls(self) -> tuple[str, str]:
+        """The addresses that are asked; the project's place in the second one makes no difference to the way there."""
+        return self.options.config_endpoint, self.options.track_endpoint.replace("[project_id]", "0")
+
+    def _report_flaw(self, flaw: Flaw) -> None:
+        """Say once what of the environment cannot be used."""
+        self.maintenance.report(flaw.variable, flaw.text)
 
     # Flushes.
 

@@ -422,7 +422,7 @@ class TaskWorker(Worker):
             while self._wait_inline(request, inf):
                 pass
             return
-        with self.runtime.open_client() as client:
+        with self.runtime.open_client(inline=True) as client:
             self._run_inline(request, client)
 
     def _pause(self, seconds: float) -> None:

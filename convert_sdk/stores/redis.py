@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from json.encoder import encode_basestring_ascii
@@ -211,7 +211,8 @@ class AsyncRedisStore(_Redis):
         super().__init__(_address(client), prefix, ttl, breaker)
         self._timeout = timeout
         self._configured = client
-        self._connected: tuple[int, asyncio.AbstractEventLoop, redis.asyncio.Redis] | None = None
+        self._pid = os.getpid()
+        self._connected: dict[asyncio.AbstractEventLoop, _Connected] = {}
         if isinstance(client, str):
             _connect_async(client, timeout)  # says now, not at the first visitor, that the URL is no good
 
@@ -219,7 +220,9 @@ class AsyncRedisStore(_Redis):
         """The visitor's state, for the caller to keep; None for a stranger, and for what is no state."""
         with self._calling():
             async with asyncio.timeout(self._timeout):
-                reply = cast("Awaitable[Mapping[object, object]]", self._client().hgetall(self._key(key)))
+                reply = cast(
+                    "Awaitable[Mapping[object, object]]", (await self._client()).hgetall(self._key(key))
+                )
                 try:
                     return _state(await reply)
                 except ResponseError as error:
@@ -231,7 +234,7 @@ class AsyncRedisStore(_Redis):
         key = self._key(changes.key)
         with self._calling():
             async with asyncio.timeout(self._timeout):
-                script = self._client().register_script(_SAVE)
+                script = (await self._client()).register_script(_SAVE)
                 standing = self._standing(changes, await script(keys=[key], args=self._arguments(changes)))
                 if standing.unreadable:
                     again = self._arguments(changes, standing.unreadable)
@@ -240,25 +243,51 @@ class AsyncRedisStore(_Redis):
                 return standing.winners
 
     async def close(self) -> None:
-        """Close the connections, unless the client is yours."""
-        connected, self._connected = self._connected, None
-        if connected is not None and connected[:2] == (os.getpid(), asyncio.get_running_loop()):
-            await connected[2].aclose()
+        """Close the connections of this loop, unless the client is yours; a later call makes new ones."""
+        self._leave_parent()
+        connected = self._connected.pop(asyncio.get_running_loop(), None)
+        if connected is not None:
+            await connected.until_the_loop_ends.aclose()
 
-    def _client(self) -> redis.asyncio.Redis:
-        """Connections belong to one loop in one process; another one gets its own."""
+    async def _client(self) -> redis.asyncio.Redis:
+        """Connections belong to one loop in one process; each one gets its own, and closes them at its end."""
         if not isinstance(self._configured, str):
             return self._configured
-        here = os.getpid(), asyncio.get_running_loop()
-        if self._connected is None or self._connected[:2] != here:
-            if self._connected is not None and self._connected[0] != here[0]:
-                _abandoned.append(self._connected[2])
-            self._connected = (*here, _connect_async(self._configured, self._timeout))
-        return self._connected[2]
+        self._leave_parent()
+        loop = asyncio.get_running_loop()
+        connected = self._connected.get(loop)
+        if connected is None:
+            for dead in [other for other in self._connected if other.is_closed()]:
+                del self._connected[dead]
+            client = _connect_async(self._configured, self._timeout)
+            connected = self._connected[loop] = _Connected(client, _until_the_loop_ends(client))
+            await anext(connected.until_the_loop_ends)
+        return connected.client
+
+    def _leave_parent(self) -> None:
+        """Leave what was inherited through a fork alone: closing it would reach into the parent's event loop."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            _abandoned.append(self._connected)
+            self._connected = {}
 
 
-_abandoned: list[redis.asyncio.Redis] = []
-"""Inherited through a fork: closing them would reach into the parent's event loop."""
+class _Connected(NamedTuple):
+    """The connections of one event loop."""
+
+    client: redis.asyncio.Redis
+    until_the_loop_ends: AsyncGenerator[None, None]
+
+
+async def _until_the_loop_ends(client: redis.asyncio.Redis) -> AsyncGenerator[None, None]:
+    """Close the connections when the loop ends, as a loop then closes every generator that it has begun."""
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+_abandoned: list[dict[asyncio.AbstractEventLoop, _Connected]] = []
 
 
 def _connect(url: str, timeout: float) -> redis.Redis:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -13,12 +16,15 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convert_sdk import AsyncClient
 from convert_sdk.errors import OptionError, StoreError, VisitorStateError
 from convert_sdk.stores import Changes, Store, VisitorState, Winners
 from convert_sdk.stores.breaker import Breaker
 from convert_sdk.stores.redis import AsyncRedisStore, RedisStore
 from tests.contracts.awaited import Awaited, state_of
+from tests.reliability.site import KEY, site
 from tests.servers.programs import redis_server, refused_port
+from tests.waiting import eventually
 
 
 class Clock:
@@ -155,6 +161,54 @@ class TestRedisStores:
             return won
 
         assert asyncio.run(visit("a")) == asyncio.run(visit("b"))
+
+    @pytest.mark.filterwarnings("error::ResourceWarning")
+    def test_a_loop_that_ends_leaves_no_connection(self, redis_url: str, key: str) -> None:
+        store = AsyncRedisStore(redis_url, timeout=120)
+
+        async def visit() -> None:
+            await store.save(Changes(key, {"1": "a"}))
+            await store.load(key)
+
+        with redis.Redis.from_url(redis_url) as watching:
+            before = len(watching.client_list())
+            for _ in range(5):
+                asyncio.run(visit())
+                gc.collect()
+            eventually(lambda: len(watching.client_list()) <= before)
+
+    def test_two_loops_at_once_keep_their_connections(self, redis_url: str, key: str) -> None:
+        store = AsyncRedisStore(redis_url, timeout=120)
+        meet = threading.Barrier(2, timeout=120)
+
+        async def visit() -> int:
+            await store.load(key)
+            await asyncio.to_thread(meet.wait)
+            for _ in range(10):
+                await store.load(key)
+            await asyncio.to_thread(meet.wait)
+            return len(store._connected)  # nothing public says how many there are
+
+        with ThreadPoolExecutor(2) as loops:
+            assert [*loops.map(lambda _: asyncio.run(visit()), range(2))] == [2, 2]
+        assert store._connected == {} or all(loop.is_closed() for loop in store._connected)
+
+    @pytest.mark.filterwarnings("error::ResourceWarning")
+    def test_a_client_that_closes_closes_its_connections(self, redis_url: str) -> None:
+        store = AsyncRedisStore(redis_url, timeout=120)
+
+        async def main(url: str, watching: redis.Redis) -> int:
+            client = AsyncClient(KEY, config_endpoint=url, track_endpoint=url, store=store, start_wait=120)
+            (await client.visitor("v")).decide("button-10")
+            assert (await client.flush(120)).pending == 0
+            await client.close()
+            await client.close()
+            return len(watching.client_list())
+
+        with site() as convert, redis.Redis.from_url(redis_url) as watching:
+            before = len(watching.client_list())
+            for _ in range(3):
+                assert asyncio.run(main(convert.url, watching)) <= before
 
     @pytest.mark.parametrize("kind", [RedisStore, AsyncRedisStore])
     @pytest.mark.parametrize(
