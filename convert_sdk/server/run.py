@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from threading import Event, Thread
 
 import uvicorn
 from starlette.applications import Starlette
+
+from convert_sdk._process.clock import monotonic
 
 from .access import ANY_HOST, is_loopback
 from .app import Outage, create_app
@@ -122,6 +125,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+class _SteadyLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time goes on while a test of the host freezes the clocks."""
+
+    def time(self) -> float:
+        return monotonic()
+
+
 class _Server(uvicorn.Server):
     """Says when it accepts connections, or never will."""
 
@@ -131,7 +141,8 @@ class _Server(uvicorn.Server):
 
     def run_on(self, listener: socket.socket) -> None:
         try:
-            self.run([listener])
+            with asyncio.Runner(loop_factory=_SteadyLoop) as runner:
+                runner.run(self.serve([listener]))
         finally:
             self.settled.set()
 

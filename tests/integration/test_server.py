@@ -712,3 +712,22 @@ class TestCommand:
         path.write_text(json.dumps(document(audiences=[{"id": "5", "key": "a", "rules": {"OR": 3}}])))
         with self.serving(str(path), "--port", "0") as (_, process):
             assert process.complains().startswith(f"{path}: $.")
+
+
+def test_it_stops_although_the_clocks_were_frozen_meanwhile() -> None:
+    """As a host's tests do with freezegun; a timer that was set by the frozen clock would ring in decades."""
+    script = """
+import time
+import httpx
+from convert_sdk.server import DEMO_SDK_KEY, Registry, demo_document, running
+
+real = time.monotonic
+registry = Registry()
+registry.add(demo_document(), sdk_key=DEMO_SDK_KEY)
+with running(registry) as server:
+    time.monotonic = lambda: 1_700_000_000.0
+    ticks = [httpx.get(f"{server.url}/config/{DEMO_SDK_KEY}").status_code for _ in range(50)]
+    time.monotonic = real
+print(set(ticks))
+"""
+    assert processes.finished(script)[:2] == (0, "{200}\n")

@@ -18,6 +18,7 @@ from convert_sdk._http.messages import Failure, Response
 from tests.processes import finished
 from tests.reliability.collector import Answer
 from tests.reliability.site import BODY, DOCUMENT, KEY, site
+from tests.waiting import eventually
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "serving_document.json"
 
@@ -239,3 +240,69 @@ def test_a_disk_that_cannot_keep_the_document_is_said_once() -> None:
         client.flush(120)
         assert client.status().incidents["cache"] == 1
         client.close()
+
+
+@pytest.mark.parametrize("etag", [b'"\xe4\xf6"', b'"' + b"x" * 60_000 + b'"'], ids=["bytes", "60 KB"])
+def test_a_poisoned_etag_keeps_no_fetch_failing(etag: bytes, tmp_path: Path) -> None:
+    """Neither in this process nor, through `cache_dir`, in the next one."""
+    with site() as convert:
+        convert.answer = lambda _: Answer(200, {"ETag": etag.decode("latin-1")}, BODY)
+        for _ in range(2):
+            with Client(
+                KEY,
+                config_endpoint=convert.url,
+                track_endpoint=convert.url,
+                start_wait=120,
+                cache_dir=str(tmp_path),
+                refresh_interval=0.05,
+            ) as client:
+                client.visitor("v")
+                seen = len(convert.requests)
+                assert convert.wait_for_requests(seen + 3)
+                assert client.status().fetch_error is None
+        asked = [received for received in convert.requests if received.method == "GET"]
+        assert all("if-none-match" not in received.headers for received in asked)
+
+
+def test_a_cached_etag_that_is_refused_is_dropped(tmp_path: Path) -> None:
+    with site() as convert:
+        options = {"config_endpoint": convert.url, "track_endpoint": convert.url, "cache_dir": str(tmp_path)}
+        with Client(KEY, start_wait=120, **options) as client:  # type: ignore[arg-type]
+            client.visitor("v")
+        convert.answer = lambda received: (
+            Answer(431) if "if-none-match" in received.headers else Answer(200, {}, BODY)
+        )
+        convert.requests.clear()
+        with Client(KEY, start_wait=120, **options) as client:  # type: ignore[arg-type]
+            assert client.visitor("v").decide("button-10").variation is not None
+            eventually(lambda: not client.status().stale)
+            assert client.status().fetch_error is None
+        assert ["if-none-match" in received.headers for received in convert.requests[:2]] == [True, False]
+
+
+def test_a_sub_interpreter_says_what_to_do() -> None:
+    """As the second application of one mod_wsgi process."""
+    script = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+import pydantic_core
+try:
+    import _xxsubinterpreters as interpreters
+    other = interpreters.create(isolated=False)
+except ImportError:
+    import _interpreters as interpreters
+    other = interpreters.create("legacy")
+interpreters.run_string(other, f'''
+import sys
+from convert_sdk import Client
+client = Client("1001/2002", config_endpoint={sys.argv[1]!r}, track_endpoint={sys.argv[1]!r}, start_wait=120)
+client.visitor("v")
+print(client.status().fetch_error, flush=True)
+''')
+os._exit(0)  # the interpreter above cannot end while a thread runs in it
+"""
+    with site() as convert:
+        status, out, _ = finished(script, convert.url)
+    assert status == 0
+    assert "pydantic_core cannot be loaded" in out
+    assert "WSGIApplicationGroup %{GLOBAL}" in out
