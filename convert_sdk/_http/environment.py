@@ -17,6 +17,8 @@ from urllib.request import getproxies
 
 import httpx
 
+from convert_sdk._checks import is_loopback
+
 _ENTRY = re.compile(
     r"""(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?
     (?:\[(?P<bracketed>[^\[\]]+)\](?P<length>/\d+)?|(?P<host>[^\s\[\]@:/]+(?:/\d+)?|[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*(?:/\d+)?))
@@ -82,8 +84,7 @@ class ProxyEnvironment(NamedTuple):
         if route is None or self.direct:
             return None
         address = _address(url.host)
-        is_loopback = url.host.lower() == "localhost" or (address is not None and address.is_loopback)
-        if is_loopback and not self.even_loopback:
+        if is_loopback(str(url)) and not self.even_loopback:
             return None
         covered = any(exception.covers(url, address) for exception in self.exceptions)
         return None if covered else route

@@ -74,6 +74,11 @@ class Resolver:
         except OSError as error:
             return _instead(host, known, error)
 
+    def is_available(self) -> bool:
+        """True if the thread lives, or could be started."""
+        with self._lock:
+            return self._lives or self._start()
+
     def close(self) -> None:
         """End the thread once the system's resolver lets go of it."""
         self._lookups.put(None)
@@ -81,17 +86,19 @@ class Resolver:
     def __del__(self) -> None:
         self.close()
 
+    @property
+    def _lives(self) -> bool:
+        return self._pid == os.getpid() and self._thread is not None and self._thread.is_alive()
+
     def _ask(self, host: str, port: int) -> Future[tuple[str, ...]]:
         with self._lock:
-            lives = self._pid == os.getpid() and self._thread is not None and self._thread.is_alive()
-            if not lives:
-                self._under_way.clear()
+            available = self.is_available()
             answer = self._under_way.get(host)
             if answer is None or answer.done():
                 answer = self._under_way[host] = Future()
                 answer.set_running_or_notify_cancel()  # it belongs to all who wait: none of them cancels it
                 lookup = _Lookup(host, port, answer)
-                if lives or self._start():
+                if available:
                     self._lookups.put(lookup)
                 else:
                     _look_up(lookup)
@@ -100,6 +107,7 @@ class Resolver:
     def _start(self) -> bool:
         """Start the thread; False if the interpreter starts no more, as at its end."""
         self._pid = os.getpid()
+        self._under_way.clear()
         self._lookups = queue.SimpleQueue()
         thread = threading.Thread(
             target=_look_up_all, args=(self._lookups,), name="convert_sdk-names", daemon=True

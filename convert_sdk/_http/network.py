@@ -73,7 +73,8 @@ class NetworkBackend(httpcore.NetworkBackend):
 
     Args:
         resolver: Resolves the names of hosts.
-        inline: True to try the last good addresses before a name is resolved, as at the end of a process.
+        inline: True to try the last good addresses before a name is resolved, as at the end of a process. They are
+            tried first, too, where no thread can be started that resolves names.
     """
 
     def __init__(self, resolver: Resolver, *, inline: bool = False) -> None:
@@ -91,8 +92,8 @@ class NetworkBackend(httpcore.NetworkBackend):
         """Connect to the host's first address that answers."""
         until = _until(timeout)
         peer = _Peer(host, port, local_address, list(socket_options or ()))
-        known = last_good(host) if self._inline else ()
-        if known:
+        known = last_good(host)
+        if known and (self._inline or not self._resolver.is_available()):
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return _connect(peer, known, until)
         try:

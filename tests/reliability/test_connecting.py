@@ -277,6 +277,9 @@ def test_names_are_resolved_where_no_thread_can_be_started(
     )
     assert ask(get(collector))[0] == 200
     assert system.threads == {threading.get_ident()}
+    with open_client() as client:
+        assert send(client, get(collector))[0] == 200
+    assert len(system.asked) == 1, "an address that is known is tried before anybody waits for the resolver"
 
 
 def test_the_end_of_a_process_does_not_wait_for_a_name() -> None:

@@ -226,7 +226,6 @@ def test_proxies_of_the_environment_are_taken_and_excepted(monkeypatch: pytest.M
         "http://10.0.0.1:81",
         "http://localhost:9",
         "http://127.0.0.1:9",
-        "http://127.8.8.8",
         "https://[::1]",
     ):
         assert proxy(direct) is None, direct
