@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from .bucketing import id_bytes
 from .events import REPORT_KEYS
@@ -164,7 +164,9 @@ _MOST_MET = 20_000
 
 def _members(value: Mapping[str, object] | Iterable[object]) -> Mapping[str, object]:
     """An object's members; a list that meets an object is one, by index."""
-    return value if isinstance(value, dict) else {str(place): item for place, item in enumerate(value)}
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value)
+    return {str(place): item for place, item in enumerate(value)}
 
 
 def _united(first: Iterable[object], second: Iterable[object], *, by_value: bool) -> list[object]:

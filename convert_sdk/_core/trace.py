@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from .events import to_json
@@ -183,8 +183,9 @@ def _asked(leaf: LeafTrace) -> str:
 
 def as_json(value: object) -> object:
     """Records as objects, everything else as it is."""
-    if hasattr(value, "to_mapping"):
-        return value.to_mapping()
+    to_mapping: Callable[[], object] | None = getattr(value, "to_mapping", None)
+    if to_mapping is not None:
+        return to_mapping()
     fields: tuple[str, ...] | None = getattr(value, "_fields", None)
     if fields is not None:
         return {name: as_json(getattr(value, name)) for name in fields}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from numbers import Integral, Real
 from types import NoneType
-from typing import Final, final
+from typing import Any, Final, final
 
 
 @final
@@ -92,14 +92,15 @@ def _number(value: object) -> object:
         return int.__int__(value.__int__())  # int() looks past what a proxy stands for
     if isinstance(value, Real):
         return float.__float__(value.__float__())
+    unknown: Any = value
     native = (
-        value.tolist() if hasattr(value, "tolist") else value
+        unknown.tolist() if hasattr(value, "tolist") else value
     )  # a scalar or an array of numpy and its like
     if type(native) in _PLAIN:
         return native
     if hasattr(value, "__index__"):
-        return int.__int__(value.__index__())
-    return float.__float__(value.__float__()) if hasattr(value, "__float__") else None
+        return int.__int__(unknown.__index__())
+    return float.__float__(unknown.__float__()) if hasattr(value, "__float__") else None
 
 
 def copy_mapping(mapping: Mapping[str, object]) -> dict[str, object]:

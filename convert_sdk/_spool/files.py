@@ -252,6 +252,7 @@ def recover_orphan(orphan: SpoolFile, into: Database, *, age: float, now: float)
 
 def _recover_locked(orphan: SpoolFile, into: Database, age: float, now: float) -> Recovered:
     name = orphan.path.name
+    content = log = b""
     try:
         content, log = orphan.contents()
         if orphan.path.exists():

@@ -23,7 +23,7 @@ def asks(match_type: object, negated: object = False) -> Json:
 
 class Broken:
     @property  # type: ignore[misc]  # as a lazy object outside of its request
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]  # read only
         raise RuntimeError
 
 

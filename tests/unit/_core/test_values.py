@@ -23,7 +23,7 @@ class Proxy:
         self._value = value
 
     @property  # type: ignore[misc]  # as frameworks do
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]  # read only
         return type(self._value)
 
     def __getattr__(self, name: str) -> Any:
@@ -49,7 +49,7 @@ class Broken:
     """Raises whatever is asked of it."""
 
     @property  # type: ignore[misc]  # as above
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]  # read only
         raise RuntimeError("working outside of a request")
 
     def __str__(self) -> str:
