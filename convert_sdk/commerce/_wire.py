@@ -41,7 +41,8 @@ Id: TypeAlias = int | str
 Time: TypeAlias = int | datetime
 
 _MOST_DIGITS = 18
-_MOST_PLACES = 40
+_MOST_PLACES = 60
+"""More than any amount has whose store writes a binary fraction out to its end."""
 _MILLISECONDS = 100_000_000_000
 """From here on a number of seconds would lie beyond the year 5000: it counts milliseconds."""
 _READING: Mapping[str, bool] = {"reading": True}
@@ -363,12 +364,17 @@ def _spellings(name: str, info: FieldInfo) -> tuple[str, ...]:
     return (name, other) if isinstance(other, str) else (name,)
 
 
+def exact(value: Decimal) -> int | float | str:
+    """An amount as a number, or as a text where a JSON number would lose a digit."""
+    try:
+        return _number(value)
+    except ValueError:
+        return str(value)
+
+
 def _plain(value: object) -> Json:
     if isinstance(value, Decimal):
-        try:
-            return _number(value)
-        except ValueError:
-            return str(value)
+        return exact(value)
     if isinstance(value, StoreRecord):
         return value.to_dict()
     if isinstance(value, Mapping):

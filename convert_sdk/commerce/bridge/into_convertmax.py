@@ -26,6 +26,7 @@ from convert_sdk.commerce.bridge.records import (
 from convert_sdk.commerce.bridge.sources import ConvictionalSource, WebsiteSource, in_ledger
 from convert_sdk.commerce.convertmax import ConvertmaxClient
 from convert_sdk.commerce.convictional import BuyerOrder, BuyerProduct
+from convert_sdk.commerce.errors import NotFoundError, ValidationError
 from convert_sdk.commerce.website import Order, Product
 from convert_sdk.project import Project
 
@@ -50,6 +51,8 @@ class Written(NamedTuple):
     """Deleted at Convertmax: the store has them no more."""
     held_back: int = 0
     """Gone from the store and not deleted: more at once than were allowed, or something could not be read."""
+    refused: int = 0
+    """Refused by Convertmax, each by itself; tried again with the next call."""
 
 
 class IntoConvertmax:
@@ -61,7 +64,7 @@ class IntoConvertmax:
 
     >>> from convert_sdk.commerce.bridge.memory import MemoryLedger
     >>> IntoConvertmax(ConvertmaxClient("private-key"), MemoryLedger()).write([])
-    Written(accepted=0, duplicate=0, unchanged=0, unreadable=0, deleted=0, held_back=0)
+    Written(accepted=0, duplicate=0, unchanged=0, unreadable=0, deleted=0, held_back=0, refused=0)
     """
 
     def __init__(
@@ -94,7 +97,8 @@ class IntoConvertmax:
                 counts them.
 
         Raises:
-            ConnectorError: Either side failed; the next call goes on from what was noted.
+            ConnectorError: Either side failed; the next call goes on from what was noted. What Convertmax refuses
+                of one record stops no other: `refused` counts it, and a warning says why.
         """
         with self._ledger.transaction() as transaction:
             source = in_ledger(source, transaction)
@@ -120,11 +124,11 @@ class IntoConvertmax:
                     "%d records are gone from the store and were not deleted at Convertmax", len(gone)
                 )
                 return Written(held_back=len(gone))
-        for key in gone:
-            self._delete(key)
-        return Written(deleted=len(gone))
+        refused = sum(not self._delete(key) for key in gone)
+        return Written(deleted=len(gone) - refused, refused=refused)
 
-    def _delete(self, key: str) -> None:
+    def _delete(self, key: str) -> bool:
+        """Delete a record at Convertmax; False if that is refused."""
         entity, _, record_id = key.partition(":")
         version = self._next_version(key, _GONE, "")
         delete = {
@@ -132,19 +136,34 @@ class IntoConvertmax:
             "contact": self._client.contacts.delete,
             "order": self._client.orders.delete,
         }[entity]
-        delete(record_id, source_updated_at=_EPOCH + timedelta(milliseconds=version.at))
+        try:
+            delete(record_id, source_updated_at=_EPOCH + timedelta(milliseconds=version.at))
+        except NotFoundError:
+            pass  # as it is wanted
+        except ValidationError as error:
+            _warn_of_refusal(entity, error)
+            return False
         with self._ledger.transaction() as transaction:
             if transaction.version(key) == version:
                 transaction.drop_version(key)
+        return True
 
     def write(self, records: Iterable[Upsert]) -> Written:
-        """Send what changed. Raises ConnectorError at the first that fails; what was sent before stays noted."""
+        """Send what changed; what Convertmax refuses of one record stops no other.
+
+        Raises:
+            ConnectorError: Convertmax failed; what was sent before stays noted.
+        """
         return self._write_all(records, "")
 
     def _write_all(self, records: Iterable[Upsert], source: str) -> Written:
-        counts = {"accepted": 0, "duplicate": 0, "unchanged": 0}
+        counts = {"accepted": 0, "duplicate": 0, "unchanged": 0, "refused": 0}
         for record in records:
-            counts[self._write(record, source)] += 1
+            try:
+                counts[self._write(record, source)] += 1
+            except ValidationError as error:
+                counts["refused"] += 1
+                _warn_of_refusal(record.entity, error)
         return Written(**counts)
 
     def _records(
@@ -167,7 +186,7 @@ class IntoConvertmax:
             for product in page:
                 odd = {"id", "_id", "variants"} & {*product.unreadable}
                 odd |= {each for each in product.unreadable if each.endswith(".sku")}
-                if odd:
+                if odd or product.id is None:
                     yield None
                 else:
                     yield from records([product])
@@ -249,6 +268,10 @@ class _Seen:
             else:
                 self.keys.add(f"{record.entity}:{record.id}")
                 yield record
+
+
+def _warn_of_refusal(entity: str, error: ValidationError) -> None:
+    _log.warning("Convertmax refused the version of one %s: %s", entity, error)
 
 
 def _sum(one: Written, other: Written) -> Written:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
-from convert_sdk.commerce._wire import Id
+from convert_sdk.commerce._wire import Id, exact
 from convert_sdk.commerce.bridge.identity import has_objected
 from convert_sdk.commerce.bridge.ledger import LedgerTransaction
 from convert_sdk.commerce.bridge.orders import UNKNOWN, IdentityKey, OrderSnapshot, person_id
@@ -49,9 +50,8 @@ def website_products(products: Iterable[Product]) -> Iterator[Upsert]:
     """
     for product in products:
         for number, variant in enumerate(product.variants or (ProductVariant(),)):
-            yield Upsert(
-                "product", variant.sku or f"{product.id}:{number}", _website_product(product, variant)
-            )
+            own = _own_id(variant.sku, product.id, number)
+            yield Upsert("product", own, _website_product(product, variant))
 
 
 def _website_product(product: Product, variant: ProductVariant) -> Content:
@@ -72,7 +72,12 @@ def buyer_products(products: Iterable[BuyerProduct]) -> Iterator[Upsert]:
                 "price": variant.retail_price, "currency": variant.retail_currency, "tags": [*product.tags],
                 "quantity": variant.inventory_amount, "product_id": product.id, "variant_id": variant.id,
             }  # fmt: skip
-            yield Upsert("product", variant.sku or f"{product.id}:{number}", _said(data))
+            yield Upsert("product", _own_id(variant.sku, product.id, number), _said(data))
+
+
+def _own_id(sku: str | None, product_id: Id | None, number: int) -> str:
+    """A variant's id at Convertmax: its SKU, else its product's id and its place."""
+    return sku if sku and sku.strip() else f"{product_id}:{number}"
 
 
 def contact_record(contact: Contact, scope: str, lookup: ExposureLookup) -> Upsert:
@@ -161,4 +166,9 @@ def _convert(visitor_id: str, seen: Mapping[str, str], until: float, lookup: Exp
 
 
 def _said(data: Content) -> Content:
-    return {name: value for name, value in data.items() if value is not None}
+    """What is not None; amounts as texts where a JSON number would lose a digit."""
+    return {
+        name: exact(value) if isinstance(value, Decimal) else value
+        for name, value in data.items()
+        if value is not None
+    }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
 
-from convert_sdk.commerce.bridge import IntoConvertmax, Policy
+from convert_sdk.commerce import Http, Retries
+from convert_sdk.commerce.bridge import IntoConvertmax, MemoryLedger, Policy, Upsert, WebsiteSource
 from convert_sdk.commerce.bridge.sync import ask_unpaid
 from convert_sdk.commerce.convertmax import ConvertmaxClient
 from convert_sdk.commerce.convictional import BuyerClient
@@ -54,6 +56,7 @@ ODD_ORDERS: dict[str, tuple[dict[str, Any], Gives]] = {
     "total grouped by apostrophes": ({"total": "1'234.50"}, Gives("1234.50")),
     "total grouped twice": ({"total": "1,234,567"}, Gives("1234567")),
     "total with an exponent": ({"total": "1e2"}, Gives("100")),
+    "total written out to its last digit": ({"total": "49.89999999999999857891452847979962825775146484375"}, COUNTS),
     "total that could be either": ({"total": "1,234"}, Gives(unreadable="total")),
     "total with a sign of currency": ({"total": "$49.00"}, Gives(unreadable="total")),
     "total NaN": ({"total": float("nan")}, Gives(unreadable="total")),
@@ -460,3 +463,67 @@ def test_amounts_are_exact_whatever_the_context(one_site: World) -> None:
         assert facts_from_orders(orders, now=datetime.now(UTC))["lifetime_value"] == 6172.8
     world.deliver()
     assert [data(each)["amount"] for each in world.conversions()] == [123456.78]
+
+
+@pytest.fixture
+def convertmax(_convertmax: ConvertmaxStore) -> ConvertmaxStore:
+    """Convertmax, likewise."""
+    _convertmax.reset()
+    return _convertmax
+
+
+@pytest.fixture
+def into(convertmax: ConvertmaxStore) -> Iterator[IntoConvertmax]:
+    """The way into Convertmax, from a ledger in memory."""
+    once = Http(retries=Retries(attempts=1))
+    with ConvertmaxClient(convertmax.key, base_url=convertmax.url, http=once) as client:
+        yield IntoConvertmax(client, MemoryLedger())
+
+
+def test_an_odd_product_keeps_no_other_from_convertmax(
+    convertmax: ConvertmaxStore, website: WebsiteStore, into: IntoConvertmax
+) -> None:
+    long = "49.899999999999998578914528479799628257751464843750"
+    page = (
+        b'{"items": [{"id": 1, "variants": [{"sku": " ", "price": %s}]}, {"title": "nameless"},'
+        b' {"id": 2, "variants": [{"sku": "S-2", "price": 5.5}]}], "totalCount": 3, "limit": 50, "skip": 0}'
+        % long.encode()
+    )
+    website.faults.append(Fault(200, page))
+    with WebsiteClient(website.url, website.key) as client:
+        written = into.sync(WebsiteSource(client), IDENTITY)
+    assert (written.accepted, written.unreadable) == (2, 1)
+    sent = {each.json()["id"]: each.json()["data"]["price"] for each in convertmax.requests}  # type: ignore[index]  # objects
+    assert sent == {"1:0": long, "S-2": 5.5}
+
+
+def test_a_record_that_convertmax_refuses_keeps_no_other_from_it(
+    convertmax: ConvertmaxStore, into: IntoConvertmax, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = [Upsert("contact", f"c-{number}", {"tags": []}) for number in range(3)]
+    convertmax.fail(422)
+    assert into.write(records)[:3] + into.write(records)[:3] == (2, 0, 0, 1, 0, 2)
+    convertmax.fail(400, times=3)
+    changed = [each._replace(data={"tags": ["vip"]}) for each in records]
+    assert into.write(changed).refused == 3
+    said = [each.message for each in caplog.records if "refused" in each.message]
+    assert len(said) == 4
+    assert not any("c-0" in each for each in said)
+
+
+@pytest.mark.parametrize("status", [404, 422])
+def test_a_deletion_that_convertmax_refuses_keeps_no_other_from_being_made(
+    convertmax: ConvertmaxStore, website: WebsiteStore, into: IntoConvertmax, status: int
+) -> None:
+    for number in range(1, 4):
+        website.contacts[number] = {"id": number, "email": f"{number}@example.com"}
+    with WebsiteClient(website.url, website.key) as client:
+        source = WebsiteSource(client)
+        into.sync(source, IDENTITY)
+        website.contacts.clear()
+        convertmax.fail(status)
+        written = into.sync(source, IDENTITY, delete_gone=True)
+        refused = int(status == 422)
+        assert (written.deleted, written.refused) == (3 - refused, refused)
+        again = into.sync(source, IDENTITY, delete_gone=True)
+        assert (again.deleted, again.refused) == (refused, 0)
