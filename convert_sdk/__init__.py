@@ -16,7 +16,7 @@ from ._core.problem import Problem
 from ._core.rules import matches_rule_set as matches
 from ._core.state import VisitorState
 from ._core.trace import RuleTrace, explain_rules
-from ._process.exit import flush_on_sigterm
+from ._process.exit import flush_before_os_exit
 from ._version import __version__
 from .client import AsyncClient, Client
 from .errors import ConvertError, DocumentError, FetchError, OptionError, SpoolError, StoreError
@@ -56,7 +56,7 @@ __all__ = [
     "__version__",
     "bucket_value",
     "explain_rules",
-    "flush_on_sigterm",
+    "flush_before_os_exit",
     "matches",
     "parse_preview",
 ]

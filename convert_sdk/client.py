@@ -11,6 +11,7 @@ from ._core.facts import Place
 from ._core.state import NOTHING, VisitorState
 from ._delivery.engine import Engine
 from ._delivery.visitors import VisitorCache
+from ._process.exit import release_sigterm
 from .errors import OptionError
 from .options import OptionArguments, Options, build
 from .project import Project
@@ -67,6 +68,8 @@ class Client:
         spool: A folder in which undelivered events survive the process. (variable CONVERT_SPOOL)
         durability: "sync" writes to the spool before `decide` and `track` return. (default `"async"`)
         shutdown_timeout: Seconds for the last delivery, at `close()` or at the end of the process. (default 2)
+        flush_on_sigterm: True delivers what waits when the process gets SIGTERM, for `shutdown_timeout` at most, before
+            it ends. (default `True`)
         cache_dir: A folder for the last good document, so that a cold start decides while the network is down.
             (variable CONVERT_CACHE_DIR)
         allow_http: True permits http:// beyond this machine. (default `False`)
@@ -184,7 +187,9 @@ class Client:
 
     def close(self, timeout: float | None = None) -> FlushReport:
         """Flush for up to `timeout` seconds (`shutdown_timeout` by default) and end the thread. Again is fine."""
-        return self._worker.close(timeout)
+        report = self._worker.close(timeout)
+        release_sigterm()
+        return report
 
     def status(self) -> Status:
         """The state of the client, in figures."""
@@ -246,6 +251,8 @@ class AsyncClient:
         spool: A folder in which undelivered events survive the process. (variable CONVERT_SPOOL)
         durability: "sync" writes to the spool before `decide` and `track` return. (default `"async"`)
         shutdown_timeout: Seconds for the last delivery, at `close()` or at the end of the process. (default 2)
+        flush_on_sigterm: True delivers what waits when the process gets SIGTERM, for `shutdown_timeout` at most, before
+            it ends. (default `True`)
         cache_dir: A folder for the last good document, so that a cold start decides while the network is down.
             (variable CONVERT_CACHE_DIR)
         allow_http: True permits http:// beyond this machine. (default `False`)
@@ -341,6 +348,7 @@ class AsyncClient:
                 await wait_for(cast("AsyncStore", store).close(), _STORE_CLOSE)
             except Exception as error:  # noqa: BLE001  # the store may be the application's own
                 self._worker.runtime.report_error(error)
+        release_sigterm()
         return report
 
     def status(self) -> Status:

@@ -138,6 +138,11 @@ class Options(NamedTuple):
     shutdown_timeout: float = _option(
         2.0, check.DURATION, "Seconds for the last delivery, at `close()` or at the end of the process."
     )
+    flush_on_sigterm: bool = _option(
+        True,
+        check.SWITCH,
+        "True delivers what waits when the process gets SIGTERM, for `shutdown_timeout` at most, before it ends.",
+    )
     cache_dir: str | None = _option(
         None,
         check.FOLDER,
@@ -237,6 +242,7 @@ class OptionArguments(TypedDict, total=False):
     spool: str | None
     durability: Literal["async", "sync"]
     shutdown_timeout: float
+    flush_on_sigterm: bool
     cache_dir: str | None
     allow_http: bool
     ca_bundle: str | None

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ._core.events import Event
+from ._process.sigterm import SigtermState
 
 
 class DropReason(StrEnum):
@@ -147,6 +148,9 @@ class Status(NamedTuple):
     breaker: str | None = None
     """Of the store, where it has one: closed, open (the store is spared) or half-open."""
     worker_alive: bool = False
+    sigterm: SigtermState | None = None
+    """Who handles SIGTERM: "installed" (this package), "the host's" handler, or "not the main thread" where the client
+    was made and used in other threads only, so that nobody does. None without `flush_on_sigterm`."""
 
     def __str__(self) -> str:
         return "\n".join(f"{name:<10}{text}" for name, text in self._lines() if text)
@@ -164,6 +168,7 @@ class Status(NamedTuple):
         yield "incidents", _listed(self.incidents)
         yield "visitors", f"{self.visitors} remembered"
         yield "worker", "running" if self.worker_alive else "not running"
+        yield "sigterm", self.sigterm or ""
 
     def _document(self) -> str:
         if self.revision is None:

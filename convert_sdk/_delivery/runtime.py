@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 from convert_sdk._core.events import TrackingContext
 from convert_sdk._http.messages import request_headers
 from convert_sdk._process.clock import monotonic
-from convert_sdk._process.exit import register_exit_hook
+from convert_sdk._process.exit import register_exit_hook, sigterm_state
 from convert_sdk._process.fork import check_pid, import_all, no_fork
 from convert_sdk._process.locks import Latch, held_by_this_thread
 from convert_sdk.errors import ConvertError, FetchError
@@ -417,6 +417,15 @@ class Runtime:
         return bool(self.queue.counts().pending or self.engine.pending)
 
     @property
+    def unsent(self) -> int:
+        """The number of events, and of conversions before the first document, that wait or are in a request."""
+        return self.queue.counts().pending + len(self.engine.pending)
+
+    def send_immediately(self) -> None:
+        """Wait for no `flush_interval` any more; return at once."""
+        self.queue.send_immediately()
+
+    @property
     def has_work(self) -> bool:
         """True while anything waits: events, changes for the store, rows of the spool, observations."""
         observer = self.engine.observer
@@ -529,6 +538,7 @@ class Runtime:
             incidents=self._incidents(),
             breaker=getattr(getattr(self.options.store, "breaker", None), "state", None),
             worker_alive=alive,
+            sigterm=sigterm_state() if self.options.flush_on_sigterm else None,
         )
 
     def _incidents(self) -> Mapping[str, int]:

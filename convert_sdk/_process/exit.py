@@ -1,47 +1,89 @@
-"""Exit hooks: every client delivers what waits when the process ends and, if asked to, on SIGTERM.
+"""The ends of a process: every client delivers what waits, however the process ends, as far as Python learns of it.
 
-Theory of operation
--------------------
-==========================  ===================================================================================
-a process ends by           then
-==========================  ===================================================================================
-the interpreter's end       `atexit` calls `_at_exit`: every client closes
-multiprocessing's end       which skips `atexit`: a finalizer (`hook_multiprocessing_exit`) calls the same
-SIGTERM                     only after `flush_on_sigterm`: every client flushes, then the signal does what it did
-`os._exit`, SIGKILL, crash  nothing of ours is called; what a spool holds survives
-==========================  ===================================================================================
+Clients are registered weakly, so a registration keeps none alive. Each has its own `shutdown_timeout`, counted from
+the moment at which the process began to end: all of them together take no longer than the longest of these times.
 
-- Clients are registered weakly, so a registration keeps none alive.
-- Each has its own `shutdown_timeout`, counted from the moment at which the process began to end: all of them together
-  take no longer than the longest of these times.
-- A SIGTERM handler interrupts the main thread wherever it is, perhaps with a lock that delivering needs. Therefore
-  another thread delivers, and the handler waits for it for a bounded time.
-- A forked child inherits the parent's clients: each is reset before anything else is done with it there.
+- The interpreter ends: `atexit`.
+- SIGTERM: `Sigterm`, in the main thread.
+- A child of multiprocessing, or of Celery's billiard, which skip `atexit`: a finalizer of theirs.
+- A worker process of Celery, which skips those, too: the signal `worker_process_shutdown`.
+- `os._exit`, by which everything else ends that has forked: only where the application asks for it, since whoever
+  calls `os._exit` does not expect it to take time. Otherwise a forked child that loses events by it says so, and one
+  warning is enough for all children: the byte that tells of it is shared with them.
 """
 
 from __future__ import annotations
 
 import atexit
+import mmap
 import os
 import sys
 from contextlib import suppress
-from threading import Thread
+from importlib import import_module
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import NoReturn, Protocol
 from weakref import WeakSet
 
 from .fork import check_pid, register_after_fork
+from .sigterm import Disposition, Sigterm, SigtermState, warn
 
-if TYPE_CHECKING:
-    from types import FrameType
+_OS_EXIT = (
+    "os._exit ended this process before {} of its events were sent; they are lost. Call "
+    "convert_sdk.flush_before_os_exit() once, where the client is made, to have them sent. Further children do not "
+    "repeat this"
+)
 
-_SLACK = 0.2
+
+_SIGTERM = "SIGTERM: {} events could not be sent in {:.1f} s and {}"
+
+
+class ExitOptions(Protocol):
+    """The options of a client that matter at the end."""
+
+    @property
+    def flush_on_sigterm(self) -> bool:
+        """True to deliver before SIGTERM ends the process."""
+        ...
+
+    @property
+    def spool(self) -> str | None:
+        """A folder in which events survive the process."""
+        ...
+
+    @property
+    def tracking(self) -> bool:
+        """False where nothing is ever sent."""
+        ...
+
+
+class ExitRuntime(Protocol):
+    """The part of a client that knows what waits."""
+
+    @property
+    def options(self) -> ExitOptions:
+        """The options of the client."""
+        ...
+
+    @property
+    def unsent(self) -> int:
+        """The number of events that wait or are in a request."""
+        ...
+
+    def send_immediately(self) -> None:
+        """Wait for no `flush_interval` any more; return at once."""
+        ...
 
 
 class ExitHook(Protocol):
     """The part of one client that delivers; called in every child process and when the process ends."""
 
     shutdown_timeout: float
+    closed: bool
+
+    @property
+    def runtime(self) -> ExitRuntime:
+        """The part that knows what waits."""
+        ...
 
     def reset_after_fork(self) -> None:
         """Start with fresh locks, an empty queue and new connections in a child process."""
@@ -57,62 +99,127 @@ class ExitHook(Protocol):
 
 
 _hooks: WeakSet[ExitHook] = WeakSet()
-_finalizing: set[int] = set()
+_registered: set[tuple[int, str]] = set()
+"""Process ids, and the libraries that call us at the end of that process."""
+_os_exit = os._exit
+_opted_in: list[bool] = []
+_warned = mmap.mmap(-1, 1)
+"""Shared with all children: 1 once one of them has warned of `os._exit`."""
 
 
 def register_exit_hook(hook: ExitHook) -> None:
     """Have this client deliver when the process ends, and reset in child processes."""
     _hooks.add(hook)
+    _install_sigterm()
 
 
 def hook_multiprocessing_exit() -> None:
-    """Register for the end of a child of multiprocessing, which skips `atexit`."""
-    process = sys.modules.get("multiprocessing.process")
-    if process is None or process.parent_process() is None or os.getpid() in _finalizing:
-        return
-    from multiprocessing.util import Finalize
+    """Register for the ends of this process that `atexit` does not see; for each start of a client."""
+    _install_sigterm()
+    for library in ("multiprocessing", "billiard"):
+        if _is_child_of(library) and _is_first(library):
+            import_module(f"{library}.util").Finalize(None, _deliver_and_close, exitpriority=100)
+    celery = sys.modules.get("celery.signals")
+    if celery is not None and _is_first("celery"):
+        celery.worker_process_shutdown.connect(_deliver_and_close, weak=False, dispatch_uid=__name__)
 
-    _finalizing.add(os.getpid())
-    Finalize(None, _at_exit, exitpriority=100)
+
+def _is_child_of(library: str) -> bool:
+    process = sys.modules.get(f"{library}.process")
+    if process is None:
+        return False
+    # billiard has no public name for it.
+    return getattr(process.current_process(), "_parent_pid", None) is not None
 
 
-def flush_on_sigterm() -> None:
-    """Deliver the waiting events of every client when this process gets SIGTERM, then do what the signal did before.
+def _is_first(library: str) -> bool:
+    registration = os.getpid(), library
+    if registration in _registered:
+        return False
+    _registered.add(registration)
+    return True
 
-    Call it once, in the main thread, after everything else that handles the signal. Each client has its
-    `shutdown_timeout`. Not needed under a server that turns SIGTERM into an exit, as gunicorn and uvicorn do.
 
-    Raises:
-        ValueError: The calling thread is not the main thread.
+def flush_before_os_exit() -> None:
+    """Deliver what waits before `os._exit` ends this process, or one that it forks; for `shutdown_timeout` at most.
 
-    >>> flush_on_sigterm()
+    `os._exit` ends a process without Python's own exit. It is how RQ's work horses, the workers of `billiard.Pool`
+    and most programs that call `os.fork` end. Call this once, before or after a client is made. Not needed for
+    `multiprocessing` and Celery.
+
+    >>> flush_before_os_exit()  # doctest: +SKIP
     """
-    import signal
-
-    before = signal.getsignal(signal.SIGTERM)
-
-    def flush(number: int, frame: FrameType | None) -> None:
-        # The interrupted code may hold a lock that delivering needs. Another thread can wait for it; this one cannot.
-        thread = Thread(target=_flush_all, name="convert_sdk-sigterm", daemon=True)
-        thread.start()
-        thread.join(_SLACK + max((hook.shutdown_timeout for hook in list(_hooks)), default=0.0))
-        if callable(before):
-            before(number, frame)
-        elif before != signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    signal.signal(signal.SIGTERM, flush)
+    _opted_in.append(True)
+    os._exit = _exit_process  # children inherit it
 
 
-def _flush_all() -> None:
+def _exit_process(status: int) -> NoReturn:
+    try:
+        if _opted_in:
+            _deliver_and_close()
+        else:
+            _warn_of_os_exit()
+    finally:
+        _os_exit(status)
+
+
+def _warn_of_os_exit() -> None:
+    lost = sum(hook.runtime.unsent for hook in list(_hooks) if hook.runtime.options.spool is None)
+    if lost and not _warned[0]:
+        _warned[0] = 1
+        warn(_OS_EXIT.format(lost))
+
+
+# SIGTERM.
+
+
+def _sigterm_hooks() -> list[ExitHook]:
+    return [
+        hook
+        for hook in list(_hooks)
+        if not hook.closed and hook.runtime.options.flush_on_sigterm and hook.runtime.options.tracking
+    ]
+
+
+def _install_sigterm() -> None:
+    if _sigterm_hooks():
+        _sigterm.install()
+
+
+def release_sigterm() -> None:
+    """Give the signal back once the last client is closed that wanted it."""
+    if not _sigterm_hooks():
+        _sigterm.restore()
+
+
+def sigterm_state() -> SigtermState:
+    """Tell who handles SIGTERM in this process."""
+    return _sigterm.state
+
+
+def _deliver_before(disposition: Disposition) -> None:
+    """Deliver before this acts on SIGTERM; what is left is said."""
     since = monotonic()
-    for hook in list(_hooks):
+    hooks = _sigterm_hooks()
+    for hook in hooks:
+        if disposition is not _sigterm:
+            hook.runtime.send_immediately()
+    for hook in hooks:
         with suppress(Exception):
             hook.flush_by(since)
+    unsent = sum(hook.runtime.unsent for hook in hooks)
+    if unsent:
+        kept = all(hook.runtime.options.spool for hook in hooks)
+        warn(_SIGTERM.format(unsent, monotonic() - since, "stay in the spool" if kept else "may be lost"))
 
 
-def _at_exit() -> None:
+_sigterm = Sigterm(_deliver_before)
+
+
+# All ends but SIGTERM.
+
+
+def _deliver_and_close(**_: object) -> None:
     since = monotonic()
     check_pid()
     for hook in list(_hooks):
@@ -121,9 +228,11 @@ def _at_exit() -> None:
 
 
 def _after_fork_in_child() -> None:
+    _sigterm.reset_after_fork()
     for hook in list(_hooks):
         hook.reset_after_fork()
+    os._exit = _exit_process  # to deliver, or to warn
 
 
 register_after_fork(_after_fork_in_child)
-atexit.register(_at_exit)
+atexit.register(_deliver_and_close)

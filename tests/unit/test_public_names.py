@@ -38,7 +38,7 @@ PUBLIC = [
     "__version__",
     "bucket_value",
     "explain_rules",
-    "flush_on_sigterm",
+    "flush_before_os_exit",
     "matches",
     "parse_preview",
 ]

@@ -1,0 +1,117 @@
+"""SIGTERM: what waits is delivered first, then the disposition acts that was there before.
+
+Theory of operation
+-------------------
+Without a handler SIGTERM ends a process between two instructions; `atexit` is not run. So a client puts a handler over
+the default action, and over one of a server that restores the default action at its end and sends itself the signal
+again. Whatever else somebody has set is left alone: it ends in an exit, which delivers by itself.
+
+The handler runs in the main thread, between any two lines, perhaps in the middle of a flush, a close or an exit, and
+with locks of the client held below it. So it never waits and calls nothing of the client. It puts the former
+disposition back, which only the main thread can do, starts a helper thread, and returns. The helper delivers, then
+sends SIGTERM again. A second SIGTERM from outside meets the former disposition and acts at once.
+
+The helper is started by `_thread`, which waits for nothing; where gevent has patched it, it is a greenlet.
+
+As the first process of a container (pid 1) the kernel ignores SIGTERM where its disposition is the default. There the
+handler stays, and the process goes on, as it would without us.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Literal
+
+Disposition = Callable[[int, FrameType | None], object] | int | None
+SigtermState = Literal["installed", "the host's", "not the main thread"]
+"""Who handles SIGTERM; "not the main thread": nobody yet, since the client was made and used in other threads only."""
+
+_RAISES_AGAIN = "uvicorn.server"
+"""The module of a handler after which the process ends by the signal, and not by an exit."""
+_PID_1 = (
+    "SIGTERM does not end this process: it is pid 1 and has no handler of its own for the signal. What waited is "
+    "delivered. Run it under an init (docker run --init), or turn SIGTERM into sys.exit"
+)
+
+
+class Sigterm:
+    """The handler of SIGTERM of this process, for all its clients.
+
+    Args:
+        deliver: Called in the helper thread, with the disposition that acts afterwards; bounded in time.
+    """
+
+    def __init__(self, deliver: Callable[[Disposition], None]) -> None:
+        self._deliver = deliver
+        self._former: Disposition = signal.SIG_DFL
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """Forget a signal that was the parent's."""
+        self._acting = False
+        self._warned = False
+
+    def install(self) -> None:
+        """Handle the signal, if this is the main thread and nobody else does; idempotent."""
+        former = signal.getsignal(signal.SIGTERM)
+        if not self._acting and _is_replaceable(former):
+            self._former = former
+            with suppress(ValueError):  # not the main thread
+                signal.signal(signal.SIGTERM, self)
+
+    def restore(self) -> None:
+        """Put the former disposition back, unless somebody has put another one over ours."""
+        current: Disposition = signal.getsignal(signal.SIGTERM)
+        if current is self:
+            with suppress(ValueError):  # not the main thread: without a client the handler only passes on
+                signal.signal(signal.SIGTERM, self._former)
+
+    @property
+    def state(self) -> SigtermState:
+        """Who handles the signal at this moment."""
+        current = signal.getsignal(signal.SIGTERM)
+        if current is self or self._acting:
+            return "installed"
+        return "not the main thread" if _is_replaceable(current) else "the host's"
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # Python calls it so
+        """Start the helper and return."""
+        stays = os.getpid() == 1 and self._former == signal.SIG_DFL
+        if not stays:
+            self._acting = True
+            signal.signal(number, self._former)
+        try:
+            _thread.start_new_thread(self._act, (number, stays))
+        except RuntimeError:  # no more threads; or the interpreter ends, and delivers by itself
+            if not stays and threading.main_thread().is_alive():
+                os.kill(os.getpid(), number)
+
+    def _act(self, number: int, stays: bool) -> None:
+        try:
+            self._deliver(self if stays else self._former)
+            if stays and not self._warned:
+                self._warned = True
+                warn(_PID_1)
+        finally:
+            if not stays:
+                os.kill(os.getpid(), number)
+
+
+def warn(text: str) -> None:
+    """Log a warning, in a thread that may wait."""
+    import logging
+
+    logging.getLogger("convert_sdk").warning(text)
+
+
+def _is_replaceable(disposition: Disposition) -> bool:
+    if "uwsgi" in sys.modules:  # it sets its handlers in C, where Python does not see them
+        return False
+    return disposition == signal.SIG_DFL or getattr(disposition, "__module__", None) == _RAISES_AGAIN
