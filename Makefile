@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SERVERS := $(VENV)/.servers
 
 .PHONY: demo test test-servers test-all test-lowest check bench baseline packages soak clean
 
@@ -11,6 +12,12 @@ $(READY): pyproject.toml convert_sdk/_version.py
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable ".[cli,redis,server]" --group dev
 	touch $(READY)
+
+# What the tests of servers start: Celery, RQ, gevent and others; uWSGI is compiled, for about a minute.
+$(SERVERS): $(READY) pyproject.toml
+	$(BIN)/python -m pip install --quiet --group servers
+	$(BIN)/python -m pip install --quiet --group uwsgi || echo "uWSGI needs a C compiler: its tests will be skipped"
+	touch $(SERVERS)
 
 demo: $(READY)
 	$(BIN)/convert-sdk demo
@@ -21,14 +28,14 @@ COVERED := --cov=convert_sdk._core --cov-branch --cov-fail-under=100 --cov-repor
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not servers and not soak" $(COVERED) convert_sdk $(QUICK)
-	$(BIN)/python -m pytest -m "not servers and not soak" tests $(QUICK:%=--ignore=%)
+	$(BIN)/python -m pytest -m "not servers and not soak" tests $(QUICK:%=--ignore=%) --ignore=tests/servers
 
 # Server programs and other foreign processes, each once and short.
-test-servers: $(READY)
+test-servers: $(SERVERS)
 	$(BIN)/python -m pytest -m "servers and not soak" tests
 
 # Everything there is: all tests with every Python that is found, the soaks once, the lowest versions of what we need.
-test-all: $(READY)
+test-all: $(SERVERS)
 	$(BIN)/python -m tests.interpreters
 	$(BIN)/python -m pytest -m soak tests
 	$(MAKE) test-lowest
@@ -45,7 +52,7 @@ test-lowest:
 		--constraint $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip check
 	$(LOWEST)/bin/python -m pytest -W "ignore:'click.utils:DeprecationWarning" -m "not servers and not soak" \
-		convert_sdk tests
+		convert_sdk tests --ignore=tests/servers
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -62,7 +69,7 @@ baseline: $(READY)
 	$(BIN)/python -m benchmarks.baseline $(if $(AGAINST),--against $(AGAINST))
 
 # The long rows, and what callers feel while the network is bad: about ten minutes.
-soak: $(READY)
+soak: $(SERVERS)
 	$(BIN)/python -m pytest -m soak tests
 	$(BIN)/python -m benchmarks.outage
 

@@ -149,8 +149,8 @@ class Status(NamedTuple):
     """Of the store, where it has one: closed, open (the store is spared) or half-open."""
     worker_alive: bool = False
     sigterm: SigtermState | None = None
-    """Who handles SIGTERM: "installed" (this package), "the host's" handler, or "not the main thread" where the client
-    was made and used in other threads only, so that nobody does. None without `flush_on_sigterm`."""
+    """The handler of SIGTERM: "installed" is ours, "the host's" another one, and "not the main thread" is none, as the
+    client was made and used in other threads only. None without `flush_on_sigterm`."""
 
     def __str__(self) -> str:
         return "\n".join(f"{name:<10}{text}" for name, text in self._lines() if text)

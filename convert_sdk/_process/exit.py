@@ -147,7 +147,7 @@ def flush_before_os_exit() -> None:
     and most programs that call `os.fork` end. Call this once, before or after a client is made. Not needed for
     `multiprocessing` and Celery.
 
-    >>> flush_before_os_exit()  # doctest: +SKIP
+    >>> flush_before_os_exit()
     """
     _opted_in.append(True)
     os._exit = _exit_process  # children inherit it

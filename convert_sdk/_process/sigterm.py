@@ -31,7 +31,7 @@ from typing import Literal
 
 Disposition = Callable[[int, FrameType | None], object] | int | None
 SigtermState = Literal["installed", "the host's", "not the main thread"]
-"""Who handles SIGTERM; "not the main thread": nobody yet, since the client was made and used in other threads only."""
+"""The handler of SIGTERM; "not the main thread": none, as the client was made and used in other threads only."""
 
 _RAISES_AGAIN = "uvicorn.server"
 """The module of a handler after which the process ends by the signal, and not by an exit."""
@@ -75,7 +75,7 @@ class Sigterm:
 
     @property
     def state(self) -> SigtermState:
-        """Who handles the signal at this moment."""
+        """The one that handles the signal at this moment."""
         current = signal.getsignal(signal.SIGTERM)
         if current is self or self._acting:
             return "installed"

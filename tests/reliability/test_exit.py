@@ -17,7 +17,7 @@ from tests.reliability.site import KEY, site
 HEAD = """
 import atexit, os, sys, threading
 from time import monotonic
-from convert_sdk import AsyncClient, Client, flush_on_sigterm
+from convert_sdk import AsyncClient, Client
 
 url, key = sys.argv[1:3]
 options = dict(config_endpoint=url, track_endpoint=url, start_wait=120, shutdown_timeout=120,
@@ -196,39 +196,74 @@ if __name__ == "__main__":
 
 SIGTERM = """
 import signal
-client = Client(key, **options)
 {before}
-flush_on_sigterm()
+client = Client(key, **options)
+{after}
 work(client)
-print("ready", flush=True)
-while True:
-    signal.pause()
+print(client.status().sigterm, flush=True)
+sys.stdin.readline()
 """
+EXITS = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))"
 
 
 @pytest.mark.parametrize(
-    ("before", "status"),
+    ("before", "after", "state", "status"),
     [
-        ("", -signal.SIGTERM),
-        ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))", 7),
-        ("signal.signal(signal.SIGTERM, lambda *_: os._exit(8))", 8),
+        ("", "", "installed", -signal.SIGTERM),
+        ("", "other = Client(key); other.visitor('v'); other.close()", "installed", -signal.SIGTERM),
+        (EXITS, "", "the host's", 7),
+        ("", EXITS, "the host's", 7),
     ],
 )
-def test_sigterm_flushes_and_does_what_it_did_before(before: str, status: int) -> None:
-    with site() as convert, running(HEAD + SIGTERM.format(before=before), convert.url, KEY) as process:
-        process.hear("ready")
+def test_sigterm_delivers_and_does_what_it_did_before(
+    before: str, after: str, state: str, status: int
+) -> None:
+    script = HEAD + SIGTERM.format(before=before, after=after)
+    with site() as convert, running(script, convert.url, KEY) as process:
+        process.hear(state)
         process.send(signal.SIGTERM)
         assert process.end().status == status
         assert len(convert.events) == 200
 
 
+@pytest.mark.parametrize(
+    "after", ["", "client.close(); client = Client(key, flush_on_sigterm=False, **options)"]
+)
+def test_sigterm_is_left_alone_where_nobody_wants_it(after: str) -> None:
+    before = "options |= dict(flush_interval=3600)\n" + (
+        "" if after else "options |= dict(flush_on_sigterm=False)"
+    )
+    script = HEAD + SIGTERM.format(before=before, after=after)
+    with site() as convert, running(script, convert.url, KEY) as process:
+        process.hear("None")
+        process.send(signal.SIGTERM)
+        assert process.end() == (-signal.SIGTERM, "", "")
+        assert not convert.events
+
+
 def test_sigterm_that_was_ignored_is_still_ignored() -> None:
     before = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-    with site() as convert, running(HEAD + SIGTERM.format(before=before), convert.url, KEY) as process:
-        process.hear("ready")
+    script = HEAD + SIGTERM.format(before=before, after="")
+    with site() as convert, running(script, convert.url, KEY) as process:
+        process.hear("the host's")
         process.send(signal.SIGTERM)
-        assert convert.wait_for(200)
-        assert process.is_running()
+        assert process.end("go") == (0, "", "")
+        assert len(convert.events) == 200
+
+
+def test_only_the_main_thread_can_handle_sigterm() -> None:
+    script = """
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(1) as pool:
+    client = pool.submit(Client, key, **options).result()
+    pool.submit(client.visitor, "v").result()
+    print(client.status().sigterm)
+    another = pool.submit(Client, key, **options).result()
+another.visitor("v")
+print(client.status().sigterm)
+"""
+    with site() as convert:
+        assert finished(HEAD + script, convert.url, KEY) == (0, "not the main thread\ninstalled\n", "")
 
 
 def test_closing_twice_and_closing_unused_clients_is_fine() -> None:

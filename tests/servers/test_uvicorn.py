@@ -13,7 +13,7 @@ from tests.processes import ROOT
 from tests.reliability.site import KEY, dead, site
 from tests.servers.programs import free_port, server_program
 
-pytest.importorskip("uvicorn", reason="needs uvicorn: pip install --group servers")
+pytest.importorskip("uvicorn", reason="needs uvicorn: pip install convert-sdk[server]")
 
 APP = """
 import asyncio, os
