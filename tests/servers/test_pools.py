@@ -16,8 +16,13 @@ CLIENT = """
 import os, sys
 from convert_sdk import Client, flush_before_os_exit
 
+# Times for a busy machine; the others are the defaults.
 client = Client(
-    os.environ["SITE_KEY"], config_endpoint=os.environ["SITE"], track_endpoint=os.environ["SITE"]
+    os.environ["SITE_KEY"],
+    config_endpoint=os.environ["SITE"],
+    track_endpoint=os.environ["SITE"],
+    start_wait=60,
+    shutdown_timeout=60,
 )
 
 def track(name):

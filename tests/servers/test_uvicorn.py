@@ -24,7 +24,13 @@ made = None
 def client():
     global made
     if made is None:
-        made = KIND(os.environ["SITE_KEY"], config_endpoint=os.environ["SITE"], track_endpoint=os.environ["SITE"])
+        made = KIND(
+            os.environ["SITE_KEY"],
+            config_endpoint=os.environ["SITE"],
+            track_endpoint=os.environ["SITE"],
+            start_wait=60,
+            shutdown_timeout=float(os.environ.get("SHUTDOWN", "60")),
+        )
     return made
 
 async def visitor(name):
@@ -64,7 +70,7 @@ def test_what_an_endpoint_that_is_down_costs_is_said_in_one_line(tmp_path: Path)
     (tmp_path / "shop.py").write_text(APP.replace("KIND", "Client"))
     port = free_port()
     with site(dead) as convert:
-        environ = {"SITE": convert.url, "SITE_KEY": KEY, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+        environ = {"SITE": convert.url, "SITE_KEY": KEY, "PYTHONPATH": f"{ROOT}:{tmp_path}", "SHUTDOWN": "1"}
         command = [sys.executable, "-m", "uvicorn", "shop:app", f"--port={port}", "--lifespan=off"]
         with server_program(*command, at=("127.0.0.1", port), env=environ) as uvicorn:
             track(port, 7)
