@@ -1,15 +1,24 @@
-"""The ends of a process: every client delivers what waits, however the process ends, as far as Python learns of it.
+"""The ends of a process: every client delivers what waits, as far as Python learns of the end.
 
-Clients are registered weakly, so a registration keeps none alive. Each has its own `shutdown_timeout`, counted from
-the moment at which the process began to end: all of them together take no longer than the longest of these times.
+Theory of operation
+-------------------
+==========================  ===================================================================================
+a process ends by           then
+==========================  ===================================================================================
+the interpreter's end       `atexit`: every client delivers and closes
+SIGTERM                     `Sigterm`: every client delivers, then the signal does what it did before
+multiprocessing's end       which skips `atexit`, as Celery's billiard does: a finalizer of theirs does the same
+the end of Celery's worker  which skips those, too: its signal `worker_process_shutdown`
+`os._exit`                  only after `flush_before_os_exit`; otherwise a forked child says what it loses
+SIGKILL, a crash            nothing of ours is called; what a spool holds survives
+==========================  ===================================================================================
 
-- The interpreter ends: `atexit`.
-- SIGTERM: `Sigterm`, in the main thread.
-- A child of multiprocessing, or of Celery's billiard, which skip `atexit`: a finalizer of theirs.
-- A worker process of Celery, which skips those, too: the signal `worker_process_shutdown`.
-- `os._exit`, by which everything else ends that has forked: only where the application asks for it, since whoever
-  calls `os._exit` does not expect it to take time. Otherwise a forked child that loses events by it says so, and one
-  warning is enough for all children: the byte that tells of it is shared with them.
+- Clients are registered weakly, so a registration keeps none alive.
+- Each has its own `shutdown_timeout`, counted from the moment at which the process began to end: all of them together
+  take no longer than the longest of these times.
+- Whoever calls `os._exit` does not expect it to take time; so it is left alone unless the application asks. One warning
+  is enough for all children of a process: the byte that tells of it is shared with them.
+- A forked child inherits the parent's clients: each is reset before anything else is done with it there.
 """
 
 from __future__ import annotations
