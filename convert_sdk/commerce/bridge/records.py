@@ -166,7 +166,7 @@ def _convert(visitor_id: str, seen: Mapping[str, str], until: float, lookup: Exp
 
 
 def _said(data: Content) -> Content:
-    """What is not None; amounts as texts where a JSON number would lose a digit."""
+    """The values that are not None; amounts as texts where a JSON number would lose a digit."""
     return {
         name: exact(value) if isinstance(value, Decimal) else value
         for name, value in data.items()
