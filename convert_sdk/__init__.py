@@ -20,7 +20,6 @@ from ._process.exit import flush_before_os_exit
 from ._version import __version__
 from .client import AsyncClient, Client
 from .errors import ConvertError, DocumentError, FetchError, OptionError, SpoolError, StoreError
-from .options import Options
 from .project import Project
 from .status import Counts, FlushReport, Status
 from .stores import MemoryStore, Store
@@ -41,7 +40,6 @@ __all__ = [
     "FlushReport",
     "MemoryStore",
     "OptionError",
-    "Options",
     "Problem",
     "Project",
     "Reason",

@@ -108,6 +108,13 @@ def goal(key: str | None, id: str | int | None) -> str | int:
     return int(number)
 
 
+def duration(name: str, seconds: float) -> float:
+    """The seconds. Raises TypeError for what is no number."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(seconds).__name__}")
+    return seconds
+
+
 def environment(environment: str | None, otherwise: str | None) -> str | None:
     """The environment, `otherwise` for None. Raises TypeError for what is no text."""
     if environment is not None and not isinstance(environment, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self, Unpack, cast
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self, Unpack, cast
 
 from . import _checks as check
 from ._core.facts import Place
@@ -20,7 +20,7 @@ from .visitor import ObservedVisitor, Visitor
 
 if TYPE_CHECKING:
     from ._config.schema.document import ProjectSettings
-    from ._delivery.offline import OfflineDelivery, Sink
+    from ._delivery.offline import AsyncOfflineDelivery, OfflineDelivery, Sink
     from ._delivery.previews import Previews
     from ._delivery.task import TaskWorker
     from ._delivery.thread import ThreadWorker
@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 FLUSH_TIMEOUT = 5.0
 _STORE_CLOSE = 1.0
 """Seconds for a store to close its connections."""
+_NO_COPIES = (
+    "a client cannot be pickled or copied: make one in each process, or share this one between threads"
+)
 
 
 class Client:
     """Runs a project's experiments: decides in memory, delivers in one daemon thread.
 
     The constructor does no I/O. The first `visitor()` of a process starts the thread and waits up to
-    `start_wait` seconds, once, for the document. The keywords are the fields of `Options`. Threads share a client;
+    `start_wait` seconds, once, for the document. Threads share a client;
     forked processes get a fresh one by themselves. Raises OptionError for an option that cannot be used.
 
     Args:
@@ -88,26 +91,29 @@ class Client:
 
     >>> client = Client("10035569/10034190", environment="staging")
     >>> client
-    Client(Options(environment='staging'))
+    Client(environment='staging')
     """
 
-    def __init__(self, sdk_key: str | ClientParts | None = None, **options: Unpack[OptionArguments]) -> None:
-        if isinstance(sdk_key, ClientParts):  # from one of the class methods
-            parts = sdk_key
-        else:
+    def __init__(self, sdk_key: str | None = None, **options: Unpack[OptionArguments]) -> None:
+        parts: ClientParts | None = options.pop("_parts", None)  # type: ignore[typeddict-item]  # see `_of`
+        if parts is None:
             parts = thread_parts(build({"sdk_key": sdk_key, **options}))
-        self.options = parts.options
+        self._options = parts.options
         self._store = parts.store
         self._engine = parts.engine
         self._previews = parts.previews
         self._worker = parts.worker
 
     @classmethod
+    def _of(cls, parts: ClientParts) -> Self:
+        return cls(_parts=parts)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # for no editor to show
+
+    @classmethod
     def for_project(
         cls, account_id: str | int, project_id: str | int, **options: Unpack[OptionArguments]
     ) -> Self:
         """A client of the endpoints that need no SDK key; a secret is never sent there."""
-        return cls(thread_parts(keyless(options), project_key(account_id, project_id)))
+        return cls._of(thread_parts(keyless(options), project_key(account_id, project_id)))
 
     @classmethod
     def offline(
@@ -125,12 +131,36 @@ class Client:
         >>> Client.offline(project).visitor("v-1").decide("home").reason.value
         'unknown'
         """
-        if not isinstance(project, Project):
-            found = type(project).__name__
-            raise TypeError(f"project must be what Project.load or Project.parse gives, not {found}")
-        if sink is not None and not callable(sink):
-            raise TypeError(f"sink must be a callable that takes bytes, not {type(sink).__name__}")
-        return cls(offline_parts(build({**options}, {}), project, sink))
+        check_offline(project, sink)
+        return cls._of(offline_parts(build({**options}, {}), project, sink))
+
+    def start(self) -> None:
+        """Start the thread that fetches and delivers, without waiting for it; idempotent.
+
+        The first visitor of a process starts it too. Call it at start-up, so that no visitor waits for the document:
+        in a server that forks, in the parent with `wait_until_ready` (its children decide at once), in each child, or
+        in both.
+
+        >>> client.start()
+        """
+        self._worker.start()
+
+    def wait_until_ready(self, timeout: float) -> bool:
+        """Start, and wait up to `timeout` seconds for the document; True if one is in use.
+
+        >>> client.wait_until_ready(timeout=5)
+        True
+        """
+        return self._worker.wait_until_ready(check.duration("timeout", timeout))
+
+    @property
+    def ready(self) -> bool:
+        """True once a document is in use, from the network, from `cache_dir` or from the parent of a fork.
+
+        >>> client.ready
+        True
+        """
+        return self._engine.project is not None
 
     def visitor(
         self, id: str | int, attributes: Mapping[str, object] | None = None, *, location: Place = NOTHING
@@ -145,7 +175,7 @@ class Client:
         """
         visitor_id = id if type(id) is str and id else check.visitor_id(id)
         if not self._worker.started[0]:
-            self._worker.start()
+            self._worker.start_and_wait()
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
             try:
                 state = self._store.load(self._engine.store_key(visitor_id))
@@ -167,15 +197,15 @@ class Client:
         `timeout` is in seconds, `request_timeout` by default. Raises FetchError where no good answer comes.
         """
         if not self._worker.started[0]:
-            self._worker.start()
+            self._worker.start_and_wait()
         request = self._previews.settings_request(self._engine.project, timeout)
         return self._previews.parse_settings(self._worker.ask(request))
 
     def load_preview(self, experience_id: str | int, *, timeout: float | None = None) -> bool:
         """Fetch an experience that is not live, in this thread, so that `visitor.preview` can show it.
 
-        Says whether there is one of this id; a failure says no and is logged. One that was found is not fetched again
-        for a minute. Raises what a callable debug token raises.
+        Returns True if there is one of this id. One that was found is not fetched again for a minute. Raises FetchError
+        where no good answer comes, and what a callable debug token raises.
         """
         wanted, project = str(experience_id), self._engine.project
         request = self._previews.preview_request(wanted, project, timeout)
@@ -201,6 +231,8 @@ class Client:
         return self._engine.project
 
     def __enter__(self) -> Self:
+        self._worker.start()
+        self._worker.wait_until_ready(self._options.start_wait)
         return self
 
     def __exit__(
@@ -213,8 +245,12 @@ class Client:
         if worker is not None:
             worker.abandon()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(_NO_COPIES)
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.options!r})"
+        options: Options | None = getattr(self, "_options", None)  # None while it is half made
+        return f"{type(self).__name__}({'' if options is None else options.changed})"
 
 
 class AsyncClient:
@@ -274,32 +310,64 @@ class AsyncClient:
     ...     return visitor.decide("checkout-layout").variation_key
     """
 
-    def __init__(
-        self, sdk_key: str | AsyncClientParts | None = None, **options: Unpack[OptionArguments]
-    ) -> None:
-        if isinstance(sdk_key, AsyncClientParts):  # from one of the class methods
-            parts = sdk_key
-        else:
+    def __init__(self, sdk_key: str | None = None, **options: Unpack[OptionArguments]) -> None:
+        parts: AsyncClientParts | None = options.pop("_parts", None)  # type: ignore[typeddict-item]  # see `_of`
+        if parts is None:
             parts = task_parts(build({"sdk_key": sdk_key, **options}))
-        self.options = parts.options
+        self._options = parts.options
         self._store = parts.options.store
         self._engine = parts.engine
         self._previews = parts.previews
         self._worker = parts.worker
 
     @classmethod
+    def _of(cls, parts: AsyncClientParts) -> Self:
+        return cls(_parts=parts)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # for no editor to show
+
+    @classmethod
     def for_project(
         cls, account_id: str | int, project_id: str | int, **options: Unpack[OptionArguments]
     ) -> Self:
         """A client of the endpoints that need no SDK key; a secret is never sent there."""
-        return cls(task_parts(keyless(options), project_key(account_id, project_id)))
+        return cls._of(task_parts(keyless(options), project_key(account_id, project_id)))
+
+    @classmethod
+    def offline(
+        cls,
+        project: Project,
+        sink: Sink | None = None,
+        **options: Unpack[OptionArguments],
+    ) -> Self:
+        """A client without network or task, as `Client.offline`; its store may be one that is awaited.
+
+        `sink` is called by `flush()` and `close()`, and by `decide` or `track` when a thousand events wait.
+
+        >>> project = Project.parse(b'{"account_id": "1", "project": {"id": "2"}}')
+        >>> AsyncClient.offline(project).ready
+        True
+        """
+        check_offline(project, sink)
+        return cls._of(async_offline_parts(build({**options}, {}), project, sink))
+
+    async def start(self) -> None:
+        """Start the task that fetches and delivers in the running loop, without waiting for it; idempotent."""
+        await self._worker.start()
+
+    async def wait_until_ready(self, timeout: float) -> bool:
+        """Start, and wait up to `timeout` seconds for the document; True if one is in use."""
+        return await self._worker.wait_until_ready(check.duration("timeout", timeout))
+
+    @property
+    def ready(self) -> bool:
+        """True once a document is in use, from the network, from `cache_dir` or from the parent of a fork."""
+        return self._engine.project is not None
 
     async def visitor(
         self, id: str | int, attributes: Mapping[str, object] | None = None, *, location: Place = NOTHING
     ) -> Visitor:
         """One visitor, for one request, as `Client.visitor`."""
         visitor_id = check.visitor_id(id)
-        await self._worker.start()
+        await self._worker.start_and_wait()
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
             try:
                 state = await self._worker.load(self._engine.store_key(visitor_id))
@@ -314,7 +382,7 @@ class AsyncClient:
 
     async def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
         """Fetch the settings of the browser's script, as `Client.project_settings`."""
-        await self._worker.start()
+        await self._worker.start_and_wait()
         request = self._previews.settings_request(self._engine.project, timeout)
         return self._previews.parse_settings(await self._worker.ask(request))
 
@@ -362,6 +430,7 @@ class AsyncClient:
 
     async def __aenter__(self) -> Self:
         await self._worker.start()
+        await self._worker.wait_until_ready(self._options.start_wait)
         return self
 
     async def __aexit__(
@@ -374,8 +443,12 @@ class AsyncClient:
         if worker is not None:
             worker.abandon()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(_NO_COPIES)
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.options!r})"
+        options: Options | None = getattr(self, "_options", None)  # None while it is half made
+        return f"{type(self).__name__}({'' if options is None else options.changed})"
 
 
 class ClientParts(NamedTuple):
@@ -394,7 +467,7 @@ class AsyncClientParts(NamedTuple):
     options: Options
     engine: Engine
     previews: Previews
-    worker: TaskWorker
+    worker: TaskWorker | AsyncOfflineDelivery
 
 
 def thread_parts(options: Options, key: str | None = None) -> ClientParts:
@@ -425,6 +498,25 @@ def offline_parts(options: Options, project: Project, sink: Sink | None) -> Clie
     store, engine = sync_store(options), engine_of(options)
     worker = OfflineDelivery(engine, options, project, sink, store)
     return ClientParts(options, store, engine, Previews(options, None, engine.previews), worker)
+
+
+def async_offline_parts(options: Options, project: Project, sink: Sink | None) -> AsyncClientParts:
+    """The parts of an asyncio client that hands its events to a function."""
+    from ._delivery.offline import AsyncOfflineDelivery
+    from ._delivery.previews import Previews
+
+    engine = engine_of(options)
+    worker = AsyncOfflineDelivery(engine, options, project, sink, options.store)
+    return AsyncClientParts(options, engine, Previews(options, None, engine.previews), worker)
+
+
+def check_offline(project: object, sink: object) -> None:
+    """Raise TypeError for what an offline client cannot work with."""
+    if not isinstance(project, Project):
+        found = type(project).__name__
+        raise TypeError(f"project must be what Project.load or Project.parse gives, not {found}")
+    if sink is not None and not callable(sink):
+        raise TypeError(f"sink must be a callable that takes bytes, not {type(sink).__name__}")
 
 
 def engine_of(options: Options) -> Engine:

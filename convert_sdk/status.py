@@ -7,8 +7,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ._core.events import Event
+from ._core.events import Event, to_json
 from ._process.sigterm import SigtermState
+
+_PATIENCE = 60.0
+"""Seconds for which deliveries may fail in a row before that needs attention."""
 
 
 class DropReason(StrEnum):
@@ -39,6 +42,16 @@ class EventOutcome(StrEnum):
     """The endpoint refused it as malformed."""
     DEDUPLICATED = "deduplicated"
     """Another process had claimed the conversion."""
+
+
+class EndpointState(StrEnum):
+    """The state of the tracking endpoint, as the last responses tell."""
+
+    OK = "ok"
+    RETRYING = "retrying"
+    """The last request failed; the events wait for the next one."""
+    DENIED = "denied"
+    """The endpoint refuses this key or this address."""
 
 
 class Counts(NamedTuple):
@@ -86,6 +99,14 @@ class FlushReport(NamedTuple):
         gone = after.dropped + after.rejected - before.dropped - before.rejected
         return cls(after.sent - before.sent, after.pending, gone)
 
+    def to_dict(self) -> dict[str, int]:
+        """The three figures by name."""
+        return self._asdict()
+
+    def to_json(self) -> str:
+        """The same as JSON text."""
+        return to_json(self.to_dict())
+
 
 class DeliveryError(NamedTuple):
     """The last thing that went wrong; `code` and `message` are the endpoint's own words."""
@@ -115,8 +136,8 @@ class Status(NamedTuple):
     worker    running
 
     >>> status = client.status()
-    >>> status.problems, status.visitors, status.events.offered
-    (0, 0, 0)
+    >>> status.healthy, status.problems, status.events.offered
+    (True, 0, 0)
     """
 
     revision: str | None
@@ -148,9 +169,59 @@ class Status(NamedTuple):
     breaker: str | None = None
     """Of the store, where it has one: closed, open (the store is spared) or half-open."""
     worker_alive: bool = False
+    """True while the thread or task that delivers runs."""
+    started: bool = True
+    """False before the first start in this process, as after a fork."""
+    offline: bool = False
+    """True for a client without a network."""
+    endpoint: EndpointState = EndpointState.OK
+    """The state of the tracking endpoint."""
+    failing_for: float = 0.0
+    """Seconds since the first of the requests that failed one after the other; 0 while they succeed."""
     sigterm: SigtermState | None = None
     """The handler of SIGTERM: "installed" is ours, "the host's" another one, and "not the main thread" is none, as the
     client was made and used in other threads only. None without `flush_on_sigterm`."""
+
+    @property
+    def ready(self) -> bool:
+        """True once a document is in use."""
+        return self.revision is not None
+
+    @property
+    def healthy(self) -> bool:
+        """True if nothing needs attention, as for a readiness probe.
+
+        A document is in use and confirmed of late, the worker runs, and the tracking endpoint neither refuses the
+        key nor fails for over a minute. A client that has not been started in this process is healthy: it starts
+        with the traffic that a probe would hold back.
+        """
+        if not self.started:
+            return True
+        works = self.offline or self.worker_alive
+        delivers = self.endpoint is not EndpointState.DENIED and self.failing_for <= _PATIENCE
+        return self.ready and not self.stale and works and delivers
+
+    def to_dict(self) -> dict[str, object]:
+        """Everything, with `ready` and `healthy`, as values of JSON; it names no visitor."""
+        error = self.last_error
+        return {
+            **self._asdict(),
+            "ready": self.ready,
+            "healthy": self.healthy,
+            "events": {**self.events._asdict(), "pending": self.events.pending},
+            "dropped": {str(reason): count for reason, count in self.dropped.items()},
+            "last_error": None if error is None else error._asdict(),
+            "rejected": [{"uuid": each.event.uuid, **each.error._asdict()} for each in self.rejected],
+            "incidents": dict(self.incidents),
+            "endpoint": self.endpoint.value,
+        }
+
+    def to_json(self) -> str:
+        """The same as JSON text, for a probe or a log."""
+        return to_json(self.to_dict())
+
+    def __reduce__(self) -> tuple[type[Status], tuple[object, ...]]:
+        return Status, tuple(dict(value) if isinstance(value, Mapping) else value for value in self)
 
     def __str__(self) -> str:
         return "\n".join(f"{name:<10}{text}" for name, text in self._lines() if text)
@@ -167,7 +238,8 @@ class Status(NamedTuple):
         yield "pending", f"{pending} conversions, until the document arrives" if pending else ""
         yield "incidents", _listed(self.incidents)
         yield "visitors", f"{self.visitors} remembered"
-        yield "worker", "running" if self.worker_alive else "not running"
+        if not self.offline:
+            yield "worker", _worker(self)
         yield "sigterm", self.sigterm or ""
 
     def _document(self) -> str:
@@ -176,6 +248,12 @@ class Status(NamedTuple):
         confirmed = "never confirmed" if self.age is None else f"confirmed {self.age:.0f} s ago"
         problems = f", {self.problems} problems" if self.problems else ""
         return f"{self.revision}, {confirmed}{', stale' if self.stale else ''}{problems}"
+
+
+def _worker(status: Status) -> str:
+    if not status.started:
+        return "not started yet"
+    return "running" if status.worker_alive else "not running"
 
 
 def _outcomes(events: Counts) -> str:

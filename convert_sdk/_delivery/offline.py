@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from inspect import isawaitable
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -17,12 +19,14 @@ from convert_sdk.status import FlushReport, Status
 from .engine import Engine, claim_results
 from .queue import DeliveryConfig, Endpoint, EventQueue
 from .runtime import status_of
-from .visitors import to_changes
+from .visitors import PendingChanges, to_changes
 
 if TYPE_CHECKING:
+    from convert_sdk._core.state import VisitorState, Winners
     from convert_sdk.options import Options
     from convert_sdk.project import Project
-    from convert_sdk.stores import Store
+    from convert_sdk.status import Counts
+    from convert_sdk.stores import AsyncStore, Store
 
 Sink = Callable[[bytes], object]
 """Takes the body of one tracking request; its return value is ignored."""
@@ -67,15 +71,19 @@ class OfflineDelivery:
     def start(self) -> None:
         """Nothing to do."""
 
+    def start_and_wait(self) -> None:
+        """Nothing to do."""
+
+    def wait_until_ready(self, timeout: float) -> bool:  # noqa: ARG002 # as every delivery
+        """True: the project is there from the start."""
+        return True
+
     def flush(self, timeout: float) -> FlushReport:  # noqa: ARG002 # as every delivery
         """Give everything that waits to the sink; its exceptions reach the caller, and lose nothing."""
         check_pid()
         before = self.queue.counts()
         self._save()
-        self._drain()
-        if self._engine.observer is not None:
-            self._engine.observer.deliver()
-        return FlushReport.between(before, self.queue.counts())
+        return self.hand_over(before)
 
     def ask(self, request: Request) -> Response | Failure:  # noqa: ARG002 # as every delivery
         """A failure: there is no network."""
@@ -91,7 +99,7 @@ class OfflineDelivery:
     def status(self) -> Status:
         """The figures of this moment."""
         check_pid()
-        return status_of(self._engine, self.queue)
+        return status_of(self._engine, self.queue)._replace(offline=True)
 
     def _filled(self) -> None:
         """Empty the queue after the present offer, if many events wait."""
@@ -112,23 +120,98 @@ class OfflineDelivery:
                 finally:
                     self.queue.handle_response(answer, monotonic())
 
+    def hand_over(self, before: Counts) -> FlushReport:
+        """Give what waits to the sink and the observer; the report since `before`."""
+        """Give what waits to the sink and the observer; the report since `before`."""
+        self._drain()
+        if self._engine.observer is not None:
+            self._engine.observer.deliver()
+        return FlushReport.between(before, self.queue.counts())
+
     def _save(self) -> None:
         if self._store is None:
             return
+        for visitor_id, pending in self.take_changes().items():
+            winners: Winners | None = None
+            with suppress(Exception):  # the store may be the application's own
+                winners = self._store.save(to_changes(self._engine.store_key(visitor_id), pending))
+            self.accept_winners(visitor_id, pending, winners)
+
+    def take_changes(self) -> dict[str, PendingChanges]:
+        """Everything that the store has yet to hear of, by visitor id."""
         engine = self._engine
         with engine.lock:
-            taken = engine.visitors.take_pending(len(engine.visitors.pending or ()))
-        for visitor_id, pending in taken.items():
-            try:
-                winners = self._store.save(to_changes(engine.store_key(visitor_id), pending))
-            except Exception:  # noqa: BLE001  # the store may be the application's own
-                with engine.lock:
-                    engine.visitors.restore_pending(visitor_id, pending)
-            else:
-                with engine.lock:
-                    engine.visitors.apply_winners(visitor_id, winners)
-                results = claim_results(pending.goals, winners)
-                self.queue.resolve_claims(results.won, results.lost, monotonic())
+            return engine.visitors.take_pending(len(engine.visitors.pending or ()))
+
+    def accept_winners(self, visitor_id: str, pending: PendingChanges, winners: Winners | None) -> None:
+        """Take over what the store answered; None where it failed, and the changes wait for the next time."""
+        engine = self._engine
+        with engine.lock:
+            if winners is None:
+                engine.visitors.restore_pending(visitor_id, pending)
+                return
+            engine.visitors.apply_winners(visitor_id, winners)
+        results = claim_results(pending.goals, winners)
+        self.queue.resolve_claims(results.won, results.lost, monotonic())
+
+
+class AsyncOfflineDelivery:
+    """The same for an `AsyncClient`, whose store may be one that is awaited."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        options: Options,
+        project: Project,
+        sink: Sink | None,
+        store: Store | AsyncStore | None,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._inner = OfflineDelivery(engine, options, project, sink, None)
+
+    async def start(self) -> None:
+        """Nothing to do."""
+
+    async def start_and_wait(self) -> None:
+        """Nothing to do."""
+
+    async def wait_until_ready(self, timeout: float) -> bool:  # noqa: ARG002 # as every delivery
+        """True: the project is there from the start."""
+        return True
+
+    async def load(self, key: str) -> VisitorState | None:
+        """The state that the store has; raises what the store raises."""
+        if self._store is None:
+            return None
+        found = self._store.load(key)
+        return await found if isawaitable(found) else found
+
+    async def ask(self, request: Request) -> Response | Failure:
+        """A failure: there is no network."""
+        return self._inner.ask(request)
+
+    async def flush(self, timeout: float) -> FlushReport:  # noqa: ARG002 # as every delivery
+        """As `OfflineDelivery.flush`; an asynchronous store is awaited."""
+        check_pid()
+        before = self._inner.queue.counts()
+        store = self._store
+        if store is not None:
+            for visitor_id, pending in self._inner.take_changes().items():
+                winners: Winners | None = None
+                with suppress(Exception):  # the store may be the application's own
+                    saved = store.save(to_changes(self._engine.store_key(visitor_id), pending))
+                    winners = await saved if isawaitable(saved) else saved
+                self._inner.accept_winners(visitor_id, pending, winners)
+        return self._inner.hand_over(before)
+
+    async def close(self, timeout: float | None = None) -> FlushReport:
+        """Flush; idempotent."""
+        return await self.flush(timeout or 0.0)
+
+    def status(self) -> Status:
+        """The figures of this moment."""
+        return self._inner.status()
 
 
 def _after_fork_in_child() -> None:

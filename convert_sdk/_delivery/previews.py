@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from convert_sdk._config.source import DocumentSource, document_request
 from convert_sdk._http.messages import Failure, Request, Response, request_headers
-from convert_sdk.errors import ConvertError, FetchError
+from convert_sdk.errors import ConvertError, DocumentError, FetchError
 
 from .stats import error_of
 
@@ -88,18 +88,18 @@ class Previews:
         return request._replace(timeout=timeout or request.timeout)
 
     def accept_preview(self, experience_id: str, served: Project | None, answer: Response | Failure) -> bool:
-        """Make the experience known to `visitor.preview`; True if the response had it. A failure is not remembered."""
+        """Make the experience known to `visitor.preview`; True if the response had it.
+
+        Raises FetchError for a response without a document of this project. A failure is not remembered.
+        """
         from convert_sdk.project import Project
 
         try:
             project = Project.parse(body_of(answer), bucketing=self._options.bucketing)
             if served is not None and (served.account_id, served.id) != (project.account_id, project.id):
                 raise FetchError("the document is of another project", status=200)
-        except ConvertError as error:
-            from logging import getLogger
-
-            getLogger("convert_sdk").warning("the preview could not be loaded: %s", error)
-            return False
+        except DocumentError as error:
+            raise FetchError(f"the preview cannot be read: {error}", status=200) from error
         experience = project.experiences.of_id(experience_id)
         if experience is None:
             return False

@@ -49,9 +49,9 @@ from convert_sdk._core.events import Event, TrackingContext, tracking_body
 from convert_sdk._http.backoff import MAX_RETRY_AFTER, Random, full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import TIMEOUT, Failure, Request, Response
 from convert_sdk._process.locks import held_by_this_thread
-from convert_sdk.status import Counts, DeliveryError, DropReason, EventOutcome
+from convert_sdk.status import Counts, DeliveryError, DropReason, EndpointState, EventOutcome
 
-from .stats import DeliveryStats, EndpointState, ResponseClass, classify, error_of, redirection
+from .stats import DeliveryStats, ResponseClass, classify, error_of, redirection
 
 MOST_EVENTS = 1_000
 MOST_BYTES = 512 * 1024
@@ -536,6 +536,8 @@ class EventQueue:
         if meaning is ResponseClass.DELIVERED:
             self._delivered(batch)
             return
+        if self.stats.failing_since is None and meaning is not ResponseClass.REJECTED:
+            self.stats.failing_since = now
         self.stats.note_failure(answer, error_of(answer))
         if meaning is ResponseClass.REJECTED:
             self._bisect(batch, now)
@@ -552,6 +554,7 @@ class EventQueue:
 
     def _delivered(self, batch: list[Event]) -> None:
         self.stats.settle(EventOutcome.SENT, batch)
+        self.stats.failing_since = None
         self._attempt = self._refusals = 0
         self._blocked_until = 0.0
         self._forcing = False

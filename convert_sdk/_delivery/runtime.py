@@ -528,10 +528,14 @@ class Runtime:
             self.observer_thread.stop()
             observer.drop()
 
-    def status(self, *, alive: bool) -> Status:
+    def status(self, *, started: bool, alive: bool) -> Status:
         """The figures of this moment."""
         now = monotonic()
+        since = self.queue.stats.failing_since
         return status_of(self.engine, self.queue)._replace(
+            started=started,
+            endpoint=self.queue.stats.endpoint_state,
+            failing_for=0.0 if since is None else now - since,
             age=self.poller.age(now),
             stale=self.poller.stale(now),
             fetch_error=self.poller.error,
@@ -698,6 +702,8 @@ class Worker:
 
     def _set_up(self) -> None:
         """Make everything that belongs to one process and one kind of threads."""
+        self._ready_by: float | None = None
+        """The time until which the first visitor waits for the document; None before the start."""
         self._primitives = _primitives()
         self._inside: set[int] = set()
         """The threads that are in the middle of a flush, a close or a request of their own."""
@@ -726,6 +732,11 @@ class Worker:
     def notify(self) -> None:
         """Wake the sender; for any thread."""
         raise NotImplementedError
+
+    @property
+    def is_started(self) -> bool:
+        """True once the client was started in this process."""
+        return self._ready_by is not None
 
     @property
     def is_alive(self) -> bool:
@@ -843,7 +854,7 @@ class Worker:
     def status(self) -> Status:
         """The figures of this moment."""
         check_pid()
-        return self.runtime.status(alive=self.is_alive)
+        return self.runtime.status(started=self.is_started, alive=self.is_alive)
 
 
 def _primitives() -> tuple[object, ...]:

@@ -12,7 +12,14 @@ from convert_sdk._checks import masked
 from convert_sdk._core.events import Event
 from convert_sdk._core.segments import UnknownSegments
 from convert_sdk._http.messages import Failure, Response
-from convert_sdk.status import Counts, DeliveryError, DropReason, EventOutcome, RejectedEvent
+from convert_sdk.status import (
+    Counts,
+    DeliveryError,
+    DropReason,
+    EndpointState,
+    EventOutcome,
+    RejectedEvent,
+)
 
 Level = Literal["info", "warning", "error"]
 _QUIET = 60.0
@@ -24,16 +31,6 @@ BUSY = frozenset({408, 425, 429})
 _LONGEST_MESSAGE = 200
 _LONGEST_BODY = 8_192
 _NO_ERROR = DeliveryError(None, None, "")
-
-
-class EndpointState(StrEnum):
-    """The state of the tracking endpoint, as the last responses tell."""
-
-    OK = "ok"
-    RETRYING = "retrying"
-    """The last request failed; the events wait for the next one."""
-    DENIED = "denied"
-    """The endpoint refuses this key or this address."""
 
 
 class ResponseClass(StrEnum):
@@ -79,6 +76,7 @@ class DeliveryStats:
         "deduplicated",
         "dropped",
         "endpoint_state",
+        "failing_since",
         "failures",
         "last_error",
         "notices",
@@ -111,6 +109,8 @@ class DeliveryStats:
         self.failures: Counter[str] = Counter()
         """Failed requests, by status or kind of failure."""
         self.endpoint_state = EndpointState.OK
+        self.failing_since: float | None = None
+        """The time of the first failed request after the last good one; monotonic seconds."""
         self.last_error: DeliveryError | None = None
         self.rejected_events: deque[RejectedEvent] = deque(maxlen=100)
         self.settled: deque[Settled] = deque()

@@ -85,6 +85,8 @@ class Home:
         self.poller = Lease(poller)
         self.ready = asyncio.Event()
         """Set once there is a document, or the first fetch has failed."""
+        self.in_use = asyncio.Event()
+        """Set once there is a document, or the client is closed."""
         self.to_send, self.to_fetch, self.to_save = asyncio.Event(), asyncio.Event(), asyncio.Event()
         """Notifications of the three tasks."""
         self.opening = asyncio.Lock()
@@ -128,7 +130,6 @@ class TaskWorker(Worker):
     def _set_up(self) -> None:
         super()._set_up()
         self._home: Home | None = None
-        self._ready_by: float | None = None
         self._inline_event = WakeEvent()
 
     def reset_after_fork(self) -> None:
@@ -144,21 +145,41 @@ class TaskWorker(Worker):
     def status(self) -> Status:
         """The figures of this moment."""
         check_pid()
-        return self.runtime.status(alive=self._home is not None and self._home.has_tasks)
+        alive = self._home is not None and self._home.has_tasks
+        return self.runtime.status(started=self.is_started, alive=alive)
 
     # The start.
 
     async def start(self) -> None:
-        """Start the tasks in the running loop, and give the document a moment to arrive, once."""
+        """Start the tasks in the running loop; idempotent."""
         self._adapt()
-        if self.closed:
+        if not self.closed and not self.is_alive:
+            self._enter(asyncio.get_running_loop())
+
+    async def start_and_wait(self) -> None:
+        """Start the tasks, and give the document a moment to arrive, once."""
+        await self.start()
+        home = self._home
+        if self.closed or home is None or home.loop is not asyncio.get_running_loop():
             return
-        loop = asyncio.get_running_loop()
-        home = self._home if self._home is not None and self.is_alive else self._enter(loop)
-        if self.engine.project is None and home.loop is loop and self._ready_by is not None:
+        if self.engine.project is None and self._ready_by is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, self._ready_by - monotonic())):
                     await home.ready.wait()
+
+    async def wait_until_ready(self, timeout: float) -> bool:
+        """Start, and wait for a document; True if one is in use. The tasks may run in another loop."""
+        await self.start()
+        until = monotonic() + timeout
+        while self.engine.project is None and not self.closed and (seconds := until - monotonic()) > 0:
+            home = self._home
+            if home is None or home.loop is not asyncio.get_running_loop():
+                await asyncio.sleep(min(seconds, _LOOP_CHECK))
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await home.in_use.wait()
+        return self.engine.project is not None
 
     def _enter(self, loop: asyncio.AbstractEventLoop) -> Home:
         """Start the tasks in this loop; a loop that stopped hands over its machines."""
@@ -236,6 +257,7 @@ class TaskWorker(Worker):
         await asyncio.to_thread(self.runtime.load_cached)
         if self.engine.project is not None:
             home.ready.set()
+            home.in_use.set()
         client = await self._opened(home)
         from .loop import arun
 
@@ -244,6 +266,8 @@ class TaskWorker(Worker):
 
     async def _wait_to_fetch(self, home: Home, seconds: float) -> bool:
         home.ready.set()
+        if self.engine.project is not None:
+            home.in_use.set()
         home.to_save.set()
         self.runtime.maintenance.publish()
         if self._flushes:  # they may wait for the document
@@ -364,6 +388,8 @@ class TaskWorker(Worker):
             self.runtime.report_error(error)
         self.closed = True
         await self._end_tasks()
+        if self._home is not None and self._home.loop is asyncio.get_running_loop():
+            self._home.in_use.set()
         await asyncio.to_thread(self.runtime.close, until)
         return self._report(before)
 

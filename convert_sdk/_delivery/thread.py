@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-`start` is called by the first visitor of a process. It makes what the threads need, httpx and the TLS context among
+`start` is called by the application or by the first visitor of a process. It makes what the threads need, httpx and the TLS context among
 it, in the calling thread and before any thread of ours exists: whoever forks afterwards forks no half-done import. If
 a usable document lies in `cache_dir`, the visitor is decided with it at once, and the threads make the rest under the
 lock that keeps forks away. `started` is a byte that is zero again in a forked child, so that the request path can ask
@@ -50,7 +50,8 @@ class ThreadWorker(Worker):
         self._opening = threading.RLock()
         self._ready = Latch()
         """Open once there is a document, or the first fetch has failed."""
-        self._ready_by: float | None = None
+        self._in_use = Latch()
+        """Open once there is a document, or the client is closed."""
         self._client: httpx.Client | None = None
         self._users = 0
         """The number of threads that use the connections."""
@@ -79,7 +80,7 @@ class ThreadWorker(Worker):
     # The start.
 
     def start(self) -> None:
-        """Start the threads, and give the document a moment to arrive, once."""
+        """Start the threads; idempotent."""
         self._adapt()
         if held_by_this_thread(self._starting):
             return
@@ -89,9 +90,22 @@ class ThreadWorker(Worker):
                     self._ready_by = monotonic() + self.options.start_wait
                     self._prepare()
                 self._start_threads()
+
+    def start_and_wait(self) -> None:
+        """Start the threads, and give the document a moment to arrive, once."""
+        self.start()
+        if held_by_this_thread(self._starting):
+            return
         if self.engine.project is None and not self.closed and self._ready_by is not None:
             self._ready.wait(self._ready_by - monotonic())
         self.started[0] = 1
+
+    def wait_until_ready(self, timeout: float) -> bool:
+        """Start, and wait for a document; True if one is in use."""
+        self.start()
+        if self.engine.project is None and not self.closed and not held_by_this_thread(self._starting):
+            self._in_use.wait(timeout)
+        return self.engine.project is not None
 
     def _prepare(self) -> None:
         """Load the document on disk or, if there is none, what the threads need."""
@@ -177,12 +191,15 @@ class ThreadWorker(Worker):
 
         if self.engine.project is not None:
             self._ready.open()
+            self._in_use.open()
         report = self.runtime.report_error
         with self._connections() as client:
             run([self.runtime.poller], client, wait=self._wait_to_fetch, on_error=report)
 
     def _wait_to_fetch(self, seconds: float) -> bool:
         self._ready.open()
+        if self.engine.project is not None:
+            self._in_use.open()
         self.runtime.save_document()
         self.notify()
         if self.closed:
@@ -271,6 +288,7 @@ class ThreadWorker(Worker):
             if self.closed:
                 return
             self.closed = True
+        self._in_use.open()
         for thread in (self._sender, self._poller):
             thread.stop()
         self.runtime.close(until)

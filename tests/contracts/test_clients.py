@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any, Protocol
 
 import certifi
@@ -39,6 +40,12 @@ class Driven(Protocol):
     def close(self, timeout: float | None = None) -> FlushReport: ...
     def status(self) -> Status: ...
     def load_preview(self, experience_id: str) -> bool: ...
+    def start(self) -> None: ...
+    def wait_until_ready(self, timeout: float) -> bool: ...
+    def __enter__(self) -> object: ...
+
+    @property
+    def ready(self) -> bool: ...
 
 
 class Awaited:
@@ -66,6 +73,19 @@ class Awaited:
 
     def load_preview(self, experience_id: str) -> bool:
         return self._run(self._client.load_preview(experience_id))  # type: ignore[no-any-return]
+
+    def start(self) -> None:
+        self._run(self._client.start())
+
+    def wait_until_ready(self, timeout: float) -> bool:
+        return self._run(self._client.wait_until_ready(timeout))  # type: ignore[no-any-return]
+
+    def __enter__(self) -> object:
+        return self._run(self._client.__aenter__())
+
+    @property
+    def ready(self) -> bool:
+        return self._client.ready
 
 
 Make = Callable[..., Any]
@@ -114,6 +134,67 @@ class TestEveryClient:
             assert client.visitor("v").decide("button-10").variation is not None
             assert client.project.id == "2002"
             assert client.status().worker_alive
+
+    def test_starting_does_not_wait(self, make: Make) -> None:
+        may_answer = Event()
+        with site() as convert:
+            good = convert.answer
+
+            def answer(received: Received) -> Answer:
+                assert may_answer.wait(120)
+                return good(received)
+
+            convert.answer = answer
+            client = make(convert)
+            assert (client.status().started, client.status().healthy) == (False, True)
+            client.start()
+            client.start()
+            status = client.status()
+            assert (client.ready, status.started, status.healthy) == (False, True, False)
+            assert not client.wait_until_ready(0.01)
+            may_answer.set()
+            assert client.wait_until_ready(120)
+            assert client.ready
+            assert client.status().healthy
+            assert len(convert.requests) == 1
+            assert client.visitor("v").decide("button-10").variation is not None
+
+    @pytest.mark.parametrize("wrong", ["5", None, True])
+    def test_a_time_is_a_number(self, wrong: Any, make: Make) -> None:
+        with site() as convert, pytest.raises(TypeError, match="timeout must be a number of seconds"):
+            make(convert).wait_until_ready(wrong)
+
+    def test_a_block_waits_for_the_document(self, make: Make) -> None:
+        with site() as convert:
+            client = make(convert)
+            client.__enter__()
+            assert client.ready
+
+    def test_a_block_waits_no_longer_than_a_visitor_would(self, make: Make) -> None:
+        with site(dead) as convert:
+            convert.answer = dead
+            client = make(convert, start_wait=0.01)
+            client.__enter__()
+            assert not client.ready
+            assert not client.wait_until_ready(0.01)
+            assert not client.status().healthy
+
+    def test_a_closed_client_is_not_waited_for(self, make: Make) -> None:
+        with site() as convert:
+            convert.answer = dead
+            client = make(convert)
+            client.close(0)
+            assert not client.wait_until_ready(120)
+
+    def test_an_endpoint_that_refuses_the_key_is_not_healthy(self, make: Make) -> None:
+        with site(lambda _: Answer(401)) as convert:
+            client = make(convert)
+            client.visitor("v").track("goal-1")
+            assert client.status().healthy
+            client.flush(0.1)
+            status = client.status()
+            assert (status.endpoint, status.healthy) == ("denied", False)
+            assert status.failing_for > 0
 
     @pytest.mark.parametrize("ready", [True, False])
     def test_a_closed_client_says_so(self, ready: bool, make: Make) -> None:
@@ -295,7 +376,6 @@ def surface(client: type) -> dict[str, list[str]]:
 
 def test_the_two_have_the_same_surface() -> None:
     sync, awaited = surface(Client), surface(AsyncClient)
-    del sync["offline"]  # without a network there is nothing to await
     assert sync == awaited
 
 
@@ -303,6 +383,8 @@ def test_what_may_move_bytes_is_awaited_and_nothing_else() -> None:
     moves = {name for name, value in inspect.getmembers(AsyncClient) if inspect.iscoroutinefunction(value)}
     assert moves - {"__aenter__", "__aexit__"} == {
         "visitor",
+        "start",
+        "wait_until_ready",
         "flush",
         "close",
         "load_preview",

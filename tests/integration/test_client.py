@@ -401,28 +401,26 @@ class TestPreviews:
         assert client.load_preview("100346001") is True
         assert len(wire.gets()) == 1
 
-    def test_a_failure_is_not_remembered(
-        self, make: Making, server: LocalServer, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_failure_is_not_remembered(self, make: Making, server: LocalServer) -> None:
         client = make(DEMO_SDK_KEY, **at(server))
         client.visitor("v-1")
         assert client.load_preview("404") is False
-        with server.failing(503):
-            assert client.load_preview(GIFTS) is False
-        assert lines(caplog) == [
-            "the preview could not be loaded: the config endpoint answers 503: the server is told to fail"
-        ]
+        with server.failing(503), pytest.raises(FetchError, match="answers 503: the server is told to fail"):
+            client.load_preview(GIFTS)
         assert client.load_preview(GIFTS) is True
 
-    def test_of_another_project(self, make: Making, odd: Odd, caplog: pytest.LogCaptureFixture) -> None:
+    def test_of_another_project(self, make: Making, odd: Odd) -> None:
         odd.say(GOOD)
         client = make(DEMO_SDK_KEY, **at(odd))
         client.visitor("v-1")
         odd.say(
             json.dumps({"account_id": "1", "project": {"id": "2"}, "experiences": [{"id": "9"}]}).encode()
         )
-        assert client.load_preview("9") is False
-        assert lines(caplog) == ["the preview could not be loaded: the document is of another project"]
+        with pytest.raises(FetchError, match="the document is of another project"):
+            client.load_preview("9")
+        odd.say(b"[]")
+        with pytest.raises(FetchError, match="the preview cannot be read"):
+            client.load_preview("9")
 
 
 class TestSegments:

@@ -10,9 +10,16 @@ from threading import Thread
 import pytest
 
 from convert_sdk import AsyncClient
+from convert_sdk._delivery.task import TaskWorker
 from tests.processes import finished
 from tests.reliability.fault_proxy import Fault, FaultProxy
 from tests.reliability.site import BODY, KEY, dead, serving, site
+
+
+def worker_of(client: AsyncClient) -> TaskWorker:
+    """What runs the tasks, to kill them and to make them fail."""
+    assert isinstance(client._worker, TaskWorker)
+    return client._worker
 
 
 def client_of(url: str, **options: object) -> AsyncClient:
@@ -72,8 +79,9 @@ def test_cancelling_loses_nothing() -> None:
                     await asyncio.sleep(0)
                 flush.cancel()
                 await asyncio.wait([flush])
-                if n % 10 == 0 and client._worker._home is not None:
-                    task = client._worker._home.tasks[n // 10 % 2]
+                home = worker_of(client)._home
+                if n % 10 == 0 and home is not None:
+                    task = home.tasks[n // 10 % 2]
                     task.cancel()
                     await asyncio.wait([task])
             await client.visitor("again")
@@ -107,7 +115,7 @@ def test_visitors_that_are_cancelled_while_they_wait_for_the_document() -> None:
 def test_a_task_that_was_killed_is_replaced_by_the_next_visitor() -> None:
     async def use(url: str) -> None:
         async with client_of(url) as client:
-            home = client._worker._home
+            home = worker_of(client)._home
             assert home is not None
             task = home.tasks[0]
             task.cancel()
@@ -201,7 +209,7 @@ def test_a_large_document_is_compiled_off_the_loop(monkeypatch: pytest.MonkeyPat
 def test_the_worker_survives_what_a_machine_or_a_store_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(url: str) -> None:
         async with client_of(url, flush_interval=0.01) as client:
-            runtime = client._worker.runtime
+            runtime = worker_of(client).runtime
             after_step, failures = runtime.after_step, iter([MemoryError, RuntimeError])
 
             def dying() -> None:

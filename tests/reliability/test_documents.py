@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from convert_sdk import Client, Options, Project
+from convert_sdk import Client, Project
 from convert_sdk._delivery.engine import Engine
 from convert_sdk._delivery.runtime import Runtime
 from convert_sdk._delivery.visitors import VisitorCache
 from convert_sdk._http.messages import Failure, Response
+from convert_sdk.options import Options
 from tests.processes import finished
 from tests.reliability.collector import Answer
 from tests.reliability.site import BODY, DOCUMENT, KEY, site

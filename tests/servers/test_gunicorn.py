@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -83,3 +84,75 @@ def converted(address: str, conversions: int) -> int:
             workers.update(worker for worker, _ in replies)
             made += len(names)
     return made
+
+
+WARM_APP = """
+import os
+from convert_sdk import Client
+
+client = Client(
+    os.environ["SITE_KEY"], config_endpoint=os.environ["SITE"], track_endpoint=os.environ["SITE"], start_wait=0
+)
+if os.environ["WARM"]:
+    assert client.wait_until_ready(timeout=120)
+
+def app(environ, start_response):
+    name = environ["PATH_INFO"].strip("/")
+    if name == "health":
+        status = client.status()
+        start_response("200 OK" if status.healthy else "503 Not Ready", [])
+        return [f"{os.getpid()} {status.started}".encode()]
+    start_response("200 OK", [])
+    return [f"{os.getpid()} {client.visitor(name).decide('button-10').reason.value}".encode()]
+"""
+
+
+def asked(
+    tmp_path: Path, *paths: str, warm: bool, preload: bool, enough: Callable[[set[str]], bool]
+) -> list[httpx.Response]:
+    """The answers of two workers to these paths, again and again until it is enough, by their first words."""
+    (tmp_path / "warm.py").write_text(WARM_APP)
+    address = str(tmp_path / "gunicorn.sock")
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--workers=2",
+        f"--bind=unix:{address}",
+        "--log-level=warning",
+    ]
+    command += ["--chdir", str(tmp_path), "--timeout=120", *(["--preload"] if preload else [])]
+    answers: list[httpx.Response] = []
+    with site() as convert:
+        environ = {
+            "SITE": convert.url,
+            "SITE_KEY": KEY,
+            "PYTHONPATH": str(ROOT),
+            "WARM": "yes" if warm else "",
+        }
+        transport = httpx.HTTPTransport(uds=address)
+        with (
+            server_program(*command, "warm:app", at=address, env=environ) as gunicorn,
+            httpx.Client(transport=transport, base_url="http://shop", timeout=120) as shop,
+            ThreadPoolExecutor(8) as pool,
+        ):
+            while not enough({answer.text.split()[0] for answer in answers}):
+                answers += pool.map(shop.get, paths)
+            gunicorn.send(signal.SIGTERM)
+            assert gunicorn.end().status == 0
+    return answers
+
+
+def test_a_warm_parent_makes_children_that_are_ready_at_once(tmp_path: Path) -> None:
+    paths = [f"/v{number}" for number in range(300)]
+    answers = asked(tmp_path, *paths, warm=True, preload=True, enough=lambda workers: len(workers) == 2)
+    assert {answer.text.split()[1] for answer in answers} == {"bucketed"}
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_probe_may_be_the_only_request(preload: bool, tmp_path: Path) -> None:
+    """Nobody has started the client in a worker: it says so, and is healthy."""
+    paths = ["/health"] * 8
+    answers = asked(tmp_path, *paths, warm=False, preload=preload, enough=lambda workers: len(workers) == 2)
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.text.split()[1] for answer in answers} == {"False"}

@@ -17,7 +17,6 @@ from convert_sdk import (
     Explanation,
     FlushReport,
     MemoryStore,
-    Options,
     Problem,
     Project,
     Reason,
@@ -113,7 +112,8 @@ def client(store: Store) -> None:
         assert_type(made.status(), Status)
         assert_type(made.status().events, Counts)
         assert_type(made.project, Project | None)
-        assert_type(made.options, Options)
+        assert_type(made.ready, bool)
+        assert_type(made.wait_until_ready(5), bool)
     assert_type(Client.for_project(1, "2"), Client)
     Client("1/2", cache="high")  # type: ignore[arg-type]  # one of two words
     Client("1/2", enviroment="qa")  # type: ignore[call-arg]  # a slip of the pen

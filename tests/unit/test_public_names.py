@@ -23,7 +23,6 @@ PUBLIC = [
     "FlushReport",
     "MemoryStore",
     "OptionError",
-    "Options",
     "Problem",
     "Project",
     "Reason",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
-from convert_sdk import ANYWHERE, Decision, Reason, ResolvedFeature, Visitor
+from convert_sdk import ANYWHERE, Decision, FetchError, Reason, ResolvedFeature, Visitor
 from convert_sdk._core.events import REPORT_KEYS, goal_datum, scalar
 from convert_sdk._core.features import resolve_all
 from convert_sdk._core.goals import ConversionRequest
@@ -263,10 +264,11 @@ class Run:
     def _load_preview(self, step: Json) -> None:
         """Fetch the experience of a preview as the reference does: where the document does not have it."""
         experience_id, project = step.get("experience_id"), self.client.project
-        if not (truthy(experience_id) and truthy(step.get("variation_id")) and self.client.options.sdk_key):
+        if not (truthy(experience_id) and truthy(step.get("variation_id")) and self.client._options.sdk_key):
             return
         if project is not None and experience_id not in project.experiences.ids():
-            self.client.load_preview(experience_id)
+            with suppress(FetchError):  # the reference shows nothing then
+                self.client.load_preview(experience_id)
 
     def _set_preview(self, step: Json, attributes: Json) -> Json:
         experience_id, variation_id = step.get("experience_id"), step.get("variation_id")

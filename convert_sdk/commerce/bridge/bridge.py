@@ -92,7 +92,7 @@ class Bridge:
         self._intake = OrderIntake(ledger, goals=goals, identity=identity, currency=currency)
         self._loop = loop_of(client)
         self._dispatcher = Dispatcher(reporting(client, self._loop), ledger, identity, on_reversed, currency)
-        if client.options.observe is None:
+        if not client._options.observe:
             raise OptionError("the client hears of no delivery: make it with observe=recording(ledger)")
 
     def __repr__(self) -> str:

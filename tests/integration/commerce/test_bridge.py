@@ -322,7 +322,7 @@ class TestTrouble:
             transaction.note_outcome("early.0", EventOutcome.SENT, world.now)
 
         class Early:
-            options, project = world.client.options, world.client.project or object()
+            _options, project = world.client._options, world.client.project or object()
 
             def status(self) -> Any:
                 return world.client.status()

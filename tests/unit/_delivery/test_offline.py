@@ -176,7 +176,7 @@ class TestOptions:
         assert client.visitor(LOW).peek("checkout").reason is Reason.ENVIRONMENT
 
     def test_the_repr_shows_no_secret(self) -> None:
-        assert repr(Client.offline(project(), environment="qa")) == "Client(Options(environment='qa'))"
+        assert repr(Client.offline(project(), environment="qa")) == "Client(environment='qa')"
 
 
 class TestThreads:

@@ -12,9 +12,9 @@ import pytest
 
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.queue import MOST_BYTES, DeliveryConfig, Endpoint, EventQueue
-from convert_sdk._delivery.stats import EndpointState, classify, error_of
+from convert_sdk._delivery.stats import classify, error_of
 from convert_sdk._http.messages import Failure, Request, Response, request_headers
-from convert_sdk.status import Counts, DeliveryError, DropReason, FlushReport, RejectedEvent
+from convert_sdk.status import Counts, DeliveryError, DropReason, EndpointState, FlushReport, RejectedEvent
 
 ENDPOINT = Endpoint(
     "https://collector.invalid/track/key", request_headers("s3cret"), TrackingContext("1", "2")

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from convert_sdk import Options, Project
+from convert_sdk import Project
 from convert_sdk._core.model import SECTIONS
 from convert_sdk._delivery.engine import Engine
 from convert_sdk._delivery.runtime import Runtime
 from convert_sdk._delivery.visitors import VisitorCache
 from convert_sdk._http.messages import Failure, Response
+from convert_sdk.options import Options
 from tests.documents import document, entity, experience
 
 FULL: dict[str, Any] = {
