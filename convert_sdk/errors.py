@@ -5,8 +5,17 @@
     ├── DocumentError (ValueError)        a document that cannot become a project
     ├── FetchError                        an answer of the Serving API that is no answer
     ├── StoreError                        a store that cannot be opened
+    │   └── VisitorStateError             one visitor's state can be neither read nor replaced
     ├── SpoolError                        a spool that cannot be opened
-    └── convert_sdk.commerce.errors       what a store system refused or failed: a branch of its own
+    ├── ConnectorError                    a store system refused or failed; this and what follows: `commerce.errors`
+    │   ├── AuthError                     the key is missing, wrong or lacks a right
+    │   ├── NotFoundError                 no such record
+    │   ├── RateLimitedError              too many requests; `retry_after` in seconds where known
+    │   ├── ValidationError (ValueError)  the request was understood and refused
+    │   ├── ServerError                   the other side failed
+    │   ├── TransportError                no complete answer arrived
+    │   └── SyncError                     lists of a pull that could not be read, together
+    └── WebhookVerificationError          a delivery that must not be trusted
 
 Deciding and tracking raise none of them: a miss is a value with a `Reason`.
 """

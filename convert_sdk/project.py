@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, NoReturn, Self, cast
 
 from ._core.bucketing import DEFAULT, Bucketing
 from ._core.model import (
@@ -58,6 +58,11 @@ class Project(CompiledProject):
         """
         with open(path, "rb") as file:  # noqa: PTH123 # pathlib costs more to import than all of the core
             return cls.parse(file.read(), bucketing=bucketing)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a project cannot be pickled or copied: keep the bytes in `source`, and make it with Project.parse(source)"
+        )
 
     def with_bucketing(self, bucketing: Bucketing) -> Self:
         """The same project with visitors hashed another way."""

@@ -161,7 +161,7 @@ class Status(NamedTuple):
     rejected: tuple[RejectedEvent, ...] = ()
     """The last events that the endpoint refused for good."""
     incidents: Mapping[str, int] = MappingProxyType({})
-    """Failures that were survived, by kind: store, spool, cache, observe, worker, regex."""
+    """Failures that were survived, by kind: store, spool, cache, observe, worker, mismatched and others."""
     visitors: int = 0
     """Visitors remembered in this process."""
     pending_conversions: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, NoReturn, overload
 
 from . import _checks as check
 from ._core.bucketing import id_bytes
@@ -64,6 +64,11 @@ class Visitor(Facts):
         self.project, self.environment = engine.serving
         self._tracking = True
         self._preview: Decision | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a visitor cannot be pickled or copied: keep the id and the attributes, and make it with client.visitor(…)"
+        )
 
     def __repr__(self) -> str:
         return "Visitor(…)"

@@ -8,6 +8,7 @@ from typing import TypedDict
 from convert_sdk._core.bucketing import DEFAULT, Bucketing
 from convert_sdk._core.index import Entry, Index
 from convert_sdk._core.javascript import truthy
+from convert_sdk._core.mismatches import Mismatches
 from convert_sdk._core.model import (
     SECTIONS,
     Audience,
@@ -48,6 +49,7 @@ class ProjectParts(TypedDict):
     bucketing: Bucketing
     carriers: Mapping[str, Iterable[str]]
     sections: Mapping[str, SectionState]
+    mismatches: Mismatches
     source: bytes
 
 
@@ -92,6 +94,7 @@ def _parts(source: bytes, bucketing: Bucketing, report: Report) -> ProjectParts:
         bucketing=bucketing,
         carriers=_carriers(entries["experiences"]),
         sections={name: _state(raw.get(name), entries[name]) for name in SECTIONS},
+        mismatches=links.mismatches,
         source=source,
     )
 
@@ -184,7 +187,8 @@ class _Links:
     """The entities of a document by id, each compiled by one of the methods."""
 
     __slots__ = (
-        "archived", "audiences", "bucketing", "damaged", "features", "keyed", "locations", "report", "segments",
+        "archived", "audiences", "bucketing", "damaged", "features", "keyed", "locations",
+        "mismatches", "report", "segments",
     )  # fmt: skip
 
     def __init__(
@@ -200,6 +204,7 @@ class _Links:
         """The sections that have something which cannot be read."""
         self.archived = archived
         self.bucketing = bucketing
+        self.mismatches = Mismatches()
         self.audiences = Index(entries["audiences"], self.audience)
         self.locations = Index(entries["locations"], self.location)
         self.segments = Index(entries["segments"], self.segment)
@@ -237,6 +242,7 @@ class _Links:
             anchored=is_anchored(item),
             split=split(item, path, report),
             bucketing=self.bucketing,
+            mismatches=self.mismatches,
         )
 
     def _unread(self, listed: list[str], path: str) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 from .bucketing import scale
 from .copy_json import copy_json
+from .events import to_json
+from .mismatches import Mismatch
 from .model import Change, Experience, Feature, Variation
 
 T = TypeVar("T")
@@ -53,9 +55,14 @@ class Reason(StrEnum):
 class Decision(NamedTuple):
     """The variation of a visitor in one experience, and the reason. False in a condition without a variation.
 
+    It can be pickled: key, reason, ids and keys come back, its truth and its equality; `experience` and `variation`,
+    which belong to a project, are None then.
+
     >>> decision = visitor.decide("checkout-layout")
     >>> bool(decision), decision.variation_key, decision.bucket_value
     (True, 'classic', 1527)
+    >>> decision.to_dict()["reason"]
+    'bucketed'
     """
 
     key: str
@@ -69,8 +76,31 @@ class Decision(NamedTuple):
     def __bool__(self) -> bool:
         return self.variation is not None
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Decision) and self._parts() == other._parts()
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self._parts())
+
     def __repr__(self) -> str:
-        return f"Decision({self.key!r}, {self.reason.value!r}, {self.variation!r})"
+        return f"Decision({self.key!r}, {self.reason.value!r}, {self.variation_key!r})"
+
+    def __copy__(self) -> Decision:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Decision:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Decision], tuple[object, ...]]:
+        return restore_decision, self._parts()
+
+    @property
+    def experience_id(self) -> str | None:
+        """The id of the experience; None if the document has none of this key."""
+        return self.experience.id if self.experience is not None else None
 
     @property
     def bucket_value(self) -> int | None:
@@ -89,20 +119,31 @@ class Decision(NamedTuple):
         """The id of the variation; None without one."""
         return self.variation.id if self.variation is not None else None
 
-    def to_mapping(self) -> dict[str, object]:
-        """The decision as plain JSON values.
-
-        >>> visitor.decide("checkout-layout").to_mapping()["variation_key"]
-        'classic'
-        """
+    def to_dict(self) -> dict[str, object]:
+        """Key, reason, ids and keys as values of JSON."""
         return {
             "key": self.key,
             "reason": self.reason.value,
-            "experience_id": self.experience.id if self.experience is not None else None,
+            "experience_id": self.experience_id,
             "variation_id": self.variation_id,
             "variation_key": self.variation_key,
             "bucket_value": self.bucket_value,
         }
+
+    def to_json(self) -> str:
+        """The same as JSON text."""
+        return to_json(self.to_dict())
+
+    def _parts(self) -> DecisionParts:
+        return DecisionParts(
+            self.key,
+            self.reason,
+            self.hashed,
+            self.experience_id,
+            self.variation_id,
+            self.variation_key,
+            self.bucket_value,
+        )
 
     @property
     def features(self) -> tuple[ResolvedFeature, ...]:
@@ -110,6 +151,55 @@ class Decision(NamedTuple):
         if self.variation is None:
             return ()
         return tuple(ResolvedFeature.enabled_by(self, change) for change in self.variation.changes)
+
+
+class DecisionParts(NamedTuple):
+    """Everything about a decision that is no model: what makes two of them equal, and what a pickle holds."""
+
+    key: str
+    reason: Reason
+    hashed: int | None
+    experience_id: str | None
+    variation_id: str | None
+    variation_key: str | None
+    bucket_value: int | None
+
+
+class RestoredDecision(Decision):
+    """A decision that was pickled: ids and keys, and no models."""
+
+    parts: DecisionParts
+
+    def __bool__(self) -> bool:
+        return self.parts.variation_id is not None
+
+    @property
+    def experience_id(self) -> str | None:
+        """As of the decision that was pickled."""
+        return self.parts.experience_id
+
+    @property
+    def bucket_value(self) -> int | None:
+        """As of the decision that was pickled."""
+        return self.parts.bucket_value
+
+    @property
+    def variation_key(self) -> str | None:
+        """As of the decision that was pickled."""
+        return self.parts.variation_key
+
+    @property
+    def variation_id(self) -> str | None:
+        """As of the decision that was pickled."""
+        return self.parts.variation_id
+
+
+def restore_decision(*parts: Any) -> Decision:
+    """The decision that was pickled as these parts."""
+    parts = DecisionParts(*parts)
+    restored = RestoredDecision(parts.key, parts.reason, hashed=parts.hashed)
+    restored.parts = parts
+    return restored
 
 
 class ResolvedFeature:
@@ -142,6 +232,21 @@ class ResolvedFeature:
         self._variables = variables
         self._raw = raw
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ResolvedFeature) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.key, self.decision))
+
+    def __copy__(self) -> ResolvedFeature:
+        return self
+
+    def __deepcopy__(self, memo: object) -> ResolvedFeature:
+        return self
+
+    def __reduce__(self) -> tuple[type[ResolvedFeature], tuple[object, ...]]:
+        return ResolvedFeature, self._parts()
+
     def __repr__(self) -> str:
         return f"ResolvedFeature(key={self.key!r}, enabled={self.enabled})"
 
@@ -163,6 +268,25 @@ class ResolvedFeature:
         """The variables as the document has them; None where it has none."""
         return None if self._raw is None else copy_json({**self._raw})
 
+    def to_dict(self) -> dict[str, object]:
+        """Everything as values of JSON; `decision` is the dict of the decision that enabled it, or None."""
+        return {
+            "id": self.id,
+            "key": self.key,
+            "name": self.name,
+            "enabled": self.enabled,
+            "variables": self.variables,
+            "raw": self.raw,
+            "decision": None if self.decision is None else self.decision.to_dict(),
+        }
+
+    def to_json(self) -> str:
+        """The same as JSON text."""
+        return to_json(self.to_dict())
+
+    def _parts(self) -> tuple[object, ...]:
+        return self.id, self.key, self.name, self.decision, self.variables, self.raw
+
     @overload
     def get(self, name: str, default: None = None) -> object: ...
     @overload
@@ -170,22 +294,33 @@ class ResolvedFeature:
     def get(self, name: str, default: object = None) -> object:
         """The variable, if it is of the default's type; otherwise the default.
 
-        An int fits a float default, a bool fits no number, and a default of None takes anything.
+        An int fits a float default, a whole float fits an int default, a bool fits no number, and a default of None
+        takes anything. A value that does not fit is logged once, and counted as `mismatched` among
+        `status().incidents`.
 
         >>> pricing = visitor.feature("pricing")
         >>> pricing.get("discount", 0.0), pricing.get("discount", "none"), pricing.get("rounding", "up")
         (0.1, 'none', 'up')
         """
         value = self._variables.get(name, default)
-        if value.__class__ in _CONTAINERS and value is not default:
-            return copy_json(value) if default is None or isinstance(value, type(default)) else default
-        if default is None or type(value) is type(default):
-            return value
+        if default is None or value is default:
+            return copy_json(value) if value.__class__ in _CONTAINERS and value is not default else value
+        if type(value) is type(default):
+            return copy_json(value) if value.__class__ in _CONTAINERS else value
         if type(default) is float and type(value) is int:
             return float(value)
+        if type(default) is int and type(value) is float and value.is_integer():
+            return int(value)
         if isinstance(default, bool) or isinstance(value, bool) or not isinstance(value, type(default)):
+            self._report(name, value, default)
             return default
-        return value
+        return copy_json(value)
+
+    def _report(self, name: str, value: object, default: object) -> None:
+        experience = self.decision.experience if self.decision is not None else None
+        if experience is not None:
+            mismatch = Mismatch(self.key or self.id or "", name, type(value).__name__, type(default).__name__)
+            experience.mismatches.report(mismatch)
 
     @classmethod
     def enabled_by(cls, decision: Decision, change: Change) -> ResolvedFeature:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import loads
 from typing import NamedTuple
 
 from mmh3 import mmh3_32_uintdigest
@@ -64,9 +65,14 @@ class Explanation(NamedTuple):
     def __str__(self) -> str:
         return "\n".join(_text(self))
 
+    def to_dict(self) -> dict[str, object]:
+        """The same as values of JSON."""
+        found: dict[str, object] = loads(self.to_json())
+        return found
+
     def to_json(self) -> str:
         """The same as JSON text."""
-        return to_json(as_json(self))
+        return to_json({name: as_json(getattr(self, name)) for name in self._fields})
 
 
 def explain(project: CompiledProject, facts: Facts, key: str, forced: str | None = None) -> Explanation:

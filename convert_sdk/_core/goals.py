@@ -9,7 +9,7 @@ from json.encoder import encode_basestring_ascii as json_text
 from math import isfinite
 from typing import NamedTuple
 
-from .events import goal_datum, scalar
+from .events import goal_datum, scalar, to_json
 from .javascript import double
 from .model import Goal
 from .values import plain
@@ -58,6 +58,14 @@ class ConversionResult(NamedTuple):
 
     def __bool__(self) -> bool:
         return self.reason is ConversionReason.ACCEPTED or self.reason is ConversionReason.PENDING
+
+    def to_dict(self) -> dict[str, object]:
+        """Reason, id and number of events as values of JSON."""
+        return {"reason": self.reason.value, "uuid": self.uuid, "events": self.events}
+
+    def to_json(self) -> str:
+        """The same as JSON text."""
+        return to_json(self.to_dict())
 
 
 class ConversionRequest(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from .bucketing import DEFAULT, Bucketing, Split, id_bytes, threshold
 from .index import Index
 from .js_regex.budget import one_call
+from .mismatches import Mismatches
 from .operators import Test
 from .problem import Problem
 from .rules import Rules, as_data, conjunction, matches, timed
@@ -220,6 +221,7 @@ class Experience:
         "lasting_conditions",
         "locations",
         "match_all",
+        "mismatches",
         "name",
         "owners",
         "refused",
@@ -255,6 +257,7 @@ class Experience:
         anchored: bool,
         split: Split,
         bucketing: Bucketing,
+        mismatches: Mismatches,
     ) -> None:
         self.id = id
         self.key = key
@@ -279,6 +282,7 @@ class Experience:
         self.anchored = anchored
         self.split = split
         self.bucketing = bucketing
+        self.mismatches = mismatches
         self.seed = bucketing.seed
         self.hashed = b"" if bucketing.exclude_experience_id else id_bytes(id)
         """The bytes that are hashed before the visitor id."""
@@ -344,7 +348,8 @@ class CompiledProject:
 
     __slots__ = (
         "_candidates", "_carriers", "account_id", "audiences", "bucketing", "default_environment",
-        "experiences", "features", "goals", "id", "is_debug", "locations", "name", "sections", "segments", "source",
+        "experiences", "features", "goals", "id", "is_debug", "locations", "mismatches", "name",
+        "sections", "segments", "source",
     )  # fmt: skip
 
     def __init__(
@@ -364,6 +369,7 @@ class CompiledProject:
         bucketing: Bucketing = DEFAULT,
         carriers: Mapping[str, Iterable[str]] = NOBODY,
         sections: Mapping[str, SectionState] = MappingProxyType({}),  # immutable
+        mismatches: Mismatches | None = None,
         source: bytes = b"",
     ) -> None:
         self.account_id = account_id
@@ -378,6 +384,7 @@ class CompiledProject:
         self.default_environment = default_environment
         self.is_debug = is_debug
         self.bucketing = bucketing
+        self.mismatches = mismatches or Mismatches()
         self.source = source
         """The bytes it was compiled from."""
         self.sections = sections

@@ -183,9 +183,11 @@ def _asked(leaf: LeafTrace) -> str:
 
 def as_json(value: object) -> object:
     """Records as objects, everything else as it is."""
-    to_mapping: Callable[[], object] | None = getattr(value, "to_mapping", None)
-    if to_mapping is not None:
-        return to_mapping()
+    convert: Callable[[], object] | None = getattr(value, "to_dict", None) or getattr(
+        value, "to_mapping", None
+    )
+    if convert is not None:
+        return convert()
     fields: tuple[str, ...] | None = getattr(value, "_fields", None)
     if fields is not None:
         return {name: as_json(getattr(value, name)) for name in fields}

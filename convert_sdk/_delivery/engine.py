@@ -20,6 +20,7 @@ application about both, in order.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -31,12 +32,14 @@ from convert_sdk._core.decision import Decision, Reason
 from convert_sdk._core.events import Event, conversion_wires, known_segments
 from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.goals import ConversionReason, ConversionRequest, ConversionResult, refusal
+from convert_sdk._core.mismatches import Mismatch
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.state import NOTHING, VisitorState, Winners, kept_segments
 from convert_sdk._process.clock import monotonic
 from convert_sdk.status import DropReason
 
 from .pending import PendingConversion, PendingConversions, StoredConversion
+from .stats import Notice
 from .visitors import VisitorCache
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from .observer import Observer
     from .queue import EventQueue
 
+_MOST_MISMATCHES = 1_000
 _LOCKS = 64
 """Locks that the visitors of a process share."""
 _BUCKETED = Reason.BUCKETED
@@ -92,6 +96,11 @@ class Engine:
         self.pending: PendingConversions
         """Conversions from before the first document."""
         self.observer = observer
+        self.notices: deque[Notice] = deque(maxlen=_MOST_MISMATCHES)
+        """Lines for the log."""
+        self.on_notice: Callable[[], None] = lambda: None
+        """Called when there is one."""
+        self._mismatches: set[Mismatch] = set()
         self.after_offer: Callable[[], None] | None = None
         """Called after events were offered, where the queue is emptied or written at once."""
         self._claiming = claiming
@@ -102,6 +111,8 @@ class Engine:
         """Start with locks that nobody holds, ids that no other process has, and nothing of the parent's."""
         self.reset_locks()
         self.pending = PendingConversions()
+        self.mismatched = 0
+        """Variables that were read with a default of another type, each time."""
         self._prefix = urandom(10).hex()
         self._numbers = count(1)
         self.visitors.reset_after_fork()
@@ -121,6 +132,7 @@ class Engine:
         environment = self._environment
         self.serving = project, project.default_environment if environment is None else environment
         self.project = project
+        project.mismatches.listen(self.note_mismatch)
         with self.lock:
             waiting = self.pending.take_all()
         for conversion in waiting.values():
@@ -146,6 +158,16 @@ class Engine:
         """An experience by id, from the project or from a preview that was loaded."""
         experience = project.experiences.of_id(experience_id) if project is not None else None
         return experience or self.previews.get(experience_id)
+
+    def note_mismatch(self, mismatch: Mismatch) -> None:
+        """Count a variable that was read with a default of another type, and have it logged the first time."""
+        with self.lock:
+            self.mismatched += 1
+            if mismatch in self._mismatches or len(self._mismatches) >= _MOST_MISMATCHES:
+                return
+            self._mismatches.add(mismatch)
+        self.notices.append(Notice("warning", str(mismatch)))
+        self.on_notice()
 
     # The store.
 

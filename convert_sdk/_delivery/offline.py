@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,7 @@ Sink = Callable[[bytes], object]
 _DRAIN_AT = 1_000
 _ROOM = 100_000
 _DELIVERED = Response(200)
+_log = logging.getLogger("convert_sdk")
 _clients: WeakSet[OfflineDelivery] = WeakSet()
 
 
@@ -61,6 +63,7 @@ class OfflineDelivery:
         self.queue = EventQueue(config, random=lambda: 0.0, notify=self._filled)
         self.queue.set_endpoint(self._endpoint)
         self._engine.after_offer = None
+        self._engine.on_notice = self._log_notices
         self._engine.queue = self.queue if self._tracking else None
 
     def reset_after_fork(self) -> None:
@@ -119,6 +122,10 @@ class OfflineDelivery:
                     answer = _DELIVERED
                 finally:
                     self.queue.handle_response(answer, monotonic())
+
+    def _log_notices(self) -> None:
+        while self._engine.notices:
+            _log.warning(self._engine.notices.popleft().text)
 
     def hand_over(self, before: Counts) -> FlushReport:
         """Give what waits to the sink and the observer; the report since `before`."""

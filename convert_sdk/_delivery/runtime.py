@@ -200,7 +200,10 @@ class Runtime:
         self.poller.prime(etag)
         self._sections = SectionGuard(self.poller)
         self.queue = EventQueue(self._delivery_config(), random=random, notify=self.notify)
-        self.maintenance = Maintenance(self.engine, self.queue, self.poller.notices)
+        self.maintenance = Maintenance(
+            self.engine, self.queue, (self.queue.stats.notices, self.poller.notices, self.engine.notices)
+        )
+        self.engine.on_notice = self.notify
         if options.spool is not None:
             from .spool_sync import SpoolSync, open_spool
 
@@ -551,6 +554,7 @@ class Runtime:
             **self.maintenance.incidents(),
             "unsaved": visitors.lost,
             "load": visitors.failed_loads,
+            "mismatched": self.engine.mismatched,
         }
         return {name: count for name, count in counts.items() if count}
 
@@ -558,12 +562,12 @@ class Runtime:
 class Maintenance:
     """The disk, the log and the callback of one client, kept in step with its queue."""
 
-    def __init__(self, engine: Engine, queue: EventQueue, notices: deque[Notice]) -> None:
+    def __init__(self, engine: Engine, queue: EventQueue, notices: tuple[deque[Notice], ...]) -> None:
         self.spool_sync: SpoolSync | None = None
         """Set where there is a spool."""
         self._engine = engine
         self._queue = queue
-        self._notices = (queue.stats.notices, notices)
+        self._notices = notices
         self._reported: Counter[str] = Counter()
         self.reset_locks()
 
@@ -885,4 +889,5 @@ def status_of(engine: Engine, queue: EventQueue) -> Status:
         rejected=tuple(stats.rejected_events),
         visitors=len(engine.states),
         pending_conversions=len(engine.pending),
+        incidents={"mismatched": engine.mismatched} if engine.mismatched else {},
     )

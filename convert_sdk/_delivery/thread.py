@@ -2,11 +2,11 @@
 
 Theory of operation
 -------------------
-`start` is called by the application or by the first visitor of a process. It makes what the threads need, httpx and the TLS context among
-it, in the calling thread and before any thread of ours exists: whoever forks afterwards forks no half-done import. If
-a usable document lies in `cache_dir`, the visitor is decided with it at once, and the threads make the rest under the
-lock that keeps forks away. `started` is a byte that is zero again in a forked child, so that the request path can ask
-for it without a system call.
+`start` is called by the application or by the first visitor of a process. It makes what the threads need, httpx and
+the TLS context among it, in the calling thread and before any thread of ours exists: whoever forks afterwards forks
+no half-done import. If a usable document lies in `cache_dir`, the visitor is decided with it at once, and the threads
+make the rest under the lock that keeps forks away. `started` is a byte that is zero again in a forked child, so that
+the request path can ask for it without a system call.
 
 The sender runs the queue alone, the poller the document's machine alone, over the same connections. Everything that a
 caller may interrupt and call again, in a signal handler, is guarded: `_starting` is re-entrant and tells that it is

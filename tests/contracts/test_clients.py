@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
 import sys
 from base64 import b64encode
@@ -26,6 +27,7 @@ from convert_sdk import (
     Status,
     Visitor,
 )
+from tests.documents import change, document, experience, feature, variation
 from tests.reliability.collector import Answer, Collector, Received
 from tests.reliability.site import KEY, dead, serving, site
 
@@ -195,6 +197,32 @@ class TestEveryClient:
             status = client.status()
             assert (status.endpoint, status.healthy) == ("denied", False)
             assert status.failing_for > 0
+
+    def test_a_default_of_another_type_is_logged_once_and_counted(
+        self, make: Make, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        price = change("5", price="5", discount="0.5")
+        pricing = feature("5", "pricing", price="float", discount="float")
+        shop = document(experience(variations=[variation("1", 100, changes=[price])]), features=[pricing])
+        with site(
+            body=json.dumps({**shop, "account_id": "1001", "project": {"id": "2002"}}).encode()
+        ) as convert:
+            client = make(convert)
+            for found in (
+                client.visitor("v").feature("pricing"),
+                client.visitor("w").decide("checkout").features[0],
+            ):
+                assert (found.get("price", 0), type(found.get("price", 0))) == (5, int)
+                assert (found.get("discount", 0), found.get("discount", "none")) == (0, "none")
+                assert found.get("nothing", 0) == 0
+            client.flush(30)
+            client.close()
+            assert client.status().incidents == {"mismatched": 4}
+        assert sorted(record.getMessage() for record in caplog.records if record.name == "convert_sdk") == [
+            f"the variable 'discount' of the feature 'pricing' is of type float and was read with a default of type "
+            f"{wanted}: the default is used"
+            for wanted in ("int", "str")
+        ]
 
     @pytest.mark.parametrize("ready", [True, False])
     def test_a_closed_client_says_so(self, ready: bool, make: Make) -> None:

@@ -38,7 +38,7 @@ class Process:
         engine = Engine(VisitorCache(100, stored=False), self.queue)
         engine.install(PROJECT)
         self.spool = Spool(folder, "owner")
-        self.maintenance = Maintenance(engine, self.queue, self.queue.stats.notices)
+        self.maintenance = Maintenance(engine, self.queue, (self.queue.stats.notices,))
         self.maintenance.spool_sync = SpoolSync(
             self.spool, engine, self.queue, capacity=capacity, report=self.maintenance.report
         )

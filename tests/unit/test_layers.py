@@ -107,7 +107,7 @@ CORE = sorted((PACKAGE / "_core").rglob("*.py"))
 PURE = {
     *("__future__", "bisect", "collections", "collections.abc", "contextvars", "decimal", "enum"),
     *("functools", "heapq", "itertools"),
-    *("json", "json.encoder", "math", "numbers", "operator", "re", "types", "typing"),
+    *("json", "json.encoder", "math", "numbers", "operator", "re", "types", "typing", "weakref"),
     *("mmh3", "regex"),
 }
 """What the core may import: nothing with a clock, a socket, a thread, chance or the process in it."""

@@ -8,7 +8,20 @@ import pytest
 
 from convert_sdk import Client, FlushReport, MemoryStore, Reason, StoreError, VisitorState
 from convert_sdk.stores import Changes, Winners
-from tests.documents import HIGH, LOW, Sink, conversion, entity, experience, exposure, offline, project
+from tests.documents import (
+    HIGH,
+    LOW,
+    Sink,
+    change,
+    conversion,
+    entity,
+    experience,
+    exposure,
+    feature,
+    offline,
+    project,
+    variation,
+)
 from tests.shapes import of
 
 BUY = entity("91", "buy")
@@ -159,6 +172,24 @@ class Failing(MemoryStore):
         if self.down:
             raise StoreError("the store is down")
         return super().save(changes)
+
+
+class TestMismatches:
+    def test_a_default_of_another_type_is_logged_at_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        shared = project(
+            experience(variations=[variation("1", 100, changes=[change("5", price="5")])]),
+            features=[feature("5", "pricing", price="string")],
+        )
+        first, second = Client.offline(shared), Client.offline(shared)
+        for _ in range(3):
+            assert first.visitor(LOW).feature("pricing").get("price", 0) == 0
+        # One project, two clients: each of them is told of what somebody reads.
+        assert [client.status().incidents for client in (first, second)] == [{"mismatched": 3}] * 2
+        line = (
+            "the variable 'price' of the feature 'pricing' is of type str and was read with a default of type int: "
+            "the default is used"
+        )
+        assert [record.getMessage() for record in caplog.records] == [line, line]
 
 
 class TestOptions:

@@ -1,0 +1,39 @@
+"""The page of errors shows every error there is, below what it is a kind of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from convert_sdk import ConvertError, errors
+from convert_sdk.commerce import errors as of_commerce
+
+
+def shown() -> dict[str, list[str]]:
+    """The names in the tree of the docstring, each with what it is a kind of, from there up to the root."""
+    found: dict[str, list[str]] = {}
+    above: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        match = re.match(r"^ {4}((?:│   |    )*(?:[├└]── )?)(\w+Error)(?: \((\w+)\))?(?: |$)", line)
+        if match:
+            depth = len(match[1]) // 4
+            above = above[:depth]
+            found[match[2]] = [*reversed(above), *([match[3]] if match[3] else [])]
+            above.append(match[2])
+    return found
+
+
+def kinds(error: type[ConvertError]) -> Iterator[type[ConvertError]]:
+    yield error
+    for kind in error.__subclasses__():
+        if kind.__module__.startswith("convert_sdk."):
+            yield from kinds(kind)
+
+
+def test_the_tree_is_whole_and_true() -> None:
+    assert of_commerce  # its errors exist once it is imported
+    tree = shown()
+    assert set(tree) == {kind.__name__ for kind in kinds(ConvertError)}
+    for kind in kinds(ConvertError):
+        bases = [base.__name__ for base in kind.__mro__ if base.__name__ in {*tree, "ValueError"}]
+        assert bases[1:] == tree[kind.__name__], kind
