@@ -271,6 +271,10 @@ def _is_transport(value: object) -> bool:
     return hasattr(value, "close") or hasattr(value, "aclose")
 
 
+def _is_callables(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(callable, value))
+
+
 def _or_none(accepts: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: value is None or accepts(value)
 
@@ -331,4 +335,4 @@ FOLDER = Check(_or_none(_is_folder), "the path of a folder")
 CERTIFICATES = Check(_or_none(_is_folder), "the path of a file of certificates", certificates_flaw)
 STORE = Check(_or_none(_is_store), "a Store: something with load, save and shared")
 TRANSPORT = Check(_or_none(_is_transport), "an httpx transport")
-CALLABLE = Check(_or_none(callable), "a callable")
+CALLABLES = Check(_is_callables, "a list of callables")

@@ -82,8 +82,12 @@ class Client:
         trust_env: False reads nothing from the environment: no variable below, no proxies, no certificates named
             there. (default `True`)
         transport: An httpx transport, for tests and special networks.
-        observe: A callable that the worker calls with every decision, exposure, conversion, delivery and incident.
-        observe_inline: True calls `observe` where it happens, also within `decide` and `track`. (default `False`)
+        observe: Callables that get every decision, exposure, conversion, delivery, incident and change of the
+            document, in a thread of their own.
+        hooks: The same, called where it happens, also within `decide` and `track`; exceptions are swallowed and
+            counted.
+        observe_facts: True gives each `Decided` the attributes and the location that were decided on. (default
+            `False`)
         hash_seed: The seed of the hash; 0 is the default too, as in every Convert SDK. (default 9,999)
         max_traffic: The number of bucket values that a visitor may be hashed to. (default 10,000)
         exclude_experience_id: True hashes the visitor id without the experience id, so that all experiences split
@@ -298,8 +302,12 @@ class AsyncClient:
         trust_env: False reads nothing from the environment: no variable below, no proxies, no certificates named
             there. (default `True`)
         transport: An httpx transport, for tests and special networks.
-        observe: A callable that the worker calls with every decision, exposure, conversion, delivery and incident.
-        observe_inline: True calls `observe` where it happens, also within `decide` and `track`. (default `False`)
+        observe: Callables that get every decision, exposure, conversion, delivery, incident and change of the
+            document, in a thread of their own.
+        hooks: The same, called where it happens, also within `decide` and `track`; exceptions are swallowed and
+            counted.
+        observe_facts: True gives each `Decided` the attributes and the location that were decided on. (default
+            `False`)
         hash_seed: The seed of the hash; 0 is the default too, as in every Convert SDK. (default 9,999)
         max_traffic: The number of bucket values that a visitor may be hashed to. (default 10,000)
         exclude_experience_id: True hashes the visitor id without the experience id, so that all experiences split
@@ -523,16 +531,17 @@ def engine_of(options: Options) -> Engine:
     """An engine for these options."""
     store = options.store
     observer = None
-    if options.observe is not None:
+    observed = bool(options.observe or options.hooks)
+    if observed:
         from ._delivery.observer import Observer
 
-        observer = Observer(options.observe, inline=options.observe_inline)
+        observer = Observer(options.observe, options.hooks, with_facts=options.observe_facts)
     return Engine(
         VisitorCache(options.max_visitors, stored=store is not None),
         None,
         environment=options.environment,
         claiming=store is not None and store.shared,
-        naming=options.spool is not None or options.observe is not None,
+        naming=options.spool is not None or observed,
         observer=observer,
     )
 

@@ -1,12 +1,26 @@
-"""The values that `observe=` is called with: one per decision, exposure, conversion, delivery and incident."""
+"""The values that `observe` and `hooks` are called with: one per decision, exposure, conversion, delivery and so on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from ._core.decision import Decision
+from ._core.facts import Place
 from ._core.goals import ConversionReason
 from .status import EventOutcome
+
+
+class DecidedFacts(NamedTuple):
+    """The facts that a decision was made on; its `repr` shows none."""
+
+    attributes: Mapping[str, object]
+    """The attributes, over the remembered segments."""
+    location: Place
+    """A mapping, `ANYWHERE`, or None if it is not known."""
+
+    def __repr__(self) -> str:
+        return "DecidedFacts(…)"
 
 
 class Decided(NamedTuple):
@@ -14,6 +28,12 @@ class Decided(NamedTuple):
 
     visitor_id: str
     decision: Decision
+    time: float = 0.0
+    """Seconds since the epoch."""
+    revision: str | None = None
+    """The document that was decided with; None before the first."""
+    facts: DecidedFacts | None = None
+    """None unless `observe_facts` is True."""
 
     def __repr__(self) -> str:
         return f"Decided({self.decision.key!r}, {self.decision.reason.value!r})"
@@ -57,4 +77,16 @@ class Incident(NamedTuple):
     text: str
 
 
-Observation = Decided | Exposed | Converted | Delivered | Incident
+class DocumentChanged(NamedTuple):
+    """Another document came into use; the keys are those of experiences."""
+
+    old_revision: str
+    new_revision: str
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    """Their own JSON, or that of an audience, location, segment, goal or feature that they refer to, differs."""
+
+
+Observation = Decided | Exposed | Converted | Delivered | Incident | DocumentChanged
+"""Everything that `observe` and `hooks` are called with."""

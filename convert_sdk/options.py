@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import environ
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, TypeVar, cast
 
 from . import _checks as check
 from ._checks import Check
@@ -171,14 +171,21 @@ class Options(NamedTuple):
     transport: BaseTransport | AsyncBaseTransport | None = _option(
         None, check.TRANSPORT, "An httpx transport, for tests and special networks.", shown=False
     )
-    observe: Callable[[Observation], None] | None = _option(
-        None,
-        check.CALLABLE,
-        "A callable that the worker calls with every decision, exposure, conversion, delivery and incident.",
+    observe: Sequence[Callable[[Observation], object]] = _option(
+        (),
+        check.CALLABLES,
+        "Callables that get every decision, exposure, conversion, delivery, incident and change of the document, in a "
+        "thread of their own.",
         shown=False,
     )
-    observe_inline: bool = _option(
-        False, check.SWITCH, "True calls `observe` where it happens, also within `decide` and `track`."
+    hooks: Sequence[Callable[[Observation], object]] = _option(
+        (),
+        check.CALLABLES,
+        "The same, called where it happens, also within `decide` and `track`; exceptions are swallowed and counted.",
+        shown=False,
+    )
+    observe_facts: bool = _option(
+        False, check.SWITCH, "True gives each `Decided` the attributes and the location that were decided on."
     )
     hash_seed: int = _option(
         9999, check.WHOLE, "The seed of the hash; 0 is the default too, as in every Convert SDK."
@@ -249,8 +256,9 @@ class OptionArguments(TypedDict, total=False):
     proxy: str | None
     trust_env: bool
     transport: BaseTransport | AsyncBaseTransport | None
-    observe: Callable[[Observation], None] | None
-    observe_inline: bool
+    observe: Sequence[Callable[[Observation], object]]
+    hooks: Sequence[Callable[[Observation], object]]
+    observe_facts: bool
     hash_seed: int
     max_traffic: float
     exclude_experience_id: bool
@@ -282,9 +290,11 @@ def build(given: Mapping[str, object], variables: Mapping[str, str] = environ) -
     values = {} if given.get("trust_env") is False else _from_variables(variables)
     from_variables = {name for name in values if given.get(name) is None}
     values |= {name: value for name, value in given.items() if value is not None or name not in values}
-    for name, value in values.items():
+    for name, value in [*values.items()]:
         source = f" (from {OPTIONS[name].variable})" if name in from_variables else ""
         _check(f"{name}{source}", value, OPTIONS[name])
+        if OPTIONS[name].check is check.CALLABLES:
+            values[name] = (*cast("Sequence[object]", value),)  # the application may go on with its list
     options = Options(**values)  # type: ignore[arg-type]  # each value was checked
     _check_together(options)
     return options

@@ -172,7 +172,7 @@ class Visitor(Facts):
         if variation is None:
             return self._decide(key, str(variation_id))
         found = self._variation(key, variation)
-        return found if isinstance(found, Decision) else self._decide(key, found.id)
+        return self._miss(found) if isinstance(found, Decision) else self._decide(key, found.id)
 
     def peek(self, key: str) -> Decision:
         """Decide only: nothing is stored and nothing is sent.
@@ -257,6 +257,10 @@ class Visitor(Facts):
         if experience is None:
             return without_experience(key, Reason.UNKNOWN)
         return experience.variation(variation) or Decision(key, Reason.UNKNOWN_VARIATION, experience)
+
+    def _miss(self, decision: Decision) -> Decision:
+        """Return a decision that changes nothing."""
+        return decision
 
     def _decide(self, key: str, forced: str | None = None) -> Decision:
         decision = self._peek(key, forced)
@@ -431,13 +435,30 @@ class Visitor(Facts):
 
 
 class ObservedVisitor(Visitor):
-    """A visitor whose decisions are passed on to `observe`; a class of its own, so that others need not ask."""
+    """A visitor whose decisions are passed on to `observe` and `hooks`; a class of its own: others need not ask."""
 
     __slots__ = ()
 
     def _settle(self, decisions: Sequence[Decision]) -> None:
-        from .observation import Decided
-
         for decision in decisions:
-            self._engine.observe(Decided(self.id, decision))
+            self._observe(decision)
         super()._settle(decisions)
+
+    def _miss(self, decision: Decision) -> Decision:
+        self._observe(decision)
+        return decision
+
+    def _observe(self, decision: Decision) -> None:
+        from time import time
+
+        from .observation import Decided, DecidedFacts
+
+        observer, project = self._engine.observer, self.project
+        facts = None
+        if observer is not None and observer.with_facts:
+            place = self.location
+            facts = DecidedFacts(
+                copy_json({**self.data()}), copy_json({**place}) if isinstance(place, Mapping) else place
+            )
+        revision = project.revision if project is not None else None
+        self._engine.observe(Decided(self.id, decision, time(), revision, facts))

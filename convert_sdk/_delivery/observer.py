@@ -20,27 +20,35 @@ _WINDOW = 0.05
 
 
 class Observer:
-    """Observations that wait for the callback: delivered in order by a thread of their own, or at once if `inline`.
+    """Observations on their way to the hooks, at once, and to the callbacks, in order by a thread of their own.
 
-    Where the callback cannot keep up, the oldest observation is dropped and counted in `lost`.
+    If the callbacks cannot keep up, the oldest observation is dropped and counted in `lost`.
     """
 
     __slots__ = (
-        "_callback",
+        "_callbacks",
         "_called_at",
         "_delivering",
+        "_hooks",
         "_since",
         "_waiting",
         "failures",
-        "inline",
+        "hook_failures",
         "lost",
         "notify",
+        "with_facts",
     )
 
-    def __init__(self, callback: Callable[[Observation], None], *, inline: bool) -> None:
-        self._callback = callback
-        self.inline = inline
-        """True if the callback is called where something happens."""
+    def __init__(
+        self,
+        callbacks: Iterable[Callable[[Observation], object]],
+        hooks: Iterable[Callable[[Observation], object]] = (),
+        *,
+        with_facts: bool = False,
+    ) -> None:
+        self._callbacks = (*callbacks,)
+        self._hooks = (*hooks,)
+        self.with_facts = with_facts
         self.notify: Callable[[], None] = lambda: None
         """Called when there is something to deliver where there was nothing."""
         self.reset_after_fork()
@@ -50,12 +58,17 @@ class Observer:
         self._waiting: deque[Observation] = deque(maxlen=_MOST_WAITING)
         self._since = 0.0
         self._called_at = inf
-        self.failures = self.lost = 0
+        self.failures = self.hook_failures = self.lost = 0
         self.reset_locks()
 
     def reset_locks(self) -> None:
         """Make a new lock; for a time at which nobody holds the old one."""
         self._delivering = threading.Lock()
+
+    @property
+    def has_callbacks(self) -> bool:
+        """True if there are callbacks, which need a thread, and not hooks alone."""
+        return bool(self._callbacks)
 
     @property
     def is_idle(self) -> bool:
@@ -73,8 +86,12 @@ class Observer:
 
     def add(self, observation: Observation) -> None:
         """Take an observation; for any thread."""
-        if self.inline:
-            self._call(observation)
+        for hook in self._hooks:
+            try:
+                hook(observation)
+            except Exception:  # noqa: BLE001  # the application's own
+                self.hook_failures += 1
+        if not self._callbacks:
             return
         waiting = self._waiting
         if len(waiting) == _MOST_WAITING:
@@ -112,10 +129,11 @@ class Observer:
         self._waiting.clear()
 
     def _call(self, observation: Observation) -> None:
-        self._called_at = monotonic()
-        try:
-            self._callback(observation)
-        except Exception:  # noqa: BLE001  # the application's own
-            self.failures += 1
-        finally:
-            self._called_at = inf
+        for callback in self._callbacks:
+            self._called_at = monotonic()
+            try:
+                callback(observation)
+            except Exception:  # noqa: BLE001  # the application's own
+                self.failures += 1
+            finally:
+                self._called_at = inf

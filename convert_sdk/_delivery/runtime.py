@@ -41,7 +41,7 @@ from convert_sdk._process.exit import register_exit_hook, sigterm_state
 from convert_sdk._process.fork import check_pid, import_all, no_fork
 from convert_sdk._process.locks import Latch, held_by_this_thread
 from convert_sdk.errors import ConvertError, FetchError
-from convert_sdk.observation import Delivered, Incident
+from convert_sdk.observation import Delivered, DocumentChanged, Incident
 from convert_sdk.options import Options
 from convert_sdk.project import Project
 from convert_sdk.status import Counts, DropReason, FlushReport, Status
@@ -239,7 +239,7 @@ class Runtime:
                 on_error=self.report_error,
                 may_end=may_end,
             )
-        if observer is not None and not observer.inline:
+        if observer is not None and observer.has_callbacks:
             self.observer_thread = BackgroundThread(
                 "convert_sdk-observe",
                 lambda _: observer.deliver(),
@@ -262,7 +262,7 @@ class Runtime:
             delivery=options.delivery,
             timeout=options.request_timeout,
             durable=options.spool is not None,
-            keep_settled=options.spool is not None or options.observe is not None,
+            keep_settled=options.spool is not None or self.engine.observer is not None,
         )
 
     # Threads.
@@ -310,6 +310,21 @@ class Runtime:
         else:
             project.warm()
             self._serve(project)
+            if served.revision != project.revision:
+                self._report_change(served, project)
+
+    def _report_change(self, before: Project, after: Project) -> None:
+        """Log the difference of two documents, and tell whoever observes; nothing if nobody hears of it."""
+        observer = self.engine.observer
+        if observer is None and not _log.isEnabledFor(logging.INFO):
+            return
+        from convert_sdk._config.changes import difference
+
+        change = DocumentChanged(before.revision, after.revision, *difference(before.source, after.source))
+        counts = f"{len(change.added)} added, {len(change.removed)} removed, {len(change.changed)} changed"
+        revisions = f"from {change.old_revision} to {change.new_revision}"
+        _log.info("the document changed %s: experiences %s", revisions, counts)
+        self.engine.observe(change)
 
     def load_cached(self) -> None:
         """Serve the document that an earlier process left on disk, until the server has a newer one."""
@@ -638,7 +653,13 @@ class Maintenance:
     def incidents(self) -> Mapping[str, int]:
         """The number of failures, by kind."""
         observer = self._engine.observer
-        observed = {"observe": observer.failures, "unobserved": observer.lost} if observer is not None else {}
+        if observer is None:
+            return self._reported
+        observed = {
+            "observe": observer.failures,
+            "hooks": observer.hook_failures,
+            "unobserved": observer.lost,
+        }
         return {**self._reported, **observed}
 
     def close(self) -> None:

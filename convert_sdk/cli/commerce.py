@@ -89,7 +89,7 @@ def sync(
             if not sources:
                 raise typer.BadParameter("give --website or --account, or both")
             identity = Identity(secret, pepper=pepper)
-            client = stack.enter_context(Client(observe=recording(ledger_file)))
+            client = stack.enter_context(Client(observe=[recording(ledger_file)]))
             bridge = Bridge(client, ledger_file, goals=Goals(goal), identity=identity, sources=sources)
             with _progress_bars(console) as pulled:
                 found = bridge.sync(allow_late=allow_late, progress=pulled)

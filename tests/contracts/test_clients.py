@@ -27,6 +27,7 @@ from convert_sdk import (
     Status,
     Visitor,
 )
+from convert_sdk.observation import DocumentChanged, Observation
 from tests.documents import change, document, experience, feature, variation
 from tests.reliability.collector import Answer, Collector, Received
 from tests.reliability.site import KEY, dead, serving, site
@@ -197,6 +198,40 @@ class TestEveryClient:
             status = client.status()
             assert (status.endpoint, status.healthy) == ("denied", False)
             assert status.failing_for > 0
+
+    def test_another_document_is_told_and_logged_in_one_line(
+        self, make: Make, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "convert_sdk")
+        heard: list[Observation] = []
+        told = Event()
+
+        def hear(observation: Observation) -> None:
+            heard.append(observation)
+            if isinstance(observation, DocumentChanged):
+                told.set()
+
+        names = {"account_id": "1001", "project": {"id": "2002"}}
+        before = {**document(experience(), experience("200", "old"), experience("300", "same")), **names}
+        after = {
+            **document(experience(status="paused"), experience("300", "same"), experience("400", "new")),
+            **names,
+        }
+        with site(body=json.dumps(before).encode()) as convert:
+            client = make(convert, refresh_interval=0.01, hooks=[hear])
+            client.visitor("v")
+            first = client.status().revision
+            convert.answer = serving(body=json.dumps(after).encode())
+            while not told.wait(0.01):
+                client.flush(0.05)  # a task runs while its loop does
+            client.close()
+            [change] = [each for each in heard if isinstance(each, DocumentChanged)]
+            last = client.status().revision
+            assert change == DocumentChanged(str(first), str(last), ("new",), ("old",), ("checkout",))
+        line = f"the document changed from {first} to {last}: experiences 1 added, 1 removed, 1 changed"
+        assert [record.getMessage() for record in caplog.records if "changed" in record.getMessage()] == [
+            line
+        ]
 
     def test_a_default_of_another_type_is_logged_once_and_counted(
         self, make: Make, caplog: pytest.LogCaptureFixture

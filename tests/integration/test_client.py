@@ -172,11 +172,13 @@ class TestTheDocument:
             registry.add(changed("Renamed"))
         eventually(lambda: client.project.name == "Renamed")
         assert client.status().fetch_error is None
-        eventually(lambda: len(lines(caplog)) == 2)
-        assert lines(caplog) == [
-            "no new document: the config endpoint answers 503",
-            "the document is refreshed again",
-        ]
+        eventually(lambda: len(lines(caplog)) == 3)
+        first, *rest = lines(caplog)
+        assert first == "no new document: the config endpoint answers 503"
+        change, refreshed = sorted(rest)
+        assert refreshed == "the document is refreshed again"
+        assert change.startswith("the document changed from ")
+        assert change.endswith(": experiences 0 added, 0 removed, 0 changed")
 
     def test_an_environment(self, make: Making, server: LocalServer, wire: Wire) -> None:
         client = make(DEMO_SDK_KEY, wire=wire, **at(server), environment="staging")

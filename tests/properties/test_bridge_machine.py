@@ -67,7 +67,7 @@ class Process:
 
     def __init__(self, ledger: LedgerStore, name: str) -> None:
         self.observe = recording(ledger)
-        self._options = SimpleNamespace(observe=self.observe)
+        self._options = SimpleNamespace(observe=[self.observe])
         self.project = object()
         self.waiting: list[Sent] = []
         self._name = name

@@ -138,7 +138,7 @@ from convert_sdk.stores.sqlite import SqliteStore
 url, key, folder = sys.argv[1:4]
 client = AsyncClient(key, config_endpoint=url, track_endpoint=url, start_wait=120, spool=folder,
                      cache_dir=folder + "/cache", store=SqliteStore(folder + "/visitors.db"),
-                     observe=lambda _: None, flush_interval=0.05)
+                     observe=[lambda _: None], flush_interval=0.05)
 import concurrent.futures.thread, queue  # what asyncio itself needs for its first thread
 seen, loop_thread, watching = [], threading.get_ident(), False
 SLOW = {"import", "compile", "sqlite3.connect", "open", "os.mkdir", "os.rename", "os.fsync", "socket.getaddrinfo",

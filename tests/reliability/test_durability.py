@@ -285,7 +285,7 @@ def test_a_damaged_file_is_said_once_and_what_can_be_read_is_sent(
             track_endpoint=convert.url,
             start_wait=120,
             spool=str(spool),
-            observe=observed.append,
+            observe=[observed.append],
         ) as client:
             client.visitor("restart")
             assert client.flush(120).pending == 0

@@ -123,7 +123,7 @@ def test_a_callback_and_a_store_that_hang_hold_up_no_event_and_no_flush() -> Non
             return super().save(changes)
 
     with site() as convert:
-        client = client_of(convert, observe=hang, store=Hanging(), flush_interval=0.01)
+        client = client_of(convert, observe=[hang], store=Hanging(), flush_interval=0.01)
         for n in range(5):
             client.visitor(f"v{n}").decide("button-10")
         assert convert.wait_for(5)
@@ -142,7 +142,7 @@ def test_a_flush_from_a_callback_is_left_to_the_sender() -> None:
             if not reports:
                 reports.append(client.flush(PATIENCE))
 
-        client = client_of(convert, observe=flush, flush_interval=3600)
+        client = client_of(convert, observe=[flush], flush_interval=3600)
         client.visitor("v").track("goal-1")
         assert convert.wait_for(1), "the sender did it"
         client.close(PATIENCE)

@@ -23,7 +23,7 @@ def options_table() -> str:
 
 def shown_default(name: str) -> str:
     default: object = Options._field_defaults[name]
-    if default is None:
+    if default is None or default == ():
         return ""
     if isinstance(default, (bool, str)):
         return f"`{default!r}`".replace("'", '"')

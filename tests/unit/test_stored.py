@@ -471,7 +471,7 @@ def test_a_bridge_goes_on_where_the_ledger_stands(stored: Path) -> None:
     ledger = Ledger(stored / "bridge.db", policy=Policy(refunds="negative"), clock=lambda: now)
     convert = Convert(document(stored))
     told: list[str] = []
-    with Client(KEY, transport=httpx.MockTransport(convert), observe=recording(ledger)) as client:
+    with Client(KEY, transport=httpx.MockTransport(convert), observe=[recording(ledger)]) as client:
         bridge = Bridge(
             client,
             ledger,

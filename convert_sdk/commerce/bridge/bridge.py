@@ -65,7 +65,7 @@ class Report(NamedTuple):
 class Bridge:
     """Turns what stores tell into conversions, exactly once per ledger; safe to share between threads.
 
-    The client must have been made with `observe=recording(ledger)`. All methods wait for files, and some for
+    The client must have been made with `observe=[recording(ledger)]`. All methods wait for files, and some for
     stores: with an `AsyncClient` make the bridge in its loop, and call it by `asyncio.to_thread`. `handle`, `link`
     and `tick` may also run in several processes on one ledger. `on_reversed` hears of orders that were cancelled or
     refunded after their conversion had been sent.
@@ -93,7 +93,7 @@ class Bridge:
         self._loop = loop_of(client)
         self._dispatcher = Dispatcher(reporting(client, self._loop), ledger, identity, on_reversed, currency)
         if not client._options.observe:
-            raise OptionError("the client hears of no delivery: make it with observe=recording(ledger)")
+            raise OptionError("the client hears of no delivery: make it with observe=[recording(ledger)]")
 
     def __repr__(self) -> str:
         return f"Bridge({', '.join(source.scope for source in self._given) or 'no sources'})"

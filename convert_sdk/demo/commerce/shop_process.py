@@ -187,7 +187,7 @@ def _client(config: ShopConfig, ledger: Ledger) -> Client:
         config.sdk_key,
         config_endpoint=config.convert,
         track_endpoint=config.convert,
-        observe=recording(ledger),
+        observe=[recording(ledger)],
         start_wait=_PATIENCE,
         trust_env=False,
     )

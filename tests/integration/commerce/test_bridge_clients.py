@@ -44,7 +44,7 @@ class TestAsyncClient:
                 DEMO_SDK_KEY,
                 config_endpoint=world.server.url,
                 track_endpoint=world.server.url,
-                observe=recording(world.ledger, also=hear),
+                observe=[recording(world.ledger, also=hear)],
             ) as client:
                 bridge = Bridge(
                     client, world.ledger, goals=Goals("purchase"), identity=IDENTITY, sources=[world.site]
@@ -71,7 +71,7 @@ class TestAsyncClient:
         asyncio.run(application())
 
     def test_without_a_loop_it_is_refused(self, world: World) -> None:
-        client = AsyncClient(DEMO_SDK_KEY, observe=recording(world.ledger))
+        client = AsyncClient(DEMO_SDK_KEY, observe=[recording(world.ledger)])
         with pytest.raises(OptionError, match="loop"):
             Bridge(client, world.ledger, goals=Goals("purchase"), identity=IDENTITY)
 

@@ -59,7 +59,7 @@ def observe(observation):
         die()  # Convert has answered, and the ledger has not heard of it
     record(observation)
 
-client = Client(DEMO_SDK_KEY, config_endpoint=url, track_endpoint=url, observe=observe, start_wait=120)
+client = Client(DEMO_SDK_KEY, config_endpoint=url, track_endpoint=url, observe=[observe], start_wait=120)
 client.visitor("somebody")
 assert client.project is not None
 if when == "claimed":
@@ -112,7 +112,7 @@ def later(convert: Convert, path: Path, policy: Policy, *, ahead: float) -> Repo
         DEMO_SDK_KEY,
         config_endpoint=convert.url,
         track_endpoint=convert.url,
-        observe=recording(ledger, also=hear),
+        observe=[recording(ledger, also=hear)],
         start_wait=120,
     ) as client:
         bridge = Bridge(client, ledger, goals=Goals("purchase"), identity=IDENTITY)
@@ -175,7 +175,7 @@ from convert_sdk.server import DEMO_SDK_KEY
 path, url, store, key, pages = sys.argv[1:]
 ledger = Ledger(path)
 identity = Identity("secret of the tests", pepper="pepper of the tests")
-client = Client(DEMO_SDK_KEY, config_endpoint=url, track_endpoint=url, observe=recording(ledger), start_wait=60)
+client = Client(DEMO_SDK_KEY, config_endpoint=url, track_endpoint=url, observe=[recording(ledger)], start_wait=60)
 client.visitor("somebody")
 source = WebsiteSource(WebsiteClient(store, key))
 bridge = Bridge(client, ledger, goals=Goals("purchase"), identity=identity, sources=[source])
@@ -216,7 +216,7 @@ def test_a_pull_that_is_killed_goes_on_and_loses_no_order_and_no_odd_one(
             WebsiteClient(store.url, store.key) as api,
             Client(
                 DEMO_SDK_KEY, config_endpoint=convert.url, track_endpoint=convert.url,
-                observe=recording(ledger), start_wait=120,
+                observe=[recording(ledger)], start_wait=120,
             ) as client,
         ):  # fmt: skip
             source = WebsiteSource(api)

@@ -84,7 +84,7 @@ class World:
             DEMO_SDK_KEY,
             config_endpoint=self.server.url,
             track_endpoint=self.server.url,
-            observe=recording(self.ledger, also=self._hear),
+            observe=[recording(self.ledger, also=self._hear)],
             **given,
         )
         self._opened += [self.client, *([] if ledger else [self.ledger])]

@@ -220,7 +220,7 @@ class TestAFullQueue:
 class TestObservations:
     def test_tell_of_exposures_and_conversions(self) -> None:
         heard: list[Observation] = []
-        watched = engine(observer=Observer(heard.append, inline=True))
+        watched = engine(observer=Observer((), [heard.append]))
         watched.install(SHOP)
         someone = visitor(watched)
         someone.decide("checkout")
@@ -236,7 +236,7 @@ class TestObservations:
 
     def test_a_forked_process_tells_nothing_of_its_parents(self) -> None:
         heard: list[Observation] = []
-        observer = Observer(heard.append, inline=False)
+        observer = Observer([heard.append])
         watched = engine(observer=observer)
         watched.install(SHOP)
         visitor(watched).decide("checkout")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from time import time
+from typing import Any
+
 import pytest
 
-from convert_sdk import Client
+from convert_sdk import ANYWHERE, Client, Reason
 from convert_sdk._delivery.observer import Observer
-from convert_sdk.observation import Exposed, Incident, Observation
+from convert_sdk.observation import Decided, Exposed, Incident, Observation
 from tests.documents import LOW, Sink, experience, project, variation
 
 INCIDENT = Incident("warning", "the store is down")
@@ -17,7 +20,7 @@ def test_a_callback_that_brings_about_more_is_told_of_it_the_next_time() -> None
         heard.append(observation)
         observer.add(observation)
 
-    observer = Observer(hear, inline=False)
+    observer = Observer([hear])
     observer.add(INCIDENT)
     observer.deliver()
     assert heard == [INCIDENT]
@@ -32,21 +35,66 @@ def test_a_callback_that_raises_is_counted_and_the_rest_is_told() -> None:
         heard.append(observation)
         raise RuntimeError("no")
 
-    observer = Observer(hear, inline=False)
+    observer = Observer([hear])
     observer.add(INCIDENT)
     observer.add(INCIDENT)
     observer.deliver()
     assert (len(heard), observer.failures) == (2, 2)
 
 
-@pytest.mark.parametrize("inline", [False, True])
-def test_only_decisions_with_a_variation_expose(inline: bool) -> None:
+def test_hooks_are_called_at_once_and_one_that_raises_costs_no_other() -> None:
+    heard: list[Observation] = []
+
+    def broken(_: Observation) -> None:
+        raise RuntimeError("of the application")
+
+    observer = Observer([broken, heard.append], [broken, heard.append])
+    observer.add(INCIDENT)
+    assert (heard, observer.hook_failures, observer.failures) == ([INCIDENT], 1, 0)
+    observer.deliver()
+    assert (heard, observer.hook_failures, observer.failures) == ([INCIDENT, INCIDENT], 1, 1)
+
+
+def test_nothing_waits_for_hooks_alone() -> None:
+    observer = Observer((), [lambda _: None])
+    observer.add(INCIDENT)
+    assert observer.is_idle
+
+
+@pytest.mark.parametrize("how", ["observe", "hooks"])
+def test_only_decisions_with_a_variation_expose(how: str) -> None:
     heard: list[Observation] = []
     nobodys = experience("99", "nobodys", variations=[variation("9", 0)])
     served = project(nobodys, experience(), experience("101", "banner", variations=[variation("7", 100)]))
-    client = Client.offline(served, Sink(), observe=heard.append, observe_inline=inline)
+    options: Any = {how: [heard.append]}
+    client = Client.offline(served, Sink(), **options)
     decisions = client.visitor(LOW).decide_all()
     client.flush()
     exposed = [(each.experience_id, each.variation_id) for each in heard if isinstance(each, Exposed)]
     assert [each.variation_key is None for each in decisions] == [True, False, False]
     assert exposed == [("100", "1"), ("101", "7")]
+
+
+def test_a_decision_says_when_and_with_which_document() -> None:
+    heard: list[Observation] = []
+    served = project(experience())
+    began = time()
+    client = Client.offline(served, Sink(), hooks=[heard.append])
+    client.visitor(LOW, {"plan": "pro"}).decide("checkout")
+    [decided] = [each for each in heard if isinstance(each, Decided)]
+    assert began <= decided.time <= time()
+    assert (decided.visitor_id, decided.revision, decided.facts) == (LOW, served.revision, None)
+
+
+@pytest.mark.parametrize("place", [{"url": "/cart"}, ANYWHERE, None])
+def test_facts_are_given_where_they_are_asked_for(place: Any) -> None:
+    heard: list[Observation] = []
+    client = Client.offline(project(experience()), Sink(), hooks=[heard.append], observe_facts=True)
+    visitor = client.visitor(LOW, {"plan": "pro", "country": "DE", "tags": ["a"]}, location=place)
+    visitor.with_context(attributes={"age": 30}).decide("checkout")
+    visitor.force("checkout", "no such arm")
+    first, second = (each for each in heard if isinstance(each, Decided))
+    assert first.facts == ({"plan": "pro", "country": "DE", "tags": ["a"], "age": 30}, place)
+    assert second.facts == ({"plan": "pro", "country": "DE", "tags": ["a"]}, place)
+    assert second.decision.reason is Reason.UNKNOWN_VARIATION
+    assert "pro" not in f"{first!r} {first.facts!r}"
