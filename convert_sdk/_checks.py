@@ -16,6 +16,9 @@ from .errors import OptionError
 class Unchanged:
     """The type of `UNCHANGED`: the default of an argument that leaves a fact as it is."""
 
+    def __repr__(self) -> str:
+        return "UNCHANGED"
+
 
 UNCHANGED = Unchanged()
 _LONGEST_ID = 100

@@ -116,7 +116,19 @@ class Client:
     def for_project(
         cls, account_id: str | int, project_id: str | int, **options: Unpack[OptionArguments]
     ) -> Self:
-        """A client of the endpoints that need no SDK key; a secret is never sent there."""
+        """A client of the endpoints that need no SDK key; a secret is never sent there.
+
+        Args:
+            account_id: The id of the account, such as 10035569.
+            project_id: The id of the project, such as 10034190.
+            options: The options of the class, but for `sdk_key` and `sdk_secret`.
+
+        Raises:
+            OptionError: For an option that cannot be used.
+
+        >>> Client.for_project(10035569, 10034190, environment="staging")
+        Client(environment='staging')
+        """
         return cls._of(thread_parts(keyless(options), project_key(account_id, project_id)))
 
     @classmethod
@@ -126,10 +138,17 @@ class Client:
         sink: Sink | None = None,
         **options: Unpack[OptionArguments],
     ) -> Self:
-        """A client without network or thread. What would be sent goes to `sink`, as bodies of tracking requests.
+        """A client without network or thread.
 
-        `sink` is called by `flush()` and `close()`, and by `decide` or `track` when a thousand events wait.
-        Of the options, those about deciding and reporting apply.
+        Args:
+            project: What to decide with: `Project.load` or `Project.parse`.
+            sink: A callable that gets what would be sent, as bodies of tracking requests: by `flush()` and `close()`,
+                and by `decide` or `track` when a thousand events wait. None tracks nothing.
+            options: Those options of the class that are about deciding and reporting.
+
+        Raises:
+            OptionError: For an option that cannot be used.
+            TypeError: For what is no project, and for a sink that cannot be called.
 
         >>> project = Project.parse(b'{"account_id": "1", "project": {"id": "2"}}')
         >>> Client.offline(project).visitor("v-1").decide("home").reason.value
@@ -150,7 +169,16 @@ class Client:
         self._worker.start()
 
     def wait_until_ready(self, timeout: float) -> bool:
-        """Start, and wait up to `timeout` seconds for the document; True if one is in use.
+        """Start, and wait for the document.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            True if a document is in use.
+
+        Raises:
+            TypeError: For what is no number.
 
         >>> client.wait_until_ready(timeout=5)
         True
@@ -169,10 +197,22 @@ class Client:
     def visitor(
         self, id: str | int, attributes: Mapping[str, object] | None = None, *, location: Place = NOTHING
     ) -> Visitor:
-        """One visitor, for one request.
+        """Make one visitor, for one request.
 
-        `location` says where they are (`{"url": "/cart"}`); `ANYWHERE` ignores location rules, and None says that
-        it is not known, so that nothing is decided. Raises TypeError or ValueError for an id that names nobody.
+        The first one of a process starts the client, and waits up to `start_wait` seconds, once, for the document.
+
+        Args:
+            id: The name of the visitor, the same in every request: from a cookie or an account. It is hashed as text.
+            attributes: The facts that audiences are asked about, such as `{"country": "DE", "plan": "pro"}`.
+            location: The facts that locations are asked about, such as `{"url": "/cart"}`; `ANYWHERE` ignores location
+                rules, and None is "not known", so that nothing is decided.
+
+        Returns:
+            A `Visitor`, pinned to the project of this moment.
+
+        Raises:
+            TypeError: For an id, attributes or a location of another type.
+            ValueError: For an empty id.
 
         >>> client.visitor(42, {"country": "DE"}, location={"url": "/cart"}).peek("checkout-layout").reason.value
         'bucketed'
@@ -198,7 +238,17 @@ class Client:
     def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
         """Fetch the settings of the browser's script from the Serving API, in this thread.
 
-        `timeout` is in seconds, `request_timeout` by default. Raises FetchError where no good answer comes.
+        Args:
+            timeout: Seconds for the whole answer; `request_timeout` by default.
+
+        Returns:
+            The settings as a typed model.
+
+        Raises:
+            FetchError: Where no good answer comes.
+
+        >>> def version(client: Client) -> str | None:
+        ...     return client.project_settings(timeout=5).tracking_script.latest_version
         """
         if not self._worker.started[0]:
             self._worker.start_and_wait()
@@ -208,30 +258,69 @@ class Client:
     def load_preview(self, experience_id: str | int, *, timeout: float | None = None) -> bool:
         """Fetch an experience that is not live, in this thread, so that `visitor.preview` can show it.
 
-        Returns True if there is one of this id. One that was found is not fetched again for a minute. Raises FetchError
-        where no good answer comes, and what a callable debug token raises.
+        Args:
+            experience_id: The id of the experience.
+            timeout: Seconds for the whole answer; `request_timeout` by default.
+
+        Returns:
+            True if there is one of this id. One that was found is not fetched again for a minute.
+
+        Raises:
+            FetchError: Where no good answer comes. What a callable debug token raises comes through.
+
+        >>> def show(client: Client, visitor: Visitor) -> bool:
+        ...     return client.load_preview("100346007") and visitor.preview("100346007", "1003460072")
         """
         wanted, project = str(experience_id), self._engine.project
         request = self._previews.preview_request(wanted, project, timeout)
         return request is None or self._previews.accept_preview(wanted, project, self._worker.ask(request))
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
-        """Send what waits now, for up to `timeout` seconds; what is still pending stays queued."""
+        """Send what waits now.
+
+        Args:
+            timeout: Seconds for it; what is still pending then stays queued.
+
+        Returns:
+            A `FlushReport`: events sent and dropped meanwhile, and those still pending.
+
+        >>> client.flush(timeout=2)
+        FlushReport(sent=0, pending=0, dropped=0)
+        """
         return self._worker.flush(timeout)
 
     def close(self, timeout: float | None = None) -> FlushReport:
-        """Flush for up to `timeout` seconds (`shutdown_timeout` by default) and end the thread. Again is fine."""
+        """Flush and end the thread; idempotent. Visitors still decide afterwards, and nothing more is sent.
+
+        Args:
+            timeout: Seconds for the last delivery; `shutdown_timeout` by default.
+
+        Returns:
+            A `FlushReport`: events sent and dropped meanwhile, and those still pending, as in a spool.
+
+        >>> project = Project.parse(b'{"account_id": "1", "project": {"id": "2"}}')
+        >>> Client.offline(project).close()
+        FlushReport(sent=0, pending=0, dropped=0)
+        """
         report = self._worker.close(timeout)
         release_sigterm()
         return report
 
     def status(self) -> Status:
-        """The state of the client, in figures."""
+        """The state of the client in figures; `healthy` among them, for a probe. It asks nobody.
+
+        >>> client.status().healthy
+        True
+        """
         return self._worker.status()
 
     @property
     def project(self) -> Project | None:
-        """The project in use; None before the first document."""
+        """The project in use; None before the first document.
+
+        >>> client.project
+        Project(1/2, 2 experiences)
+        """
         return self._engine.project
 
     def __enter__(self) -> Self:
@@ -261,6 +350,7 @@ class AsyncClient:
     """`Client` for asyncio: the same names, one task; what may move bytes is awaited.
 
     Made without a loop, it starts in the loop that first uses it. The visitors are the same plain class.
+    Raises OptionError for an option that cannot be used.
 
     Args:
         sdk_key: The SDK key, normally `account/project`. (variable CONVERT_SDK_KEY)
@@ -336,7 +426,19 @@ class AsyncClient:
     def for_project(
         cls, account_id: str | int, project_id: str | int, **options: Unpack[OptionArguments]
     ) -> Self:
-        """A client of the endpoints that need no SDK key; a secret is never sent there."""
+        """A client of the endpoints that need no SDK key; a secret is never sent there.
+
+        Args:
+            account_id: The id of the account, such as 10035569.
+            project_id: The id of the project, such as 10034190.
+            options: The options of the class, but for `sdk_key` and `sdk_secret`.
+
+        Raises:
+            OptionError: For an option that cannot be used.
+
+        >>> AsyncClient.for_project(10035569, 10034190, environment="staging")
+        AsyncClient(environment='staging')
+        """
         return cls._of(task_parts(keyless(options), project_key(account_id, project_id)))
 
     @classmethod
@@ -346,9 +448,17 @@ class AsyncClient:
         sink: Sink | None = None,
         **options: Unpack[OptionArguments],
     ) -> Self:
-        """A client without network or task, as `Client.offline`; its store may be one that is awaited.
+        """A client without network or task; its store may be one that is awaited.
 
-        `sink` is called by `flush()` and `close()`, and by `decide` or `track` when a thousand events wait.
+        Args:
+            project: What to decide with: `Project.load` or `Project.parse`.
+            sink: A callable that gets what would be sent, as bodies of tracking requests: by `flush()` and `close()`,
+                and by `decide` or `track` when a thousand events wait. None tracks nothing.
+            options: Those options of the class that are about deciding and reporting.
+
+        Raises:
+            OptionError: For an option that cannot be used.
+            TypeError: For what is no project, and for a sink that cannot be called.
 
         >>> project = Project.parse(b'{"account_id": "1", "project": {"id": "2"}}')
         >>> AsyncClient.offline(project).ready
@@ -358,22 +468,67 @@ class AsyncClient:
         return cls._of(async_offline_parts(build({**options}, {}), project, sink))
 
     async def start(self) -> None:
-        """Start the task that fetches and delivers in the running loop, without waiting for it; idempotent."""
+        """Start the task that fetches and delivers, without waiting for it; idempotent.
+
+        The first visitor of a process starts it too. Call it at start-up, so that no visitor waits for the document:
+        in a server that forks, in the parent with `wait_until_ready` (its children decide at once), in each child, or
+        in both.
+
+        >>> async def at_start_up(client: AsyncClient) -> None:
+        ...     await client.start()
+        """
         await self._worker.start()
 
     async def wait_until_ready(self, timeout: float) -> bool:
-        """Start, and wait up to `timeout` seconds for the document; True if one is in use."""
+        """Start, and wait for the document.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            True if a document is in use.
+
+        Raises:
+            TypeError: For what is no number.
+
+        >>> async def is_ready(client: AsyncClient) -> bool:
+        ...     return await client.wait_until_ready(timeout=5)
+        """
         return await self._worker.wait_until_ready(check.duration("timeout", timeout))
 
     @property
     def ready(self) -> bool:
-        """True once a document is in use, from the network, from `cache_dir` or from the parent of a fork."""
+        """True once a document is in use, from the network, from `cache_dir` or from the parent of a fork.
+
+        >>> client.ready
+        True
+        """
         return self._engine.project is not None
 
     async def visitor(
         self, id: str | int, attributes: Mapping[str, object] | None = None, *, location: Place = NOTHING
     ) -> Visitor:
-        """One visitor, for one request, as `Client.visitor`."""
+        """Make one visitor, for one request.
+
+        The first one of a process starts the client, and waits up to `start_wait` seconds, once, for the document.
+
+        Args:
+            id: The name of the visitor, the same in every request: from a cookie or an account. It is hashed as text.
+            attributes: The facts that audiences are asked about, such as `{"country": "DE", "plan": "pro"}`.
+            location: The facts that locations are asked about, such as `{"url": "/cart"}`; `ANYWHERE` ignores location
+                rules, and None is "not known", so that nothing is decided.
+
+        Returns:
+            A `Visitor`, pinned to the project of this moment. Its verbs are not awaited.
+
+        Raises:
+            TypeError: For an id, attributes or a location of another type.
+            ValueError: For an empty id.
+
+        >>> async def reason(client: AsyncClient) -> str:
+        ...     visitor = await client.visitor(42, {"country": "DE"}, location={"url": "/cart"})
+        ...     return visitor.peek("checkout-layout").reason.value
+        """
         visitor_id = check.visitor_id(id)
         await self._worker.start_and_wait()
         if self._store is not None and is_to_load(self._engine, self._store, visitor_id):
@@ -389,13 +544,40 @@ class AsyncClient:
         return Visitor(self._engine, visitor_id, attributes, location)
 
     async def project_settings(self, *, timeout: float | None = None) -> ProjectSettings:
-        """Fetch the settings of the browser's script, as `Client.project_settings`."""
+        """Fetch the settings of the browser's script from the Serving API.
+
+        Args:
+            timeout: Seconds for the whole answer; `request_timeout` by default.
+
+        Returns:
+            The settings as a typed model.
+
+        Raises:
+            FetchError: Where no good answer comes.
+
+        >>> async def version(client: AsyncClient) -> str | None:
+        ...     return (await client.project_settings(timeout=5)).tracking_script.latest_version
+        """
         await self._worker.start_and_wait()
         request = self._previews.settings_request(self._engine.project, timeout)
         return self._previews.parse_settings(await self._worker.ask(request))
 
     async def load_preview(self, experience_id: str | int, *, timeout: float | None = None) -> bool:
-        """Fetch an experience that is not live, so that `visitor.preview` can show it, as `Client.load_preview`."""
+        """Fetch an experience that is not live, so that `visitor.preview` can show it.
+
+        Args:
+            experience_id: The id of the experience.
+            timeout: Seconds for the whole answer; `request_timeout` by default.
+
+        Returns:
+            True if there is one of this id. One that was found is not fetched again for a minute.
+
+        Raises:
+            FetchError: Where no good answer comes. What a callable debug token raises comes through.
+
+        >>> async def show(client: AsyncClient, visitor: Visitor) -> bool:
+        ...     return await client.load_preview("100346007") and visitor.preview("100346007", "1003460072")
+        """
         from asyncio import to_thread
 
         wanted, project = str(experience_id), self._engine.project
@@ -406,13 +588,32 @@ class AsyncClient:
         return await to_thread(self._previews.accept_preview, wanted, project, answer)
 
     async def flush(self, timeout: float = FLUSH_TIMEOUT) -> FlushReport:
-        """Send what waits now, for up to `timeout` seconds; what is still pending stays queued."""
+        """Send what waits now.
+
+        Args:
+            timeout: Seconds for it; what is still pending then stays queued.
+
+        Returns:
+            A `FlushReport`: events sent and dropped meanwhile, and those still pending.
+
+        >>> async def pending(client: AsyncClient) -> int:
+        ...     return (await client.flush(timeout=2)).pending
+        """
         return await self._worker.flush(timeout)
 
     async def close(self, timeout: float | None = None) -> FlushReport:
-        """Flush for up to `timeout` seconds (`shutdown_timeout` by default) and end the task. Again is fine.
+        """Flush and end the task; idempotent. Visitors still decide afterwards, and nothing more is sent.
 
         An asynchronous store's connections in this event loop are closed, too.
+
+        Args:
+            timeout: Seconds for the last delivery; `shutdown_timeout` by default.
+
+        Returns:
+            A `FlushReport`: events sent and dropped meanwhile, and those still pending, as in a spool.
+
+        >>> async def end(client: AsyncClient) -> None:
+        ...     await client.close(timeout=5)
         """
         from asyncio import wait_for
         from inspect import iscoroutinefunction
@@ -428,12 +629,20 @@ class AsyncClient:
         return report
 
     def status(self) -> Status:
-        """The state of the client, in figures."""
+        """The state of the client in figures; `healthy` among them, for a probe. It asks nobody.
+
+        >>> client.status().healthy
+        True
+        """
         return self._worker.status()
 
     @property
     def project(self) -> Project | None:
-        """The project in use; None before the first document."""
+        """The project in use; None before the first document.
+
+        >>> client.project
+        Project(1/2, 2 experiences)
+        """
         return self._engine.project
 
     async def __aenter__(self) -> Self:

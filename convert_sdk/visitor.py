@@ -50,16 +50,16 @@ class Visitor(Facts):
         # One of these is made for every request: the fields of Facts are set here, without another call.
         self.id = id
         self.attributes = attributes
-        self.call = None
+        self._call = None
         self.location = location
-        self.state = UNSEEN  # until a verb asks
+        self._state = UNSEEN  # until a verb asks
         try:
-            self.hashed = id.encode()
+            self._hashed = id.encode()
         except UnicodeEncodeError:
-            self.hashed = id_bytes(id)
-        self.attributes_remembered = False
-        self.merged = attributes
-        self.merged_from = NOTHING
+            self._hashed = id_bytes(id)
+        self._attributes_remembered = False
+        self._merged = attributes
+        self._merged_from = NOTHING
         self._engine = engine
         self.project, self.environment = engine.serving
         self._tracking = True
@@ -81,10 +81,17 @@ class Visitor(Facts):
         environment: str | None = None,
         tracking: bool | None = None,
     ) -> Visitor:
-        """The same visitor with deeper facts: attributes merge over the present ones and are not remembered.
+        """The same visitor and memory with other facts, for one part of a request.
 
-        With `tracking=False` nothing is sent, and nothing is remembered beyond the visitor that is returned: for
-        somebody who has not agreed to be tracked. Turned on again, deciding and tracking start as if it had not been.
+        Args:
+            attributes: Merged over the present ones, deep; not remembered.
+            location: In place of the present one: a mapping, `ANYWHERE`, or None for "not known".
+            environment: The environment to decide for, in place of the client's.
+            tracking: False sends nothing, and remembers nothing beyond the visitor that is returned: for somebody who
+                has not agreed to be tracked. Turned on again, deciding and tracking start as if it had not been.
+
+        Raises:
+            TypeError: For anything of another type.
 
         >>> visitor.with_context(attributes={"country": "DE"}).peek("shipping-banner").reason.value
         'bucketed'
@@ -95,14 +102,14 @@ class Visitor(Facts):
         deeper = type(self)(self._engine, self.id, self.attributes, self.location)
         deeper.project = self.project
         if tracked and not self._tracking:
-            deeper.state = self._engine.states.get(
+            deeper._state = self._engine.states.get(
                 self.id, UNSEEN
             )  # what this object kept to itself ends here
         else:
-            deeper.state = self.state
-            deeper.attributes_remembered = self.attributes_remembered
-        deeper.merged_from = None
-        deeper.call = deep_merge(self.call or NOTHING, check.attributes(attributes))
+            deeper._state = self._state
+            deeper._attributes_remembered = self._attributes_remembered
+        deeper._merged_from = None
+        deeper._call = deep_merge(self._call or NOTHING, check.attributes(attributes))
         deeper.location = self.location if isinstance(location, check.Unchanged) else check.location(location)
         deeper.environment = check.environment(environment, self.environment)
         deeper._tracking = tracked
@@ -117,12 +124,21 @@ class Visitor(Facts):
         {'country': 'DE'}
         """
         self._remember_attributes()
-        return copy_json({**self.state.segments})
+        return copy_json({**self._state.segments})
 
     # Experiences
 
     def decide(self, key: str) -> Decision:
         """Decide, remember, and record the exposure of a new decision.
+
+        Args:
+            key: The key of an experience.
+
+        Returns:
+            A `Decision`, false without a variation; its `reason` says why. No data, network or unknown key raises.
+
+        Raises:
+            TypeError: For a key that is no str.
 
         >>> [visitor.decide("checkout-layout").reason.value for _ in range(2)]
         ['bucketed', 'sticky']
@@ -134,9 +150,17 @@ class Visitor(Facts):
         return decision
 
     def decide_all(self, keys: Iterable[str] | None = None) -> list[Decision]:
-        """`decide` for every experience, or for those of these keys, in the order of the document.
+        """`decide` for every experience, or for those of these keys.
 
-        A previewed experience comes last; before the first document, they come as they were asked for.
+        Args:
+            keys: The keys of experiences; None for all of them. Unknown ones are left out.
+
+        Returns:
+            The decisions in the order of the document. A previewed experience comes last; before the first document,
+            they come as they were asked for.
+
+        Raises:
+            TypeError: For a single key, and for one that is no str.
 
         >>> [decision.variation_key for decision in visitor.decide_all()]
         ['classic', None]
@@ -144,7 +168,16 @@ class Visitor(Facts):
         return self._all(keys, settle=True)
 
     def peek_all(self, keys: Iterable[str] | None = None) -> list[Decision]:
-        """`peek` for every experience, or for those of these keys, ordered as `decide_all`: cheaper than one by one.
+        """`peek` for every experience, or for those of these keys; cheaper than one by one.
+
+        Args:
+            keys: The keys of experiences; None for all of them. Unknown ones are left out.
+
+        Returns:
+            The decisions, ordered as by `decide_all`.
+
+        Raises:
+            TypeError: For a single key, and for one that is no str.
 
         >>> [decision.variation_key for decision in visitor.peek_all()]
         ['classic', None]
@@ -160,8 +193,17 @@ class Visitor(Facts):
     ) -> Decision:
         """`decide`, but this variation wins over the remembered and the hashed one, and is kept.
 
-        The gates are asked all the same. A key that the experience does not have is a miss, `UNKNOWN_VARIATION`, and
-        changes nothing; an id that it does not have is ignored.
+        Args:
+            key: The key of an experience.
+            variation: The key of one of its variations. One that it does not have is a miss, with the reason
+                `UNKNOWN_VARIATION`: nothing is stored or sent.
+            variation_id: An id in place of the key. One that the experience does not have is ignored.
+
+        Returns:
+            The decision. The gates (environment, location, audiences) are asked all the same.
+
+        Raises:
+            TypeError: For none or both of the two, and for other types.
 
         >>> visitor.force("checkout-layout", "one-page").variation_key
         'one-page'
@@ -177,6 +219,15 @@ class Visitor(Facts):
     def peek(self, key: str) -> Decision:
         """Decide only: nothing is stored and nothing is sent.
 
+        Args:
+            key: The key of an experience.
+
+        Returns:
+            The decision, as `decide` would make it.
+
+        Raises:
+            TypeError: For a key that is no str.
+
         >>> [visitor.peek("checkout-layout").reason.value for _ in range(2)]
         ['bucketed', 'bucketed']
         """
@@ -191,7 +242,18 @@ class Visitor(Facts):
     def explain(
         self, key: str, variation: str | None = None, *, variation_id: str | int | None = None
     ) -> Explanation:
-        """`peek`, and why: every gate, rule, hash input and range; with a variation, what `force` would give.
+        """`peek`, and why: every gate, rule, hash input and range.
+
+        Args:
+            key: The key of an experience.
+            variation: The key of a variation, to explain what `force` would give.
+            variation_id: An id in place of the key.
+
+        Returns:
+            An `Explanation`: `print` it, or use `to_json()`. It holds the visitor's id and attributes.
+
+        Raises:
+            TypeError: For a variation named by both, and for other types.
 
         >>> print(visitor.explain("shipping-banner"))
         shipping-banner for visitor 'v-42': audience
@@ -226,7 +288,12 @@ class Visitor(Facts):
     def preview(self, experience_id: str | int, variation_id: str | int) -> bool:
         """Show this variation from now on, for this object only: no gates, nothing stored, nothing sent.
 
-        Returns True if the project, or a preview that the client loaded, has both; otherwise an earlier preview ends.
+        Args:
+            experience_id: The id of an experience, of the project or of one that `client.load_preview` fetched.
+            variation_id: The id of one of its variations; `parse_preview` reads both from an address.
+
+        Returns:
+            True if both are known; otherwise False, and an earlier preview ends.
 
         >>> visitor.preview("100", "12")
         True
@@ -245,8 +312,8 @@ class Visitor(Facts):
     def _peek(self, key: str, forced: str | None = None) -> Decision:
         if self.project is None:
             return without_experience(key, Reason.NOT_READY)
-        if self.state is UNSEEN:
-            self.state = self._engine.states.get(self.id, UNSEEN)
+        if self._state is UNSEEN:
+            self._state = self._engine.states.get(self.id, UNSEEN)
         return decide(self.project, self, key, forced)
 
     def _variation(self, key: str, variation: str) -> Variation | Decision:
@@ -282,8 +349,8 @@ class Visitor(Facts):
         return decisions
 
     def _each(self, project: Project, asked: Iterable[Experience], *, settle: bool) -> list[Decision]:
-        if self.state is UNSEEN:
-            self.state = self._engine.states.get(self.id, UNSEEN)
+        if self._state is UNSEEN:
+            self._state = self._engine.states.get(self.id, UNSEEN)
         decisions: list[Decision] = []
         with one_call():
             for run in decide_each(project, self, asked):
@@ -307,23 +374,41 @@ class Visitor(Facts):
                 new = True
         if new:
             self._engine.remember(self, decisions)
-        elif not self.attributes_remembered:
+        elif not self._attributes_remembered:
             self._engine.remember_attributes(self)
 
     def feature(self, key: str) -> ResolvedFeature:
         """The feature as the visitor's variations set it.
 
-        Decides the experiences that carry it in any of their variations, and no others.
+        Decides, as `decide` does, the experiences that carry it in any of their variations, and no others.
+
+        Args:
+            key: The key of a feature.
+
+        Returns:
+            A `ResolvedFeature`, false where no variation enables it; `get(variable, default)` reads a variable.
+
+        Raises:
+            TypeError: For a key that is no str.
 
         >>> visitor.feature("pricing").get("discount", 0.0)
         0.1
         """
-        if not self.attributes_remembered:
+        if not self._attributes_remembered:
             self._remember_attributes()
         return self._feature(key, self._decide)
 
     def peek_feature(self, key: str) -> ResolvedFeature:
         """`feature`, with nothing stored and nothing sent.
+
+        Args:
+            key: The key of a feature.
+
+        Returns:
+            The feature, as `feature` would give it.
+
+        Raises:
+            TypeError: For a key that is no str.
 
         >>> visitor.peek_feature("pricing").enabled
         True
@@ -331,7 +416,10 @@ class Visitor(Facts):
         return self._feature(key, self._peek)
 
     def features(self) -> list[ResolvedFeature]:
-        """Every feature: the enabled ones, then the disabled ones. Decides every experience.
+        """Every feature; decides every experience.
+
+        Returns:
+            The enabled ones, then the disabled ones.
 
         >>> visitor.features()
         [ResolvedFeature(key='pricing', enabled=True)]
@@ -366,11 +454,26 @@ class Visitor(Facts):
         allow_repeat: bool = False,
         attributed_to: Mapping[str, str] | None = None,
     ) -> ConversionResult:
-        """Count a conversion of a goal, named by its key, or by its id as `goal_id`.
+        """Count a conversion of a goal: once for each visitor, unless it is allowed to repeat.
 
-        `rule_data` is held against the goal's rules; without it they are not asked. A second conversion of a goal
-        counts only with `allow_repeat=True`. `attributed_to` maps experience ids to variation ids where the conversion
-        belongs to decisions made elsewhere. Raises TypeError or ValueError for what is no money or no number.
+        Args:
+            goal: The key of a goal.
+            goal_id: An id in place of the key, a number.
+            revenue: An amount of money in the project's currency, exact as a Decimal.
+            products: A number of products.
+            transaction_id: The name of the order.
+            dimensions: Texts by the number of a custom dimension, 1 to 5.
+            rule_data: Facts to hold against the goal's rules; without them, the rules are not asked.
+            allow_repeat: True counts a second conversion of the goal, if it has revenue or other data.
+            attributed_to: Variation ids by experience id, for decisions that were made elsewhere.
+
+        Returns:
+            A `ConversionResult`, true if it was accepted (not yet delivered); its `reason` says why not. No data,
+            network or unknown goal raises.
+
+        Raises:
+            TypeError: For none or both of goal and goal_id, and for other types.
+            ValueError: For money that is not finite, a dimension beyond 1 to 5, and a goal_id that is no number.
 
         >>> visitor.track("purchase", revenue=Decimal("5.00"), rule_data={"total": 5}).reason.value
         'rules'
@@ -386,7 +489,14 @@ class Visitor(Facts):
         return self._engine.convert(self, self.project, name, request, tracking=self._tracking)
 
     def set_segments(self, segments: Mapping[str, object]) -> None:
-        """Remember these segments; all of them are reported with exposures, the known ones with conversions.
+        """Remember these segments of the visitor, over the present ones.
+
+        Args:
+            segments: Values by name. All of them are reported with exposures, the known ones (`country`, `browser`,
+                …) with conversions too.
+
+        Raises:
+            TypeError: For what is no mapping.
 
         >>> visitor.set_segments({"visitorType": "returning"})
         >>> visitor.segments
@@ -400,9 +510,17 @@ class Visitor(Facts):
     def match_segments(
         self, keys: Iterable[str], rule_data: Mapping[str, object] | None = None
     ) -> list[Segment]:
-        """Put the visitor into those of these custom segments whose rules hold; the ones that were added.
+        """Put the visitor into those of these custom segments whose rules hold.
 
-        Once one holds, all later ones (in the order of the document) are added unasked.
+        Args:
+            keys: The keys of segments. Once one holds, all later ones (in the order of the document) are added unasked.
+            rule_data: Facts over the visitor's own, for these rules only.
+
+        Returns:
+            The segments that were added.
+
+        Raises:
+            TypeError: For a single key, for one that is no str, and for facts that are no mapping.
 
         >>> visitor.match_segments(["big-spenders"], {"spent": 1500})
         [Segment(id='71', key='big-spenders')]
@@ -415,7 +533,7 @@ class Visitor(Facts):
         known = custom if isinstance(custom, (list, tuple)) else ()
         asked = (segment for segment in self.project.segments if segment.key in wanted)
         with one_call():
-            added = segments_to_add(asked, self.data_with(given), known)
+            added = segments_to_add(asked, self._data_with(given), known)
         if added and self._preview is None:
             self._set_segments({"customSegments": [*known, *(segment.id for segment in added)]})
         return added
@@ -430,8 +548,8 @@ class Visitor(Facts):
         """Remember the attributes that are reported, unless nothing is to be remembered of this visitor."""
         if self._tracking:
             self._engine.remember_attributes(self)
-        elif self.state is UNSEEN:
-            self.state = self._engine.states.get(self.id, UNSEEN)
+        elif self._state is UNSEEN:
+            self._state = self._engine.states.get(self.id, UNSEEN)
 
 
 class ObservedVisitor(Visitor):
@@ -458,7 +576,7 @@ class ObservedVisitor(Visitor):
         if observer is not None and observer.with_facts:
             place = self.location
             facts = DecidedFacts(
-                copy_json({**self.data()}), copy_json({**place}) if isinstance(place, Mapping) else place
+                copy_json({**self._data()}), copy_json({**place}) if isinstance(place, Mapping) else place
             )
         revision = project.revision if project is not None else None
         self._engine.observe(Decided(self.id, decision, time(), revision, facts))

@@ -25,12 +25,12 @@ def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None 
     experience = project.experiences.found.get(key) or project.experiences.get(key)
     if experience is None:
         return without_experience(key, _UNKNOWN)
-    state = facts.state
+    state = facts._state
     stored = state.bucketing.get(experience.id)
     sticky = experience.variations.get(stored) if stored is not None else None
     conditions = experience.conditions
     if conditions is not None and facts.location is not None:
-        get = (facts.merged if facts.merged_from is state.segments else facts.data()).get
+        get = (facts._merged if facts._merged_from is state.segments else facts._data()).get
         for name, test in conditions if sticky is None else experience.lasting_conditions:
             if not test(get(name, MISSING)):
                 return refused_decision(experience) if experience.refused is None else experience.refused
@@ -43,7 +43,7 @@ def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None 
     if sticky is not None and (wanted is None or wanted is sticky):
         return sticky_decision(experience, sticky) if sticky.sticky is None else sticky.sticky
     whole = conditions is not None or not experience.ends_in_half_character
-    text = experience.hashed + facts.hashed if whole else hash_input(experience, facts)
+    text = experience.hashed + facts._hashed if whole else hash_input(experience, facts)
     hashed = mmh3_32_uintdigest(text, experience.seed)
     selected = experience.owners[bisect_right(experience.thresholds, hashed)]
     if wanted is not None:
@@ -62,15 +62,15 @@ def decide_each(
     """
     singly = facts.location is None or not project.experiences.distinct
     run: list[Decision] = []
-    hashed_id, seed = facts.hashed, project.bucketing.seed
-    bucketing, get = facts.state.bucketing, facts.data().get
+    hashed_id, seed = facts._hashed, project.bucketing.seed
+    bucketing, get = facts._state.bucketing, facts._data().get
     for experience in experiences:
         conditions = experience.conditions
         if conditions is None or singly or (bucketing and experience.id in bucketing):
             if run and (experience.depends_on_state or singly):
                 yield run
                 run = []
-                bucketing, get = facts.state.bucketing, facts.data().get
+                bucketing, get = facts._state.bucketing, facts._data().get
             run.append(decide(project, facts, experience.key))
             continue
         for name, test in conditions:
@@ -167,13 +167,13 @@ def is_in_audiences(audiences: tuple[Audience, ...], facts: Facts, match_all: bo
 def is_in_audience(audience: Audience, facts: Facts) -> bool:
     """True if one audience takes the visitor; one without rules takes nobody."""
     if audience.exclusion is not None:
-        return audience.exclusion.holds(facts.state.bucketing)
-    return audience.rules is not None and matches(audience.rules, facts.data())
+        return audience.exclusion.holds(facts._state.bucketing)
+    return audience.rules is not None and matches(audience.rules, facts._data())
 
 
 def is_in_segments(segments: frozenset[str], facts: Facts) -> bool:
     """True if the visitor was put into any of these custom segments."""
-    custom = facts.state.segments.get("customSegments")
+    custom = facts._state.segments.get("customSegments")
     return isinstance(custom, (list, tuple)) and any(isinstance(x, str) and x in segments for x in custom)
 
 
@@ -190,7 +190,7 @@ def updated_locations(experience: Experience, facts: Facts) -> tuple[str, ...] |
     place = facts.location
     if not experience.locations or place is None or place is ANYWHERE:
         return None
-    before = facts.state.locations
+    before = facts._state.locations
     after = list(before)
     with one_call(resume=True):
         for location in experience.locations:

@@ -83,7 +83,7 @@ def explain(project: CompiledProject, facts: Facts, key: str, forced: str | None
         if experience is None:
             unknown = GateTrace("known", False, "the document has no such experience")
             return Explanation(decision, facts.id, (unknown,))
-        stored = facts.state.bucketing.get(experience.id)
+        stored = facts._state.bucketing.get(experience.id)
         sticky = experience.variations.get(stored) if stored is not None else None
         gates = _until_closed(_gates(experience, facts, sticky))
         hashed = _hashed(project, experience, facts)
@@ -147,8 +147,8 @@ def _audience_gate(experience: Experience, facts: Facts, sticky: Variation | Non
 def _audience_trace(audience: Audience, facts: Facts) -> RuleTrace:
     exclusion = audience.exclusion
     if exclusion is None:
-        return audience.explain(facts.data())
-    return RuleTrace("audience", audience.key, exclusion.holds(facts.state.bucketing), note=str(exclusion))
+        return audience.explain(facts._data())
+    return RuleTrace("audience", audience.key, exclusion.holds(facts._state.bucketing), note=str(exclusion))
 
 
 def _segment_gate(experience: Experience, facts: Facts) -> GateTrace:

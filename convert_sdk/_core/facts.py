@@ -37,35 +37,36 @@ _REPORTED = frozenset(REPORT_KEYS)
 class Facts:
     """One visitor: who, where, and what is remembered.
 
-    `attributes` are the application's; `call` overlays them and is never remembered.
+    `attributes` are the application's; `_call` overlays them and is never remembered. An application has these facts
+    as a `Visitor`: what is not for it has an underscore, and is for the modules of this package.
     """
 
     __slots__ = (
+        "_attributes_remembered",
+        "_call",
+        "_hashed",
+        "_merged",
+        "_merged_from",
+        "_state",
         "attributes",
-        "attributes_remembered",
-        "call",
         "environment",
-        "hashed",
         "id",
         "location",
-        "merged",
-        "merged_from",
-        "state",
     )  # fmt: skip
 
     id: str
     attributes: Mapping[str, object]
-    call: Mapping[str, object] | None
+    _call: Mapping[str, object] | None
     location: Place
     environment: str | None
-    state: VisitorState
-    hashed: bytes
+    _state: VisitorState
+    _hashed: bytes
     """The id as it is hashed."""
-    attributes_remembered: bool
+    _attributes_remembered: bool
     """True once the attributes that are reported are remembered; until then they count as if they were."""
-    merged: Mapping[str, object]
+    _merged: Mapping[str, object]
     """The last result of `data`, and the segments that it was made from."""
-    merged_from: Mapping[str, object] | None
+    _merged_from: Mapping[str, object] | None
 
     def __init__(
         self,
@@ -77,36 +78,36 @@ class Facts:
     ) -> None:
         self.id = id
         self.attributes = attributes
-        self.call = None
+        self._call = None
         self.location = location
         self.environment = environment
-        self.state = state
-        self.hashed = id_bytes(id)
-        self.attributes_remembered = False
-        self.merged = attributes
-        self.merged_from = NOTHING if state is UNSEEN else None
+        self._state = state
+        self._hashed = id_bytes(id)
+        self._attributes_remembered = False
+        self._merged = attributes
+        self._merged_from = NOTHING if state is UNSEEN else None
 
-    def data(self) -> Mapping[str, object]:
+    def _data(self) -> Mapping[str, object]:
         """The data for audiences: attributes under the call's, both over the remembered segments."""
-        segments = self.state.segments
-        if segments is not self.merged_from:
-            self.merged = self._merge(segments)
-            self.merged_from = segments
-        return self.merged
+        segments = self._state.segments
+        if segments is not self._merged_from:
+            self._merged = self._merge(segments)
+            self._merged_from = segments
+        return self._merged
 
-    def data_with(self, given: Mapping[str, object]) -> Mapping[str, object]:
+    def _data_with(self, given: Mapping[str, object]) -> Mapping[str, object]:
         """`data`, with `given` as a part of the call."""
-        return self._merge(self.state.segments, given) if given else self.data()
+        return self._merge(self._state.segments, given) if given else self._data()
 
     def _merge(
         self, segments: Mapping[str, object], given: Mapping[str, object] = NOTHING
     ) -> Mapping[str, object]:
         # What is over what matters for each pair: three merges of objects and lists are not associative.
         own = self.attributes
-        if segments and self.attributes_remembered and not _REPORTED.isdisjoint(own):
+        if segments and self._attributes_remembered and not _REPORTED.isdisjoint(own):
             own = {key: value for key, value in own.items() if key not in _REPORTED}
-        if self.call:
-            own = deep_merge(own, self.call)
+        if self._call:
+            own = deep_merge(own, self._call)
         return deep_merge(segments, deep_merge(own, given))
 
 

@@ -40,7 +40,7 @@ def set_untracked_segments(facts: Facts, segments: Mapping[str, object]) -> None
 
 
 def _own_state(facts: Facts) -> UntrackedState:
-    state = facts.state
+    state = facts._state
     if not isinstance(state, UntrackedState):
-        state = facts.state = UntrackedState(state.bucketing, state.goals, state.segments, state.locations)
+        state = facts._state = UntrackedState(state.bucketing, state.goals, state.segments, state.locations)
     return state

@@ -202,24 +202,24 @@ class Engine:
 
     def remember_attributes(self, facts: Facts) -> None:
         """Remember the attributes that are reported, once for each visitor object."""
-        if facts.state is UNSEEN:
-            facts.state = self.states.get(facts.id, UNSEEN)
-        if not facts.attributes_remembered:
+        if facts._state is UNSEEN:
+            facts._state = self.states.get(facts.id, UNSEEN)
+        if not facts._attributes_remembered:
             if known_segments(facts.attributes):
                 with self._lock_of(facts.id):
                     self.visitors.get_for_update(facts)
-            facts.attributes_remembered = True
+            facts._attributes_remembered = True
 
     def segments_of(self, facts: Facts) -> Mapping[str, object]:
         """The remembered segments of a visitor, with the attributes that are reported."""
         self.remember_attributes(facts)
-        return facts.state.segments
+        return facts._state.segments
 
     def remember(self, facts: Facts, decisions: Sequence[Decision]) -> None:
         """Remember the decisions that are new, and offer their exposures; of two threads the first one does."""
         visitors, observer = self.visitors, self.observer
         state = None
-        if facts.state is UNSEEN and visitors.pending is None:
+        if facts._state is UNSEEN and visitors.pending is None:
             state = visitors.create(facts, decisions)
         if state is None:
             with self._lock_of(facts.id):
@@ -227,7 +227,7 @@ class Engine:
                 decisions = [each for each in decisions if self._is_new(facts.id, state, each)]
         if not decisions or self.queue is None:
             return
-        # Not `facts.state`, which another thread may have replaced.
+        # Not `facts._state`, which another thread may have replaced.
         visitor_id, segments = facts.id, state.segments
         reported = None if segments is NOTHING else segments or None
         prefix, numbers, naming = self._prefix, self._numbers, self._naming

@@ -71,7 +71,7 @@ class VisitorCache:
 
     def create(self, facts: Facts, decisions: Iterable[Decision]) -> VisitorState | None:
         """Remember a new visitor's first decisions, without a lock; None where another thread was quicker."""
-        segments = NOTHING if facts.attributes_remembered else self._shared(known_segments(facts.attributes))
+        segments = NOTHING if facts._attributes_remembered else self._shared(known_segments(facts.attributes))
         bucketing: dict[str, str] = {}
         for _, _, experience, variation, _ in decisions:
             if experience is not None and variation is not None:
@@ -79,10 +79,10 @@ class VisitorCache:
         state = new_visitor_state(bucketing, segments)
         if self.states.setdefault(facts.id, state) is not state:
             return None
-        facts.state = state
-        facts.attributes_remembered = True
-        if segments and facts.merged_from is NOTHING:  # the attributes are what was merged, and stay so
-            facts.merged_from = segments
+        facts._state = state
+        facts._attributes_remembered = True
+        if segments and facts._merged_from is NOTHING:  # the attributes are what was merged, and stay so
+            facts._merged_from = segments
         if len(self.states) > self.bound:
             self.states.popitem(False)
         return state
@@ -94,18 +94,18 @@ class VisitorCache:
         """
         state = self.states.get(facts.id)
         if state is None:
-            mine = new_visitor_state({}, NOTHING) if facts.state is UNSEEN else facts.state
+            mine = new_visitor_state({}, NOTHING) if facts._state is UNSEEN else facts._state
             state = self.states.setdefault(facts.id, mine)  # `create` may have been quicker
             if len(self.states) > self.bound:
                 self._forget_oldest(facts.id)
-        facts.state = state
-        if not facts.attributes_remembered:
-            facts.attributes_remembered = True
+        facts._state = state
+        if not facts._attributes_remembered:
+            facts._attributes_remembered = True
             segments = self._shared(known_segments(facts.attributes))
             if segments and not state.segments and self.pending is None:
                 state.segments = segments
-                if facts.merged_from is NOTHING:  # the attributes are what was merged, and stay so
-                    facts.merged_from = segments
+                if facts._merged_from is NOTHING:  # the attributes are what was merged, and stay so
+                    facts._merged_from = segments
             elif segments and segments is not state.segments:
                 self.set_segments(facts, state, segments)
         return state

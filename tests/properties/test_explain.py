@@ -86,7 +86,7 @@ def test_a_rule_set_is_shown_with_the_verdict_that_it_has(raw: Json, guest: Gues
     visitor = guest.visit(parsed(raw))
     for key in draw.KEYS:
         explanation = visitor.explain(key)
-        data = visitor.data()
+        data = visitor._data()
         experience = explanation.decision.experience
         for gate in explanation.gates:
             for trace in gate.rules if experience is not None else ():

@@ -61,7 +61,7 @@ def test_all_at_once_is_one_by_one(raw: Json, guest: Guest, shared: str) -> None
     assert [brief(each) for each in together.peek_all()] == [brief(alone.peek(key)) for key in keys]
     assert all_decisions(together) == [brief(alone.decide(key)) for key in keys]
     assert [brief(each) for each in together.peek_all()] == [brief(alone.peek(key)) for key in keys]
-    assert together.state == alone.state
+    assert together._state == alone._state
 
 
 @given(draw.documents(), draw.guests, st.integers(0, 3), draw.experiences(0))

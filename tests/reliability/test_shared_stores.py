@@ -188,7 +188,7 @@ def test_an_asyncio_client_claims_in_redis() -> None:
             ) as client:
                 visitor = await client.visitor("v")
                 visitor._engine.visitors.states.clear()
-                visitor.state = VisitorState()
+                visitor._state = VisitorState()
                 visitor.track("goal-1")
                 assert (await client.flush(120)).pending == 0
                 deduplicated += client.status().events.deduplicated

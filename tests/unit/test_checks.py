@@ -89,5 +89,5 @@ def test_what_the_application_gave_may_be_used_again() -> None:
     visitors = [client.visitor(LOW, attributes, location=place)]
     visitors += [visitors[0].with_context(attributes=attributes, location=place)]
     attributes["country"] = place["url"] = "changed"
-    assert [visitor.data()["country"] for visitor in visitors] == ["DE", "DE"]
+    assert [visitor._data()["country"] for visitor in visitors] == ["DE", "DE"]
     assert [visitor.location for visitor in visitors] == [{"url": "/cart"}, {"url": "/cart"}]

@@ -39,7 +39,7 @@ VISITOR = offline(
         VISITOR.explain("checkout").gates,
         VISITOR.explain("checkout").hashed,
         VISITOR.decide("checkout"),
-        VISITOR.state,
+        VISITOR._state,
         Client("1/2", sdk_secret="s3cret", debug_token="s3cret", store=MemoryStore()),
     ],
     ids=lambda shown: type(shown).__name__,

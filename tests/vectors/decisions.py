@@ -164,7 +164,7 @@ class Run:
     def _update(self, visitor: Visitor, decision: Decision) -> None:
         if decision.reason in _FRESH:
             self._read()
-            visitor.set_segments(visitor.data())
+            visitor.set_segments(visitor._data())
 
     def _run_experience(self, step: Json, attributes: Json) -> Json:
         visitor = self._given(attributes)

@@ -67,7 +67,7 @@ class StoreWins:
     def read(self) -> None:
         """Bring back what the store held."""
         assert self.visitor.segments is not None  # reading them remembers what is reported of the attributes
-        state, held = self.visitor.state, self.held
+        state, held = self.visitor._state, self.held
         self._note(state)
         if state is not UNSEEN:
             state.bucketing.update(held.bucketing)
@@ -77,7 +77,7 @@ class StoreWins:
     def remembered(self) -> Json:
         """What may be remembered in the end: of each name one of its values, and any locations that were left."""
         self.read()
-        last = remembered(self.visitor.state)
+        last = remembered(self.visitor._state)
         values = {part: {name: OneOf(each) for name, each in self.ever[part].items()} for part in self.ever}
         return {**last, **values, "locations": Between(last["locations"], self.places)}
 

@@ -127,7 +127,7 @@ def test_what_follows_from_a_decision_is_a_part_of_its_call(asked: Counter[str])
     client = offline(each, locations=[entity("6", "here", every(matching(slow)))])
     someone = client.visitor("v", location={"k": TEXT})
     assert someone.decide("checkout")
-    assert someone.state.locations == ("here",)
+    assert someone._state.locations == ("here",)
     assert asked == {slow: 1}
 
 

@@ -10,9 +10,9 @@ def data(
     attributes: dict[str, object], *, call: dict[str, object] | None = None, **segments: object
 ) -> object:
     facts = Facts("v", attributes, NOTHING, None, VisitorState(segments=segments))
-    facts.call = call
-    facts.attributes_remembered = True
-    return facts.data()
+    facts._call = call
+    facts._attributes_remembered = True
+    return facts._data()
 
 
 class TestData:
@@ -30,7 +30,7 @@ class TestData:
 
     def test_until_they_are_remembered_they_count_as_attributes(self) -> None:
         facts = Facts("v", {"country": "DE"}, state=VisitorState(segments={"country": "FR"}))
-        assert facts.data() == {"country": "DE"}
+        assert facts._data() == {"country": "DE"}
 
     def test_facts_of_the_call_win_over_everything(self) -> None:
         assert data({"plan": "pro"}, call={"country": "IT", "plan": "free"}, country="FR") == {
@@ -40,9 +40,9 @@ class TestData:
 
     def test_new_segments_are_seen(self) -> None:
         facts = Facts("v", {"plan": "pro"}, NOTHING, None, VisitorState())
-        assert facts.data() == {"plan": "pro"}
-        facts.state.segments = {"group": "a"}
-        assert facts.data() == {"plan": "pro", "group": "a"}
+        assert facts._data() == {"plan": "pro"}
+        facts._state.segments = {"group": "a"}
+        assert facts._data() == {"plan": "pro", "group": "a"}
 
     @pytest.mark.parametrize(
         ("segments", "attributes", "call", "seen"),
@@ -60,8 +60,8 @@ class TestData:
 
     def test_rule_data_is_a_part_of_the_call(self) -> None:
         facts = Facts("v", {"tags": "none"}, state=VisitorState(segments={"tags": ["vip"]}))
-        assert facts.data_with({"tags": ["new"]}) == {"tags": ["new", "vip"]}
-        assert facts.data_with({}) is facts.data()
+        assert facts._data_with({"tags": ["new"]}) == {"tags": ["new", "vip"]}
+        assert facts._data_with({}) is facts._data()
 
 
 class TestDeepMerge:

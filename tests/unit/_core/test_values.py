@@ -366,7 +366,7 @@ class TestVerbs:
 
     def test_tuples_and_sets_are_lists_in_merges_too(self) -> None:
         visitor = self.client().visitor("v", {"k": ("free",)}).with_context(attributes={"k": {"pro"}})
-        assert visitor.data() == {"k": ["pro", "free"]}
+        assert visitor._data() == {"k": ["pro", "free"]}
         visitor.set_segments({"tags": ("a", ["b"])})
         visitor.set_segments({"tags": ("c",)})
         assert visitor.segments["tags"] == ["c", "a", ["b"]]

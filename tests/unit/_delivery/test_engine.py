@@ -131,7 +131,7 @@ def test_of_two_who_begin_the_same_visitor_one_reports() -> None:
     first.decide("checkout")
     running.remember(second, (decision,))
     assert offered(running) == 1
-    assert second.state is first.state
+    assert second._state is first._state
 
 
 class Picky(EventQueue):
@@ -171,7 +171,7 @@ def test_a_refused_conversion_takes_no_other_goals_mark_along() -> None:
         handled = interrupted(partial(tracking.track, "buy"), line, partial(tracking.track, "pay"))
         if not handled:
             break
-        assert (set(tracking.state.goals), offered(running)) == ({"pay"}, 1), line
+        assert (set(tracking._state.goals), offered(running)) == ({"pay"}, 1), line
         line += 1
     assert line > 20
 
@@ -276,7 +276,7 @@ class Peeked(VisitorCache):
 
     def create(self, facts: Facts, decisions: Iterable[Decision]) -> VisitorState | None:
         state = super().create(facts, decisions)
-        facts.state = UNSEEN
+        facts._state = UNSEEN
         return state
 
 
