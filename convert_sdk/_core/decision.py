@@ -303,13 +303,12 @@ class ResolvedFeature:
         (0.1, 'none', 'up')
         """
         value = self._variables.get(name, default)
-        if default is None or value is default:
-            return copy_json(value) if value.__class__ in _CONTAINERS and value is not default else value
-        if type(value) is type(default):
-            return copy_json(value) if value.__class__ in _CONTAINERS else value
+        kind = type(value)
+        if kind is type(default) or default is None:
+            return copy_json(value) if kind in _CONTAINERS and value is not default else value
         if type(default) is float and type(value) is int:
             return float(value)
-        if type(default) is int and type(value) is float and value.is_integer():
+        if type(default) is int and isinstance(value, float) and value.is_integer():
             return int(value)
         if isinstance(default, bool) or isinstance(value, bool) or not isinstance(value, type(default)):
             self._report(name, value, default)
