@@ -617,14 +617,15 @@ class AsyncClient:
         """
         from asyncio import wait_for
         from inspect import iscoroutinefunction
+        from logging import getLogger
 
         report = await self._worker.close(timeout)
-        store = self.options.store
+        store = self._options.store
         if iscoroutinefunction(getattr(store, "close", None)):
             try:
                 await wait_for(cast("AsyncStore", store).close(), _STORE_CLOSE)
             except Exception as error:  # noqa: BLE001  # the store may be the application's own
-                self._worker.runtime.report_error(error)
+                getLogger("convert_sdk").warning("the store could not be closed: %s", type(error).__name__)
         release_sigterm()
         return report
 
