@@ -709,7 +709,7 @@ def _closing_report(lost: int, unheard: int) -> str:
 
 
 class Worker:
-    """What the two workers share: flushes, guards, the end, and what a fork or a late patch resets.
+    """The part that the two workers share: flushes, guards, the end, and the reset after a fork or a late patch.
 
     A subclass brings the sender: `notify`, `is_alive`, and what it needs in `_set_up`.
     """
