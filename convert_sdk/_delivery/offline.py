@@ -177,6 +177,10 @@ class AsyncOfflineDelivery:
         self._engine = engine
         self._inner = OfflineDelivery(engine, options, project, sink, None)
 
+    def abandon(self) -> None:
+        """Nothing to end: there is no task."""
+        self._inner.abandon()
+
     async def start(self) -> None:
         """Nothing to do."""
 
