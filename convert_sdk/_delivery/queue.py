@@ -162,7 +162,6 @@ class EventQueue:
 
     __slots__ = (
         "_accepts",
-        "_accepts",
         "_attempt",
         "_before",
         "_blocked_until",
