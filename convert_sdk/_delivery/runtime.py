@@ -96,16 +96,24 @@ class FlushRequest:
     Args:
         until: The deadline, in monotonic seconds.
         steps: Conditions, each to be asked once the one before it holds.
-        failures: Called to learn whether a request failed that was sent ahead of a back-off.
+        failed: Called to learn whether a request failed that was sent ahead of a back-off.
+        everything: True for a close.
     """
 
-    __slots__ = ("_failed", "_over", "_step", "_steps", "ended", "release_at", "until")
+    __slots__ = ("_failed", "_over", "_step", "_steps", "ended", "halfway", "release_at", "until")
 
     def __init__(
-        self, until: float, steps: Iterator[Callable[[], bool]], failed: Callable[[], bool], release_at: float
+        self,
+        until: float,
+        steps: Iterator[Callable[[], bool]],
+        failed: Callable[[], bool],
+        *,
+        everything: bool,
     ) -> None:
         self.until = until
-        self.release_at = release_at
+        self.halfway = (monotonic() + until) / 2
+        """The time until which the sender waits for the store, so that all goes out together."""
+        self.release_at = self.halfway if everything else inf
         """The time at which conversions no longer wait for the store; `inf` if they do to the end."""
         self.ended: Callable[[], None] = lambda: None
         """Called once it is over."""
@@ -464,29 +472,39 @@ class Runtime:
         """
         queue = self.queue
         failures = queue.forced_failures
-        request = FlushRequest(
+        return FlushRequest(
             until,
-            self._flush_steps(everything=everything),
+            self._flush_steps((monotonic() + until) / 2, everything=everything),
             lambda: not everything and queue.forced_failures > failures,
-            (monotonic() + until) / 2 if everything else inf,
+            everything=everything,
         )
-        queue.override_backoff()
-        return request
 
-    def _flush_steps(self, *, everything: bool) -> Iterator[Callable[[], bool]]:
+    def _flush_steps(self, halfway: float, *, everything: bool) -> Iterator[Callable[[], bool]]:
         """The conditions of a flush, in their order; each background thread is asked when its turn comes."""
         queue, spool_sync = self.queue, self.maintenance.spool_sync
         whole = everything or bool(self.engine.pending)
         snapshot, found = queue.snapshot(), spool_sync.found if spool_sync is not None else 0
-        asked = [thread.request_all() for thread in (self.store_thread, self.spool_thread) if thread]
-        yield lambda: all(latch.is_open for latch in asked)
+        stored, written = Latch(), Latch()
+        if self.store_thread is not None and self.store_writer.waiting:
+            stored = self.store_thread.request_all()
+        else:
+            stored.open()
+        if self.spool_thread is not None:
+            written = self.spool_thread.request_all()
+        else:
+            written.open()
+        # Half of the time is for the store alone: conversions wait for it, and all goes out together.
+        yield lambda: stored.is_open or monotonic() >= halfway
+        queue.override_backoff()
+        yield lambda: written.is_open
         # Conversions without a document, events on disk, and those of earlier processes have no place in a snapshot:
         # then everything is waited for.
         whole = whole or bool(queue.stats.spooled) or (spool_sync is not None and spool_sync.found > found)
         yield lambda: not self.has_events if whole else queue.is_settled(snapshot)
+        yield lambda: stored.is_open
         if self.spool_thread is not None and self.maintenance.has_rows:
-            written = self.spool_thread.request_all()
-            yield lambda: written.is_open
+            deleted = self.spool_thread.request_all()
+            yield lambda: deleted.is_open
         if self.spool_thread is None:
             self.maintenance.settle()
         self.maintenance.publish()
@@ -784,7 +802,8 @@ class Worker:
             if request.check(runtime.next_change):
                 self._flushes.remove(request)
             else:
-                seconds = max(0.0, min(seconds, request.until - now, request.release_at - now, _LOOK_EVERY))
+                times = (request.until, request.halfway, request.release_at, now + _LOOK_EVERY)
+                seconds = min(seconds, *(time - now for time in times if time > now))
         return seconds
 
     def _wait_inline(self, request: FlushRequest, seconds: float) -> bool:

@@ -30,6 +30,7 @@ def answered(case: Json, document: Json) -> Json:
             return REFUSED
         steps = [run.step(step) for step in case["steps"]]
         remembered = run.old_store.remembered() if run.old_store else None
+        made.store.let_go.set()
         made.client.flush()
         remembered = remembered or made.remembered(run.visitor.id)
         return shaped(case, {"steps": steps, "visitor_data": remembered, "requests": made.requests})

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import Event
 from typing import Any
 
 import httpx
@@ -13,7 +14,8 @@ import httpx
 from convert_sdk import Client, MemoryStore, Project, Visitor
 from convert_sdk._core.events import SOURCE
 from convert_sdk._core.facts import UNSEEN, deep_merge
-from convert_sdk._core.state import Changes, VisitorState
+from convert_sdk._core.state import Changes, VisitorState, Winners
+from tests.waiting import PATIENCE
 
 from .differences import Between, Json, OneOf
 from .hashes import bucketing_of
@@ -21,10 +23,23 @@ from .hashes import bucketing_of
 HEADERS = ("Authorization", "User-Agent", "Content-Type", "convert-debug-token")
 
 
+class HeldStore(MemoryStore):
+    """A store that holds up every save until it is let go: what was tracked is then sent by one request, not by two."""
+
+    def __init__(self, *, shared: bool) -> None:
+        super().__init__(shared=shared)
+        self.let_go = Event()
+        self.let_go.set()
+
+    def save(self, changes: Changes) -> Winners:
+        self.let_go.wait(PATIENCE)
+        return super().save(changes)
+
+
 class Session:
     """A client, its store, and the requests that it makes."""
 
-    def __init__(self, client: Client, document: Json, store: MemoryStore, requests: list[Json]) -> None:
+    def __init__(self, client: Client, document: Json, store: HeldStore, requests: list[Json]) -> None:
         self.client = client
         self.document = document
         self.store = store
@@ -93,11 +108,12 @@ def session(case: Json, document: Json) -> Iterator[Session]:
     """A client for a case: with a transport where it has an SDK key, otherwise offline."""
     options = case.get("options") or {}
     shared = "store" in case or bool(options.get("data_store"))
-    store = MemoryStore(shared=shared)
+    store = HeldStore(shared=shared)
     requests: list[Json] = []
     arguments = {**_arguments(options), "store": store}
     source = json.dumps(document)
     _fill(store, compiled(source), case.get("store") or {})
+    store.let_go.clear()
     if "sdk_key" in options:
         transport = httpx.MockTransport(_endpoints(source, case.get("preview_configs") or {}, requests))
         client = Client(options["sdk_key"], transport=transport, **arguments)
@@ -108,7 +124,10 @@ def session(case: Json, document: Json) -> Iterator[Session]:
             **arguments,
         )
     with client:
-        yield Session(client, document, store, requests)
+        try:
+            yield Session(client, document, store, requests)
+        finally:
+            store.let_go.set()
 
 
 @lru_cache(256)
