@@ -197,6 +197,8 @@ class Runtime:
         options = self.options
         source = document_source(options, self.key)
         self._document_lock = threading.RLock()
+        self.replaced: deque[tuple[Project, Project]] = deque()
+        """Documents that were in use, each with the one that replaced it, until `report_changes`."""
         self._cache: DocumentCache | None = None
         if options.cache_dir is not None:
             from convert_sdk._config.cache import DocumentCache
@@ -319,7 +321,12 @@ class Runtime:
             project.warm()
             self._serve(project)
             if served.revision != project.revision:
-                self._report_change(served, project)
+                self.replaced.append((served, project))
+
+    def report_changes(self) -> None:
+        """Tell of the documents that others have replaced; it may take as long as compiling them did."""
+        for before, after in drain(self.replaced):
+            self._report_change(before, after)
 
     def _report_change(self, before: Project, after: Project) -> None:
         """Log the difference of two documents, and tell whoever observes; nothing if nobody hears of it."""

@@ -274,6 +274,8 @@ class TaskWorker(Worker):
             home.to_send.set()
         if self.runtime.has_unsaved_document:
             await asyncio.to_thread(self.runtime.save_document)
+        if self.runtime.replaced:
+            await asyncio.to_thread(self.runtime.report_changes)
         notified = await _wait(home.to_fetch, 0.0 if self.closed else self._idle_seconds(seconds))
         return self._goes_on(home, notified)
 

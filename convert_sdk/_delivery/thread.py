@@ -200,6 +200,7 @@ class ThreadWorker(Worker):
         self._ready.open()
         if self.engine.project is not None:
             self._in_use.open()
+        self.runtime.report_changes()
         self.runtime.save_document()
         self.notify()
         if self.closed:
