@@ -143,11 +143,11 @@ class Picky(EventQueue):
 
 def interrupted(during: Callable[[], object], line: int, handler: Callable[[], object]) -> bool:
     """Call the handler before one line of the engine; False if it was over by then."""
-    lines = count()
+    lines, measured = count(), sys.gettrace()  # coverage has a tracer of its own
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         if event == "line" and frame.f_code.co_filename == engine_module.__file__ and next(lines) == line:
-            sys.settrace(None)
+            sys.settrace(measured)
             handler()
         return trace
 
@@ -155,7 +155,7 @@ def interrupted(during: Callable[[], object], line: int, handler: Callable[[], o
     try:
         during()
     finally:
-        sys.settrace(None)
+        sys.settrace(measured)
     return next(lines) > line
 
 
