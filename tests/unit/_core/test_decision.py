@@ -102,3 +102,9 @@ class TestResolvedFeature:
 
     def test_shows_no_values(self, pricing: ResolvedFeature) -> None:
         assert repr(pricing) == "ResolvedFeature(key='pricing', enabled=True)"
+
+
+def test_a_default_of_a_wider_class_takes_what_is_there(decision: Decision) -> None:
+    (pricing,) = (each for each in decision.features if each.key == "pricing")
+    assert pricing.get("label", object()) == "Sale"
+    assert pricing.get("table", object()) == {"a": [1]}

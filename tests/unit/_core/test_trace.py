@@ -158,3 +158,9 @@ def test_an_audience_that_another_experience_decides_says_so() -> None:
     assert audience is not None
     note = "a visitor is decided by one rule alone, bucketed into experience 'checkout'"
     assert audience.explain({"k": "v"}).note == note
+
+
+def test_the_repr_of_a_leaf_shows_no_value_of_the_visitor() -> None:
+    trace = explain_rules(every(leaf("plan", "pro")), {"plan": "s3cret"})
+    assert repr(trace.leaves[0][0][0]) == "LeafTrace('plan', 'equals', False)"
+    assert "s3cret" not in repr(trace)
