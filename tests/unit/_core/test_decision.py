@@ -108,3 +108,11 @@ def test_a_default_of_a_wider_class_takes_what_is_there(decision: Decision) -> N
     (pricing,) = (each for each in decision.features if each.key == "pricing")
     assert pricing.get("label", object()) == "Sale"
     assert pricing.get("table", object()) == {"a": [1]}
+
+
+def test_a_whole_float_fits_a_default_that_is_an_int() -> None:
+    prices = feature("81", "pricing", price="float", discount="float")
+    arm = variation("1", 100, changes=[change("81", price="5", discount="0.5")])
+    found = offline(experience(variations=[arm]), features=[prices]).visitor(LOW).feature("pricing")
+    assert (found.get("price", 0), found.get("discount", 0)) == (5, 0)
+    assert type(found.get("price", 0)) is int
