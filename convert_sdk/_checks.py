@@ -195,15 +195,19 @@ def is_loopback(url: str) -> bool:
 
 
 def masked(url: str) -> str:
-    """The URL with stars in place of the name and the password in it.
+    """The URL with stars in place of the name and the password in it, and of its query.
+
+    A URL that is wrong is masked too: whatever stands before its last @ may be a password.
 
     >>> masked("https://me:s3cret@convert.example/api/v1/")
     'https://***@convert.example/api/v1/'
+    >>> masked("me:s3cret/1?@convert.example?token=s3cret")
+    '***@convert.example?***'
     """
-    scheme, slashes, rest = url.partition("://")
-    end = min((place for place in map(rest.find, "/?#") if place >= 0), default=len(rest))
-    at = rest.rfind("@", 0, end)
-    return url if at < 0 else f"{scheme}{slashes}***{rest[at:]}"
+    scheme, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
+    at = rest.rfind("@")
+    shown, question, _ = (rest if at < 0 else f"***{rest[at:]}").partition("?")
+    return f"{scheme}{slashes}{shown}{question and '?***'}"
 
 
 def no_flaw(_: object) -> None:

@@ -63,6 +63,9 @@ class DocumentError(ConvertError, ValueError):
         self.expected = expected
         self.found = found
 
+    def __reduce__(self) -> tuple[type[DocumentError], tuple[str, str, str]]:
+        return type(self), (self.path, self.expected, self.found)  # as a process pool hands it on
+
 
 class FetchError(ConvertError):
     """The Serving API gave no usable answer; `status` is the HTTP status, None without one."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Iterator
 
-from convert_sdk import ConvertError, errors
+from convert_sdk import ConvertError, DocumentError, errors
 from convert_sdk.commerce import errors as of_commerce
 
 
@@ -37,3 +38,10 @@ def test_the_tree_is_whole_and_true() -> None:
     for kind in kinds(ConvertError):
         bases = [base.__name__ for base in kind.__mro__ if base.__name__ in {*tree, "ValueError"}]
         assert bases[1:] == tree[kind.__name__], kind
+
+
+def test_an_error_of_a_document_comes_out_of_a_pickle_whole() -> None:
+    made = DocumentError("$.project.id", "the project's id", "nothing")
+    error: DocumentError = pickle.loads(pickle.dumps(made))  # noqa: S301  # made right here
+    assert str(error) == "$.project.id: expected the project's id, found nothing"
+    assert (error.path, error.expected, error.found) == ("$.project.id", "the project's id", "nothing")

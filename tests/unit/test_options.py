@@ -279,6 +279,19 @@ class TestWhatGoesIntoRequests:
         assert "***@convert.example" in repr(options)
         assert "hunter2" not in refusal({name: f"{url}?a=b"})
 
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://me:hunter2/1@convert.example",
+            "https://me:hunter2?@convert.example",
+            "me:hunter2@convert.example",
+            "//me:hunter2@convert.example",
+            "https://convert.example?token=hunter2",
+        ],
+    )
+    def test_a_url_that_is_wrong_shows_no_password(self, url: str) -> None:
+        assert "hunter2" not in refusal({"config_endpoint": url})
+
     def test_a_variable_may_end_with_a_line_break(self) -> None:
         options = build({}, {"CONVERT_SDK_KEY": "1/2\n", "CONVERT_SDK_SECRET": " s3cret\n"})
         assert (options.sdk_key, options.sdk_secret) == ("1/2", "s3cret")
