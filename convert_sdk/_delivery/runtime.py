@@ -85,6 +85,8 @@ NEEDED_BY_LOOPS = (
 """As above, and what httpx imports in the middle of its first connection."""
 _DISK_PATIENCE = 0.1
 """Seconds that the end waits for a disk that another thread is busy with."""
+_LAST_WORD = 0.1
+"""Seconds for observers at a close whose time is up: the loss of its last events is for them to know."""
 _LOOK_EVERY = 0.25
 """Seconds between two looks at a flush, and at a sender that is waited for."""
 _log = logging.getLogger("convert_sdk")
@@ -565,7 +567,7 @@ class Runtime:
         observer = self.engine.observer
         if self.observer_thread is not None and observer is not None:
             if not observer.is_idle and self.observer_thread.start():
-                self.observer_thread.request_all().wait(until - monotonic())
+                self.observer_thread.request_all().wait(max(_LAST_WORD, until - monotonic()))
             elif not self.observer_thread.is_alive:
                 observer.deliver(until)
             self.observer_thread.stop()
