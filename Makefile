@@ -5,12 +5,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SERVERS := $(VENV)/.servers
 
-.PHONY: demo test test-servers test-all test-lowest check bench baseline packages soak clean
+.PHONY: demo test test-servers test-all test-lowest check bench baseline screenshots packages soak clean
 
 $(READY): pyproject.toml convert_sdk/_version.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[cli,redis,server]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[arrow,celery,cli,django,dramatiq,duckdb,fastapi,flask,litestar,openfeature,polars,quart,redis,requests,rq,server,signing,starlette,stats,ua,testing]" --group dev
 	touch $(READY)
 
 # What the tests of servers start: Celery, RQ, gevent and others; uWSGI is compiled, for about a minute.
@@ -20,15 +20,20 @@ $(SERVERS): $(READY) pyproject.toml
 	touch $(SERVERS)
 
 demo: $(READY)
-	$(BIN)/convert-sdk demo
+	$(BIN)/convert-sdk demo $(if $(PAGE),--page)
 
-# Every branch of the pure core is taken by the quick tests, or this fails; the others run unmeasured, at full speed.
+# A process for each processor, and two where tests wait more than they compute. Every branch of the pure core is taken
+# by the quick tests, or this fails; the others run unmeasured, and their laws with fewer examples than in
+# `make test-all`.
+PYTEST := $(BIN)/python -m pytest --dist worksteal --numprocesses
+TWICE = $(shell $(BIN)/python -c "import os; print(2 * os.cpu_count())")
 QUICK := tests/unit tests/vectors
+LAWS := --hypothesis-profile short
 COVERED := --cov=convert_sdk._core --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not servers and not soak" $(COVERED) convert_sdk $(QUICK)
-	$(BIN)/python -m pytest -m "not servers and not soak" tests $(QUICK:%=--ignore=%) --ignore=tests/servers
+	$(PYTEST) auto -m "not servers and not soak" $(COVERED) convert_sdk $(QUICK)
+	$(PYTEST) $(TWICE) -m "not servers and not soak" $(LAWS) tests $(QUICK:%=--ignore=%) --ignore=tests/servers
 
 # Server programs and other foreign processes, each once and short.
 test-servers: $(SERVERS)
@@ -48,10 +53,10 @@ test-lowest:
 	$(LOWEST_PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(LOWEST)/bin/python -m tests.lowest > $(LOWEST)/constraints.txt
-	$(LOWEST)/bin/python -m pip install --quiet --editable ".[cli,redis,server]" --group test --group reliability \
+	$(LOWEST)/bin/python -m pip install --quiet --editable ".[arrow,celery,cli,django,dramatiq,duckdb,fastapi,flask,litestar,openfeature,polars,quart,redis,requests,rq,server,signing,starlette,stats,ua,testing]" --group test --group tables --group reliability \
 		--constraint $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip check
-	$(LOWEST)/bin/python -m pytest -W "ignore:'click.utils:DeprecationWarning" -m "not servers and not soak" \
+	$(LOWEST)/bin/python -m pytest --numprocesses auto -W "ignore:'click.utils:DeprecationWarning" -m "not servers and not soak" \
 		convert_sdk tests --ignore=tests/servers
 
 check: $(READY)
@@ -68,6 +73,10 @@ bench: $(READY)
 baseline: $(READY)
 	$(BIN)/python -m benchmarks.baseline $(if $(AGAINST),--against $(AGAINST))
 
+# The pictures of the page in docs/images, by a real browser (`make packages` installs it).
+screenshots: $(SERVERS)
+	$(BIN)/python -m tests.screenshots
+
 # The long rows, and what callers feel while the network is bad: about ten minutes.
 soak: $(SERVERS)
 	$(BIN)/python -m pytest -m soak tests
@@ -77,7 +86,7 @@ soak: $(SERVERS)
 ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 packages:
 	$(ROOT) apt-get update -qq
-	$(ROOT) apt-get install -y -qq faketime redis-server
+	$(ROOT) apt-get install -y -qq chromium faketime openjdk-17-jre-headless postgresql redis-server
 
 clean:
 	rm -rf $(VENV) .venv-peers .venv-3.* $(LOWEST)
