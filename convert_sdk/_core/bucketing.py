@@ -58,6 +58,19 @@ class Split(NamedTuple):
         return self.owners[bisect_right(self.edges, value)]
 
 
+class BucketingId(bytes):
+    """The bytes of an id that is hashed in the place of the visitor id, and that id: a plain visitor has none."""
+
+    text: str
+
+    @classmethod
+    def of(cls, text: str) -> BucketingId:
+        """The bytes of this id."""
+        made = cls(id_bytes(text))
+        made.text = text
+        return made
+
+
 def id_bytes(text: str) -> bytes:
     """UTF-8 as a browser encodes it: a surrogate pair is one character, a lone surrogate U+FFFD."""
     try:

@@ -12,9 +12,11 @@ from .bucketing import id_bytes
 from .decision import Decision, Reason
 from .facts import ANYWHERE, Facts
 from .js_regex.budget import one_call
+from .layers import Layered
 from .model import Audience, CompiledProject, Experience, Segment, Variation
 from .rules import matches
 from .values import MISSING
+from .visitor_facts import WithVisitor, with_visitor
 
 
 def decide(project: CompiledProject, facts: Facts, key: str, forced: str | None = None) -> Decision:
@@ -119,7 +121,7 @@ def sticky_decision(experience: Experience, sticky: Variation) -> Decision:
 
 def hash_input(experience: Experience, facts: Facts) -> bytes:
     """The bytes to hash where the two ids may share a character, half of it in each."""
-    return id_bytes((experience.id if experience.hashed else "") + facts.id)
+    return id_bytes((experience.id if experience.hashed else "") + facts.bucketing_id)
 
 
 def closed_gate(experience: Experience, facts: Facts, sticky: Variation | None) -> Reason | None:
@@ -151,6 +153,8 @@ def is_located(experience: Experience, facts: Facts) -> bool:
     place = facts.location
     if place is None or place is ANYWHERE:
         return place is ANYWHERE
+    if type(place) is Layered:
+        place = WithVisitor(place, facts)
     if experience.locations is not None:
         return any(x.rules is not None and matches(x.rules, place) for x in experience.locations)
     return experience.site_area is None or matches(experience.site_area, place)
@@ -168,13 +172,26 @@ def is_in_audience(audience: Audience, facts: Facts) -> bool:
     """True if one audience takes the visitor; one without rules takes nobody."""
     if audience.exclusion is not None:
         return audience.exclusion.holds(facts._state.bucketing)
-    return audience.rules is not None and matches(audience.rules, facts._data())
+    data = facts._data()
+    if type(data) is Layered:
+        data = WithVisitor(data, facts)
+    return audience.rules is not None and matches(audience.rules, data)
 
 
 def is_in_segments(segments: frozenset[str], facts: Facts) -> bool:
     """True if the visitor was put into any of these custom segments."""
     custom = facts._state.segments.get("customSegments")
     return isinstance(custom, (list, tuple)) and any(isinstance(x, str) and x in segments for x in custom)
+
+
+def known_decisions(project: CompiledProject, decisions: Mapping[str, str]) -> dict[str, str]:
+    """Those decisions, variation ids by experience id, whose experience and variation the project has."""
+    known: dict[str, str] = {}
+    for experience_id, variation_id in decisions.items():
+        experience = project.experiences.of_id(experience_id)
+        if experience is not None and variation_id in experience.variations:
+            known[experience_id] = variation_id
+    return known
 
 
 def segments_to_add(
@@ -190,6 +207,7 @@ def updated_locations(experience: Experience, facts: Facts) -> tuple[str, ...] |
     place = facts.location
     if not experience.locations or place is None or place is ANYWHERE:
         return None
+    place = with_visitor(place, facts)
     before = facts._state.locations
     after = list(before)
     with one_call(resume=True):
@@ -215,6 +233,7 @@ _BEFORE_LOCATION = frozenset(
         Reason.UNKNOWN_VARIATION,
         Reason.ARCHIVED,
         Reason.ENVIRONMENT,
+        Reason.OVERRIDE,
         Reason.PREVIEW,
     }
 )

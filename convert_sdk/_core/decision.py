@@ -7,6 +7,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, overload
 
+from convert_sdk._core.half_made import shown_half_made
+
 from .bucketing import scale
 from .copy_json import copy_json
 from .events import to_json
@@ -16,10 +18,13 @@ from .model import Change, Experience, Feature, Variation
 T = TypeVar("T")
 _CONTAINERS = (dict, list)
 _NONE: Mapping[str, object] = MappingProxyType({})
+_MISSING = object()
 
 
 class Reason(StrEnum):
-    """The reason of a decision. The last four come with a variation.
+    """The reason of a decision.
+
+    `BUCKETED`, `STICKY`, `FORCED`, `PREVIEW` and mostly `OVERRIDE` come with a variation.
 
     >>> visitor.decide("shipping-banner").reason is Reason.AUDIENCE
     True
@@ -49,7 +54,15 @@ class Reason(StrEnum):
     """Decided earlier and kept."""
     FORCED = "forced"
     """The application named the variation."""
+    OVERRIDE = "override"
+    """An override named the variation, or that there is none: nothing is stored, nothing is sent."""
     PREVIEW = "preview"
+    CONSENT = "consent"
+    """The visitor has not agreed, or has not been asked."""
+    PRIVACY = "privacy"
+    """The browser asks not to be tracked, where the project heeds that."""
+    BOT = "bot"
+    """The visitor is a declared bot."""
 
 
 class Decision(NamedTuple):
@@ -99,28 +112,48 @@ class Decision(NamedTuple):
 
     @property
     def experience_id(self) -> str | None:
-        """The id of the experience; None if the document has none of this key."""
+        """The id of the experience; None if the document has none of this key.
+
+        >>> visitor.decide("checkout-layout").experience_id
+        '100'
+        """
         return self.experience.id if self.experience is not None else None
 
     @property
     def bucket_value(self) -> int | None:
-        """The visitor's bucket value where the hash found a variation just now."""
+        """The visitor's bucket value where the hash found a variation just now.
+
+        >>> visitor.peek("checkout-layout").bucket_value
+        1527
+        """
         if self.hashed is None or self.experience is None:
             return None
         return scale(self.hashed, self.experience.bucketing.max_traffic)
 
     @property
     def variation_key(self) -> str | None:
-        """The key of the variation; None without one."""
+        """The key of the variation; None without one.
+
+        >>> visitor.decide("checkout-layout").variation_key
+        'classic'
+        """
         return self.variation.key if self.variation is not None else None
 
     @property
     def variation_id(self) -> str | None:
-        """The id of the variation; None without one."""
+        """The id of the variation; None without one.
+
+        >>> visitor.decide("checkout-layout").variation_id
+        '11'
+        """
         return self.variation.id if self.variation is not None else None
 
     def to_dict(self) -> dict[str, object]:
-        """Key, reason, ids and keys as values of JSON."""
+        """Key, reason, ids and keys as values of JSON.
+
+        >>> visitor.decide("shipping-banner").to_dict()["reason"]
+        'audience'
+        """
         return {
             "key": self.key,
             "reason": self.reason.value,
@@ -131,7 +164,11 @@ class Decision(NamedTuple):
         }
 
     def to_json(self) -> str:
-        """The same as JSON text."""
+        """The same as JSON text.
+
+        >>> visitor.peek("unknown").to_json()[:35]
+        '{"key":"unknown","reason":"unknown"'
+        """
         return to_json(self.to_dict())
 
     def _parts(self) -> DecisionParts:
@@ -147,7 +184,11 @@ class Decision(NamedTuple):
 
     @property
     def features(self) -> tuple[ResolvedFeature, ...]:
-        """The features that the variation sets."""
+        """The features that the variation sets.
+
+        >>> visitor.decide("checkout-layout").features
+        (ResolvedFeature(key='pricing', enabled=True),)
+        """
         if self.variation is None:
             return ()
         return tuple(ResolvedFeature.enabled_by(self, change) for change in self.variation.changes)
@@ -165,43 +206,48 @@ class DecisionParts(NamedTuple):
     bucket_value: int | None
 
 
-class RestoredDecision(Decision):
-    """A decision that was pickled: ids and keys, and no models."""
+class DetachedDecision(Decision):
+    """A decision of ids and keys without models: one that was pickled, or an override of what the document lacks."""
 
     parts: DecisionParts
 
+    @classmethod
+    def of(cls, parts: DecisionParts) -> DetachedDecision:
+        """The decision of these parts."""
+        detached = cls(parts.key, parts.reason, hashed=parts.hashed)
+        detached.parts = parts
+        return detached
+
     def __bool__(self) -> bool:
-        return self.parts.variation_id is not None
+        return self.parts.variation_key is not None
 
     @property
     def experience_id(self) -> str | None:
-        """As of the decision that was pickled."""
+        """As the parts have it."""
         return self.parts.experience_id
 
     @property
     def bucket_value(self) -> int | None:
-        """As of the decision that was pickled."""
+        """As the parts have it."""
         return self.parts.bucket_value
 
     @property
     def variation_key(self) -> str | None:
-        """As of the decision that was pickled."""
+        """As the parts have it."""
         return self.parts.variation_key
 
     @property
     def variation_id(self) -> str | None:
-        """As of the decision that was pickled."""
+        """As the parts have it."""
         return self.parts.variation_id
 
 
 def restore_decision(*parts: Any) -> Decision:
     """The decision that was pickled as these parts."""
-    parts = DecisionParts(*parts)
-    restored = RestoredDecision(parts.key, parts.reason, hashed=parts.hashed)
-    restored.parts = parts
-    return restored
+    return DetachedDecision.of(DecisionParts(*parts))
 
 
+@shown_half_made
 class ResolvedFeature:
     """A feature as one visitor sees it.
 
@@ -255,21 +301,37 @@ class ResolvedFeature:
 
     @property
     def enabled(self) -> bool:
-        """True if a variation of the visitor sets it."""
+        """True if a variation of the visitor sets it.
+
+        >>> visitor.feature("pricing").enabled
+        True
+        """
         return self.decision is not None
 
     @property
     def variables(self) -> Mapping[str, object]:
-        """The variables in their declared types; one that cannot be cast is missing."""
+        """The variables in their declared types; one that cannot be cast is missing.
+
+        >>> visitor.feature("pricing").variables
+        {'discount': 0.1}
+        """
         return copy_json({**self._variables})
 
     @property
     def raw(self) -> Mapping[str, object] | None:
-        """The variables as the document has them; None where it has none."""
+        """The variables as the document has them; None where it has none.
+
+        >>> visitor.feature("pricing").raw
+        {'discount': '0.1'}
+        """
         return None if self._raw is None else copy_json({**self._raw})
 
     def to_dict(self) -> dict[str, object]:
-        """Everything as values of JSON; `decision` is the dict of the decision that enabled it, or None."""
+        """Everything as values of JSON; `decision` is the dict of the decision that enabled it, or None.
+
+        >>> visitor.feature("pricing").to_dict()["variables"]
+        {'discount': 0.1}
+        """
         return {
             "id": self.id,
             "key": self.key,
@@ -281,7 +343,11 @@ class ResolvedFeature:
         }
 
     def to_json(self) -> str:
-        """The same as JSON text."""
+        """The same as JSON text.
+
+        >>> visitor.feature("pricing").to_json()[:30]
+        '{"id":"81","key":"pricing","na'
+        """
         return to_json(self.to_dict())
 
     def _parts(self) -> tuple[object, ...]:
@@ -295,35 +361,46 @@ class ResolvedFeature:
         """The variable, if it is of the default's type; otherwise the default.
 
         An int fits a float default, a whole float fits an int default, a bool fits no number, and a default of None
-        takes anything. A value that does not fit is logged once, and counted as `mismatched` among
-        `status().incidents`.
+        takes anything. A value that does not fit, its default or its declared type, is logged once, and counted as
+        `mismatched` among `status().incidents`.
 
         >>> pricing = visitor.feature("pricing")
         >>> pricing.get("discount", 0.0), pricing.get("discount", "none"), pricing.get("rounding", "up")
         (0.1, 'none', 'up')
         """
-        value = self._variables.get(name, default)
+        value = self._variables.get(name, _MISSING)
+        if value is _MISSING:
+            if self._raw is not None and name in self._raw:
+                self._report(name, "", default)
+            return default
         kind = type(value)
         if kind is type(default) or default is None:
-            return copy_json(value) if kind in _CONTAINERS and value is not default else value
+            return copy_json(value) if kind in _CONTAINERS else value
         if type(default) is float and type(value) is int:
             return float(value)
         if type(default) is int and isinstance(value, float) and value.is_integer():
             return int(value)
         if isinstance(default, bool) or isinstance(value, bool) or not isinstance(value, type(default)):
-            self._report(name, value, default)
+            self._report(name, kind.__name__, default)
             return default
         return copy_json(value)
 
-    def _report(self, name: str, value: object, default: object) -> None:
+    def _report(self, name: str, found: str, default: object) -> None:
+        self._log(Mismatch(self.key or self.id or "", name, found, type(default).__name__))
+
+    def _log(self, mismatch: Mismatch) -> None:
         experience = self.decision.experience if self.decision is not None else None
         if experience is not None:
-            mismatch = Mismatch(self.key or self.id or "", name, type(value).__name__, type(default).__name__)
             experience.mismatches.report(mismatch)
 
     @classmethod
     def enabled_by(cls, decision: Decision, change: Change) -> ResolvedFeature:
-        """The feature as a decision's variation sets it."""
+        """The feature as a decision's variation sets it.
+
+        >>> decision = visitor.decide("checkout-layout")
+        >>> ResolvedFeature.enabled_by(decision, decision.variation.changes[0])
+        ResolvedFeature(key='pricing', enabled=True)
+        """
         feature = change.feature
         if feature is None:
             return cls(change.feature_id, None, None, decision, change.variables, change.raw)
@@ -331,5 +408,15 @@ class ResolvedFeature:
 
     @classmethod
     def disabled(cls, key: str, feature: Feature | None) -> ResolvedFeature:
-        """The feature where nothing sets it; without a feature, the document declares none of this key."""
+        """The feature where nothing sets it; without a feature, the document declares none of this key.
+
+        >>> ResolvedFeature.disabled("pricing", project.feature("pricing"))
+        ResolvedFeature(key='pricing', enabled=False)
+        """
         return cls(None, key, None) if feature is None else cls(feature.id, key, feature.name)
+
+
+def report_mismatch(feature: ResolvedFeature, name: str, wanted: str) -> None:
+    """Say that a variable is not of the type that the application wants, as `ResolvedFeature.get` does."""
+    found = type(feature._variables.get(name)).__name__
+    feature._log(Mismatch(feature.key or feature.id or "", name, found, wanted))

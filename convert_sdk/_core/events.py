@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from json import JSONEncoder
+from json import JSONDecoder, JSONEncoder
 from json.encoder import encode_basestring_ascii as json_text
 from math import isfinite
+from types import MappingProxyType
 from typing import NamedTuple
 
 from .javascript import js_string
@@ -57,6 +58,22 @@ class TrackingContext(NamedTuple):
     account_id: str
     project_id: str
     source: str = SOURCE
+    report_id: str | None = None
+    """The key of the hash that stands for a visitor's id; None for the id itself."""
+
+    def __repr__(self) -> str:
+        return f"TrackingContext({self.account_id}/{self.project_id})"
+
+
+def reported_id(visitor_id: str, key: str) -> str:
+    """The hash that stands for a visitor's id in reports: HMAC-SHA256, its first 32 hexadecimal digits.
+
+    >>> reported_id("v-42", "a secret of the shop's own")
+    'b2d36e8c70a4cea87ed30da5682e2f14'
+    """
+    from hmac import digest
+
+    return digest(key.encode(), visitor_id.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
 
 
 def exposure_wire(experience_id: str, variation_id: str) -> str:
@@ -89,6 +106,34 @@ def conversion_wires(
 def goal_datum(key: str, value: str) -> str:
     """The JSON of one thing that is reported with a conversion; both are JSON already, the key without its quotes."""
     return f'{{"key":"{key}","value":{value}}}'
+
+
+class EventContents(NamedTuple):
+    """The contents of an event's JSON: of an exposure the first two, of a conversion the others."""
+
+    experience_id: str | None = None
+    variation_id: str | None = None
+    goal_id: str | None = None
+    goal_data: Mapping[str, object] | None = None
+    """None for a conversion that is reported bare; numbers with a fraction are Decimals."""
+    bucketing: Mapping[str, str] = MappingProxyType({})
+
+
+def event_contents(wire: str) -> EventContents:
+    """Read what `exposure_wire` or one of `conversion_wires` wrote.
+
+    >>> event_contents(exposure_wire("100", "12")).variation_id
+    '12'
+    """
+    data = _decode(wire)["data"]
+    if "goalId" not in data:
+        return EventContents(data["experienceId"], data["variationId"])
+    given = data.get("goalData")
+    goal_data = None if given is None else {item["key"]: item["value"] for item in given}
+    return EventContents(None, None, data["goalId"], goal_data, data.get("bucketingData", {}))
+
+
+_decode = JSONDecoder(parse_float=Decimal).decode
 
 
 def scalar(value: object) -> str:
@@ -161,10 +206,13 @@ def tracking_body(address: TrackingContext, events: Iterable[Event], *, enrich_d
                     known[id(reported)] = f",{_SEGMENTS}{_object(typed_segments(reported or {}))}"
                 tails.append(known[id(reported)])
         wires.append(wire)
+    names: Iterable[str] = visitors
+    if address.report_id is not None:
+        names = [reported_id(visitor_id, address.report_id) for visitor_id in visitors]
     entries = ",".join(
         [
-            f'{{"visitorId":{json_text(visitor_id)},"events":[{",".join(wires)}]{tail}}}'
-            for (visitor_id, wires), tail in zip(visitors.items(), tails, strict=True)
+            f'{{"visitorId":{json_text(name)},"events":[{",".join(wires)}]{tail}}}'
+            for name, wires, tail in zip(names, visitors.values(), tails, strict=True)
         ]
     )
     head = (

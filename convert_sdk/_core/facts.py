@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final, NamedTuple, cast
 
-from .bucketing import id_bytes
+from .bucketing import BucketingId, id_bytes
 from .events import REPORT_KEYS
+from .layers import Layered
 from .state import NOTHING, VisitorState
 from .values import LISTS, MISSING, copy_mapping, plain, tree
 
@@ -61,7 +62,7 @@ class Facts:
     environment: str | None
     _state: VisitorState
     _hashed: bytes
-    """The id as it is hashed."""
+    """The id as it is hashed; a `BucketingId` where that is another than the visitor's."""
     _attributes_remembered: bool
     """True once the attributes that are reported are remembered; until then they count as if they were."""
     _merged: Mapping[str, object]
@@ -87,8 +88,18 @@ class Facts:
         self._merged = attributes
         self._merged_from = NOTHING if state is UNSEEN else None
 
+    @property
+    def bucketing_id(self) -> str:
+        """The id that is hashed to decide; the visitor's own unless `bucketing_id=` was given.
+
+        >>> client.visitor("v-42", bucketing_id="company-7").bucketing_id
+        'company-7'
+        """
+        hashed = self._hashed
+        return hashed.text if isinstance(hashed, BucketingId) else self.id
+
     def _data(self) -> Mapping[str, object]:
-        """The data for audiences: attributes under the call's, both over the remembered segments."""
+        """The data for audiences: attributes under the call's, over the remembered segments, over a request's."""
         segments = self._state.segments
         if segments is not self._merged_from:
             self._merged = self._merge(segments)
@@ -103,12 +114,16 @@ class Facts:
         self, segments: Mapping[str, object], given: Mapping[str, object] = NOTHING
     ) -> Mapping[str, object]:
         # What is over what matters for each pair: three merges of objects and lists are not associative.
-        own = self.attributes
+        own, request = self.attributes, None
+        if type(own) is Layered:
+            request = own
+            own = own.over if self._attributes_remembered else own.flat()
         if segments and self._attributes_remembered and not _REPORTED.isdisjoint(own):
             own = {key: value for key, value in own.items() if key not in _REPORTED}
         if self._call:
             own = deep_merge(own, self._call)
-        return deep_merge(segments, deep_merge(own, given))
+        merged = deep_merge(segments, deep_merge(own, given))
+        return merged if request is None else request.laid_over(merged)
 
 
 def deep_merge(

@@ -28,3 +28,13 @@ def resolve_all(project: CompiledProject, decisions: Iterable[Decision]) -> list
     unseen = (each for each in property_order(project.features.ids()) if each not in seen)
     rest = (project.features.named((each,))[-1] for each in unseen)  # the last of an id counts
     return enabled + [ResolvedFeature.disabled(feature.key, feature) for feature in rest]
+
+
+def replaced_features(
+    features: Iterable[ResolvedFeature], overridden: Iterable[ResolvedFeature]
+) -> list[ResolvedFeature]:
+    """The features with the overridden ones in their place: the enabled ones, then the disabled ones."""
+    instead = [*overridden]
+    keys = {feature.key for feature in instead}
+    found = [*(feature for feature in features if feature.key not in keys), *instead]
+    return sorted(found, key=lambda feature: not feature.enabled)

@@ -7,12 +7,13 @@ from decimal import Decimal
 from enum import StrEnum
 from json.encoder import encode_basestring_ascii as json_text
 from math import isfinite
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from .events import goal_datum, scalar, to_json
-from .javascript import double
+from .javascript import SAFE_INTEGER, double
 from .model import Goal
-from .values import plain
+from .values import copy_mapping, plain
 
 DIMENSIONS = range(1, 6)
 
@@ -40,6 +41,12 @@ class ConversionReason(StrEnum):
     PREVIEW = "preview"
     QUEUE_FULL = "queue_full"
     CLOSED = "closed"
+    CONSENT = "consent"
+    """The visitor has not agreed. Where consent is unknown, it is held, and counts if consent comes."""
+    PRIVACY = "privacy"
+    """The browser asks not to be tracked, where the project heeds that."""
+    BOT = "bot"
+    """The visitor is a declared bot."""
 
 
 class ConversionResult(NamedTuple):
@@ -60,12 +67,30 @@ class ConversionResult(NamedTuple):
         return self.reason is ConversionReason.ACCEPTED or self.reason is ConversionReason.PENDING
 
     def to_dict(self) -> dict[str, object]:
-        """Reason, id and number of events as values of JSON."""
+        """Reason, id and number of events as values of JSON.
+
+        >>> visitor.track("unknown").to_dict()
+        {'reason': 'unknown_goal', 'uuid': None, 'events': 0}
+        """
         return {"reason": self.reason.value, "uuid": self.uuid, "events": self.events}
 
     def to_json(self) -> str:
-        """The same as JSON text."""
+        """The same as JSON text.
+
+        >>> visitor.track("unknown").to_json()
+        '{"reason":"unknown_goal","uuid":null,"events":0}'
+        """
         return to_json(self.to_dict())
+
+
+class OverriddenKeys(NamedTuple):
+    """The keys that are overridden for a visitor when a conversion happens."""
+
+    experiences: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.experiences or self.features)
 
 
 class ConversionRequest(NamedTuple):
@@ -76,6 +101,8 @@ class ConversionRequest(NamedTuple):
     rule_data: object = None
     allow_repeat: bool = False
     attributed_to: Mapping[str, str] | None = None
+    overridden: OverriddenKeys | None = None
+    """The keys that were overridden for the visitor; None for none, as nearly always."""
 
     def __repr__(self) -> str:
         return f"ConversionRequest(allow_repeat={self.allow_repeat})"
@@ -106,12 +133,36 @@ def goal_data(
     return ",".join(data) if data else None
 
 
+class GoalData(NamedTuple):
+    """The data of a conversion by name, as `track` was given them."""
+
+    revenue: Decimal | None = None
+    products: int | None = None
+    transaction_id: str | None = None
+    dimensions: Mapping[int, str] = MappingProxyType({})
+
+
+def read_goal_data(data: Mapping[str, Any]) -> GoalData:
+    """The data of a conversion out of the names and values that `goal_data` wrote."""
+    amount = data.get("amount")
+    return GoalData(
+        None if amount is None else Decimal(amount),
+        data.get("productsCount"),
+        data.get("transactionId"),
+        {
+            number: data[f"customDimension{number}"]
+            for number in DIMENSIONS
+            if f"customDimension{number}" in data
+        },
+    )
+
+
 def _dimensions(dimensions: Mapping[int, str]) -> Iterator[str]:
     if not isinstance(dimensions, Mapping):
         raise TypeError(
             f'dimensions must be a mapping such as {{1: "gold"}}, not {type(dimensions).__name__}'
         )
-    for name, value in dimensions.items():
+    for name, value in copy_mapping(dimensions).items():
         number, text = plain(name), plain(value)
         if isinstance(number, bool) or not isinstance(number, int) or number not in DIMENSIONS:
             raise ValueError(f"dimensions are numbered 1 to 5, not {name!r}")
@@ -127,7 +178,7 @@ def attribution(decisions: Mapping[str, str] | None) -> Mapping[str, str] | None
     if not isinstance(decisions, Mapping):
         raise TypeError(f"attributed_to must be a mapping of ids, not {type(decisions).__name__}")
     chosen: dict[str, str] = {}
-    for name, value in decisions.items():
+    for name, value in copy_mapping(decisions).items():
         experience_id, variation_id = plain(name), plain(value)
         if not isinstance(experience_id, str) or not isinstance(variation_id, str):
             raise TypeError("attributed_to must map experience ids to variation ids, both as str")
@@ -139,6 +190,8 @@ def _whole(products: object) -> int:
     count = plain(products)
     if isinstance(count, bool) or not isinstance(count, int):
         raise TypeError(f"products must be an int, not {type(products).__name__}")
+    if abs(count) > SAFE_INTEGER:
+        raise ValueError("products must be a number that JSON can carry exactly: at most 2**53")
     return count
 
 

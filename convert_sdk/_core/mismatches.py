@@ -8,14 +8,21 @@ from weakref import WeakMethod
 
 
 class Mismatch(NamedTuple):
-    """A variable, the type that it has, and the type of the default that was given in its place."""
+    """A variable whose default was given in its place."""
 
     feature: str
     variable: str
     found: str
+    """The type that it has; empty where its value has no form in the declared one."""
     wanted: str
+    """The type of the default."""
 
     def __str__(self) -> str:
+        if not self.found:
+            return (
+                f"the variable {self.variable!r} of the feature {self.feature!r} has a value that cannot be brought to "
+                "its declared type: the default is used"
+            )
         return (
             f"the variable {self.variable!r} of the feature {self.feature!r} is of type {self.found} and was read with "
             f"a default of type {self.wanted}: the default is used"

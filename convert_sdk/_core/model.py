@@ -7,14 +7,17 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from convert_sdk._core.half_made import shown_half_made
+
 from .bucketing import DEFAULT, Bucketing, Split, id_bytes, threshold
 from .index import Index
 from .js_regex.budget import one_call
 from .mismatches import Mismatches
 from .operators import Test
 from .problem import Problem
-from .rules import Rules, as_data, conjunction, matches, timed
+from .rules import Rules, as_data, asks_memory, conjunction, matches, timed
 from .trace import RuleTrace, trace_set
+from .web_settings import NO_WEB_SETTINGS, WebSettings
 
 
 class SectionState(StrEnum):
@@ -31,10 +34,11 @@ class SectionState(StrEnum):
 SECTIONS = ("experiences", "audiences", "locations", "segments", "features", "goals")
 
 
+@shown_half_made
 class RuleSet:
     """A named set of rules, which may be tried against any facts."""
 
-    __slots__ = ("id", "key", "name", "problems", "rules", "timed")
+    __slots__ = ("asks_memory", "id", "key", "name", "problems", "rules", "timed")
 
     def __init__(
         self, id: str, key: str, name: str, rules: Rules | None, problems: tuple[Problem, ...] = ()
@@ -47,6 +51,8 @@ class RuleSet:
         """The problems that are no single condition's own."""
         self.timed = timed(rules)
         """True if any condition searches for a pattern whose cost has no bound."""
+        self.asks_memory = asks_memory(rules)
+        """True if any condition asks for something that only the visitor's memory knows."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, key={self.key!r})"
@@ -173,6 +179,7 @@ class Change(NamedTuple):
     raw: Mapping[str, object] | None
 
 
+@shown_half_made
 class Variation:
     """One variation of an experience. `exposure` is the JSON of its exposure."""
 
@@ -203,6 +210,7 @@ class Variation:
         return f"Variation(id={self.id!r}, key={self.key!r})"
 
 
+@shown_half_made
 class Experience:
     """A test, with everything that deciding it needs."""
 
@@ -274,7 +282,12 @@ class Experience:
         self.transient = tuple(audience for audience in audiences if not audience.permanent)
         self.timed = timed(site_area) or any(each.timed for each in (*audiences, *(locations or ())))
         """True if deciding it may search for a pattern whose cost has no bound."""
-        self.depends_on_state = bool(segments) or any(each.exclusion is not None for each in audiences)
+        self.depends_on_state = (
+            bool(segments)
+            or asks_memory(site_area)
+            or any(each.exclusion is not None or each.asks_memory for each in audiences)
+            or any(each.asks_memory for each in locations or ())
+        )
         """True if it depends on what is remembered beside its own decision."""
         self.match_all = match_all
         self.segments = segments
@@ -286,9 +299,9 @@ class Experience:
         self.seed = bucketing.seed
         self.hashed = b"" if bucketing.exclude_experience_id else id_bytes(id)
         """The bytes that are hashed before the visitor id."""
-        self._prepare()
+        self.prepare()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Lay out what a decision looks at."""
         traffic = self.bucketing.max_traffic
         self.ends_in_half_character = "\ud800" <= self.id[-1:] <= "\udbff"
@@ -331,7 +344,8 @@ class Experience:
         if self.ends_in_half_character or not self.unrestricted or len(self.audiences) > 1:
             return None
         for audience in self.audiences:
-            return conjunction(audience.rules) if audience.exclusion is None and audience.rules else None
+            alone = audience.exclusion is None and not audience.asks_memory
+            return conjunction(audience.rules) if alone and audience.rules else None
         return ()
 
 
@@ -339,6 +353,7 @@ NOBODY: Mapping[str, Iterable[str]] = MappingProxyType({})
 """The default of `carriers`: no experience carries a feature."""
 
 
+@shown_half_made
 class CompiledProject:
     """The compiled document: read it freely, nothing in it changes.
 
@@ -349,7 +364,7 @@ class CompiledProject:
     __slots__ = (
         "_candidates", "_carriers", "account_id", "audiences", "bucketing", "default_environment",
         "experiences", "features", "goals", "id", "is_debug", "locations", "mismatches", "name",
-        "sections", "segments", "source",
+        "sections", "segments", "source", "web",
     )  # fmt: skip
 
     def __init__(
@@ -371,6 +386,7 @@ class CompiledProject:
         sections: Mapping[str, SectionState] = MappingProxyType({}),  # immutable
         mismatches: Mismatches | None = None,
         source: bytes = b"",
+        web: WebSettings = NO_WEB_SETTINGS,
     ) -> None:
         self.account_id = account_id
         self.id = id
@@ -385,6 +401,8 @@ class CompiledProject:
         self.is_debug = is_debug
         self.bucketing = bucketing
         self.mismatches = mismatches or Mismatches()
+        self.web = web
+        """The settings that web requests are judged by."""
         self.source = source
         """The bytes it was compiled from."""
         self.sections = sections
@@ -395,7 +413,10 @@ class CompiledProject:
         return f"{type(self).__name__}({self.account_id}/{self.id}, {len(self.experiences)} experiences)"
 
     def warm(self) -> None:
-        """Compile now what is compiled when it is first wanted."""
+        """Compile now what is compiled when it is first wanted.
+
+        >>> project.warm()
+        """
         indexes: tuple[Iterable[object], ...] = (
             self.experiences, self.audiences, self.locations, self.segments, self.features, self.goals,
         )  # fmt: skip
@@ -404,12 +425,20 @@ class CompiledProject:
                 pass
 
     def has(self, section: str) -> bool:
-        """True if one of `SECTIONS` has entries that can be read."""
+        """True if one of `SECTIONS` has entries that can be read.
+
+        >>> project.has("audiences"), project.has("locations")
+        (True, False)
+        """
         index: Index[object] = getattr(self, section)
         return len(index) > 0 and self.sections.get(section) is SectionState.READ
 
     def carriers(self, feature_id: str) -> tuple[Experience, ...]:
-        """The experiences of which any variation changes a feature, in the order of the document."""
+        """The experiences of which any variation changes a feature, in the order of the document.
+
+        >>> project.carriers("81")
+        (Experience(id='100', key='checkout-layout'),)
+        """
         known = self._carriers.get(feature_id)
         if known is None:
             candidates = (self.experiences.get(key) for key in self._candidates.get(feature_id, ()))

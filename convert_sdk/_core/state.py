@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from json import JSONDecoder
 from types import MappingProxyType
 from typing import NamedTuple
+
+from convert_sdk._core.half_made import shown_half_made
 
 from .events import to_json
 from .javascript import js_string, truthy
 from .values import tree
 
 VERSION = 1
+FORGOTTEN_FOR = 86_400.0
+"""Seconds for which a store refuses the changes that were made before a visitor was forgotten: a spool's age."""
 NOTHING: Mapping[str, object] = MappingProxyType({})
 NO_GOALS: Mapping[str, str] = MappingProxyType({})
 _decode = JSONDecoder().decode
 
 
+@shown_half_made
 class VisitorState:
     """Decisions, goals, segments and locations of one visitor; never attributes.
 
@@ -47,12 +52,19 @@ class VisitorState:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VisitorState):
             return NotImplemented
-        return self.to_mapping() == other.to_mapping()
+        return self.to_dict() == other.to_dict()
 
     __hash__ = None  # type: ignore[assignment]  # a mutable value has no hash
 
-    def to_mapping(self) -> dict[str, object]:
-        """The state as plain JSON values."""
+    def __reduce__(self) -> tuple[type[VisitorState], tuple[object, ...]]:
+        return VisitorState, (dict(self.bucketing), dict(self.goals), dict(self.segments), self.locations)
+
+    def to_dict(self) -> dict[str, object]:
+        """The state as plain JSON values.
+
+        >>> VisitorState(goals={"7": "a-claim"}).to_dict()["goals"]
+        {'7': 'a-claim'}
+        """
         return {
             "version": VERSION,
             "bucketing": dict(self.bucketing),
@@ -62,20 +74,31 @@ class VisitorState:
         }
 
     def to_json(self) -> str:
-        """Versioned ASCII JSON."""
-        return to_json(self.to_mapping())
+        """Versioned ASCII JSON.
+
+        >>> VisitorState({"100": "11"}).to_json()[:40]
+        '{"version":1,"bucketing":{"100":"11"},"g'
+        """
+        return to_json(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str) -> VisitorState:
         """Read what `to_json` wrote; what is not of the expected shape counts as absent.
 
         Raises ValueError where the text is no JSON at all.
+
+        >>> VisitorState.from_json('{"bucketing": {"100": "11"}}')
+        VisitorState(1 decisions, 0 goals)
         """
-        return cls.from_mapping(_decode(text))
+        return cls.from_dict(_decode(text))
 
     @classmethod
-    def from_mapping(cls, stored: object) -> VisitorState:
-        """The state in plain JSON values; the reference's own stored objects are read too."""
+    def from_dict(cls, stored: object) -> VisitorState:
+        """The state in plain JSON values; the reference's own stored objects are read too.
+
+        >>> VisitorState.from_dict({"bucketing": {"100": "11"}, "goals": {"7": True}})
+        VisitorState(1 decisions, 1 goals)
+        """
         fields = _mapping(stored)
         locations = fields.get("locations")
         return cls(
@@ -93,6 +116,28 @@ class VisitorState:
             locations=tuple(x for x in locations if isinstance(x, str))
             if isinstance(locations, list)
             else (),
+        )
+
+
+class ForgottenState(VisitorState):
+    """The state of a visitor who was forgotten not long ago: what has been saved since, and `at`, the time of it.
+
+    `at` counts milliseconds since the epoch, and names that one forgetting: changes that carry it were made afterwards.
+
+    >>> ForgottenState(VisitorState({"100": "11"}), at=1_764_201_600_000)
+    VisitorState(1 decisions, 0 goals)
+    """
+
+    __slots__ = ("at",)
+
+    def __init__(self, state: VisitorState, at: int) -> None:
+        super().__init__(state.bucketing, state.goals, state.segments, state.locations)
+        self.at = at
+
+    def __reduce__(self) -> tuple[type[VisitorState], tuple[object, ...]]:
+        return ForgottenState, (
+            VisitorState(self.bucketing, self.goals, dict(self.segments), self.locations),
+            self.at,
         )
 
 
@@ -116,7 +161,11 @@ def new_visitor_state(bucketing: dict[str, str], segments: Mapping[str, object])
 
 
 class Changes(NamedTuple):
-    """The changes of one process to the state of one visitor. `key` is the visitor's key in the store."""
+    """The changes of one process to the state of one visitor. `key` is the visitor's key in the store.
+
+    >>> Changes("1-2-visitor", bucketing={"100": "11"}, goals={"7": "a-claim"})
+    Changes(1 decisions, 1 goals)
+    """
 
     key: str
     bucketing: Mapping[str, str] = MappingProxyType({})
@@ -127,16 +176,41 @@ class Changes(NamedTuple):
     """None where they did not change."""
     overruled: Mapping[str, str] = MappingProxyType({})
     """Stored decisions that were seen and decided anew: experience id to the variation id that no longer counts."""
+    forgotten: int = 0
+    """The last forgetting of the visitor that the process knew of, as a store's `delete` gave it; 0 for none."""
+
+    def __reduce__(self) -> tuple[type[Changes], tuple[object, ...]]:
+        return Changes, tuple(dict(value) if isinstance(value, Mapping) else value for value in self)
 
     def __repr__(self) -> str:
         return f"Changes({len(self.bucketing)} decisions, {len(self.goals)} goals)"
 
 
 class Winners(NamedTuple):
-    """The decisions and goals that the store holds after the save of one `Changes`."""
+    """The decisions and goals that the store holds after the save of one `Changes`.
+
+    >>> Winners({"100": "11"}, {}).bucketing["100"]
+    '11'
+    """
 
     bucketing: Mapping[str, str]
     goals: Mapping[str, str]
+
+
+def all_won(changes: Changes) -> Winners:
+    """The answer to changes from before the visitor was forgotten: none is kept, and each stands as it is.
+
+    >>> all_won(Changes("1-2-visitor", goals={"7": "a-claim"})).goals
+    {'7': 'a-claim'}
+    """
+    return Winners(dict(changes.bucketing), dict(changes.goals))
+
+
+def checked(winners: Winners) -> Winners:
+    """The answer of a store's `save`; raises TypeError for one of another kind, as an application's own may give."""
+    if not isinstance(winners, Winners):
+        raise TypeError(f"save must give Winners, not {type(winners).__name__}")
+    return winners
 
 
 def merge(first: VisitorState, second: VisitorState) -> VisitorState:
@@ -147,6 +221,28 @@ def merge(first: VisitorState, second: VisitorState) -> VisitorState:
         segments={**first.segments, **second.segments},
         locations=second.locations or first.locations,
     )
+
+
+def state_for_browsers(
+    state: VisitorState, experience_ids: Container[str], segment_ids: Container[str]
+) -> dict[str, object]:
+    """The part of a state that a page may show, in the shape that the reference stores.
+
+    Decisions, goals and custom segments of these ids; no other segment, as attributes are remembered there, and no
+    location.
+
+    >>> state_for_browsers(VisitorState({"100": "11", "9": "1"}, {"7": "a-claim"}, {"country": "DE"}), {"100"}, ())
+    {'bucketing': {'100': '11'}, 'goals': {'7': True}, 'segments': {}}
+    """
+    decided = {key: value for key, value in [*state.bucketing.items()] if key in experience_ids}
+    listed = state.segments.get("customSegments")
+    texts = [each for each in listed if isinstance(each, str)] if isinstance(listed, (list, tuple)) else []
+    custom = [each for each in texts if each in segment_ids]
+    return {
+        "bucketing": decided,
+        "goals": dict.fromkeys(state.goals, True),
+        "segments": {"customSegments": custom} if custom else {},
+    }
 
 
 def apply(state: VisitorState, changes: Changes) -> Winners:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 
 from .events import to_json
 from .javascript import js_string
-from .js_regex.budget import GIVEN_UP, Searches, one_call
+from .js_regex.budget import GIVEN_UP, Searches, current, one_call
+from .layers import Layer
 from .operators import VALUELESS, ordinal_kind
 from .problem import Problem
-from .rules import Condition, Rules, as_data, compile_rules
-from .values import LISTS, MISSING, plain, tree
+from .rules import Condition, Rules, as_data, compile_rules, uncounted
+from .values import LISTS, MISSING, FactKey, plain, tree
 
 
 class LeafTrace(NamedTuple):
@@ -30,6 +33,10 @@ class LeafTrace(NamedTuple):
 
     def __repr__(self) -> str:
         return f"LeafTrace({self.key!r}, {self.operator!r}, {self.verdict})"
+
+
+Traced = tuple[tuple[tuple[LeafTrace, ...], ...], ...]
+"""The conditions of a rule set: an OR of ANDs of ORs."""
 
 
 class RuleTrace(NamedTuple):
@@ -56,7 +63,11 @@ class RuleTrace(NamedTuple):
         return "\n".join(rules_text(self))
 
     def to_json(self) -> str:
-        """The same as JSON text."""
+        """The same as JSON text.
+
+        >>> project.audience("germans").explain({"country": "FR"}).to_json()[:30]
+        '{"kind":"audience","key":"germ'
+        """
         return to_json(as_json(self))
 
 
@@ -68,7 +79,7 @@ def explain_rules(rule_set: object, facts: object) -> RuleTrace:
     'expected matching with a text match_type and a boolean negated; the condition never matches'
     """
     problems: list[Problem] = []
-    rules = compile_rules(rule_set, "$", lambda path, message: problems.append(Problem(path, message)))
+    rules = compile_rules(rule_set, "$", lambda *problem: problems.append(Problem(*problem)))
     return trace_set("rule set", "", rules, facts, structural(rules, problems))
 
 
@@ -91,47 +102,71 @@ def trace_set(
         notes.append("has no rules and takes nobody")
     if facts is None or rules is None:
         return RuleTrace(kind, key, False, note="; ".join(notes))
-    with one_call() as searches:
-        leaves = tuple(
-            tuple(tuple(_leaf(leaf, facts, searches) for leaf in either) for either in every)
+    searches = current()
+    if searches is not None:  # an explanation opens it once for all its rule sets
+        traced = _traced(rules, facts, searches)
+    else:
+        with one_call() as searches:
+            traced = _traced(rules, facts, searches)
+    return RuleTrace(kind, key, _holds(traced), traced, "; ".join(notes))
+
+
+def _traced(rules: Rules, facts: Mapping[str, object], searches: Searches) -> Traced:
+    return tuple(
+        [
+            tuple([tuple([_leaf(leaf, facts, searches) for leaf in either]) for either in every])
             for every in rules
-        )
-    verdict = any(every and all(any(leaf.verdict for leaf in either) for either in every) for every in leaves)
-    return RuleTrace(kind, key, verdict, leaves, "; ".join(notes))
-
-
-def _leaf(leaf: Condition, data: Mapping[str, object], searches: Searches) -> LeafTrace:
-    value = data.get(leaf.key, MISSING)
-    known = value is not MISSING or leaf.key in data
-    searches.last = None
-    verdict = leaf.test(value)
-    outcome = searches.last
-    searched = outcome.value if outcome is not None and outcome in GIVEN_UP else ""
-    return LeafTrace(
-        leaf.key,
-        leaf.match_type,
-        leaf.negated,
-        tree(leaf.comparand),
-        _shown(value),
-        known,
-        verdict,
-        leaf.problem or searched or _note(leaf, value, data, verdict=verdict),
+        ]
     )
 
 
-def _shown(value: object) -> object:
-    copied = tree(value)
-    return None if copied is MISSING else copied
+def _holds(traced: Traced) -> bool:
+    for every in traced:
+        verdicts = [True in [leaf.verdict for leaf in either] for either in every]
+        if verdicts and False not in verdicts:
+            return True
+    return False
+
+
+def _leaf(leaf: Condition, data: Mapping[str, object], searches: Searches) -> LeafTrace:
+    value = data.get(leaf.lookup, MISSING)
+    known = value is not MISSING or leaf.lookup in data
+    searches.last = None
+    verdict = uncounted(leaf.test)(value)
+    outcome = searches.last
+    note = leaf.problem
+    if not note and outcome is not None:
+        note = outcome.value if outcome in GIVEN_UP else ""
+    shown = tree(value)
+    return _new_leaf(
+        (
+            leaf.key or leaf.rule_type,
+            leaf.match_type,
+            leaf.negated,
+            tree(leaf.comparand),
+            None if shown is MISSING else shown,
+            known,
+            verdict,
+            note or _note(leaf, value, data, verdict=verdict),
+        )
+    )
+
+
+_new_leaf = partial(tuple.__new__, LeafTrace)
+"""The call of a NamedTuple with eight fields costs three times as much."""
 
 
 def _note(leaf: Condition, given: object, data: Mapping[str, object], *, verdict: bool) -> str:
     """The reason why a sound condition cannot hold for this value, or holds by a surprise."""
+    if type(given) is str and leaf.match_type not in _NOTED:
+        return ""
     value = plain(given)
     if value is MISSING:
         return "" if verdict else _absent(leaf, given, data)
     if leaf.match_type == "isIn":
         text = js_string(value)
-        return "isIn finds no capital letters" if leaf.test(text.lower()) is not leaf.test(text) else ""
+        test = uncounted(leaf.test)
+        return "isIn finds no capital letters" if test(text.lower()) is not test(text) else ""
     if leaf.match_type in _ORDERED and not verdict:
         own, wanted = ordinal_kind(value), ordinal_kind(leaf.comparand)
         return "" if own == wanted else f"{_A[own]} is not compared with {_A[wanted]}, negated or not"
@@ -143,6 +178,8 @@ def _note(leaf: Condition, given: object, data: Mapping[str, object], *, verdict
 
 
 _ORDERED = frozenset({"less", "lessEqual"})
+_NOTED = _ORDERED | {"isIn"}
+"""Conditions of which there is something to say where the value is text."""
 _EQUAL = frozenset({"equals", "equalsNumber", "matches"})
 
 
@@ -152,6 +189,12 @@ _A = {"number": "a number", "string": "text", "boolean": "a boolean", "object": 
 def _absent(leaf: Condition, given: object, data: Mapping[str, object]) -> str:
     if given is not MISSING:
         return "the value cannot be read"
+    if type(leaf.lookup) is FactKey:
+        return (
+            "the request does not tell"
+            if isinstance(data, Layer)
+            else "answered only from a web request's facts"
+        )
     other = next((key for key in data if isinstance(key, str) and key.lower() == leaf.key.lower()), None)
     if other is not None:
         return f"the visitor has {other!r}: keys are compared letter by letter"
@@ -171,24 +214,37 @@ def rules_text(rules: RuleTrace, indent: str = "") -> Iterator[str]:
             yield f"{inner}or"
         for either in every:
             for position, leaf in enumerate(either):
-                yield f"{inner}{VERDICTS[leaf.verdict]:<4}{'or ' if position else ''}{_asked(leaf)}"
+                yield f"{inner}{VERDICTS[leaf.verdict]:<4}{'or ' if position else ''}{leaf_text(leaf)}"
 
 
-def _asked(leaf: LeafTrace) -> str:
+def leaf_text(leaf: LeafTrace) -> str:
+    """One condition in words: what was asked, and what the visitor has."""
     operator = f"not {leaf.operator}" if leaf.negated else leaf.operator
-    value = to_json(leaf.value) if leaf.known else "nothing"
+    value = _written(leaf.value) if leaf.known else "nothing"
     note = f"; {leaf.note}" if leaf.note else ""
-    return f"{leaf.key} {operator} {to_json(leaf.comparand)}, the visitor has {value}{note}"
+    return f"{leaf.key} {operator} {_written(leaf.comparand)}, the visitor has {value}{note}"
+
+
+def _written(value: object) -> str:
+    """A value as JSON has it, and numbers too that JSON does not have."""
+    if isinstance(value, Decimal) or _is_endless(value):
+        return js_string(value)
+    return to_json(value)
+
+
+def _is_endless(value: object) -> bool:
+    """True for the numbers that JSON lacks: those beyond a double, and none at all."""
+    return isinstance(value, (int, float)) and to_json(value) == "null"
 
 
 def as_json(value: object) -> object:
     """Records as objects, everything else as it is."""
-    convert: Callable[[], object] | None = getattr(value, "to_dict", None) or getattr(
-        value, "to_mapping", None
-    )
+    convert: Callable[[], object] | None = getattr(value, "to_dict", None)
     if convert is not None:
         return convert()
     fields: tuple[str, ...] | None = getattr(value, "_fields", None)
     if fields is not None:
         return {name: as_json(getattr(value, name)) for name in fields}
+    if _is_endless(value):
+        return js_string(value)
     return [as_json(item) for item in value] if isinstance(value, tuple) else value

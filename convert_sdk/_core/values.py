@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import islice
 from numbers import Integral, Real
 from types import NoneType
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
+
+K = TypeVar("K")
 
 
 @final
@@ -28,12 +31,29 @@ class Missing:
 MISSING: Final = Missing()
 """The value of a key that is not there, or that cannot be read."""
 
+
+@final
+class FactKey:
+    """The key of a condition that has none: it equals nothing else, so that no mapping of an application holds it."""
+
+    __slots__ = ("fact",)
+
+    def __init__(self, fact: str) -> None:
+        self.fact = fact
+
+    def __repr__(self) -> str:
+        return f"FactKey({self.fact!r})"
+
+
 LISTS: Final = (list, tuple, set, frozenset)
 
 _SCALARS: Final = frozenset({str, int, float, bool, NoneType, Decimal})
 _PLAIN: Final = _SCALARS | {list, tuple, set, frozenset, dict, Missing}
 _MOST_ITEMS: Final = 10_000
 """Items of a value that is remembered; what is beyond is left out."""
+_MOST_KEYS: Final = 10_000
+_MOST_READ: Final = 100_000
+"""Keys and items that are read of an application's own container, which may have no end."""
 _DEEPEST: Final = 64
 """Levels of a value that is remembered."""
 
@@ -81,7 +101,7 @@ def _opened(value: object) -> object:
     if isinstance(value, Mapping):
         return copy_mapping(value)
     if isinstance(value, LISTS):
-        return list(value)
+        return [*islice(value, _MOST_READ)]
     number = _number(value)
     return Opaque(str(value)) if number is None else number
 
@@ -100,14 +120,16 @@ def _number(value: object) -> object:
         return native
     if hasattr(value, "__index__"):
         return int.__int__(unknown.__index__())
-    return float.__float__(unknown.__float__()) if hasattr(value, "__float__") else None
+    if isinstance(value, Sequence) or not hasattr(value, "__float__"):  # a UserString has it, and is text
+        return None
+    return float.__float__(unknown.__float__())
 
 
-def copy_mapping(mapping: Mapping[str, object]) -> dict[str, object]:
+def copy_mapping(mapping: Mapping[K, object]) -> dict[K, object]:
     """A copy: the answer of `[]` for each key, without what cannot be read."""
-    found: dict[str, object] = {}
+    found: dict[K, object] = {}
     try:
-        for key in mapping:
+        for key in islice(mapping, _MOST_KEYS):
             value = read(mapping, key)
             if value is not MISSING:
                 found[key] = value
@@ -116,7 +138,7 @@ def copy_mapping(mapping: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
-def read(mapping: Mapping[str, object], key: str) -> object:
+def read(mapping: Mapping[K, object], key: K) -> object:
     """The value of a key; MISSING where there is none, or it cannot be read."""
     try:
         return mapping[key]
@@ -136,7 +158,9 @@ class ReadableMapping(Mapping[str, object]):
         value = read(self._mapping, key)
         return None if value is MISSING else value
 
-    def get(self, key: str, default: object = None) -> object:
+    def get(self, key: Any, default: object = None) -> object:
+        if isinstance(key, FactKey):  # an application's own class might answer whatever it is asked
+            return default
         value = read(self._mapping, key)
         return default if value is MISSING else value
 

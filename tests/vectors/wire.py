@@ -62,7 +62,7 @@ def store_key(project: Project, visitor_id: str) -> str:
 
 def remembered(state: VisitorState) -> Json:
     """A state in the reference's shape, in which a goal is just marked."""
-    held = {**state.to_mapping(), "goals": dict.fromkeys(state.goals, True)}
+    held = {**state.to_dict(), "goals": dict.fromkeys(state.goals, True)}
     return {key: value for key, value in held.items() if key != "version"}
 
 
@@ -154,7 +154,7 @@ def _arguments(options: Json) -> dict[str, Any]:
 
 def _fill(store: MemoryStore, project: Project, states: Mapping[str, Json]) -> None:
     for visitor_id, stored in states.items():
-        state = VisitorState.from_mapping(stored)
+        state = VisitorState.from_dict(stored)
         key = store_key(project, visitor_id)
         store.save(Changes(key, state.bucketing, state.goals, state.segments, state.locations))
 

@@ -309,7 +309,8 @@ class TestRememberedLocations:
     @pytest.mark.parametrize("reason", Reason)
     def test_the_reasons_that_come_before_the_location(self, reason: Reason) -> None:
         unknown = {Reason.UNKNOWN, Reason.UNKNOWN_VARIATION}
-        before = {Reason.NOT_READY, *unknown, Reason.ARCHIVED, Reason.ENVIRONMENT, Reason.PREVIEW}
+        instead = {Reason.PREVIEW, Reason.OVERRIDE}
+        before = {Reason.NOT_READY, *unknown, Reason.ARCHIVED, Reason.ENVIRONMENT, *instead}
         assert looks_at_location(reason) is (reason not in before)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from convert_sdk import Decision, Reason, ResolvedFeature
+from convert_sdk._core.mismatches import Mismatch
 from tests.documents import LOW, change, experience, feature, offline, variation
 
 PRICING = feature(
@@ -108,6 +109,28 @@ def test_a_default_of_a_wider_class_takes_what_is_there(decision: Decision) -> N
     (pricing,) = (each for each in decision.features if each.key == "pricing")
     assert pricing.get("label", object()) == "Sale"
     assert pricing.get("table", object()) == {"a": [1]}
+
+
+def test_a_value_that_has_no_form_in_its_declared_type_gives_the_default() -> None:
+    prices = feature("81", "pricing", rate="float")
+    arm = variation("1", 100, changes=[change("81", rate="inf")])
+    client = offline(experience(variations=[arm]), features=[prices])
+    said: list[str] = []
+
+    class Log:
+        def note(self, mismatch: Mismatch) -> None:
+            said.append(str(mismatch))
+
+    log = Log()
+    assert client.project is not None
+    client.project.mismatches.listen(log.note)
+    assert client.visitor(LOW).feature("pricing").get("rate", 0.25) == 0.25
+    assert said == [
+        (
+            "the variable 'rate' of the feature 'pricing' has a value that cannot be brought to its declared type: the "
+            "default is used"
+        )
+    ]
 
 
 def test_a_whole_float_fits_a_default_that_is_an_int() -> None:

@@ -16,6 +16,7 @@ from convert_sdk._core.events import (
     exposure_wire,
     goal_datum,
     known_segments,
+    reported_id,
     scalar,
     to_json,
     tracking_body,
@@ -176,3 +177,23 @@ class TestToJson:
         endless: list[object] = []
         endless.append(endless)
         assert to_json(endless) == "[" * 64 + "null" + "]" * 64
+
+
+class TestAReportedId:
+    KEYED = ADDRESS._replace(report_id="a secret of the shop's own")
+
+    def test_it_stands_for_the_id(self) -> None:
+        events = [event("ann"), event("bob"), event("ann")]
+        told = json.loads(tracking_body(self.KEYED, events, enrich_data=True))
+        names = [entry["visitorId"] for entry in told["visitors"]]
+        assert names == [reported_id(name, "a secret of the shop's own") for name in ("ann", "bob")]
+        assert [len(entry["events"]) for entry in told["visitors"]] == [2, 1]
+
+    def test_another_key_gives_another_name(self) -> None:
+        assert reported_id("ann", "one key of many") != reported_id("ann", "another key of them")
+
+    def test_half_a_character_has_a_name(self) -> None:
+        assert len(reported_id("\ud800", "a secret of the shop's own")) == 32
+
+    def test_the_key_is_not_shown(self) -> None:
+        assert "secret" not in repr(self.KEYED)

@@ -47,6 +47,16 @@ class TestGates:
             ["known", "archived", "environment", "location", "audience", "segment", "variations"], True
         )
 
+    def test_those_after_a_closed_one_are_not_asked(self) -> None:
+        class Unasked(dict[str, object]):
+            def get(self, key: object, default: object = None) -> object:
+                raise AssertionError(key)
+
+        subject = offline(experience(environment="staging", audiences=["51"]), audiences=[PRO])
+        facts = subject.visitor(LOW, Unasked(plan="pro"))
+        (audience,) = [gate for gate in facts.explain("checkout").gates if gate.name == "audience"]
+        assert audience == ("audience", None, "", ())
+
     def test_those_after_a_closed_one_have_no_verdict(self) -> None:
         explanation = visitor_of(experience(environment="staging")).explain("checkout")
         assert gates(explanation) == {
@@ -147,7 +157,7 @@ class TestAudience:
 
 def test_segments_are_named() -> None:
     visitor = visitor_of(experience(audiences=["72", "71"]), segments=[entity("71", "a"), entity("72", "b")])
-    assert detail(visitor.explain("checkout"), "segment") == "any of ['71', '72']"
+    assert detail(visitor.explain("checkout"), "segment") == "any of 71 (a), 72 (b)"
 
 
 class TestTheHash:
@@ -212,13 +222,13 @@ class TestText:
         client = offline(experience(), store=remembering(LOW, bucketing={"100": "2"}))
         text = str(client.visitor(LOW).explain("checkout"))
         assert text.startswith("checkout for visitor 'v-1': sticky: arm-2\n")
-        assert "  stored     variation 2" in text.splitlines()
+        assert "  stored     variation 2 arm-2" in text.splitlines()
 
     def test_a_forced_variation(self) -> None:
         facts = Facts(LOW, NOTHING, NOTHING, None)
         text = str(explain(project(experience()), facts, "checkout", "2"))
         assert text.startswith("checkout for visitor 'v-1': forced: arm-2\n")
-        assert "  forced     variation 2" in text.splitlines()
+        assert "  forced     variation 2 arm-2" in text.splitlines()
 
     def test_a_visitor_beyond_the_ranges_is_in_none(self) -> None:
         found = visitor_of(experience(variations=[variation("1", 0.5)])).explain("checkout")

@@ -88,6 +88,12 @@ class TestGoalData:
         with pytest.raises(TypeError, match=message):
             goal_data(**wrong)
 
+    @pytest.mark.parametrize("products", [2**53 + 1, 10**400, -(10**400)])
+    def test_a_number_that_json_cannot_carry_is_no_count(self, products: int) -> None:
+        with pytest.raises(ValueError, match="products must be"):
+            goal_data(products=products)
+        assert goal_data(products=2**53) is not None
+
     @pytest.mark.parametrize("number", [0, 6, True, 1.0, "1"])
     def test_dimensions_are_numbered(self, number: Any) -> None:
         with pytest.raises(ValueError, match="dimensions are numbered 1 to 5"):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convert_sdk._core.codes import Code
 from convert_sdk._core.problem import Problem, ignore
 from convert_sdk._core.rules import (
     EXCLUSION,
@@ -33,7 +34,7 @@ def rule_set(*blocks: object) -> dict[str, object]:
 
 def compiled(rules: object) -> tuple[bool, list[Problem]]:
     problems: list[Problem] = []
-    found = compile_rules(rules, "$.rules", lambda path, message: problems.append(Problem(path, message)))
+    found = compile_rules(rules, "$.rules", lambda *problem: problems.append(Problem(*problem)))
     return matches(found, {"a": "1", "b": "2", "": "x"}), problems
 
 
@@ -72,7 +73,7 @@ LIST = "expected an object with a list {} that is not empty; this part never mat
     ],
 )
 def test_a_malformed_level_never_matches(rules: object, path: str, level: str) -> None:
-    assert compiled(rules) == (False, [Problem(path, LIST.format(level))])
+    assert compiled(rules) == (False, [Problem(path, LIST.format(level), Code.EMPTY_RULES)])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_a_leaf_without_a_key_sees_a_missing_value(
     found, problems = compiled(rule_set([[bad]]))
     assert found is verdict
     assert [problem.message for problem in problems] == [
-        "expected a key; a condition without one is answered only from request facts"
+        "expected a key; without one, a condition cannot be answered from a web request"
     ]
 
 

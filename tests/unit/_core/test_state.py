@@ -1,13 +1,33 @@
 from __future__ import annotations
 
+import copy
 import json
+import pickle
+from typing import Any
 
 import pytest
 
 from convert_sdk import VisitorState
-from convert_sdk._core.state import Changes, apply, merge
+from convert_sdk._core.state import Changes, ForgottenState, Winners, apply, checked, merge
 
 STATE = VisitorState({"100": "1"}, {"buy": "u-1"}, {"country": "DE", "customSegments": ["71"]}, ("cart",))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        VisitorState({"100": "1"}, {"buy": "claim"}, {"country": "DE"}, ("cart",)),
+        Changes("1-2-ann", {"100": "1"}, {"buy": "claim"}),
+        Changes("1-2-ann"),
+    ],
+)
+def test_it_leaves_the_process(value: VisitorState | Changes) -> None:
+    assert pickle.loads(pickle.dumps(value)) == copy.deepcopy(value) == value  # noqa: S301  # made right here
+
+
+def test_a_forgotten_visitors_state_leaves_it_too() -> None:
+    there = pickle.loads(pickle.dumps(ForgottenState(STATE, at=1_764)))  # noqa: S301  # made right here
+    assert (there, there.at) == (STATE, 1_764)
 
 
 class TestJson:
@@ -33,21 +53,21 @@ class TestJson:
             VisitorState.from_json("nonsense")
 
     def test_the_references_goals_are_claims_without_an_id(self) -> None:
-        assert VisitorState.from_mapping({"goals": {"buy": True, "gone": False}}).goals == {"buy": ""}
+        assert VisitorState.from_dict({"goals": {"buy": True, "gone": False}}).goals == {"buy": ""}
 
     @pytest.mark.parametrize(
         "stored", [None, 5, "text", [], {"bucketing": [], "goals": 7, "locations": "cart"}]
     )
     def test_another_shape_counts_as_absent(self, stored: object) -> None:
-        assert VisitorState.from_mapping(stored) == VisitorState()
+        assert VisitorState.from_dict(stored) == VisitorState()
 
     def test_items_of_another_shape_are_left_out(self) -> None:
         stored = {"bucketing": {"100": "1", "200": [], "300": "", "400": True}, "locations": ["cart", 5]}
-        assert VisitorState.from_mapping(stored) == VisitorState({"100": "1"}, locations=("cart",))
+        assert VisitorState.from_dict(stored) == VisitorState({"100": "1"}, locations=("cart",))
 
     def test_variation_ids_that_were_stored_as_numbers_become_text(self) -> None:
         stored = {"bucketing": {"100": 2, "200": 3.0, "300": 0}}
-        assert VisitorState.from_mapping(stored).bucketing == {"100": "2", "200": "3"}
+        assert VisitorState.from_dict(stored).bucketing == {"100": "2", "200": "3"}
 
 
 class TestMerge:
@@ -114,3 +134,11 @@ def test_a_state_has_no_hash() -> None:
 
 def test_the_repr_counts_and_tells_nothing() -> None:
     assert repr(STATE) == "VisitorState(1 decisions, 1 goals)"
+
+
+def test_winners_are_winners() -> None:
+    winners = Winners({"100": "1"}, {})
+    assert checked(winners) is winners
+    wrong: Any = "saved"
+    with pytest.raises(TypeError, match="save must give Winners, not str"):
+        checked(wrong)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -25,6 +27,29 @@ class Broken:
     @property  # type: ignore[misc]  # as a lazy object outside of its request
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]  # read only
         raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "in_json"),
+    [
+        (inf, "Infinity", "Infinity"),
+        (-inf, "-Infinity", "-Infinity"),
+        (nan, "NaN", "NaN"),
+        (Decimal("5.50"), "5.5", "5.50"),
+        (5, "5", 5),
+        (None, "null", None),
+    ],
+)
+def test_a_number_is_shown_as_one(value: object, shown: str, in_json: object) -> None:
+    trace = explain_rules(every({**leaf("k", 5), "matching": asks("less")}), {"k": value})
+    assert f"the visitor has {shown}" in str(trace)
+    assert json.loads(trace.to_json())["leaves"][0][0][0]["value"] == in_json
+
+
+def test_a_number_of_more_digits_than_python_writes_is_shown() -> None:
+    trace = explain_rules(every({**leaf("k", 5), "matching": asks("less")}), {"k": 10**5000})
+    assert "the visitor has Infinity" in str(trace)
+    assert json.loads(trace.to_json())["leaves"][0][0][0]["value"] == "Infinity"
 
 
 def test_a_condition_that_holds_needs_no_reason() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections import UserDict, deque
+from collections import UserDict, UserString, deque
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from enum import Enum, IntEnum
@@ -147,7 +147,9 @@ class TestPlain:
         assert plain(value) == seen
         assert type(plain(value)) is type(seen)
 
-    @pytest.mark.parametrize("value", [Colour.RED, UUID(int=1), deque([1]), b"bytes"])
+    @pytest.mark.parametrize(
+        "value", [Colour.RED, UUID(int=1), deque([1]), b"bytes", UserString("pro"), UserString("5")]
+    )
     def test_of_another_object_the_text_is_known(self, value: object) -> None:
         seen = plain(value)
         assert isinstance(seen, Opaque)
