@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from convert_sdk._core.codes import Code
 from convert_sdk._core.javascript import js_string, truthy
 from convert_sdk._core.problem import Report
 
@@ -47,7 +48,7 @@ def as_object(value: object, path: str, report: Report) -> Json:
     if isinstance(value, dict):
         return value
     if value is not None:
-        report(path, f"expected an object, found {kind(value)}; it is ignored")
+        report(path, f"expected an object, found {kind(value)}; it is ignored", Code.WRONG_TYPE)
     return {}
 
 
@@ -56,7 +57,7 @@ def as_list(value: object, path: str, report: Report) -> list[object]:
     if isinstance(value, list):
         return value
     if value is not None:
-        report(path, f"expected a list, found {kind(value)}; it is ignored")
+        report(path, f"expected a list, found {kind(value)}; it is ignored", Code.WRONG_TYPE)
     return []
 
 
@@ -66,7 +67,11 @@ def objects(value: object, path: str, report: Report) -> Iterator[tuple[str, Jso
         if isinstance(item, dict):
             yield f"{path}[{position}]", item
         else:
-            report(f"{path}[{position}]", f"expected an object, found {kind(item)}; it is left out")
+            report(
+                f"{path}[{position}]",
+                f"expected an object, found {kind(item)}; it is left out",
+                Code.WRONG_TYPE,
+            )
 
 
 def ids(value: object, path: str, report: Report) -> list[str]:
@@ -77,5 +82,9 @@ def ids(value: object, path: str, report: Report) -> list[str]:
         if text:
             found.append(text)
         else:
-            report(f"{path}[{position}]", f"expected an id, found {kind(item)}; it names nothing")
+            report(
+                f"{path}[{position}]",
+                f"expected an id, found {kind(item)}; it names nothing",
+                Code.WRONG_TYPE,
+            )
     return found

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
 from convert_sdk._core.bucketing import DEFAULT, Bucketing
+from convert_sdk._core.codes import Code
 from convert_sdk._core.index import Entry, Index
 from convert_sdk._core.javascript import truthy
 from convert_sdk._core.mismatches import Mismatches
@@ -23,13 +24,15 @@ from convert_sdk._core.model import (
     Variable,
 )
 from convert_sdk._core.problem import Problem, Report, ignore
-from convert_sdk._core.rules import Rules, compile_rules, excludes, first_exclusion
+from convert_sdk._core.rules import Names, Rules, compile_rules, excludes, first_exclusion
 from convert_sdk._core.trace import structural
+from convert_sdk._core.web_settings import WebSettings
 from convert_sdk.errors import DocumentError
 
 from .coerce import Json, as_id, as_object, as_text, ids, kind, kind_of, objects
 from .json import read_json
 from .variations import changed_features, is_anchored, split, variations
+from .web_settings import web_settings
 
 
 class ProjectParts(TypedDict):
@@ -51,6 +54,7 @@ class ProjectParts(TypedDict):
     sections: Mapping[str, SectionState]
     mismatches: Mismatches
     source: bytes
+    web: WebSettings
 
 
 def compile_document(source: bytes, bucketing: Bucketing = DEFAULT) -> ProjectParts:
@@ -65,8 +69,8 @@ def find_problems(source: bytes) -> tuple[Problem, ...]:
     """Everything that is wrong in a document that compiles."""
     problems: list[Problem] = []
 
-    def report(path: str, message: str) -> None:
-        problems.append(Problem(path, message))
+    def report(path: str, message: str, code: Code) -> None:
+        problems.append(Problem(path, message, code))
 
     CompiledProject(**_parts(source, DEFAULT, report)).warm()
     return tuple(problems)
@@ -96,10 +100,13 @@ def _parts(source: bytes, bucketing: Bucketing, report: Report) -> ProjectParts:
         sections={name: _state(raw.get(name), entries[name]) for name in SECTIONS},
         mismatches=links.mismatches,
         source=source,
+        web=web_settings(project, report),
     )
 
 
 _ARTICLES = {"id": "an", "key": "a"}
+_MISSING = {"id": Code.MISSING_ID, "key": Code.MISSING_KEY}
+_TAKEN = {"id": Code.DUPLICATE_ID, "key": Code.DUPLICATE_KEY}
 
 
 def _state(value: object, entries: list[Entry]) -> SectionState:
@@ -146,10 +153,15 @@ def _check_names(entries: list[Entry], report: Report) -> None:
                 report(
                     f"{entry.path}.{name}",
                     f"expected {_ARTICLES[name]} {name}; nothing can name this entry by it",
+                    _MISSING[name],
                 )
             elif value in known:
                 which = "last" if name == "id" and entry.path.startswith("$.features[") else "first"
-                report(f"{entry.path}.{name}", f"{value!r} is taken; the {which} entry of this {name} counts")
+                report(
+                    f"{entry.path}.{name}",
+                    f"{value!r} is taken; the {which} entry of this {name} counts",
+                    _TAKEN[name],
+                )
             known.add(value)
 
 
@@ -188,7 +200,7 @@ class _Links:
 
     __slots__ = (
         "archived", "audiences", "bucketing", "damaged", "features", "keyed", "locations",
-        "mismatches", "report", "segments",
+        "mismatches", "names", "report", "segments",
     )  # fmt: skip
 
     def __init__(
@@ -211,6 +223,7 @@ class _Links:
         self.features = Index(entries["features"], self.feature)
         self.keyed = {entry.key: entry.id for entry in reversed(entries["experiences"])}
         """Experience keys to ids; the first of a key wins."""
+        self.names = Names({entry.id: entry.key for entry in reversed(entries["goals"])}, self.keyed)
 
     def experience(self, entry: Entry) -> Experience:
         item, path, report = entry.raw, entry.path, self.report
@@ -218,7 +231,9 @@ class _Links:
         options = as_object(settings.get("matching_options"), f"{path}.settings.matching_options", report)
         if options.get("locations") == "all":
             report(
-                f"{path}.settings.matching_options.locations", '"all" has no effect: any location is enough'
+                f"{path}.settings.matching_options.locations",
+                '"all" has no effect: any location is enough',
+                Code.NO_EFFECT,
             )
         listed = ids(item.get("audiences"), f"{path}.audiences", report)
         unread = self._unread(listed, path)
@@ -232,7 +247,7 @@ class _Links:
             environment=_environment(item, path, report),
             archived=entry.id in self.archived,
             locations=_locations(item, path, self.locations, report),
-            site_area=_site_area(item, path, report),
+            site_area=_site_area(item, path, report, self.names),
             audiences=(*self.audiences.named(listed), *(_closed_audience(name, path) for name in closed)),
             match_all=options.get("audiences") == "all",
             segments=frozenset(
@@ -257,11 +272,11 @@ class _Links:
                 what = f"no entry of {damaged} that can be read has the id {name!r}; nobody is let in by it"
             else:
                 what = f"no audience or segment has the id {name!r}; it restricts nobody"
-            self.report(f"{path}.audiences", what)
+            self.report(f"{path}.audiences", what, Code.UNKNOWN_AUDIENCE)
         return unread
 
     def audience(self, entry: Entry) -> Audience:
-        rules, wrong = _rules(entry)
+        rules, wrong = _rules(entry, self.names)
         exclusion = self._exclusion(entry) if rules and excludes(rules) else None
         for problem in wrong if exclusion is None else ():
             self.report(*problem)
@@ -283,7 +298,7 @@ class _Links:
         experience_id = self.keyed.get(found.experience_key)
         if experience_id is None:
             what = f"no experience has the key {found.experience_key!r}; nobody is bucketed there"
-            self.report(f"{entry.path}.rules", what)
+            self.report(f"{entry.path}.rules", what, Code.UNKNOWN_EXPERIENCE)
         return Exclusion(found.experience_key, experience_id, found.negated)
 
     def location(self, entry: Entry) -> Location:
@@ -299,7 +314,7 @@ class _Links:
 
     def _reported_rules(self, entry: Entry) -> tuple[Rules | None, tuple[Problem, ...]]:
         """The rules of an entry, and what is wrong with them beside their conditions."""
-        rules, wrong = _rules(entry)
+        rules, wrong = _rules(entry, self.names)
         for problem in wrong:
             self.report(*problem)
         return rules, structural(rules or (), wrong)
@@ -313,7 +328,9 @@ class _Links:
 
 
 def _closed_audience(name: str, path: str) -> Audience:
-    problem = Problem(f"{path}.audiences", "cannot be read in the document, and takes nobody")
+    problem = Problem(
+        f"{path}.audiences", "cannot be read in the document, and takes nobody", Code.WRONG_TYPE
+    )
     return Audience(name, name, "", None, permanent=False, exclusion=None, problems=(problem,))
 
 
@@ -321,13 +338,13 @@ def _name(entry: Entry) -> str:
     return as_text(entry.raw.get("name"))
 
 
-def _rules(entry: Entry) -> tuple[Rules | None, list[Problem]]:
+def _rules(entry: Entry, names: Names) -> tuple[Rules | None, list[Problem]]:
     wrong: list[Problem] = []
     rules = entry.raw.get("rules")
     if not truthy(rules):
         return None, wrong
     compiled = compile_rules(
-        rules, f"{entry.path}.rules", lambda path, message: wrong.append(Problem(path, message))
+        rules, f"{entry.path}.rules", lambda *problem: wrong.append(Problem(*problem)), names
     )
     return compiled, wrong
 
@@ -338,7 +355,11 @@ def _locations(item: Json, path: str, index: Index[Location], report: Report) ->
         return None
     for name in listed:
         if name not in index.ids():
-            report(f"{path}.locations", f"no location has the id {name!r}; nobody is there")
+            report(
+                f"{path}.locations",
+                f"no location has the id {name!r}; nobody is there",
+                Code.UNKNOWN_LOCATION,
+            )
     return index.named(listed)
 
 
@@ -348,11 +369,11 @@ def _names_locations(item: Json) -> bool:
     return isinstance(locations, list) and bool(locations)
 
 
-def _site_area(item: Json, path: str, report: Report) -> Rules | None:
+def _site_area(item: Json, path: str, report: Report, names: Names) -> Rules | None:
     area = item.get("site_area")
     if _names_locations(item) or not truthy(area):
         return None
-    return compile_rules(area, f"{path}.site_area", report)
+    return compile_rules(area, f"{path}.site_area", report, names)
 
 
 def _environment(item: Json, path: str, report: Report) -> str | None:
@@ -361,10 +382,18 @@ def _environment(item: Json, path: str, report: Report) -> str | None:
     if not truthy(environment):
         return None
     if isinstance(several, list) and several and environment not in several:
-        report(f"{path}.environment", "is not among `environments`; `environment` alone decides")
+        report(
+            f"{path}.environment",
+            "is not among `environments`; `environment` alone decides",
+            Code.UNKNOWN_ENVIRONMENT,
+        )
     if isinstance(environment, str):
         return environment
-    report(f"{path}.environment", f"expected text, found {kind(environment)}; it runs in no environment")
+    report(
+        f"{path}.environment",
+        f"expected text, found {kind(environment)}; it runs in no environment",
+        Code.WRONG_TYPE,
+    )
     return f"({kind(environment)})"
 
 

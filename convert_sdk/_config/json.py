@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from math import isfinite
 
+from convert_sdk._core.codes import Code
 from convert_sdk._core.problem import Report, ignore
 from convert_sdk.errors import ConvertError, DocumentError
 
@@ -85,7 +86,7 @@ def _read_slowly(text: bytes) -> object:
 
 
 def _refusal_of(error: json.JSONDecodeError) -> DocumentError:
-    what = error.msg.removesuffix(" starting at")
+    what = _in_words(error.msg.removesuffix(" starting at"))
     if error.pos == len(error.doc) or "Unterminated" in what:
         what = f"a truncated document ({what})"
     return DocumentError("$", "JSON", f"{what} at byte {len(error.doc[: error.pos].encode())}")
@@ -130,9 +131,17 @@ def _refusal(text: bytes, message: str) -> DocumentError:
     offset = _offset(text, line, column)
     if "unicode" in what:
         offset = _undecodable(text, offset)
-    if what.startswith("EOF"):
-        what = f"a truncated document ({what})"
+    what = f"a truncated document ({what})" if what.startswith("EOF") else _in_words(what)
     return DocumentError("$", "JSON", f"{what} at byte {offset}")
+
+
+def _in_words(message: str) -> str:
+    """The message of a parser, as it stands after "expected JSON, found"."""
+    for sign in ("expected ", "Expecting "):
+        if message.startswith(sign):
+            wanted = message.removeprefix(sign)
+            return f"no {'value' if wanted == 'ident' else wanted}"
+    return message
 
 
 def _foreign_encoding(text: bytes) -> str:
@@ -169,7 +178,7 @@ def _undecodable(text: bytes, told: int) -> int:
 def _report_numbers(value: object, report: Report) -> None:
     if report is not ignore and _may_hold_infinities(value):
         for steps in _infinities(value):
-            report(json_path(steps), "expected a finite number; it is used as it stands")
+            report(json_path(steps), "expected a finite number; it is used as it stands", Code.NOT_FINITE)
 
 
 def _may_hold_infinities(value: object) -> bool:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from convert_sdk._checks import masked
 from convert_sdk._http.messages import TIMEOUT, Request, request_headers
+from convert_sdk._urls import masked
 
 ENDPOINT = "https://cdn-4.convertexperiments.com/api/v1"
 

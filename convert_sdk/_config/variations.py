@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from convert_sdk._core.bucketing import Allocation, Split, anchored, packed
 from convert_sdk._core.casting import UNCASTABLE, cast
+from convert_sdk._core.codes import Code
 from convert_sdk._core.events import exposure_wire
 from convert_sdk._core.index import Index
 from convert_sdk._core.javascript import js_number, truthy
@@ -33,11 +34,12 @@ def variations(raw: Json, path: str, features: Index[Feature], report: Report) -
     for place, item in objects(raw.get("variations"), f"{path}.variations", report):
         variation_id = as_id(item.get("id"))
         if not variation_id:
-            report(f"{place}.id", "expected an id; the variation is left out")
+            report(f"{place}.id", "expected an id; the variation is left out", Code.MISSING_ID)
         elif variation_id in found:
             report(
                 f"{place}.id",
                 f"another variation of this experience has the id {variation_id!r}; the first counts",
+                Code.DUPLICATE_ID,
             )
         else:
             found[variation_id] = Variation(
@@ -92,9 +94,17 @@ def _is_running(status: object) -> bool:
 def _check_percent(item: Json, percent: float, place: str, report: Report) -> None:
     if isnan(percent):
         found = kind(item.get("traffic_allocation"))
-        report(f"{place}.traffic_allocation", f"expected a percentage, found {found} that is no number")
+        report(
+            f"{place}.traffic_allocation",
+            f"expected a percentage, found {found} that is no number",
+            Code.BAD_TRAFFIC,
+        )
     elif not 0 <= percent <= 100:
-        report(f"{place}.traffic_allocation", f"expected a percentage of 0 to 100, found {percent:g}")
+        report(
+            f"{place}.traffic_allocation",
+            f"expected a percentage of 0 to 100, found {percent:g}",
+            Code.BAD_TRAFFIC,
+        )
 
 
 def _check_sum(allocations: list[Allocation], path: str, report: Report) -> None:
@@ -103,11 +113,7 @@ def _check_sum(allocations: list[Allocation], path: str, report: Report) -> None
         report(
             f"{path}.variations",
             f"running variations share {total:g} % of the traffic; the last ones get less",
-        )
-    elif allocations and total < 99.99:
-        report(
-            f"{path}.variations",
-            f"running variations share {total:g} % of the traffic; the rest is not bucketed",
+            Code.TRAFFIC_OVER_FULL,
         )
 
 
@@ -119,16 +125,24 @@ def _changes(raw: Json, path: str, features: Index[Feature], report: Report) -> 
         data = item.get("data")
         feature_id = as_id(data.get("feature_id")) if isinstance(data, Mapping) else ""
         if not isinstance(data, Mapping) or not feature_id:
-            report(f"{place}.data", "expected an object with a feature_id; the change is left out")
+            report(
+                f"{place}.data",
+                "expected an object with a feature_id; the change is left out",
+                Code.WRONG_TYPE,
+            )
             continue
         named = features.named((feature_id,))
         feature = named[-1] if named else None  # of features, the last of an id counts
         if feature is None:
-            report(f"{place}.data.feature_id", f"no feature has the id {feature_id!r}")
+            report(f"{place}.data.feature_id", f"no feature has the id {feature_id!r}", Code.UNKNOWN_FEATURE)
         values = data.get("variables_data")
         raw_values = values if isinstance(values, dict) else None
         if values is not None and raw_values is None:
-            report(f"{place}.data.variables_data", f"expected an object, found {kind(values)}; it is ignored")
+            report(
+                f"{place}.data.variables_data",
+                f"expected an object, found {kind(values)}; it is ignored",
+                Code.WRONG_TYPE,
+            )
         cast_values = (
             _cast(raw_values, feature, f"{place}.data.variables_data", report) if raw_values else _NONE
         )
@@ -151,7 +165,11 @@ def _cast(raw: Json, feature: Feature | None, path: str, report: Report) -> Mapp
             continue
         result = cast(value, declared)
         if result is UNCASTABLE:
-            report(f"{path}.{name}", f"{kind(value)} is no {declared}; the caller's default applies")
+            report(
+                f"{path}.{name}",
+                f"{kind(value)} is no {declared}; the caller's default applies",
+                Code.UNCASTABLE_VALUE,
+            )
         else:
             values[name] = result
     return MappingProxyType(values)

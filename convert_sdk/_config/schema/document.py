@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from convert_sdk._config.json import json_path
+from convert_sdk._core.codes import Code
 from convert_sdk._core.problem import Report, ignore
 from convert_sdk.errors import DocumentError
 
@@ -74,7 +75,7 @@ def _read(model: type[_Model], raw: object, report: Report) -> _Model:
         for entry in error.errors(include_url=False):
             expected = _EXPECTED.get(entry["type"])
             message = f"expected {expected}, found {kind(entry['input'])}" if expected else entry["msg"]
-            report(json_path(entry["loc"]), f"{message}; it reads as None")
+            report(json_path(entry["loc"]), f"{message}; it reads as None", Code.WRONG_TYPE)
         return model.model_validate(_without(dict(raw), unreadable))
 
 

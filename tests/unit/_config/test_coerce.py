@@ -13,7 +13,7 @@ def told() -> list[str]:
 
 @pytest.fixture
 def report(told: list[str]) -> Report:
-    return lambda path, message: told.append(f"{path}: {message}")
+    return lambda path, message, _: told.append(f"{path}: {message}")
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ class TestProblems:
             (
                 every({"value": 1, "matching": {"match_type": "less", "negated": False}}),
                 "$.audiences[0].rules.OR[0].AND[0].OR_WHEN[0]",
-                "a condition without one is answered only from request facts",
+                "without one, a condition cannot be answered from a web request",
             ),
             ({"OR": None}, "$.audiences[0].rules", "a list OR"),
             ({"OR": [None]}, "$.audiences[0].rules.OR[0]", "a list AND"),

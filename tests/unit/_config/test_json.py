@@ -31,20 +31,21 @@ def refusal(body: bytes) -> DocumentError:
         (b" \n\t", "an empty body"),
         (b"\xef\xbb\xbf", "an empty body"),
         (b"\n<!DOCTYPE html><html></html>", "an HTML page"),
-        (b"nonsense", "expected ident at byte 1"),
+        (b"nonsense", "no value at byte 1"),
         (b"{} {}", "trailing characters at byte 3"),
-        (b'{\n "a": x}', "expected value at byte 8"),
+        (b'{\n "a": x}', "no value at byte 8"),
         (b'{"a": [1, 2', "a truncated document (EOF while parsing a list) at byte 10"),
-        (b'["\\ud800", ', "a truncated document (Expecting value) at byte 11"),
+        (b'{"a" 1}', "no `:` at byte 5"),
+        (b'["\\ud800", ', "a truncated document (no value) at byte 11"),
         (b'["\\ud800 ', "a truncated document (Unterminated string) at byte 1"),
-        (b'["\\ud800", x]', "Expecting value at byte 11"),
+        (b'["\\ud800", x]', "no value at byte 11"),
         (b'["\xff"]', "invalid unicode code point at byte 2"),
         (b'["\\ud800", "\xff"]', "an invalid byte at byte 12"),
         ('{"a": 1}'.encode("utf-16"), "UTF-16"),
         ('{"a": 1}'.encode("utf-16-le"), "what looks like UTF-16"),
         ('{"a": 1}'.encode("utf-32"), "UTF-32"),
         ('{"a": 1}'.encode("utf-32-be"), "what looks like UTF-32"),
-        (gzip.compress(b"{}"), "gzip data that no Content-Encoding announces"),
+        (gzip.compress(b"{}", mtime=0), "gzip data that no Content-Encoding announces"),
     ],
 )
 def test_what_is_no_json_is_refused_with_its_place(body: bytes, found: str) -> None:
@@ -94,7 +95,7 @@ def test_the_last_of_duplicate_keys_counts() -> None:
 def test_numbers_that_are_not_finite_are_reported() -> None:
     problems: list[str] = []
     value: Any = read_json(
-        b'{"a": [1, NaN, {"b c": 1e999}], "d": -Infinity}', lambda path, _: problems.append(path)
+        b'{"a": [1, NaN, {"b c": 1e999}], "d": -Infinity}', lambda path, *_: problems.append(path)
     )
     assert problems == ["$.a[1]", '$.a[2]["b c"]', "$.d"]
     assert isnan(value["a"][1])
@@ -103,14 +104,14 @@ def test_numbers_that_are_not_finite_are_reported() -> None:
 
 def test_the_text_infinity_is_no_number() -> None:
     problems: list[str] = []
-    read_json(b'["NaN", "Infinity", "\\ud800"]', lambda path, _: problems.append(path))
+    read_json(b'["NaN", "Infinity", "\\ud800"]', lambda path, *_: problems.append(path))
     assert problems == []
 
 
 @pytest.mark.parametrize("digits", ["9" * 100_000, "9" * 100_000 + ".5", "1e" + "9" * 10_000])
 def test_endless_numbers_are_read_as_javascript_does(digits: str) -> None:
     problems: list[str] = []
-    assert read_json(f"[-{digits}]".encode(), lambda path, _: problems.append(path)) == [-inf]
+    assert read_json(f"[-{digits}]".encode(), lambda path, *_: problems.append(path)) == [-inf]
     assert problems == ["$[0]"]
 
 
@@ -153,5 +154,5 @@ def test_what_json_writes_is_read(value: object) -> None:
 def assert_read_or_refused(body: bytes) -> None:
     problems: list[str] = []
     with suppress(DocumentError):
-        read_json(body, lambda path, _: problems.append(path))
+        read_json(body, lambda path, *_: problems.append(path))
     assert all(path.startswith("$") for path in problems)

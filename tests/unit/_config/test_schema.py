@@ -71,7 +71,7 @@ WRONG = ["half \ud83d an emoji", [[]], {"a": {}}, True, 1e999]
 
 def read(raw: dict[str, object]) -> tuple[Document, list[tuple[str, str]]]:
     problems: list[tuple[str, str]] = []
-    return read_document(raw, lambda path, message: problems.append((path, message))), problems
+    return read_document(raw, lambda path, message, _: problems.append((path, message))), problems
 
 
 @pytest.fixture(scope="module")
