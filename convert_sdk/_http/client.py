@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from time import time
 from typing import NamedTuple
 
 import httpcore
@@ -195,7 +195,7 @@ def _build(request: Request) -> httpx.Request:
 
 
 def _response(response: httpx.Response, body: Body) -> Response:
-    return Response(response.status_code, dict(response.headers), body.content, body.error, time())
+    return Response(response.status_code, dict(response.headers), body.content, body.error, time.time())
 
 
 def _failure(error: Exception) -> Failure:
@@ -219,7 +219,7 @@ def _read(response: httpx.Response, until: float, size_cap: int) -> _Raw:
             if monotonic() > until:
                 return _Raw(Body(error=TOO_SLOW))
     except Exception as error:  # noqa: BLE001  # as for the request
-        return _Raw(Body(error=_describe(error)))
+        return _Raw(Body(error=f"incomplete: {_describe(error)}"))
     return _Raw(Body(bytes(raw)))
 
 
@@ -233,7 +233,7 @@ async def _aread(response: httpx.Response, size_cap: int) -> _Raw:
             if len(raw) > size_cap:
                 return _Raw(Body(error=TOO_LARGE))
     except Exception as error:  # noqa: BLE001  # as for the request
-        return _Raw(Body(error=_describe(error)))
+        return _Raw(Body(error=f"incomplete: {_describe(error)}"))
     return _Raw(Body(bytes(raw)))
 
 

@@ -17,7 +17,7 @@ from urllib.request import getproxies
 
 import httpx
 
-from convert_sdk._checks import is_loopback
+from convert_sdk._urls import is_loopback, url_flaw
 
 _ENTRY = re.compile(
     r"""(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?
@@ -129,6 +129,9 @@ def _parse(variable: str, text: str) -> Route:
         return Route(variable, None, "is no URL of a proxy: " + _cure(known=known))
     if not url.host or url.fragment or url.query or url.path not in ("", "/"):
         return Route(variable, None, "is no URL of a proxy: " + _cure(known=True))
+    flaw = url_flaw(f"http://{url.netloc.decode()}")
+    if flaw is not None:
+        return Route(variable, None, f"is no URL of a proxy: it {flaw}")
     if url.scheme.startswith("socks") and find_spec("socksio") is None:
         return Route(
             variable, None, "names a SOCKS proxy, which needs the package socksio: pip install 'httpx[socks]'"

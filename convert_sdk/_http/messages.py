@@ -50,9 +50,13 @@ class Response(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """No response. `undelivered`: the server certainly did not get the request; `ambiguous`: it may have."""
+    """No response.
 
-    kind: Literal["undelivered", "ambiguous"]
+    `undelivered`: the server certainly did not get the request; `ambiguous`: it may have; `interrupted`: it may have,
+    and it was this process that gave the request up.
+    """
+
+    kind: Literal["undelivered", "ambiguous", "interrupted"]
     detail: str
 
 

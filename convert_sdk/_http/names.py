@@ -7,6 +7,9 @@ after the other; the first connection starts that thread, later ones reuse it, a
 connects waits for the answer within the own deadline, and joins a look-up that is under way. The thread knows only its
 queue, never the client, so that a client that nobody closes can be collected, and ends its thread.
 
+The system's resolver holds a lock of the process while it works, and a child that is forked in that moment could never
+resolve a name. So a fork waits for look-ups that are under way, for a second at most, and new ones wait for the fork.
+
 The last good addresses of a name belong to the process. They serve where the system's resolver hangs for a second or
 fails for the moment. The address that a connection was last made to goes first.
 """
@@ -18,16 +21,26 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
+from convert_sdk._process.fork import hook_fork, register_after_fork
+from convert_sdk._process.locks import Latch
+
 KNOWN_WAIT = 1.0
 """Seconds to wait for the system's resolver where the last good addresses are known."""
+_FORK_WAIT = 1.0
+"""Seconds for which a fork and a look-up wait for each other."""
 _MOST_NAMES = 1_000
 _last_good: dict[str, tuple[str, ...]] = {}
 _connected: dict[str, str] = {}
+_under_way: set[Future[None]] = set()
+"""The look-ups of this process that the system's resolver works at."""
+_forks: list[Latch] = []
+"""The forks that are about to happen; each opens its latch when it is over."""
 
 
 class _Lookup(NamedTuple):
@@ -166,7 +179,8 @@ def _look_up(lookup: _Lookup) -> None:
     """Ask the system's resolver in this thread, for as long as it takes."""
     host, port, answer = lookup
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with _apart_from_forks():
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = interleaved(list(dict.fromkeys(str(address[0]) for *_, address in found)))
         if len(_last_good) >= _MOST_NAMES:
             _last_good.clear()
@@ -177,6 +191,40 @@ def _look_up(lookup: _Lookup) -> None:
         answer.set_exception(OSError(f"{host} is not the name of a host: {error}"))
     except BaseException as error:  # noqa: BLE001  # whoever waits is told, and the thread goes on
         answer.set_exception(error if isinstance(error, OSError) else OSError(type(error).__name__))
+
+
+@contextmanager
+def _apart_from_forks() -> Iterator[None]:
+    """Let a fork wait until this is over, and wait for one that has begun."""
+    mark: Future[None] = Future()
+    _under_way.add(mark)
+    forks = [*_forks]  # after the mark: of two that begin at once, one sees the other
+    if forks:
+        _under_way.discard(mark)
+        mark.set_result(None)
+        forks[-1].wait(_FORK_WAIT)
+        mark = Future()
+        _under_way.add(mark)
+    try:
+        yield
+    finally:
+        _under_way.discard(mark)
+        mark.set_result(None)
+
+
+def _before_fork() -> None:
+    _forks.append(Latch())
+    wait([*_under_way], _FORK_WAIT)
+
+
+def _after_fork_in_parent() -> None:
+    if _forks:
+        _forks.pop().open()
+
+
+def _after_fork_in_child() -> None:
+    _forks.clear()
+    _under_way.clear()
 
 
 def _in_order(host: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
@@ -193,3 +241,7 @@ def _instead(host: str, known: tuple[str, ...], error: OSError) -> tuple[str, ..
     if isinstance(error, TimeoutError):
         raise TimeoutError(f"{host} was not resolved in time") from None
     raise OSError(f"{host} was not resolved: {error.strerror or error}") from error
+
+
+hook_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+register_after_fork(_after_fork_in_child)

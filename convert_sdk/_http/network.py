@@ -21,12 +21,14 @@ import os
 import selectors
 import socket
 import ssl
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from math import inf
 from typing import Any, NamedTuple, TypeVar, cast
+from weakref import WeakSet
 
 import httpcore
 
@@ -80,6 +82,17 @@ class NetworkBackend(httpcore.NetworkBackend):
     def __init__(self, resolver: Resolver, *, inline: bool = False) -> None:
         self._resolver = resolver
         self._inline = inline
+        self._lock = threading.RLock()
+        self._open: WeakSet[_SocketStream] = WeakSet()
+        self._closed = False
+
+    def close(self) -> None:
+        """Close what the pools have not: connections that were made while they closed."""
+        with self._lock:
+            self._closed = True
+            streams = list(self._open)
+        for stream in streams:
+            stream.close()
 
     def connect_tcp(
         self,
@@ -90,6 +103,23 @@ class NetworkBackend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         """Connect to the host's first address that answers."""
+        stream = self._connected(host, port, timeout, local_address, socket_options)
+        with self._lock:
+            self._open.add(stream)
+            closed = self._closed
+        if closed:
+            stream.close()
+            raise httpcore.ConnectError("the client was closed meanwhile")
+        return stream
+
+    def _connected(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None,
+        local_address: str | None,
+        socket_options: Iterable[Any] | None,
+    ) -> _SocketStream:
         until = _until(timeout)
         peer = _Peer(host, port, local_address, list(socket_options or ()))
         known = last_good(host)
@@ -105,7 +135,7 @@ class NetworkBackend(httpcore.NetworkBackend):
         return _connect(peer, addresses, until)
 
 
-def _connect(peer: _Peer, addresses: Sequence[str], until: float) -> httpcore.NetworkStream:
+def _connect(peer: _Peer, addresses: Sequence[str], until: float) -> _SocketStream:
     """Race the addresses; the losers are closed."""
     failure: OSError = OSError(f"{peer.host} has no address")
     waiting = deque(addresses)

@@ -22,7 +22,14 @@ class Tls(NamedTuple):
     flaws: tuple[Flaw, ...] = ()
 
 
-_shared: dict[bool, Tls] = {}
+class _Shared(NamedTuple):
+    """The context of a process, and what of the environment it was made of."""
+
+    made_of: tuple[object, ...]
+    tls: Tls
+
+
+_shared: dict[bool, _Shared] = {}
 _inherited: list[Tls] = []
 """Contexts of the parent process: one that a thread was using during the fork must be neither used nor freed."""
 _OTHER_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -35,10 +42,27 @@ def make_tls(ca_bundle: str | None, *, trust_env: bool) -> Tls:
     """
     with no_fork():
         if ca_bundle is not None:
-            return _trusting({"cafile": ca_bundle}, (), trust_env=trust_env)
-        if trust_env not in _shared:  # reading the certificates costs more than all else that a client does
-            _shared[trust_env] = _usual(trust_env=trust_env)
-        return _shared[trust_env]
+            file = os.path.expanduser(ca_bundle)  # noqa: PTH111  # as it stands where nobody has such a home
+            return _trusting({"cafile": file}, (), trust_env=trust_env)
+        # Reading the certificates costs more than all else that a client does.
+        shared, made_of = _shared.get(trust_env), _environment() if trust_env else ()
+        if shared is None or shared.made_of != made_of:
+            shared = _shared[trust_env] = _Shared(made_of, _usual(trust_env=trust_env))
+        return shared.tls
+
+
+def _environment() -> tuple[object, ...]:
+    """The variables that a context follows, and the state of what they name: both may change in a process's life."""
+    places = [os.environ.get(variable) for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")]
+    return (*places, *(_state_of(place) for place in places[:2] if place))
+
+
+def _state_of(place: str) -> tuple[int, int] | None:
+    try:
+        found = Path(place).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def _usual(*, trust_env: bool) -> Tls:
@@ -94,7 +118,7 @@ def trust_advice(error: str, ca_bundle: str | None) -> str:
 
 def _reset_after_fork() -> None:
     # A lock of OpenSSL that another thread held during the fork stays locked in the child.
-    _inherited.extend(_shared.values())
+    _inherited.extend(shared.tls for shared in _shared.values())
     _shared.clear()
 
 

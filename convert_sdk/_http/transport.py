@@ -148,6 +148,7 @@ class Transport(httpx.BaseTransport):
         with quietly():
             for pool in list(self._pools.values()):
                 pool.close()
+        self._backend.close()
 
     def _pool(self, url: httpx.URL) -> httpcore.ConnectionPool:
         way = self._ways.way(url)

@@ -26,15 +26,17 @@ from __future__ import annotations
 import atexit
 import mmap
 import os
+import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
-from time import monotonic
 from typing import NoReturn, Protocol
 from weakref import WeakSet
 
+from .clock import monotonic
 from .fork import check_pid, register_after_fork
 from .sigterm import Disposition, Sigterm, SigtermState, warn
+from .uwsgi import check_uwsgi
 
 _OS_EXIT = (
     "os._exit ended this process before {} of its events were sent; they are lost. Call "
@@ -82,6 +84,10 @@ class ExitRuntime(Protocol):
         """Wait for no `flush_interval` any more; return at once."""
         ...
 
+    def stop_accepting(self) -> None:
+        """Accept no event more; the spool, where there is one, then has what waits and nothing that was answered."""
+        ...
+
 
 class ExitHook(Protocol):
     """The part of one client that delivers; called in every child process and when the process ends."""
@@ -102,8 +108,12 @@ class ExitHook(Protocol):
         """Deliver and close, within `shutdown_timeout` seconds from `since` (monotonic seconds)."""
         ...
 
-    def flush_by(self, since: float) -> None:
-        """Deliver within the same time, without closing."""
+    def flush_by(self, since: float) -> int:
+        """Deliver what waits within the same time, without closing; returns the number of events that still wait."""
+        ...
+
+    def finish_request_by(self, since: float) -> None:
+        """Wait within the same time for the answer to the request under way, and begin none more."""
         ...
 
 
@@ -125,6 +135,7 @@ def register_exit_hook(hook: ExitHook) -> None:
 def hook_multiprocessing_exit() -> None:
     """Register for the ends of this process that `atexit` does not see; for each start of a client."""
     _install_sigterm()
+    check_uwsgi()
     for library in ("multiprocessing", "billiard"):
         if _is_child_of(library) and _is_first(library):
             import_module(f"{library}.util").Finalize(None, _deliver_and_close, exitpriority=100)
@@ -213,13 +224,35 @@ def _deliver_before(disposition: Disposition) -> None:
     for hook in hooks:
         if disposition is not _sigterm:
             hook.runtime.send_immediately()
-    for hook in hooks:
-        with suppress(Exception):
-            hook.flush_by(since)
-    unsent = sum(hook.runtime.unsent for hook in hooks)
-    if unsent:
+    left = [_flush(hook, since) for hook in hooks]
+    # If the application has set a handler of its own meanwhile, the process may go on.
+    if disposition == signal.SIG_DFL == signal.getsignal(signal.SIGTERM):
+        left = [_end(hook, since, unsent) for hook, unsent in zip(hooks, left, strict=True)]
+    if unsent := sum(left):
         kept = all(hook.runtime.options.spool for hook in hooks)
         warn(_SIGTERM.format(unsent, monotonic() - since, "stay in the spool" if kept else "may be lost"))
+
+
+def _flush(hook: ExitHook, since: float) -> int:
+    try:
+        return hook.flush_by(since)
+    except Exception:  # noqa: BLE001  # the others deliver all the same
+        return hook.runtime.unsent
+
+
+def _end(hook: ExitHook, since: float, unsent: int) -> int:
+    """Deliver or keep what other threads tracked meanwhile: the process ends in the next moment.
+
+    With a spool that lies on disk, after a request that had begun was answered: cut short it would be sent again.
+    """
+    runtime = hook.runtime
+    if runtime.options.spool:
+        with suppress(Exception):  # what had no answer is sent again
+            hook.finish_request_by(since)
+        runtime.stop_accepting()
+        return unsent
+    runtime.stop_accepting()
+    return runtime.unsent if unsent else _flush(hook, since)
 
 
 _sigterm = Sigterm(_deliver_before)

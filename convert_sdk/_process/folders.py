@@ -23,8 +23,13 @@ def refuse_planted_link(path: Path) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make the folder, for this user alone (0700); raise PermissionError for a link and for another user's folder."""
+    """Make the folder, for this user alone (0700).
+
+    Raises PermissionError where it or the folder that it is in is a link, and for another user's folder.
+    """
     refuse_planted_link(folder.parent)
+    if folder.parent.is_symlink():
+        raise PermissionError(EPERM, "it is a link: give the folder that it leads to", str(folder.parent))
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     if not hasattr(os, "geteuid"):

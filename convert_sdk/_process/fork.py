@@ -30,17 +30,17 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from threading import RLock
 
 _WIPE_ON_FORK = 18  # Linux's MADV_WIPEONFORK
 _LOCK_TIMEOUT = 30.0  # a fork goes on after this, rather than never
 _OURS = __name__.partition(".")[0]
 _pid = os.getpid()
 _callbacks: list[Callable[[], None]] = []
-_fork_lock = RLock()
+_fork_lock = threading.RLock()
 _held: list[bool] = []
 _hooked: list[bool] = []
 
@@ -129,7 +129,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _fork_lock  # noqa: PLW0603  # the child needs a lock of its own
-    _fork_lock = RLock()
+    _fork_lock = threading.RLock()
     _held.clear()
 
 

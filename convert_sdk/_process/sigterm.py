@@ -26,19 +26,31 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from enum import StrEnum
 from types import FrameType
-from typing import Literal
 
 Disposition = Callable[[int, FrameType | None], object] | int | None
-SigtermState = Literal["installed", "the host's", "not the main thread"]
-"""The handler of SIGTERM; "not the main thread": none, as the client was made and used in other threads only."""
-
 _RAISES_AGAIN = "uvicorn.server"
 """The module of a handler after which the process ends by the signal, and not by an exit."""
 _PID_1 = (
     "SIGTERM does not end this process: it is pid 1 and has no handler of its own for the signal. What waited is "
     "delivered. Run it under an init (docker run --init), or turn SIGTERM into sys.exit"
 )
+
+
+class SigtermState(StrEnum):
+    """The handler of SIGTERM in this process.
+
+    >>> SigtermState("installed") is SigtermState.INSTALLED
+    True
+    """
+
+    INSTALLED = "installed"
+    """Ours."""
+    HOST = "host"
+    """Another one, of the application or its server; it is left alone."""
+    NOT_MAIN_THREAD = "not_main_thread"
+    """None: the client was made and used in other threads only, and those cannot set one."""
 
 
 class Sigterm:
@@ -78,8 +90,8 @@ class Sigterm:
         """The one that handles the signal at this moment."""
         current = signal.getsignal(signal.SIGTERM)
         if current is self or self._acting:
-            return "installed"
-        return "not the main thread" if _is_replaceable(current) else "the host's"
+            return SigtermState.INSTALLED
+        return SigtermState.NOT_MAIN_THREAD if _is_replaceable(current) else SigtermState.HOST
 
     def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # Python calls it so
         """Start the helper and return."""

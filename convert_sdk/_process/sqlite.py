@@ -31,11 +31,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from threading import RLock, get_ident
 from weakref import WeakSet
 
 from .fork import hook_fork, register_after_fork
@@ -78,14 +78,14 @@ class Database:
         self._schema = schema
         self._migrations = migrations
         self._wait = wait
-        self._lock = RLock()
+        self._lock = threading.RLock()
         self._forking: int | None = None
         self._pid = os.getpid()
         self._connection: sqlite3.Connection | None = None
         _databases.add(self)
 
     def __del__(self) -> None:
-        if self._pid == os.getpid():
+        if getattr(self, "_pid", None) == os.getpid():  # None where the constructor raised
             self._close()
 
     @contextmanager
@@ -129,20 +129,20 @@ class Database:
     def before_fork(self) -> None:
         """Close the connection and keep every thread out until the fork is over, unless this thread is using it."""
         if not held_by_this_thread(self._lock) and self._lock.acquire(timeout=_FORK_TIMEOUT):
-            self._forking = get_ident()
+            self._forking = threading.get_ident()
             if self.path is not None:
                 self._close()
 
     def after_fork_in_parent(self) -> None:
         """Let the other threads in again."""
-        if self._forking == get_ident():
+        if self._forking == threading.get_ident():
             self._forking = None
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Start without a connection; the inherited one is never used and never closed."""
         self._pid = os.getpid()
-        self._lock = RLock()
+        self._lock = threading.RLock()
         self._forking = None
         if self._connection is not None:
             _abandoned.append(self._connection)

@@ -12,6 +12,7 @@ from convert_sdk._process.clock import Clock, steady_clock
 from convert_sdk.errors import SpoolError
 
 from .files import RowKind, SpoolFile, list_files, release_lock
+from .salvage import is_damaged
 from .spool import RejectedRow
 
 _REPLAY = "UPDATE rows SET kind = ?, stored = ?, status = NULL, message = NULL WHERE kind = ?"
@@ -57,6 +58,7 @@ def replay(root: Path, clock: Clock | None = None) -> AdminOutcome:
     now = (clock or steady_clock())()
 
     def put_back(file: SpoolFile) -> int:
+        _refuse_damaged(file)
         with closing(file.database()) as database, database.transaction() as connection:
             return connection.execute(_REPLAY, (RowKind.EVENT, now, RowKind.REJECTED)).rowcount
 
@@ -75,6 +77,7 @@ def drop(root: Path, *, rejected_only: bool = False) -> AdminOutcome:
 
 
 def _delete_rejected(file: SpoolFile) -> int:
+    _refuse_damaged(file)
     with closing(file.database()) as database, database.transaction() as connection:
         return connection.execute("DELETE FROM rows WHERE kind = ?", (RowKind.REJECTED,)).rowcount
 
@@ -90,16 +93,28 @@ def _delete(file: SpoolFile) -> int:
 
 
 def _each_unused(root: Path, act: Callable[[SpoolFile], int]) -> AdminOutcome:
-    events, in_use = 0, []
+    """Act on each file that nobody uses; raise SpoolError for the first that cannot be used, after the others."""
+    events, in_use, failures = 0, [], []
     for file in _all(root):
         if file.oddity() is not None:
             continue  # `inspect` says so
-        with _held(file) as free, _as_spool_error(file.path):
-            if not free:
-                in_use.append(file.path)
-            elif file.path.exists():
-                events += act(file)
+        try:
+            with _held(file) as free, _as_spool_error(file.path):
+                if not free:
+                    in_use.append(file.path)
+                elif file.path.exists():
+                    events += act(file)
+        except SpoolError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return AdminOutcome(events, tuple(in_use))
+
+
+def _refuse_damaged(file: SpoolFile) -> None:
+    """Raise DatabaseError for a damaged file: opening it would hide that what its log had is missing."""
+    if is_damaged(file.contents()):
+        raise sqlite3.DatabaseError("it is damaged; the next client takes over what can be read")
 
 
 def _all(root: Path) -> list[SpoolFile]:
@@ -133,6 +148,8 @@ def _report(file: SpoolFile) -> SpoolReport:
         if not file.path.exists():
             return report
         try:
+            if free:
+                _refuse_damaged(file)
             with closing(file.database()) as database, database.connection() as connection:
                 return _filled(report, connection)
         except (sqlite3.Error, OSError) as error:

@@ -29,22 +29,23 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
-from threading import RLock
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from convert_sdk._core.events import to_json
 from convert_sdk._process.folders import oddity, opened_folder
 from convert_sdk._process.fork import hook_fork, register_after_fork
 from convert_sdk._process.sqlite import Database
 from convert_sdk.errors import SpoolError
 
-from .salvage import Row, is_damaged, salvage
+from .salvage import Contents, Row, is_cut, is_damaged, salvage
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -69,7 +70,7 @@ SELECT uuid, kind, body, min(stored, ?), status, message FROM rows
 WHERE kind = ? AND stored > ? ORDER BY seq
 """
 
-_locking = RLock()
+_locking = threading.RLock()
 _held: set[int] = set()
 
 
@@ -151,10 +152,12 @@ class SpoolFile(NamedTuple):
         self.delete()
         return kept
 
-    def contents(self) -> tuple[bytes, bytes]:
-        """The bytes of the file and of its write-ahead log."""
+    def contents(self) -> Contents:
+        """The bytes of the file and of what SQLite keeps beside it."""
         with opened_folder(self.path.parent) as folder:
-            return _bytes_of(self.path.name, folder), _bytes_of(f"{self.path.name}-wal", folder)
+            return Contents(
+                *(_bytes_of(f"{self.path.name}{ending}", folder) for ending in ("", "-wal", "-shm"))
+            )
 
 
 def _require_locks() -> None:
@@ -187,6 +190,51 @@ def owner_folder(root: Path, owner: str) -> Path:
         raise ValueError("a spool needs an owner: the key its events are sent under")
     name = quote(owner, safe="", errors="surrogatepass").replace(".", "%2E")
     return root / (name if len(name) <= _NAME_LIMIT else sha256(name.encode()).hexdigest())
+
+
+def beginnings(visitor_id: str) -> tuple[str, ...]:
+    """The beginnings of the bodies of a visitor's rows, as `Spool` writes events and pending records."""
+    name = to_json(visitor_id)
+    return f"[{name},", f'{{"visitor":{name},'
+
+
+class DeletedRow(NamedTuple):
+    """A row that was deleted with its visitor."""
+
+    uuid: str
+    kind: str
+
+
+def delete_visitor(connection: sqlite3.Connection, visitor_id: str) -> list[DeletedRow]:
+    """Delete a visitor's rows of every kind, in one transaction, and return them."""
+    chosen = " OR ".join("substr(body, 1, ?) = ?" for _ in beginnings(visitor_id))
+    values = [value for text in beginnings(visitor_id) for value in (len(text), text)]
+    rows = [
+        DeletedRow(*row)
+        for row in connection.execute(f"SELECT uuid, kind FROM rows WHERE {chosen}", values)  # noqa: S608  # marks
+    ]
+    connection.executemany("DELETE FROM rows WHERE uuid = ?", [(row.uuid,) for row in rows])
+    return rows
+
+
+def delete_visitor_elsewhere(file: SpoolFile, visitor_id: str) -> int:
+    """Delete a visitor's rows in the file of another process, which may live; returns their number.
+
+    A file that is no spool's, or that is gone, has none; one that is damaged is left to its recovery.
+    """
+    try:
+        if file.oddity() is not None or not file.path.exists():
+            return 0
+        # Never made anew: its owner may delete it at this moment.
+        address = f"{file.path.as_uri()}?mode=rw"
+        with closing(sqlite3.connect(address, uri=True, timeout=_WRITE_WAIT)) as connection, connection:
+            return len(delete_visitor(connection, visitor_id))
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_ERROR):
+            return 0
+        raise
+    except sqlite3.DatabaseError:
+        return 0
 
 
 class LockedFile(NamedTuple):
@@ -252,12 +300,11 @@ def recover_orphan(orphan: SpoolFile, into: Database, *, age: float, now: float)
 
 def _recover_locked(orphan: SpoolFile, into: Database, age: float, now: float) -> Recovered:
     name = orphan.path.name
-    content = log = b""
+    contents = Contents()
     try:
-        content, log = orphan.contents()
+        contents = orphan.contents()
         if orphan.path.exists():
-            damaged = is_damaged(content, log)
-            recovered = None if damaged else _move(orphan, into, age, now)
+            recovered = None if is_damaged(contents) else _move(orphan, into, age, now)
         else:
             recovered = Recovered()
     except UnreadableError as error:
@@ -267,16 +314,14 @@ def _recover_locked(orphan: SpoolFile, into: Database, age: float, now: float) -
     except OSError as error:
         return Recovered(problem=f"{name} cannot be read: {error.strerror}")
     if recovered is None:
-        return _salvage(orphan, content, log, into, age, now)
+        return _salvage(orphan, contents, into, age, now)
     orphan.delete()
     return recovered
 
 
-def _salvage(
-    orphan: SpoolFile, content: bytes, log: bytes, into: Database, age: float, now: float
-) -> Recovered:
+def _salvage(orphan: SpoolFile, contents: Contents, into: Database, age: float, now: float) -> Recovered:
     """Move the rows of a damaged file that can be read, and keep the file for a person to look at."""
-    rows = [row for row in salvage(content, log, SCHEMA) if row[1] in {*RowKind}]
+    rows = [row for row in salvage(contents, SCHEMA) if row[1] in {*RowKind}]
     ages = {RowKind.EVENT: age, RowKind.PENDING: age, RowKind.REJECTED: _REJECTED_AGE}
     young = [row for row in rows if row[3] > now - ages[RowKind(row[1])]]
     with into.transaction() as target:
@@ -288,8 +333,9 @@ def _salvage(
         row[1] != RowKind.REJECTED for row in young
     )
     kept = orphan.keep_as_corrupt()
+    damage = "was cut short" if is_cut(contents) else "was damaged"
     problem = (
-        f"the file of a dead process was damaged: {events} events of it could be read, the rest is in {kept}"
+        f"the file of a dead process {damage}: {events} events of it could be read, the rest is in {kept}"
     )
     return Recovered(events, expired, 1, problem)
 
@@ -336,7 +382,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _locking  # noqa: PLW0603  # the child needs a lock of its own
-    _locking = RLock()
+    _locking = threading.RLock()
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()

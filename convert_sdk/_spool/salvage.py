@@ -9,6 +9,10 @@ alike, so its tables begin on the same pages. SQLite then reads the image in mem
 one, so that a page that cannot be read costs its own rows only.
 
 A log that is damaged may hide that a row was deleted: what was sent just before may be sent once more.
+
+A log whose end is missing looks as if no more had been written. But a process that dies leaves the index of its log
+behind (`-shm`, memory that its connections shared), which counts the frames that were committed, and those of them that
+are in the file already. Where the log has fewer, and the file has not all of them, something is lost.
 """
 
 from __future__ import annotations
@@ -23,11 +27,22 @@ from typing import NamedTuple
 MAGIC = b"SQLite format 3\0"
 _LOG_MAGIC = (0x377F0682, 0x377F0683)
 _LOG_HEADER, _FRAME_HEADER = 32, 24
+_INDEX_HEADER, _INDEX_FRAMES = 48, 16
+_INDEX_START = (3_007_000, 1)
+"""The version of the index, and that it is initialized."""
 _MOST_BYTES = 512 * 1024 * 1024
 _SMALLEST_ROW = 32
 _PAGE = 4_096
 Row = tuple[str, str, str, float, int | None, str | None]
 """Id, kind, body, time of storing, status and message, as the table has them."""
+
+
+class Contents(NamedTuple):
+    """The bytes of a file, of its write-ahead log and of the log's index; empty where there is none."""
+
+    file: bytes = b""
+    log: bytes = b""
+    log_index: bytes = b""
 
 
 class Log(NamedTuple):
@@ -37,29 +52,52 @@ class Log(NamedTuple):
     page_size: int
     damaged: bool
     """True if something was committed after a frame that cannot be read, or the log has no beginning."""
+    frames: int = 0
+    """The frames up to the last one that was committed, if all before it can be read."""
 
 
-def is_damaged(content: bytes, log: bytes) -> bool:
-    """Tell what SQLite would overlook or make worse: a file cut to nothing, no header, a bad frame within the log."""
-    return not content.startswith(MAGIC) or _read_log(log).damaged
+class LogIndex(NamedTuple):
+    """The index of a log, as a process left it."""
+
+    frames: int
+    """The frames that were committed."""
+    in_file: int
+    """Those of them that are in the file."""
 
 
-def salvage(content: bytes, log: bytes, schema: str) -> list[Row]:
+def is_damaged(contents: Contents) -> bool:
+    """Tell what SQLite would overlook or make worse: a file cut to nothing, no header, a bad frame within the log or a
+    log that is cut short.
+    """
+    log = _read_log(contents.log)
+    index = _read_index(contents.log_index)
+    return not contents.file.startswith(MAGIC) or log.damaged or log.frames < index.frames
+
+
+def is_cut(contents: Contents) -> bool:
+    """True if the end of the log is missing, and the file does not have it."""
+    log, index = _read_log(contents.log), _read_index(contents.log_index)
+    return max(log.frames, index.in_file) < index.frames
+
+
+def salvage(contents: Contents, schema: str) -> list[Row]:
     """Read what can be read of a spool file, in the order of storing; no row for what is no spool file."""
     found: list[Row] = []
     for whole_header in (True, False):
         with (
             suppress(sqlite3.Error, ValueError),
-            closing(_opened(content, log, schema, whole_header)) as image,
+            closing(_opened(contents, schema, whole_header)) as image,
         ):
             rows = [row for raw in _raw_rows(image) if (row := _row(raw)) is not None]
             found = max(found, rows, key=len)
     return found
 
 
-def _opened(content: bytes, log: bytes, schema: str, whole_header: bool) -> sqlite3.Connection:
+def _opened(contents: Contents, schema: str, whole_header: bool) -> sqlite3.Connection:
     """A database in memory with the pages of the file, under its own first page or that of an empty spool."""
-    newest = _read_log(log)
+    content, newest = contents.file, _read_log(contents.log)
+    if newest.frames < _read_index(contents.log_index).in_file and not newest.damaged:
+        newest = newest._replace(pages={})  # the file has newer ones
     size = newest.page_size or _page_size(content)
     last = max([-(-len(content) // size), 1, *newest.pages])
     if last * size > _MOST_BYTES:
@@ -105,7 +143,7 @@ def _read_log(log: bytes) -> Log:
     order, salt = ">" if magic & 1 else "<", log[16:24]
     pages: dict[int, bytes] = {}
     uncommitted: dict[int, bytes] = {}
-    before, broken, damaged = log[24:32], False, False
+    before, broken, damaged, frames = log[24:32], False, False, 0
     for start in range(_LOG_HEADER, len(log) - _FRAME_HEADER - size + 1, _FRAME_HEADER + size):
         body = start + _FRAME_HEADER
         head, page = log[start:body], log[body : body + size]
@@ -120,7 +158,20 @@ def _read_log(log: bytes) -> Log:
             damaged = damaged or broken
             pages |= uncommitted
             uncommitted = {}
-    return Log(pages, size, damaged)
+            frames = frames if broken else (start - _LOG_HEADER) // (_FRAME_HEADER + size) + 1
+    return Log(pages, size, damaged, frames)
+
+
+def _read_index(index: bytes) -> LogIndex:
+    """Read the index; its header stands there twice, as it may be torn."""
+    headers = (index[:_INDEX_HEADER], index[_INDEX_HEADER : 2 * _INDEX_HEADER])
+    if len(index) < 2 * _INDEX_HEADER + 4 or any(
+        unpack_from("=I8xB", each) != _INDEX_START for each in headers
+    ):
+        return LogIndex(0, 0)
+    frames = min(unpack_from("=I", each, _INDEX_FRAMES)[0] for each in headers)
+    (in_file,) = unpack_from("=I", index, 2 * _INDEX_HEADER)
+    return LogIndex(frames, min(frames, in_file))
 
 
 def _checksum(data: bytes, before: bytes, order: str) -> bytes:

@@ -6,11 +6,13 @@ A row has one of the kinds in `RowKind`: an event waits to be sent; a pending re
 the first document; a rejected event was refused for good and is kept 30 days for a person to look at.
 
 =========  ==========================  ===========================================
+import threading
 from       by                          to
 =========  ==========================  ===========================================
 (nothing)  append, append_pending      event, pending
 pending    append with the same id     event, in the same place of the order
 event      delete                      (nothing): sent, or dropped and counted
+any        delete_visitor              (nothing): the visitor was forgotten
 event      reject, an unreadable body  rejected
 event      its age, when it is loaded  (nothing): counted as expired; pending alike
 rejected   30 days, when recovered     (nothing)
@@ -26,13 +28,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import accumulate
+from itertools import accumulate, chain
 from json import JSONDecoder
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple, TypeVar
 from weakref import WeakSet
 
@@ -44,10 +46,13 @@ from convert_sdk._process.sqlite import Database
 from convert_sdk.errors import SpoolError
 
 from .files import (
+    DeletedRow,
     Recovered,
     RowKind,
     SpoolFile,
     create_file,
+    delete_visitor,
+    delete_visitor_elsewhere,
     list_files,
     owner_folder,
     recover_orphan,
@@ -58,6 +63,10 @@ _T = TypeVar("_T")
 _decode = JSONDecoder().decode
 _spools: WeakSet[Spool] = WeakSet()
 _MESSAGE_LIMIT = 500
+_MOST_PROBLEMS = 100
+"""More files than these are not named: somebody may have planted any number."""
+_ROWS_OF_A_STATEMENT = 240
+_MOST_PASSES = 3
 _ROW_OVERHEAD = 160  # the id twice, the columns and the index entries, generously
 
 
@@ -174,7 +183,9 @@ class Spool:
     def delete(self, uuids: Iterable[str]) -> None:
         """Delete events and pending records that are settled."""
         with self._writing() as connection:
-            connection.executemany("DELETE FROM rows WHERE uuid = ?", ((uuid,) for uuid in uuids))
+            for batch in _batches(list(uuids)):
+                marks = ", ".join("?" for _ in batch)
+                connection.execute(f"DELETE FROM rows WHERE uuid IN ({marks})", batch)  # noqa: S608  # marks
 
     def reject(self, events: Sequence[Event], status: int | None, message: str) -> None:
         """Keep refused events apart for 30 days, with the status and message that refused them."""
@@ -214,6 +225,24 @@ class Spool:
                 moved += self._count(recovered)
         return moved
 
+    def delete_visitor(self, visitor_id: str) -> list[DeletedRow]:
+        """Delete a visitor's rows of every kind, and return them."""
+        with self._writing() as connection:
+            return delete_visitor(connection, visitor_id)
+
+    def delete_visitor_elsewhere(self, visitor_id: str) -> int:
+        """Do so in the files of this owner's other processes, which may live; returns the number of rows."""
+        rows = 0
+        with _as_spool_error():
+            here = self._opened().path
+            for _ in range(_MOST_PASSES):  # rows may move from one file to another meanwhile
+                others = [file for file in list_files(self._folder) if file.path != here]
+                deleted = sum(delete_visitor_elsewhere(file, visitor_id) for file in others)
+                rows += deleted
+                if not deleted:
+                    break
+        return rows
+
     def counts(self) -> SpoolCounts:
         """Count the rows, and those that were given up."""
         with self._reading() as connection:
@@ -249,7 +278,7 @@ class Spool:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._opening = Lock()
+        self._opening = threading.Lock()
         self._current = None
         self._expired = self._overflowed = self._corrupt = 0
 
@@ -278,11 +307,13 @@ class Spool:
         with self._writing() as connection:
             room = self._limits.size - _size(connection)
             stored = sum(end <= room for end in accumulate(len(body) + _ROW_OVERHEAD for _, body in rows))
-            connection.executemany(
-                "INSERT INTO rows (uuid, kind, body, stored) VALUES (?, ?, ?, ?) ON CONFLICT (uuid) "
-                "DO UPDATE SET kind = excluded.kind, body = excluded.body WHERE kind = ?",
-                [(uuid, kind, body, now, RowKind.PENDING) for uuid, body in rows[:stored]],
-            )
+            for batch in _batches(rows[:stored]):
+                values = ", ".join("(?, ?, ?, ?)" for _ in batch)
+                connection.execute(
+                    f"INSERT INTO rows (uuid, kind, body, stored) VALUES {values} ON CONFLICT (uuid) "  # noqa: S608  # marks
+                    "DO UPDATE SET kind = excluded.kind, body = excluded.body WHERE kind = ?",
+                    [*chain.from_iterable((uuid, kind, body, now) for uuid, body in batch), RowKind.PENDING],
+                )
         self._overflowed += len(rows) - stored
         return stored
 
@@ -311,12 +342,15 @@ class Spool:
             reject = "UPDATE rows SET kind = ?, message = 'cannot be read' WHERE uuid = ?"
             connection.executemany(reject, [(RowKind.REJECTED, uuid) for uuid in unreadable])
         self._expired += len(expired)
+        if unreadable:
+            self.problems.append(f"{len(unreadable)} rows cannot be read: they are set aside as rejected")
         return taken
 
     def _count(self, recovered: Recovered) -> int:
-        if recovered.problem is not None and recovered.problem not in self._named:
-            self._named.add(recovered.problem)
-            self.problems.append(recovered.problem)
+        problem = recovered.problem
+        if problem is not None and problem not in self._named and len(self._named) < _MOST_PROBLEMS:
+            self._named.add(problem)
+            self.problems.append(problem)
         self._expired += recovered.expired
         self._corrupt += recovered.corrupt
         return recovered.events
@@ -332,6 +366,15 @@ def _close(file: SpoolFile, database: Database) -> None:
             database.close()
     if empty:
         file.delete()
+
+
+def _batches(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """The rows of one statement each, within the number of values that every SQLite takes.
+
+    Python lets go of the interpreter at each statement, and beside a busy thread waits 5 ms for it afterwards.
+    """
+    for first in range(0, len(rows), _ROWS_OF_A_STATEMENT):
+        yield rows[first : first + _ROWS_OF_A_STATEMENT]
 
 
 def _size(connection: sqlite3.Connection) -> int:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
 from threading import RLock, Thread
 
+import convert_sdk
 from convert_sdk._process.locks import Latch, WakeEvent, held_by_this_thread
 
 
@@ -37,3 +41,18 @@ def test_a_latch_lets_every_waiting_thread_through_and_stays_open() -> None:
         thread.join()
     assert passed == [True] * 8
     assert latch.wait(0.0)
+
+
+def taken_by_name() -> Iterator[str]:
+    """The imports of a primitive or a clock out of its module, in what runs inside an application."""
+    package = Path(convert_sdk.__file__).parent
+    for folder in ("_delivery", "_http", "_process", "_spool", "stores"):
+        for path in sorted((package / folder).glob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module in ("threading", "time", "_thread"):
+                    yield f"{folder}/{path.name}:{node.lineno}"
+
+
+def test_primitives_are_looked_up_when_they_are_used() -> None:
+    """gevent and eventlet replace them, at times after our import; tools that freeze the time replace a clock."""
+    assert list(taken_by_name()) == []

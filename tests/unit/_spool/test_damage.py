@@ -6,6 +6,8 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from convert_sdk._core.events import Event
 from convert_sdk._spool import admin
 from convert_sdk._spool.files import SCHEMA
-from convert_sdk._spool.salvage import is_damaged, salvage
+from convert_sdk._spool.salvage import Contents, is_damaged, salvage
 from convert_sdk._spool.spool import Spool
 from convert_sdk.errors import SpoolError
 
@@ -43,23 +45,37 @@ class Orphan(NamedTuple):
     def log(self) -> Path:
         return Path(f"{self.path}-wal")
 
+    @property
+    def log_index(self) -> Path:
+        return Path(f"{self.path}-shm")
+
+    @property
+    def contents(self) -> Contents:
+        files = (self.path, self.log, self.log_index)
+        return Contents(*(each.read_bytes() if each.exists() else b"" for each in files))
+
     def heir(self) -> Spool:
         return Spool(self.root, OWNER)
 
 
-def left_behind(root: Path, *, checkpointed: int) -> Orphan:
-    """The files as a kill leaves them, copied while the process that writes them lives."""
+def left_behind(root: Path, *, checkpointed: int, commits: int = 1, index: bool = False) -> Orphan:
+    """The files as a kill leaves them, copied while the process that writes them lives.
+
+    `commits` share what only the log has; the `index` of the log is lost at the end of the machine.
+    """
     living = Spool(root / "living", OWNER, sync=True)
     living.append(events(0, checkpointed))
     (path,) = (root / "living").rglob("*.db")
     with sqlite3.connect(path) as other:
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     other.close()
-    living.append(events(checkpointed))
+    size = -(-(NUMBER - checkpointed) // commits) or 1
+    for first in range(checkpointed, NUMBER, size):
+        living.append(events(first, first + size))
     folder = root / "spool" / path.parent.name
     folder.mkdir(parents=True)
     for each in path.parent.glob(f"{path.name}*"):
-        if not each.name.endswith("-shm"):
+        if index or not each.name.endswith("-shm"):
             shutil.copy(each, folder)
     (folder / path.with_suffix(".lock").name).touch()
     living.close()
@@ -102,11 +118,91 @@ def mkfifo(path: Path) -> None:
 ALL = [event.uuid for event in events()]
 
 
+class TestCutShort:
+    """The end of the log is missing: what is left looks whole."""
+
+    @pytest.fixture(params=[0, NUMBER // 2], ids=["in the log", "in both"])
+    def cut(self, request: pytest.FixtureRequest, tmp_path: Path) -> Orphan:
+        return left_behind(tmp_path, checkpointed=request.param, commits=20, index=True)
+
+    def test_a_whole_one_is_moved_in_silence(self, cut: Orphan) -> None:
+        assert not is_damaged(cut.contents)
+        with closing_spool(cut) as heir:
+            assert heir.recover() == NUMBER
+            assert not heir.problems
+        assert not cut.path.exists()
+
+    @pytest.mark.parametrize("part", [0.95, 0.5, 0.1, 0.001, 0])
+    def test_it_is_said_and_the_rest_is_saved(self, cut: Orphan, part: float) -> None:
+        log = cut.log.read_bytes()
+        cut.log.write_bytes(log[: int(len(log) * part)])
+        with closing_spool(cut) as heir:
+            moved = heir.recover()
+            assert [event.uuid for event in heir.load(10 * NUMBER)] == ALL[:moved]
+            assert cut.old <= moved < NUMBER
+            assert (moved > cut.old) == (part >= 0.1)
+            (problem,) = heir.problems
+            assert f"was cut short: {moved} events of it could be read, the rest is in " in problem
+            assert heir.counts().corrupt == 1
+
+    def test_a_log_that_is_gone_is_one_that_was_cut(self, cut: Orphan) -> None:
+        cut.log.unlink()
+        with closing_spool(cut) as heir:
+            assert heir.recover() == cut.old
+            assert "was cut short" in heir.problems[0]
+
+    @pytest.mark.parametrize("part", [1, 0.5, 0])
+    def test_what_the_file_has_is_not_lost(self, tmp_path: Path, part: float) -> None:
+        living = Spool(tmp_path / "living", OWNER, sync=True)
+        living.append(events())
+        (path,) = (tmp_path / "living").rglob("*.db")
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        shutil.copytree(tmp_path / "living", tmp_path / "spool")
+        living.close()
+        orphan = Orphan(
+            tmp_path / "spool", tmp_path / "spool" / path.relative_to(tmp_path / "living"), NUMBER
+        )
+        log = orphan.log.read_bytes()
+        orphan.log.write_bytes(log[: int(len(log) * part)])
+        with closing_spool(orphan) as heir:
+            assert heir.recover() == NUMBER
+            assert [event.uuid for event in heir.load(10 * NUMBER)] == ALL
+            assert not any("cut short" in problem for problem in heir.problems)
+
+    def test_no_command_hides_it(self, cut: Orphan) -> None:
+        cut.log.write_bytes(cut.log.read_bytes()[:-PAGE])
+        (report,) = admin.inspect(cut.root)
+        assert report.problem == "it is damaged; the next client takes over what can be read"
+        for command in (admin.replay, partial(admin.drop, rejected_only=True)):
+            with pytest.raises(SpoolError, match="it is damaged"):
+                command(cut.root)
+        with closing_spool(cut) as heir:
+            heir.recover()
+            assert "was cut short" in heir.problems[0]
+
+    @settings(max_examples=200)
+    @given(st.binary(max_size=200), st.integers(0, 136))
+    def test_an_index_of_anything_raises_nothing(self, noise: bytes, at: int) -> None:
+        index = b"".join([bytes(at), noise])
+        assert is_damaged(Contents(b"", b"", index))
+
+    def test_each_problem_is_said(self, tmp_path: Path) -> None:
+        """A link that somebody planted hides no damage."""
+        orphan = left_behind(tmp_path, checkpointed=NUMBER)
+        folder = orphan.path.parent
+        (folder / "0000.lock").symlink_to("nowhere")
+        orphan.path.write_bytes(b"no database")
+        orphan.path.rename(folder / "ffff.db")
+        (folder / orphan.path.with_suffix(".lock").name).rename(folder / "ffff.lock")
+        with closing_spool(orphan) as heir:
+            heir.recover()
+            assert ["left alone" in problem for problem in heir.problems] == [True, False]
+
+
 class TestDamage:
     def test_without_any_all_is_moved(self, orphan: Orphan) -> None:
-        assert not is_damaged(
-            orphan.path.read_bytes(), orphan.log.read_bytes() if orphan.log.exists() else b""
-        )
+        assert not is_damaged(orphan.contents)
         assert recovered(orphan) == ALL
         assert not orphan.path.exists()
 
@@ -165,7 +261,7 @@ class TestDamage:
             spoilt = bytearray(content)
             spoilt[start % (len(content) or 1) : start % (len(content) or 1) + len(data)] = data
             for pair in ((bytes(spoilt), log), (content[: cut % (len(content) + 1)], log)):
-                rows = salvage(*pair, SCHEMA)
+                rows = salvage(Contents(*pair), SCHEMA)
                 assert len({row[0] for row in rows}) == len(rows)
 
 
@@ -305,13 +401,20 @@ class TestWhatIsNoFile:
             folder.unlink()
             moved.rename(folder)
 
+    def test_a_link_to_the_root_is_refused(self, tmp_path: Path) -> None:
+        real, link = tmp_path / "real", tmp_path / "spool"
+        real.mkdir()
+        link.symlink_to(real)
+        with pytest.raises(SpoolError, match="it is a link: give the folder that it leads to"):
+            Spool(link, OWNER).append(events())
+        assert list(real.iterdir()) == []
+
     def test_another_users_link_to_the_root_is_refused(self, tmp_path: Path) -> None:
         if os.geteuid() != 0:
             pytest.skip("only root can give a link away")
         (tmp_path / "real").mkdir()
         link = tmp_path / "spool"
         link.symlink_to(tmp_path / "real")
-        Spool(link, OWNER).append(events())  # one's own is how an installation is laid out
         os.chown(link, 65534, 65534, follow_symlinks=False)
         with pytest.raises(SpoolError, match="a link of another user"):
             Spool(link, OWNER).append(events())

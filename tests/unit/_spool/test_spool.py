@@ -155,6 +155,7 @@ class TestOneLife:
         file.close()
         assert uuids(spool.load(10)) == ["good"]
         assert [dead.message for dead in spool.rejected()] == ["cannot be read"]
+        assert list(spool.problems) == ["1 rows cannot be read: they are set aside as rejected"]
 
     def test_files_and_folders_are_private(self, open_spool: OpenSpool, tmp_path: Path) -> None:
         spool = open_spool()
@@ -379,3 +380,20 @@ class TestNoDisk:
         os.chown(folder, 65534, 65534)
         with pytest.raises(SpoolError, match="another user"):
             open_spool().append([event("1")])
+
+
+@given(
+    visitors=st.lists(st.text(st.characters(), min_size=1, max_size=5), min_size=2, max_size=6, unique=True)
+)
+@settings(max_examples=25)
+def test_only_the_rows_of_one_visitor_are_deleted(
+    visitors: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    spool = Spool(tmp_path_factory.mktemp("spool"), OWNER)
+    spool.append([Event(f"e{n}", name, "{}") for n, name in enumerate(visitors)])
+    spool.append_pending({f"p{n}": {"visitor": name, "goal": "g"} for n, name in enumerate(visitors)})
+    assert {row.uuid for row in spool.delete_visitor(visitors[0])} == {"e0", "p0"}
+    assert spool.delete_visitor_elsewhere(visitors[1]) == 0
+    assert [each.visitor_id for each in spool.load(100)] == visitors[1:]
+    assert [each["visitor"] for each in spool.load_pending(100).values()] == visitors[1:]
+    spool.close()

@@ -77,7 +77,7 @@ def test_a_missing_folder_is_said(tmp_path: Path, command: list[str]) -> None:
 def test_ls_names_damage(folder: Path) -> None:
     (path,) = folder.rglob("*.db")
     path.write_bytes(b"no database" * 500)
-    assert inspect(folder)[0].problem == "file is not a database"
+    assert inspect(folder)[0].problem == "it is damaged; the next client takes over what can be read"
     after = Spool(folder, OWNER)
     after.recover()
     after.close()
@@ -128,9 +128,15 @@ def test_drop_only_the_rejected(folder: Path) -> None:
 
 def test_a_damaged_file_stops_replay_by_name(folder: Path) -> None:
     (path,) = folder.rglob("*.db")
+    other = Spool(folder, "another/key")
+    other.append([Event("9", "v", "{}")])
+    other.reject([Event("9", "v", "{}")], 400, "no")
+    other.close()
     path.write_bytes(b"no database" * 500)
-    with pytest.raises(SpoolError, match=path.name):
+    with pytest.raises(SpoolError, match=f"{path.name} cannot be used: it is damaged"):
         replay(folder)
+    assert other.recover() == 1
+    other.close()
 
 
 def test_a_damaged_file_can_be_dropped(folder: Path) -> None:
