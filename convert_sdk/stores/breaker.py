@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 
 from convert_sdk._process.clock import Clock
 from convert_sdk.errors import StoreError
+
+
+class BreakerState(StrEnum):
+    """The callers that may pass.
+
+    >>> Breaker().state is BreakerState.CLOSED
+    True
+    """
+
+    CLOSED = "closed"
+    """Everybody."""
+    OPEN = "open"
+    """Nobody: the store is spared."""
+    HALF_OPEN = "half_open"
+    """The next caller, who tries."""
 
 
 class Breaker:
@@ -17,12 +33,12 @@ class Breaker:
         >>> now = 0.0
         >>> breaker = Breaker(cooldown=3.0, clock=lambda: now)
         >>> breaker.failed()
-        >>> breaker.state
+        >>> breaker.state.value
         'open'
         >>> now = 3.0
         >>> breaker.enter()
         >>> breaker.succeeded()
-        >>> breaker.state
+        >>> breaker.state.value
         'closed'
     """
 
@@ -34,14 +50,21 @@ class Breaker:
         self._retry_at: float | None = None
 
     @property
-    def state(self) -> str:
-        """`closed` (all may pass), `open` (nobody) or `half-open` (the next caller tries)."""
+    def state(self) -> BreakerState:
+        """The state of this moment.
+
+        >>> Breaker().state.value
+        'closed'
+        """
         if self._retry_at is None:
-            return "closed"
-        return "open" if self._clock() < self._retry_at else "half-open"
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if self._clock() < self._retry_at else BreakerState.HALF_OPEN
 
     def enter(self) -> None:
-        """Pass, or raise StoreError at once while the store is spared."""
+        """Pass, or raise StoreError at once while the store is spared.
+
+        >>> Breaker().enter()
+        """
         if self._retry_at is None:
             return
         now = self._clock()
@@ -50,9 +73,18 @@ class Breaker:
         self._retry_at = now + self.cooldown
 
     def succeeded(self) -> None:
-        """The store answered: everybody may pass."""
+        """The store answered: everybody may pass.
+
+        >>> Breaker().succeeded()
+        """
         self._retry_at = None
 
     def failed(self) -> None:
-        """The store did not answer: nobody passes for `cooldown` seconds."""
+        """The store did not answer: nobody passes for `cooldown` seconds.
+
+        >>> breaker = Breaker(cooldown=60)
+        >>> breaker.failed()
+        >>> breaker.state.value
+        'open'
+        """
         self._retry_at = self._clock() + self.cooldown

@@ -12,17 +12,29 @@ from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import urlsplit
 
-import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
+from convert_sdk._extras import needs_extra
+
+with needs_extra(__name__, "redis", "redis"):
+    import redis
+    import redis.asyncio
+    from redis.asyncio.retry import Retry as AsyncRetry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as RedisConnectionError
+    from redis.exceptions import InvalidResponse, RedisError, ResponseError
+    from redis.exceptions import TimeoutError as RedisTimeoutError
+    from redis.retry import Retry
 
 from convert_sdk._core.events import to_json
-from convert_sdk._core.state import Changes, VisitorState, Winners
+from convert_sdk._core.half_made import shown_half_made
+from convert_sdk._core.state import (
+    FORGOTTEN_FOR,
+    Changes,
+    ForgottenState,
+    VisitorState,
+    Winners,
+    all_won,
+)
+from convert_sdk._process.clock import wall_time
 from convert_sdk.errors import OptionError, StoreError, VisitorStateError
 
 from .breaker import Breaker
@@ -34,16 +46,18 @@ _Value = str | bytes | int
 PREFIX = "convert:"
 TTL = 90 * 86_400.0
 TIMEOUT = 0.05
+_DAY = round(FORGOTTEN_FOR * 1000)
 _ONCE = Retry(NoBackoff(), 0)
 _ASYNC_ONCE = AsyncRetry(NoBackoff(), 0)
 
-# KEYS: the visitor. ARGV: its life in ms, how many fields the first write wins, those (name, value, and the value
-# that they overrule or nothing), the other fields (name, value).
+# KEYS: the visitor. ARGV: its life in ms, how many fields the first write wins, the forgetting that the process knows
+# of, those fields (name, value, and the value that they overrule or nothing), the other fields (name, value).
 # What is no hash cannot be a visitor's state and is replaced. The reply: 1 if that was done, and what stands of the
-# first fields. One hash per visitor: "b:<experience>" = variation, "g:<goal>" = claim, "s:<segment>" and "l" = JSON.
+# first fields; or 2 alone, if the visitor was forgotten since. One hash per visitor: "b:<experience>" = variation,
+# "g:<goal>" = claim, "s:<segment>" and "l" = JSON, "x" = the time of forgetting in ms, by the clock of Redis.
 _SAVE = """
 local standing = {0}
-local first = 2 + 3 * ARGV[2]
+local first = 3 + 3 * ARGV[2]
 local made = redis.pcall('HSET', KEYS[1], 'v', '1')
 if type(made) == 'table' and made.err then
   if not string.find(made.err, 'WRONGTYPE', 1, true) then
@@ -53,7 +67,15 @@ if type(made) == 'table' and made.err then
   redis.call('HSET', KEYS[1], 'v', '1')
   standing[1] = 1
 end
-for i = 3, first, 3 do
+local forgotten = tonumber(redis.call('HGET', KEYS[1], 'x') or '0') or 0
+if forgotten > tonumber(ARGV[3]) then
+  local time = redis.call('TIME')
+  if forgotten + {day} > time[1] * 1000 then
+    return {2}
+  end
+  redis.call('HDEL', KEYS[1], 'x')
+end
+for i = 4, first, 3 do
   local held = redis.call('HGET', KEYS[1], ARGV[i])
   if not held or (ARGV[i + 2] ~= '' and held == ARGV[i + 2]) then
     redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
@@ -66,9 +88,24 @@ for i = first + 1, #ARGV, 2 do
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return standing
-"""
+""".replace("{day}", str(_DAY))
+_UNSAVED = 2
+# KEYS: the visitor. The reply: the time of forgetting in ms, later than the one before.
+_DELETE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local before = redis.pcall('HGET', KEYS[1], 'x')
+if type(before) == 'string' and (tonumber(before) or 0) >= now then
+  now = tonumber(before) + 1
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'v', '1', 'x', string.format('%.0f', now))
+redis.call('PEXPIRE', KEYS[1], {day})
+return now
+""".replace("{day}", str(_DAY))
 
 
+@shown_half_made
 class _Redis:
     """The common part of the two stores: the words on the wire, the address without its password, the breaker."""
 
@@ -101,7 +138,8 @@ class _Redis:
         last = [("s:" + _quote(key), to_json(value)) for key, value in changes.segments.items()]
         if changes.locations is not None:
             last.append(("l", to_json(changes.locations)))
-        return [round(self._ttl * 1000), len(first), *chain.from_iterable(first), *chain.from_iterable(last)]
+        life = round(self._ttl * 1000)
+        return [life, len(first), changes.forgotten, *chain.from_iterable(first), *chain.from_iterable(last)]
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
@@ -124,6 +162,8 @@ class _Redis:
     def _standing(self, changes: Changes, reply: object) -> _Standing:
         """The script's reply; counts what it has replaced."""
         replaced, *values = cast("list[_Value]", reply)
+        if replaced == _UNSAVED:
+            return _Standing(all_won(changes), [])
         self.replaced += int(replaced)
         texts = [_text(value) for value in values]
         unreadable: list[_Value | None] = [
@@ -163,9 +203,14 @@ class RedisStore(_Redis):
         self._owns_client = isinstance(client, str)
         self._client = _connect(client, timeout) if isinstance(client, str) else client
         self._save = self._client.register_script(_SAVE)
+        self._delete = self._client.register_script(_DELETE)
 
     def load(self, key: str) -> VisitorState | None:
-        """The visitor's state, for the caller to keep; None for a stranger, and for what is no state."""
+        """The visitor's state, for the caller to keep; None for a stranger, and for what is no state.
+
+        >>> def is_known(store: RedisStore) -> bool:
+        ...     return store.load("1-2-visitor") is not None
+        """
         with self._calling():
             try:
                 return _state(cast("Mapping[object, object]", self._client.hgetall(self._key(key))))
@@ -174,7 +219,11 @@ class RedisStore(_Redis):
                 return None
 
     def save(self, changes: Changes) -> Winners:
-        """Remember the changes in one script and say which decisions and claims stand."""
+        """Remember the changes in one script and say which decisions and claims stand.
+
+        >>> def claim(store: RedisStore) -> str:
+        ...     return store.save(Changes("1-2-visitor", goals={"7": "a-claim"})).goals["7"]
+        """
         key = self._key(changes.key)
         with self._calling():
             standing = self._standing(changes, self._save(keys=[key], args=self._arguments(changes)))
@@ -184,8 +233,20 @@ class RedisStore(_Redis):
                 self.replaced += 1
             return standing.winners
 
+    def delete(self, key: str) -> int:
+        """Forget the visitor, and for a day what processes had remembered before it; returns the time of it.
+
+        >>> def forget(store: RedisStore) -> int:
+        ...     return store.delete("1-2-visitor")
+        """
+        with self._calling():
+            return int(self._delete(keys=[self._key(key)]))
+
     def close(self) -> None:
-        """Close the connections, unless the client is yours."""
+        """Close the connections, unless the client is yours.
+
+        >>> RedisStore("redis://cache.internal:6379/0").close()
+        """
         if self._owns_client:
             self._client.close()
 
@@ -217,7 +278,11 @@ class AsyncRedisStore(_Redis):
             _connect_async(client, timeout)  # says now, not at the first visitor, that the URL is no good
 
     async def load(self, key: str) -> VisitorState | None:
-        """The visitor's state, for the caller to keep; None for a stranger, and for what is no state."""
+        """The visitor's state, for the caller to keep; None for a stranger, and for what is no state.
+
+        >>> async def is_known(store: AsyncRedisStore) -> bool:
+        ...     return await store.load("1-2-visitor") is not None
+        """
         with self._calling():
             async with asyncio.timeout(self._timeout):
                 reply = cast(
@@ -230,7 +295,11 @@ class AsyncRedisStore(_Redis):
                     return None
 
     async def save(self, changes: Changes) -> Winners:
-        """Remember the changes in one script and say which decisions and claims stand."""
+        """Remember the changes in one script and say which decisions and claims stand.
+
+        >>> async def claim(store: AsyncRedisStore) -> str:
+        ...     return (await store.save(Changes("1-2-visitor", goals={"7": "a-claim"}))).goals["7"]
+        """
         key = self._key(changes.key)
         with self._calling():
             async with asyncio.timeout(self._timeout):
@@ -242,8 +311,23 @@ class AsyncRedisStore(_Redis):
                     self.replaced += 1
                 return standing.winners
 
+    async def delete(self, key: str) -> int:
+        """Forget the visitor, and for a day what processes had remembered before it; returns the time of it.
+
+        >>> async def forget(store: AsyncRedisStore) -> int:
+        ...     return await store.delete("1-2-visitor")
+        """
+        with self._calling():
+            async with asyncio.timeout(self._timeout):
+                script = (await self._client()).register_script(_DELETE)
+                return int(await script(keys=[self._key(key)]))
+
     async def close(self) -> None:
-        """Close the connections of this loop, unless the client is yours; a later call makes new ones."""
+        """Close the connections of this loop, unless the client is yours; a later call makes new ones.
+
+        >>> async def at_the_end(store: AsyncRedisStore) -> None:
+        ...     await store.close()
+        """
         self._leave_parent()
         connected = self._connected.pop(asyncio.get_running_loop(), None)
         if connected is not None:
@@ -342,9 +426,12 @@ def _state(fields: Mapping[object, object]) -> VisitorState | None:
     state = VisitorState()
     goals: dict[str, str] = {}
     segments: dict[str, object] = {}
+    at = 0
     for name, value in fields.items():
         kind, _, quoted = (_ascii(name) or "").partition(":")
         key, text = _unquoted(quoted), _ascii(value)
+        if kind == "x" and text is not None and text.isdecimal():
+            at = int(text) if int(text) + _DAY > wall_time() * 1000 else 0
         if key is None or text is None:
             continue
         if kind in ("b", "g"):
@@ -359,7 +446,7 @@ def _state(fields: Mapping[object, object]) -> VisitorState | None:
                 elif isinstance(decoded, list):
                     state.locations = tuple(each for each in decoded if isinstance(each, str))
     state.goals, state.segments = goals, segments
-    return state
+    return ForgottenState(state, at) if at else state
 
 
 def _raise_unless_no_state(error: ResponseError) -> None:

@@ -25,6 +25,19 @@ class TestMemoryStore:
         assert store.load("bob") is None
         assert store.load("ann") is not None
 
+    def test_after_a_day_nobody_was_forgotten(self) -> None:
+        now = [1_000.0]
+        store = MemoryStore(clock=lambda: now[0])
+        store.delete("ann")
+        now[0] += 86_399
+        store.save(Changes("ann", {"100": "late"}))
+        assert store.load("ann") == VisitorState()
+        now[0] += 1
+        assert store.load("ann") is None
+        store.delete("bob")
+        assert store.save(Changes("ann", {"100": "new"})).bucketing == {"100": "new"}
+        assert store.load("ann") == VisitorState({"100": "new"})
+
     def test_no_room_is_refused(self) -> None:
         with pytest.raises(ValueError, match="at least 1"):
             MemoryStore(max_visitors=0)
@@ -90,6 +103,35 @@ class TestSqliteStore:
         now[0] += 1
         assert store.load("ann") is None
         assert store.save(Changes("ann", {"100": "two"})).bucketing == {"100": "two"}
+
+    def test_after_a_day_nobody_was_forgotten(self, tmp_path: Path) -> None:
+        now = [1_000.0]
+        store = SqliteStore(tmp_path / "visitors.db", clock=lambda: now[0])
+        store.delete("ann")
+        now[0] += 86_399
+        store.save(Changes("ann", {"100": "late"}))
+        assert store.load("ann") == VisitorState()
+        now[0] += 1
+        assert store.load("ann") is None
+        store.delete("bob")
+        assert store.save(Changes("ann", {"100": "new"})).bucketing == {"100": "new"}
+        store.close()
+        with sqlite3.connect(tmp_path / "visitors.db") as file:
+            assert file.execute("SELECT key FROM forgotten").fetchall() == [('"bob"',)]
+        file.close()
+
+    def test_the_file_of_an_earlier_version_is_used(self, tmp_path: Path) -> None:
+        path = tmp_path / "visitors.db"
+        with sqlite3.connect(path) as file:
+            file.execute(
+                "CREATE TABLE visitors (key TEXT PRIMARY KEY, state TEXT NOT NULL, expires REAL NOT NULL) "
+                "WITHOUT ROWID"
+            )
+        file.close()
+        store = SqliteStore(path)
+        store.save(Changes("ann", {"100": "one"}))
+        store.delete("ann")
+        assert store.load("ann") == VisitorState()
 
     def test_the_dead_leave_the_file(self, tmp_path: Path) -> None:
         now = [1000.0]

@@ -16,7 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert_sdk._core.state import apply, merge
-from convert_sdk.stores import Changes, MemoryStore, Store, VisitorState, Winners
+from convert_sdk.stores import (
+    Changes,
+    ForgettingStore,
+    ForgottenState,
+    MemoryStore,
+    Store,
+    VisitorState,
+    Winners,
+)
 from convert_sdk.stores.redis import AsyncRedisStore, RedisStore
 from convert_sdk.stores.sqlite import SqliteStore
 from tests.contracts.awaited import Awaited, state_of
@@ -50,6 +58,7 @@ changes = st.builds(
     segments=st.dictionaries(names, values, max_size=4),
     locations=st.none() | st.lists(names, max_size=3).map(tuple),
     overruled=st.dictionaries(names, names, max_size=4),
+    forgotten=st.just(0),
 )
 
 
@@ -120,6 +129,41 @@ class TestEveryStore:
         store.save(Changes(key, {"100": "one"}))
         store.save(Changes(key + "x", {"100": "two"}))
         assert store.load(key) == VisitorState({"100": "one"})
+
+    def test_the_forgotten_are_strangers(self, store: ForgettingStore, key: str) -> None:
+        store.save(Changes(key, {"100": "one"}, {"buy": "u1"}, {"country": "DE"}, ("home",)))
+        moment = store.delete(key)
+        state = store.load(key)
+        assert state == VisitorState()
+        assert isinstance(state, ForgottenState)
+        assert state.at == moment
+
+    def test_nobody_need_be_known_to_be_forgotten(self, store: ForgettingStore, key: str) -> None:
+        assert store.delete(key) < store.delete(key)
+
+    def test_what_is_older_than_the_forgetting_stays_away(self, store: ForgettingStore, key: str) -> None:
+        first = store.delete(key)
+        late = Changes(key, {"100": "one"}, {"buy": "u1"}, {"country": "DE"}, ("home",))
+        assert store.save(late) == Winners({"100": "one"}, {"buy": "u1"})
+        assert store.load(key) == VisitorState()
+        store.delete(key)
+        store.save(late._replace(forgotten=first))
+        assert store.load(key) == VisitorState()
+
+    def test_who_comes_back_is_remembered_anew(self, store: ForgettingStore, key: str) -> None:
+        store.save(Changes(key, {"100": "one"}))
+        moment = store.delete(key)
+        assert store.save(Changes(key, {"100": "two"}, forgotten=moment)).bucketing == {"100": "two"}
+        assert store.save(Changes(key, {"101": "old"})).bucketing == {"101": "old"}
+        state = store.load(key)
+        assert isinstance(state, ForgottenState)
+        assert (state, state.at) == (VisitorState({"100": "two"}), moment)
+
+    def test_the_forgotten_do_not_mix(self, store: ForgettingStore, key: str) -> None:
+        store.save(Changes(key + "x", {"100": "two"}))
+        store.delete(key)
+        assert store.load(key + "x") == VisitorState({"100": "two"})
+        assert not isinstance(store.load(key + "x"), ForgottenState)
 
     def test_callers_at_once_agree(self, store: Store, key: str) -> None:
         won = together(store, [Changes(key, {"100": str(n)}, {"buy": str(n)}) for n in range(8)])
