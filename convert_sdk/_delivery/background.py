@@ -94,17 +94,18 @@ class DaemonThread:
     def join(self, seconds: float) -> None:
         """Wait at most so long for the end of the thread."""
         thread = self._thread
-        if thread is not None and not self.is_current:
+        if thread is not None and thread.is_alive() and not self.is_current:
             thread.join(max(0.0, seconds))
 
     def _start_another(self) -> bool:
-        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        # Known before it runs: it must recognize itself, even while its starter is held up by a signal handler.
+        thread = self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
             thread.start()
         except RuntimeError as error:  # no more threads, or the interpreter ends
+            self._thread = None
             self._on_error(error)
             return False
-        self._thread = thread
         return True
 
     def _run(self) -> None:

@@ -34,10 +34,13 @@ from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.goals import ConversionReason, ConversionRequest, ConversionResult, refusal
 from convert_sdk._core.mismatches import Mismatch
 from convert_sdk._core.model import Experience, Goal
+from convert_sdk._core.override import without_overridden
 from convert_sdk._core.state import NOTHING, VisitorState, Winners, kept_segments
-from convert_sdk._process.clock import monotonic
+from convert_sdk._process.clock import Clock, monotonic, wall_time
 from convert_sdk.status import DropReason
 
+from .held import HeldEvents, HeldVisitors
+from .overrides import Overrides
 from .pending import PendingConversion, PendingConversions, StoredConversion
 from .stats import Notice
 from .visitors import VisitorCache
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
     from .queue import EventQueue
 
 _MOST_MISMATCHES = 1_000
+_MOST_EVENTS = 2
+"""The events of one conversion, at the most."""
 _LOCKS = 64
 """Locks that the visitors of a process share."""
 _BUCKETED = Reason.BUCKETED
@@ -72,6 +77,8 @@ class Engine:
         claiming: Several processes share the store, and a conversion counts in one of them.
         naming: Exposures need ids, as a spool or an observer asks for them; an id costs a tenth of an exposure.
         observer: The way to the application's `observe` callback.
+        overrides: Overrides that several engines share; None for its own.
+        secrets: The secrets that sign tokens, the newest first.
     """
 
     def __init__(
@@ -83,6 +90,8 @@ class Engine:
         claiming: bool = False,
         naming: bool = True,
         observer: Observer | None = None,
+        overrides: Overrides | None = None,
+        secrets: Sequence[str | bytes] = (),
     ) -> None:
         self.visitors = visitors
         self.states = visitors.states
@@ -96,6 +105,12 @@ class Engine:
         self.pending: PendingConversions
         """Conversions from before the first document."""
         self.observer = observer
+        self.wall_clock: Clock = wall_time
+        """The clock of observations, and of a project's time."""
+        self.overridden: Overrides | None = None
+        """The overrides, while any are in force: all that a decision looks at."""
+        self.overrides = overrides or Overrides()
+        self.overrides.attach(self._set_overridden)
         self.notices: deque[Notice] = deque(maxlen=_MOST_MISMATCHES)
         """Lines for the log."""
         self.on_notice: Callable[[], None] = lambda: None
@@ -103,6 +118,8 @@ class Engine:
         self._mismatches: set[Mismatch] = set()
         self.after_offer: Callable[[], None] | None = None
         """Called after events were offered, where the queue is emptied or written at once."""
+        self.secrets: Callable[[], Sequence[str | bytes]] = lambda: secrets
+        """Gives what signs tokens, the newest first. A web framework's own stand here where the client has none."""
         self._claiming = claiming
         self._naming = naming
         self.reset_after_fork()
@@ -111,19 +128,27 @@ class Engine:
         """Start with locks that nobody holds, ids that no other process has, and nothing of the parent's."""
         self.reset_locks()
         self.pending = PendingConversions()
+        self.bots = 0
+        """Requests of bots that asked for a decision."""
         self.mismatched = 0
         """Variables that were read with a default of another type, each time."""
         self._prefix = urandom(10).hex()
         self._numbers = count(1)
+        self.held: HeldVisitors | None = None
+        """Events that wait for consent; None until there are some."""
         self.visitors.reset_after_fork()
         if self.observer is not None:
             self.observer.reset_after_fork()
 
     def reset_locks(self) -> None:
         """Make new locks of the kind that `threading` has at this moment; for a time at which nobody holds one."""
+        self.overrides.reset_locks()
         self.lock = threading.RLock()
         shared = self.visitors.pending is not None
         self._visitor_locks = [self.lock if shared else threading.RLock() for _ in range(_LOCKS)]
+
+    def _set_overridden(self, overrides: Overrides | None) -> None:
+        self.overridden = overrides
 
     # The project.
 
@@ -133,9 +158,17 @@ class Engine:
         self.serving = project, project.default_environment if environment is None else environment
         self.project = project
         project.mismatches.listen(self.note_mismatch)
-        with self.lock:
-            waiting = self.pending.take_all()
-        for conversion in waiting.values():
+        self.resolve_waiting()
+
+    def resolve_waiting(self) -> None:
+        """Count conversions in memory that waited for a document; with a spool, as many as the queue has room for."""
+        while True:
+            with self.lock:
+                full = self.queue is not None and self.queue.room < _MOST_EVENTS
+                waits = full and self.pending.unwritten > 0
+                conversion = None if waits else self.pending.take_first()
+            if conversion is None:
+                return
             self._resolve(conversion)
 
     def resolve_stored(self, stored: StoredConversion) -> None:
@@ -158,6 +191,11 @@ class Engine:
         """An experience by id, from the project or from a preview that was loaded."""
         experience = project.experiences.of_id(experience_id) if project is not None else None
         return experience or self.previews.get(experience_id)
+
+    def note_bot(self) -> None:
+        """Count a request of a bot."""
+        with self.lock:
+            self.bots += 1
 
     def note_mismatch(self, mismatch: Mismatch) -> None:
         """Count a variable that was read with a default of another type, and have it logged the first time."""
@@ -190,6 +228,51 @@ class Engine:
                 if current != uuid or claims.setdefault(event.claim, uuid) != uuid:
                     lost.add(event.uuid)
         return lost
+
+    # A visitor who is forgotten.
+
+    def forget(self, visitor_id: str) -> int:
+        """Forget what is remembered of a visitor, and what waits for consent or a document; the events of these."""
+        self.forget_stored(
+            visitor_id, round(self.wall_clock() * 1000) if self.visitors.pending is None else 0
+        )
+        with self.lock:
+            gone = self.pending.forget(visitor_id)
+        if gone and self.queue is not None:
+            self.queue.stats.refuse(gone, monotonic(), DropReason.FORGOTTEN)
+        held = None if self.held is None else self.held.take(visitor_id, monotonic())
+        return gone + (0 if held is None else held.drop())
+
+    def forget_stored(self, visitor_id: str, at: int) -> None:
+        """Forget what is remembered of a visitor whom the store has forgotten at this time; 0 before it has."""
+        with self._lock_of(visitor_id):
+            self.visitors.forget(visitor_id, at)
+
+    # Consent.
+
+    def hold(self, visitor_id: str, *, stable: bool) -> HeldEvents:
+        """The events of a visitor that wait for consent: in this process where the id is stable, else by themselves."""
+        drop = partial(self._drop_held, self._prefix)
+        if not stable:
+            return HeldEvents(drop)
+        with self.lock:
+            held = self.held = self.held or HeldVisitors(drop)
+        return held.of(visitor_id, monotonic())
+
+    def expire_held(self) -> None:
+        """Give up what has waited for consent for too long."""
+        if self.held is not None:
+            self.held.expire(monotonic())
+
+    def drop_all_held(self) -> None:
+        """Give up what waits in this process for consent, as it ends."""
+        if self.held is not None:
+            self.held.clear()
+
+    def _drop_held(self, prefix: str, events: int) -> None:
+        """Count events that nobody agreed to; not in a forked child, for they are the parent's."""
+        if prefix == self._prefix and self.queue is not None:
+            self.queue.stats.refuse(events, monotonic(), DropReason.CONSENT)
 
     # Observations.
 
@@ -245,14 +328,18 @@ class Engine:
         _, reason, experience, variation, _ = decision
         if experience is None or variation is None:
             return False
-        before = state.bucketing.get(experience.id)
+        kept, key, chosen = state.bucketing, experience.id, variation.id
+        before = kept.get(key)
         if before is not None and (
-            before == variation.id or (reason is _BUCKETED and before in experience.variations)
+            before == chosen or (reason is _BUCKETED and before in experience.variations)
         ):
             return False
-        state.bucketing[experience.id] = variation.id
+        # Look and change in one line that calls nothing: no signal handler can come between the two.
+        kept[key] = chosen if (mine := (kept[key] if key in kept else None) is before) else kept[key]  # noqa: SIM401
+        if not mine:  # it has decided before
+            return self._is_new(visitor_id, state, decision)
         if self.visitors.pending is not None:
-            self.visitors.note_decision(visitor_id, experience.id, variation.id, before)
+            self.visitors.note_decision(visitor_id, key, chosen, before)
         return True
 
     def _offer_exposures(self, exposures: list[Event], queue: EventQueue) -> None:
@@ -275,6 +362,11 @@ class Engine:
             self.visitors.get_for_update(facts).locations = locations
             if self.visitors.pending is not None:
                 self.visitors.changes_of(facts.id).locations = locations
+
+    def take_up(self, visitor_id: str, brought: VisitorState) -> None:
+        """Remember what a token says of a visitor; nothing is reported, as another process did that."""
+        with self._lock_of(visitor_id):
+            self.visitors.merge_brought(visitor_id, brought)
 
     def set_segments(self, facts: Facts, segments: Mapping[str, object]) -> None:
         """Remember segments over the present ones."""
@@ -308,10 +400,29 @@ class Engine:
         if after_offer is not None:
             after_offer()
         if self.observer is not None:
-            from convert_sdk.observation import Converted
-
-            self.observer.add(Converted(result.uuid, facts.id, goal, result.reason))
+            self._observe_conversion(facts, goal, result)
         return result
+
+    def convert_not(
+        self,
+        facts: Facts,
+        project: Project | None,
+        goal: str | int,
+        request: ConversionRequest,
+        reason: ConversionReason,
+    ) -> ConversionResult:
+        """The result of a conversion that is not counted, for this reason or for an earlier one; it leaves no trace."""
+        result = self._convert(facts, project or self.project, goal, request, False, "")
+        if result.reason is ConversionReason.TRACKING_OFF:
+            result = ConversionResult(reason)
+        if self.observer is not None:
+            self._observe_conversion(facts, goal, result)
+        return result
+
+    def _observe_conversion(self, facts: Facts, goal: str | int, result: ConversionResult) -> None:
+        from convert_sdk.observation import Converted
+
+        self.observe(Converted(result.uuid, facts.id, goal, result.reason))
 
     def _convert(
         self,
@@ -343,7 +454,7 @@ class Engine:
             counted = goal.key in self.states.get(facts.id, UNSEEN).goals and not request.allow_repeat
             return ConversionResult(ConversionReason.DUPLICATE if counted else ConversionReason.TRACKING_OFF)
         with self._lock_of(facts.id):
-            return self._count(facts, goal, request, uuid)
+            return self._count(facts, project, goal, request, uuid)
 
     def mark_goal(self, facts: Facts, project: Project | None, key: str | int) -> None:
         """Remember that a goal was reported for a visitor before, where the state does not know; nothing is sent."""
@@ -374,7 +485,9 @@ class Engine:
             queue.stats.refuse(1, monotonic(), DropReason.CLOSED if closed else DropReason.FULL)
         return ConversionResult(_CLOSED if closed else _QUEUE_FULL)
 
-    def _count(self, facts: Facts, goal: Goal, request: ConversionRequest, uuid: str) -> ConversionResult:
+    def _count(
+        self, facts: Facts, project: Project, goal: Goal, request: ConversionRequest, uuid: str
+    ) -> ConversionResult:
         state = self.visitors.get_for_update(facts)
         first = goal.key not in state.goals
         if (
@@ -386,6 +499,8 @@ class Engine:
             return ConversionResult(ConversionReason.DUPLICATE)
         attributed_to = request.attributed_to
         bucketing = state.bucketing if attributed_to is None else attributed_to
+        if request.overridden is not None and attributed_to is None:
+            bucketing = without_overridden(bucketing, project, request.overridden)
         wires = conversion_wires(goal.id, bucketing, request.data, first=first)
         if not wires:
             return ConversionResult(ConversionReason.NOTHING_TO_SEND)

@@ -17,7 +17,7 @@ from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk._process.clock import Clock, monotonic
 from convert_sdk._process.threads import run_in_thread
 
-_INTERRUPTED = Failure("ambiguous", "interrupted")
+_INTERRUPTED = Failure("interrupted", "given up by this process")
 _WORTH_A_THREAD = 32 * 1024
 _PAUSE_AFTER_ERROR = 1.0
 _LEAST = 0.001

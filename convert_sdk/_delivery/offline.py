@@ -7,27 +7,30 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from inspect import isawaitable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from weakref import WeakSet
 
 from convert_sdk._core.events import TrackingContext
+from convert_sdk._core.state import checked
 from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk._process.clock import monotonic
 from convert_sdk._process.fork import check_pid, register_after_fork
 from convert_sdk._process.locks import held_by_this_thread
-from convert_sdk.status import FlushReport, Status
+from convert_sdk.status import FlushReport, ForgetReport, Status, StoreDeletion
 
 from .engine import Engine, claim_results
+from .forgetting import ForgetRequest, deletion_of
+from .override_file import override_file, reloadable
 from .queue import DeliveryConfig, Endpoint, EventQueue
 from .runtime import status_of
 from .visitors import PendingChanges, to_changes
 
 if TYPE_CHECKING:
-    from convert_sdk._core.state import VisitorState, Winners
+    from convert_sdk._core.state import Changes, VisitorState, Winners
     from convert_sdk.options import Options
     from convert_sdk.project import Project
     from convert_sdk.status import Counts
-    from convert_sdk.stores import AsyncStore, Store
+    from convert_sdk.stores import AsyncStore, ForgettingStore, Store
 
 Sink = Callable[[bytes], object]
 """Takes the body of one tracking request; its return value is ignored."""
@@ -51,24 +54,32 @@ class OfflineDelivery:
         self._sink = sink
         self._store = store
         self._tracking = sink is not None and options.tracking
-        address = TrackingContext(project.account_id, project.id, options.source)
+        address = TrackingContext(project.account_id, project.id, options.source, options.report_id)
         self._endpoint = Endpoint("", {}, address, options.enriches)
         self._set_up()
         engine.install(project.with_bucketing(options.bucketing))
+        self._override_file = override_file(options, engine)
+        if self._override_file is not None:
+            self.reload_overrides()
         _clients.add(self)
 
     def _set_up(self) -> None:
         self._sending = threading.RLock()
         config = DeliveryConfig(max_queue=_ROOM, batch_size=_DRAIN_AT)
-        self.queue = EventQueue(config, random=lambda: 0.0, notify=self._filled)
+        self.queue = self._new_queue(config)
         self.queue.set_endpoint(self._endpoint)
         self._engine.after_offer = None
         self._engine.on_notice = self._log_notices
         self._engine.queue = self.queue if self._tracking else None
 
+    def _new_queue(self, config: DeliveryConfig) -> EventQueue:
+        return EventQueue(config, random=lambda: 0.0, notify=self._filled)
+
     def reset_after_fork(self) -> None:
         """Start with nothing that waits: it is the parent's."""
         self._engine.reset_after_fork()
+        if self._override_file is not None:
+            self._override_file.reset_locks()
         self._set_up()
 
     def start(self) -> None:
@@ -81,6 +92,10 @@ class OfflineDelivery:
         """True: the project is there from the start."""
         return True
 
+    def load(self, key: str) -> VisitorState | None:
+        """The state that the store has; raises what the store raises."""
+        return self._store.load(key) if self._store is not None else None
+
     def flush(self, timeout: float) -> FlushReport:  # noqa: ARG002 # as every delivery
         """Give everything that waits to the sink; its exceptions reach the caller, and lose nothing."""
         check_pid()
@@ -88,9 +103,45 @@ class OfflineDelivery:
         self._save()
         return self.hand_over(before)
 
+    def reload_overrides(self) -> tuple[str, ...]:
+        """Read the file of overrides now; returns its flaws."""
+        flaws = reloadable(self._override_file).load()
+        self._log_notices()
+        return flaws
+
     def ask(self, request: Request) -> Response | Failure:  # noqa: ARG002 # as every delivery
         """A failure: there is no network."""
         return Failure("undelivered", "this client is offline")
+
+    def begin_forget(self, visitor_id: str, store: object) -> ForgetRequest:
+        """Forget a visitor in memory; what the store does is for the caller to say."""
+        check_pid()
+        request = ForgetRequest(visitor_id, in_spool=False, store=deletion_of(store))
+        request.queued = self._engine.forget(visitor_id)
+        request.left_queue(*self.queue.forget(visitor_id))
+        return request
+
+    def end_forget(self, request: ForgetRequest, at: object) -> ForgetReport:
+        """Note that the store has forgotten a visitor at this time, or the exception that it raised."""
+        if isinstance(at, Exception):
+            _log.warning("a visitor cannot be deleted from the store: %s", type(at).__name__)
+            request.left_store(StoreDeletion.FAILED)
+        else:
+            self._engine.forget_stored(request.visitor_id, at if isinstance(at, int) else 0)
+            request.left_store(StoreDeletion.DELETED)
+        return request.report()
+
+    def forget(self, visitor_id: str, timeout: float) -> ForgetReport:  # noqa: ARG002 # as every delivery
+        """Forget a visitor, here and in the store."""
+        request = self.begin_forget(visitor_id, self._store)
+        at: object
+        if request.report().store is not StoreDeletion.PENDING:
+            return request.report()
+        try:
+            at = cast("ForgettingStore", self._store).delete(self._engine.store_key(visitor_id))
+        except Exception as error:  # noqa: BLE001  # the store may be the application's own
+            at = error
+        return self.end_forget(request, at)
 
     def close(self, timeout: float | None = None) -> FlushReport:
         """Flush; idempotent."""
@@ -129,7 +180,6 @@ class OfflineDelivery:
 
     def hand_over(self, before: Counts) -> FlushReport:
         """Give what waits to the sink and the observer; the report since `before`."""
-        """Give what waits to the sink and the observer; the report since `before`."""
         self._drain()
         if self._engine.observer is not None:
             self._engine.observer.deliver()
@@ -141,7 +191,7 @@ class OfflineDelivery:
         for visitor_id, pending in self.take_changes().items():
             winners: Winners | None = None
             with suppress(Exception):  # the store may be the application's own
-                winners = self._store.save(to_changes(self._engine.store_key(visitor_id), pending))
+                winners = checked(self._store.save(self.changes_of(visitor_id, pending)))
             self.accept_winners(visitor_id, pending, winners)
 
     def take_changes(self) -> dict[str, PendingChanges]:
@@ -149,6 +199,11 @@ class OfflineDelivery:
         engine = self._engine
         with engine.lock:
             return engine.visitors.take_pending(len(engine.visitors.pending or ()))
+
+    def changes_of(self, visitor_id: str, pending: PendingChanges) -> Changes:
+        """The changes of one visitor as the store takes them."""
+        engine = self._engine
+        return to_changes(engine.store_key(visitor_id), pending, engine.visitors.forgotten.get(visitor_id, 0))
 
     def accept_winners(self, visitor_id: str, pending: PendingChanges, winners: Winners | None) -> None:
         """Take over what the store answered; None where it failed, and the changes wait for the next time."""
@@ -165,17 +220,10 @@ class OfflineDelivery:
 class AsyncOfflineDelivery:
     """The same for an `AsyncClient`, whose store may be one that is awaited."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        options: Options,
-        project: Project,
-        sink: Sink | None,
-        store: Store | AsyncStore | None,
-    ) -> None:
+    def __init__(self, engine: Engine, inner: OfflineDelivery, store: Store | AsyncStore | None) -> None:
         self._store = store
         self._engine = engine
-        self._inner = OfflineDelivery(engine, options, project, sink, None)
+        self._inner = inner
 
     def abandon(self) -> None:
         """Nothing to end: there is no task."""
@@ -198,6 +246,12 @@ class AsyncOfflineDelivery:
         found = self._store.load(key)
         return await found if isawaitable(found) else found
 
+    async def reload_overrides(self) -> tuple[str, ...]:
+        """Read the file of overrides now; returns its flaws."""
+        from asyncio import to_thread
+
+        return await to_thread(self._inner.reload_overrides)
+
     async def ask(self, request: Request) -> Response | Failure:
         """A failure: there is no network."""
         return self._inner.ask(request)
@@ -211,10 +265,23 @@ class AsyncOfflineDelivery:
             for visitor_id, pending in self._inner.take_changes().items():
                 winners: Winners | None = None
                 with suppress(Exception):  # the store may be the application's own
-                    saved = store.save(to_changes(self._engine.store_key(visitor_id), pending))
-                    winners = await saved if isawaitable(saved) else saved
+                    saved = store.save(self._inner.changes_of(visitor_id, pending))
+                    winners = checked(await saved if isawaitable(saved) else saved)
                 self._inner.accept_winners(visitor_id, pending, winners)
         return self._inner.hand_over(before)
+
+    async def forget(self, visitor_id: str, timeout: float) -> ForgetReport:  # noqa: ARG002 # as every delivery
+        """As `OfflineDelivery.forget`; an asynchronous store is awaited."""
+        request = self._inner.begin_forget(visitor_id, self._store)
+        at: object
+        if request.report().store is not StoreDeletion.PENDING:
+            return request.report()
+        try:
+            deleting = cast("ForgettingStore", self._store).delete(self._engine.store_key(visitor_id))
+            at = await deleting if isawaitable(deleting) else deleting
+        except Exception as error:  # noqa: BLE001  # the store may be the application's own
+            at = error
+        return self._inner.end_forget(request, at)
 
     async def close(self, timeout: float | None = None) -> FlushReport:
         """Flush; idempotent."""

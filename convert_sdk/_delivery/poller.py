@@ -102,6 +102,10 @@ class ConfigPoller:
         """Note that a document from disk is in use: only a newer one is fetched, and until then it is stale."""
         self._etag = usable_etag(etag)
 
+    def stop(self) -> None:
+        """Fetch nothing any more."""
+        self._due = inf
+
     def fetch_now(self) -> None:
         """Fetch now, back-off or not."""
         self._due = 0.0
@@ -112,8 +116,17 @@ class ConfigPoller:
 
     def stale(self, now: float) -> bool:
         """True if the server has not confirmed the document for two refreshes, or never."""
-        age = self.age(now)
-        return age is None or age > 2 * (self._refresh or inf)
+        return now > self.stale_at
+
+    @property
+    def stale_at(self) -> float:
+        """The time after which the document counts as stale; `-inf` if the server never confirmed it."""
+        return -inf if self._confirmed is None else self._confirmed + 2 * (self._refresh or inf)
+
+    @property
+    def denied(self) -> bool:
+        """True while the server refuses this key: as wrong, as forbidden, or as unknown."""
+        return self.error is not None and self.status in _ADVICE
 
     def due(self) -> float:
         """The time of the next fetch; `inf` during one."""

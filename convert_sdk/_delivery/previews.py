@@ -36,7 +36,7 @@ class Previews:
         self, options: Options, key: str | None, experiences: MutableMapping[str, Experience]
     ) -> None:
         self._options = options
-        self._key = key
+        self.key = key
         self._experiences = experiences
         self._lock = threading.RLock()
         self._loaded: MutableMapping[str, None] | None = None
@@ -47,7 +47,7 @@ class Previews:
         Raises:
             FetchError: The account and the project are not known yet.
         """
-        key = self._key or ""
+        key = self.key or ""
         if project is not None:
             place = f"{project.account_id}/{project.id}"
         elif fullmatch(r"\d+/\d+", key, ASCII):
@@ -55,7 +55,12 @@ class Previews:
         else:
             raise FetchError("whose settings is not known yet: no document has arrived")
         url = f"{self._options.config_endpoint.removesuffix('/')}/project-settings/{place}"
-        return Request("GET", url, request_headers(), timeout=timeout or self._options.request_timeout)
+        return Request(
+            "GET",
+            url,
+            request_headers(),
+            timeout=self._options.request_timeout if timeout is None else timeout,
+        )
 
     @staticmethod
     def parse_settings(answer: Response | Failure) -> ProjectSettings:
@@ -83,9 +88,9 @@ class Previews:
             if experience_id in self._fresh():
                 return None
         request = document_request(
-            document_source(self._options, self._key or ""), experience_id=experience_id
+            document_source(self._options, self.key or ""), experience_id=experience_id
         )
-        return request._replace(timeout=timeout or request.timeout)
+        return request if timeout is None else request._replace(timeout=timeout)
 
     def accept_preview(self, experience_id: str, served: Project | None, answer: Response | Failure) -> bool:
         """Make the experience known to `visitor.preview`; True if the response had it.

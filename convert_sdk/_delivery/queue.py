@@ -112,6 +112,7 @@ TRANSITIONS: Mapping[str, frozenset[tuple[EventState, EventState]]] = {
         ("RETRY", "IN_FLIGHT REJECTED"),
     ),
     "handle_response": _moves(("IN_FLIGHT", "SENT RETRY REJECTED DROPPED SPOOLED")),
+    "forget": _moves(("OFFERED WRITING HELD QUEUED RETRY", "DROPPED")),
     "close": _moves(("OFFERED", "DROPPED"), ("WRITING HELD QUEUED RETRY", "DROPPED SPOOLED")),
 }
 """Every move of an event, by the method that makes it; `offer` is the beginning."""
@@ -149,9 +150,16 @@ class Endpoint(NamedTuple):
 class Snapshot(NamedTuple):
     """The events that waited at one moment, and the number of settled ones once all of them are."""
 
-    waiting: frozenset[int]
-    """The identities of the events in memory."""
+    waiting: Mapping[int, Event]
+    """The events in memory by their identities; held, as a later event may get the identity of one that is gone."""
     settled: int
+
+
+class ForgottenEvents(NamedTuple):
+    """The events of a forgotten visitor: those that were dropped, and those of the request under way."""
+
+    dropped: int
+    in_flight: int
 
 
 class EventQueue:
@@ -169,6 +177,7 @@ class EventQueue:
         "_endpoint",
         "_flight",
         "_forcing",
+        "_forgotten",
         "_fresh",
         "_kept_on_disk",
         "_lanes",
@@ -180,6 +189,7 @@ class EventQueue:
         "_ready_at",
         "_refusals",
         "_room",
+        "_sends",
         "_unwritten",
         "forced_failures",
         "lock",
@@ -202,6 +212,8 @@ class EventQueue:
         self._lanes = Lanes()
         """Events in the states HELD, QUEUED and RETRY."""
         self._flight: list[Event] = []
+        self._forgotten: set[str] = set()
+        """Visitors who were forgotten while events of theirs were in flight."""
         self._room = config.max_queue
         """The number of OFFERED events that there is room for; less than 0 once closed."""
         self._notify_at: float = 1
@@ -215,7 +227,7 @@ class EventQueue:
         """True while back-off is active and overridden."""
         self.forced_failures = 0
         """Requests that failed although back-off was overridden for them."""
-        self._accepts = True
+        self._accepts = self._sends = True
         self._kept_on_disk: Container[str] | None = None
         """Once closed, the ids of the events that stay in the spool."""
         self.stats = DeliveryStats(keep_settled=config.keep_settled)
@@ -286,6 +298,9 @@ class EventQueue:
             batch, self._flight = self._flight, []
             if batch:
                 self._settle(batch, answer, now)
+                if self._forgotten:
+                    self._drop([event for event in batch if event.visitor_id in self._forgotten])
+                    self._forgotten.clear()
                 self._measure()
             if self._kept_on_disk is not None:
                 self._give_up(self._kept_on_disk)
@@ -296,6 +311,12 @@ class EventQueue:
             self._overridden = len(self._fresh) + len(self._unwritten) + len(self._lanes)
             self._forcing = self._attempt > 0 or self.stats.endpoint_state is EndpointState.DENIED
         self._notify()
+
+    def waive_interval(self, now: float) -> None:
+        """Make due what waits for the end of `flush_interval`; a back-off stays."""
+        with self._changing():
+            self._offered_at = min(self._offered_at, now - self._config.flush_interval)
+            self._ready_at = min(self._ready_at, now)
 
     def send_immediately(self) -> None:
         """Wait for no `flush_interval` any more: the process is about to end."""
@@ -354,6 +375,21 @@ class EventQueue:
         with self._changing():
             self.stats.spooled -= count
             self.stats.dropped[reason] += count
+
+    # A visitor who is forgotten.
+
+    def forget(self, visitor_id: str) -> ForgottenEvents:
+        """Drop a visitor's events that are in memory; one in flight is dropped if its request fails."""
+        with self._changing():
+            dropped = self._drop_offered(visitor_id)
+            waiting = [*self._unwritten, *self._lanes.all()]
+            dropped += self._drop([event for event in waiting if event.visitor_id == visitor_id])
+            in_flight = sum(event.visitor_id == visitor_id for event in self._flight)
+            if in_flight:
+                self._forgotten.add(visitor_id)
+            self.stats.forget(visitor_id)
+            self._measure()
+            return ForgottenEvents(dropped, in_flight)
 
     # Claims in a shared store.
 
@@ -423,7 +459,12 @@ class EventQueue:
         counts = self.counts()
         if counts.offered - counts.pending < snapshot.settled:
             return False  # without a look at every event
-        return snapshot.waiting.isdisjoint(self._in_memory())
+        return snapshot.waiting.keys().isdisjoint(self._in_memory())
+
+    def stop_sending(self) -> None:
+        """Begin no request more; events are accepted all the same, and wait in the spool."""
+        with self._changing():
+            self._sends = False
 
     def stop_accepting(self) -> None:
         """Accept nothing more; events that wait may still be sent, or written to the spool."""
@@ -457,8 +498,8 @@ class EventQueue:
         waiting = fresh + len(self._unwritten) + len(self._lanes)
         return self.stats.counts(in_flight=len(self._flight), queued=waiting, fresh=fresh)
 
-    def _in_memory(self) -> frozenset[int]:
-        return frozenset(id(event) for event in chain.from_iterable(self.by_state().values()))
+    def _in_memory(self) -> Mapping[int, Event]:
+        return {id(event): event for event in chain.from_iterable(self.by_state().values())}
 
     def _collect(self, most: int) -> None:
         taken = [self._fresh.popleft() for _ in range(min(len(self._fresh), most))]
@@ -476,8 +517,29 @@ class EventQueue:
         self._measure()
         return len(lost)
 
+    def _drop_offered(self, visitor_id: str) -> int:
+        """Drop a visitor's events that nobody has looked at yet, and leave the others; returns their number."""
+        lost: list[Event] = []
+        for _ in range(len(self._fresh)):  # once around: any thread may offer meanwhile
+            event = self._fresh.popleft()
+            (lost if event.visitor_id == visitor_id else self._fresh).append(event)
+        if not self._fresh:
+            self._notify_at = 1
+        self.stats.accepted += len(lost)
+        self.stats.drop(lost, DropReason.FORGOTTEN)
+        return len(lost)
+
+    def _drop(self, events: Sequence[Event]) -> int:
+        """Drop those of these events that wait; returns their number."""
+        chosen = {id(event) for event in events}
+        lost = [event for event in self._unwritten if id(event) in chosen]
+        self._unwritten = [event for event in self._unwritten if id(event) not in chosen]
+        lost += self._lanes.remove(chosen)
+        self.stats.drop(lost, DropReason.FORGOTTEN)
+        return len(lost)
+
     def _due(self) -> float:
-        if self._flight or self._endpoint is None:
+        if self._flight or self._endpoint is None or not self._sends:
             return inf
         fresh = 0 if self._config.durable else len(self._fresh)
         sendable = self._lanes.sendable
@@ -535,6 +597,9 @@ class EventQueue:
         if meaning is ResponseClass.DELIVERED:
             self._delivered(batch)
             return
+        if isinstance(answer, Failure) and answer.kind == "interrupted":
+            self._resend(batch)
+            return
         if self.stats.failing_since is None and meaning is not ResponseClass.REJECTED:
             self.stats.failing_since = now
         self.stats.note_failure(answer, error_of(answer))
@@ -558,6 +623,17 @@ class EventQueue:
         self._blocked_until = 0.0
         self._forcing = False
         self.stats.set_endpoint_state(EndpointState.OK, "info", "events are delivered again")
+
+    def _resend(self, batch: list[Event]) -> None:
+        """Send again at once what was in a request that this process gave up: the endpoint did not fail."""
+        self.stats.ambiguous += len(batch)
+        if self._config.delivery == "at_most_once":
+            self.stats.drop(batch, DropReason.AMBIGUOUS)
+            return
+        self.stats.retries += 1
+        self._lanes.retry_first(batch)
+        if self._forcing:
+            self._overridden += len(batch)
 
     def _back_off(
         self, batch: list[Event], answer: Response | Failure, now: float, *, ambiguous: bool
@@ -709,9 +785,23 @@ class Lanes:
                 break
         return [lane.popleft() for _ in range(count)]
 
+    def all(self) -> list[Event]:
+        """The events in all lanes, and of the batches that are sent again."""
+        return [*self.to_retry(), *self.queued(), *self.held()]
+
+    def remove(self, chosen: Container[int]) -> list[Event]:
+        """Take out the events with these identities, and return them."""
+        removed = [event for event in self.all() if id(event) in chosen]
+        batches = ([event for event in batch if id(event) not in chosen] for batch in self._batches)
+        self._batches = deque(batch for batch in batches if batch)
+        self._plain = deque(event for event in self._plain if id(event) not in chosen)
+        self._apart = deque(event for event in self._apart if id(event) not in chosen)
+        self._held = deque(held for held in self._held if id(held[1]) not in chosen)
+        return removed
+
     def clear(self) -> list[Event]:
         """Take everything out."""
-        everything = [*self.to_retry(), *self.queued(), *self.held()]
+        everything = self.all()
         for events in (self._batches, self._plain, self._apart, self._held):
             events.clear()
         return everything

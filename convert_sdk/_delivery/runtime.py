@@ -1,56 +1,44 @@
-"""One process's part of a client: its queue, poller and spool, and the worker that keeps them going.
+"""One process's part of a client: its queue, poller and spool, and the threads beside the sender.
 
 Theory of operation
 -------------------
 *Who does what.* The sender sends tracking requests and nothing else. Fetches have a thread (or task) of their own, and
 so have the spool, a store that blocks, and the application's `observe` callback, each started when first needed. None
 of them waits for another; each wakes the sender when it has done something.
-
-*A flush* does not send. It puts a `FlushRequest` into the sender's list, wakes everybody, and waits until the sender
-says that the request is over: everything that waited at its start is settled, written and told; or a request failed
-although it was sent ahead of a back-off; or nothing can happen before the deadline; or the deadline has come. A
-request on the wire is not cut short by a flush that gives up. `close` is a flush that also waits for later events.
-
-*No sender.* Where none lives and none can be started, because the interpreter is about to end or the event loop is
-gone, the caller runs the same loop itself (`run_inline`), with the same conditions and within the same time.
-
-*Interruptions.* A signal handler may call `flush` or `close` while the code that it interrupts is in the middle of
-one, or holds a lock of the client. Such a call is recorded for the sender and returns at once; so is one that comes
-from a thread of ours, as from a callback, a transport or a store.
-
-*Forks and late patches.* A child process starts with everything fresh (`_set_up`). If `threading` was patched after
-our import, as gevent and eventlet do, the first call that may wait notices it and makes new locks and threads.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import warnings
-from collections import Counter, deque
-from collections.abc import Callable, Container, Iterator, Mapping
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from math import inf
 from random import random
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from convert_sdk._core.events import TrackingContext
 from convert_sdk._http.messages import request_headers
 from convert_sdk._process.clock import monotonic
-from convert_sdk._process.exit import register_exit_hook, sigterm_state
-from convert_sdk._process.fork import check_pid, import_all, no_fork
+from convert_sdk._process.exit import sigterm_state
+from convert_sdk._process.fork import import_all, no_fork
 from convert_sdk._process.locks import Latch, held_by_this_thread
 from convert_sdk.errors import ConvertError, FetchError
-from convert_sdk.observation import Delivered, DocumentChanged, Incident
+from convert_sdk.observation import DocumentChanged
 from convert_sdk.options import Options
 from convert_sdk.project import Project
-from convert_sdk.status import Counts, DropReason, FlushReport, Status
+from convert_sdk.status import Status, StoreDeletion
 
-from .background import IDLE_TIME, LONGEST_WAIT, BackgroundThread, DaemonThread, drain
-from .engine import Engine, event_ids
+from .background import BackgroundThread, drain
+from .engine import Engine
+from .flush_request import Flush, FlushRequest
+from .forgetting import ForgetRequest, deletion_of
+from .maintenance import Maintenance
+from .override_file import override_file
 from .poller import ConfigPoller
 from .previews import document_source
-from .queue import DeliveryConfig, Endpoint, EventQueue, EventState
+from .queue import DeliveryConfig, Endpoint, EventQueue
 from .sections import SectionGuard
 from .store_writer import StoreWriter, store_thread
 
@@ -61,8 +49,9 @@ if TYPE_CHECKING:
     from convert_sdk._http.environment import Flaw
     from convert_sdk.stores import Store
 
-    from .spool_sync import SpoolSync
-    from .stats import Level, Notice
+    from .follower import DocumentFollower
+    from .status_report import StatusReport
+
 
 _NEEDED_TO_DECIDE = ("pydantic_core", "convert_sdk._config.compile", "convert_sdk._config.json")
 NEEDED = (
@@ -83,66 +72,13 @@ NEEDED_BY_LOOPS = (
     "anyio.abc",
 )
 """As above, and what httpx imports in the middle of its first connection."""
-_DISK_PATIENCE = 0.1
-"""Seconds that the end waits for a disk that another thread is busy with."""
 _LAST_WORD = 0.1
 """Seconds for observers at a close whose time is up: the loss of its last events is for them to know."""
-_LOOK_EVERY = 0.25
-"""Seconds between two looks at a flush, and at a sender that is waited for."""
+_JUST_AFTER = 0.01
+"""Seconds after which a document that gets stale is looked at."""
+_EMPTY = b'{"account_id": "0", "project": {"id": "0", "name": "overrides alone"}}'
+"""The document of a client that is local only."""
 _log = logging.getLogger("convert_sdk")
-
-
-class FlushRequest:
-    """One flush, from the call to its end.
-
-    Args:
-        until: The deadline, in monotonic seconds.
-        steps: Conditions, each to be asked once the one before it holds.
-        failed: Called to learn whether a request failed that was sent ahead of a back-off.
-        everything: True for a close.
-    """
-
-    __slots__ = ("_failed", "_over", "_step", "_steps", "ended", "halfway", "release_at", "until")
-
-    def __init__(
-        self,
-        until: float,
-        steps: Iterator[Callable[[], bool]],
-        failed: Callable[[], bool],
-        *,
-        everything: bool,
-    ) -> None:
-        self.until = until
-        self.halfway = (monotonic() + until) / 2
-        """The time until which the sender waits for the store, so that all goes out together."""
-        self.release_at = self.halfway if everything else inf
-        """The time at which conversions no longer wait for the store; `inf` if they do to the end."""
-        self.ended: Callable[[], None] = lambda: None
-        """Called once it is over."""
-        self._steps = steps
-        self._step = next(steps, None)
-        self._failed = failed
-        self._over = False
-        self.check(lambda: 0.0)
-
-    @property
-    def over(self) -> bool:
-        """True once nobody needs to wait any more."""
-        return self._over
-
-    def check(self, next_change: Callable[[], float]) -> bool:
-        """Go through the conditions that hold by this time; True once it is over.
-
-        `next_change` gives the time at which something can happen next. The sender asks it, between two requests.
-        """
-        if not self._over:
-            while self._step is not None and self._step():
-                self._step = next(self._steps, None)
-            over = self._step is None or monotonic() >= self.until or self._failed()
-            if over or min(next_change(), self.release_at) > self.until:
-                self._over = True
-                self.ended()
-        return self._over
 
 
 class Runtime:
@@ -173,19 +109,23 @@ class Runtime:
         self._store = store
         self._notify_sender = notify
         self._inherited: list[object] = []
+        self._followers: tuple[ref[DocumentFollower], ...] = ()
+        self.override_file = override_file(options, engine)
         self._saved: Project | None = None
         """The document that is on disk."""
         self._set_up(etag=None)
 
     def reset_after_fork(self) -> None:
         """Start with fresh machines: events, files and sockets are the parent's."""
-        self._inherited += [self.poller, self.queue, self.maintenance, *self.threads]
+        self._reset_override_file()
+        self._inherited += [self.poller, self.queue, self.maintenance, self.status_report, *self.threads]
         self._set_up(etag=self.poller.etag)
         if self.engine.project is not None:
             self._set_endpoint(self.engine.project)
 
     def reset_locks(self) -> None:
         """Make new locks and threads of the kind that `threading` has at this moment; what waits is kept."""
+        self._reset_override_file()
         self._inherited += self.threads
         self._document_lock = threading.RLock()
         self.queue.reset_locks()
@@ -194,6 +134,10 @@ class Runtime:
         if self.engine.observer is not None:
             self.engine.observer.reset_locks()
         self._set_up_threads()
+
+    def _reset_override_file(self) -> None:
+        if self.override_file is not None:
+            self.override_file.reset_locks()
 
     def _set_up(self, etag: str | None) -> None:
         options = self.options
@@ -210,14 +154,19 @@ class Runtime:
             source, self.accept_document, random=random, refresh=options.refresh_interval
         )
         self.poller.prime(etag)
+        if options.is_local:
+            self.poller.stop()
         self._sections = SectionGuard(self.poller)
         self.queue = EventQueue(self._delivery_config(), random=random, notify=self.notify)
         self.maintenance = Maintenance(
             self.engine, self.queue, (self.queue.stats.notices, self.poller.notices, self.engine.notices)
         )
         self.engine.on_notice = self.notify
+        self.status_report = self._status_report()
         if options.spool is not None:
             from .spool_sync import SpoolSync, open_spool
+
+            self.engine.pending.unwritten = options.max_queue
 
             self.maintenance.spool_sync = SpoolSync(
                 open_spool(options.spool, self.key, options),
@@ -232,7 +181,7 @@ class Runtime:
         self._set_up_threads()
 
     def _set_up_threads(self) -> None:
-        self.spool_thread = self.store_thread = self.observer_thread = None
+        self.spool_thread = self.store_thread = self.observer_thread = self.status_thread = None
         observer, may_end = self.engine.observer, self._may_end
         if self.maintenance.spool_sync is not None:
             self.spool_thread = BackgroundThread(
@@ -261,6 +210,29 @@ class Runtime:
                 may_end=may_end,
             )
             observer.notify = self.observer_thread.notify
+        status_report = self.status_report
+        if status_report is not None:
+            self.status_thread = BackgroundThread(
+                "convert_sdk-status",
+                lambda _: status_report.send(),
+                lambda: inf if self.may_end and not self.has_work else status_report.due(),
+                done=_nothing,
+                on_error=self.report_error,
+                may_end=may_end,
+            )
+
+    def _status_report(self) -> StatusReport | None:
+        if self.options.status_file is None and self.options.status_url is None:
+            return None
+        from .status_report import StatusReport
+
+        return StatusReport(self.options, self.maintenance.report)
+
+    def start_onlookers(self) -> None:
+        """Start the threads of those who only look on: at the end of the process, none could be."""
+        for thread in (self.observer_thread, self.status_thread):
+            if thread is not None:
+                thread.start()
 
     def _may_end(self) -> bool:
         return self.may_end
@@ -290,6 +262,11 @@ class Runtime:
         if self.spool_thread is not None:
             self.spool_thread.notify()
         self._notify_sender()
+
+    def notify_document(self) -> None:
+        """Have the spool look at what waited for a document."""
+        if self.spool_thread is not None and self.engine.project is not None:
+            self.spool_thread.notify()
 
     def notify_changes(self) -> None:
         """Wake the threads that write what visitors do not send: pending conversions, and changes for the store."""
@@ -333,7 +310,7 @@ class Runtime:
     def _report_change(self, before: Project, after: Project) -> None:
         """Log the difference of two documents, and tell whoever observes; nothing if nobody hears of it."""
         observer = self.engine.observer
-        if observer is None and not _log.isEnabledFor(logging.INFO):
+        if observer is None and not self._followers and not _log.isEnabledFor(logging.INFO):
             return
         from convert_sdk._config.changes import difference
 
@@ -342,9 +319,44 @@ class Runtime:
         revisions = f"from {change.old_revision} to {change.new_revision}"
         _log.info("the document changed %s: experiences %s", revisions, counts)
         self.engine.observe(change)
+        for follower in self.followers:
+            follower.replaced(change, before, after)
+
+    def follow(self, follower: DocumentFollower, *, follows: bool = True) -> None:
+        """Have somebody follow the document, for as long as somebody else holds them; or no longer."""
+        with self._document_lock:
+            others = [each for each in self.followers if each is not follower]
+            self._followers = tuple(map(ref, [*others, follower] if follows else others))
+
+    @property
+    def followers(self) -> list[DocumentFollower]:
+        """Those who follow the document."""
+        return [follower for each in self._followers if (follower := each()) is not None]
+
+    def update_followers(self, seconds: float) -> float:
+        """Have those who follow the document look at it; returns the seconds to the next look, at the most so many."""
+        if not self._followers:
+            return seconds
+        for follower in self.followers:
+            try:
+                follower.look()
+            except Exception as error:  # noqa: BLE001  # it may be the application's own
+                self.report_error(error)
+        fresh_for = self.poller.stale_at - monotonic()
+        return min(seconds, fresh_for + _JUST_AFTER) if fresh_for >= 0 else seconds
+
+    @property
+    def is_stale(self) -> bool:
+        """True while the document may be out of date."""
+        return self.poller.stale(monotonic()) and not self.options.is_local
 
     def load_cached(self) -> None:
-        """Serve the document that an earlier process left on disk, until the server has a newer one."""
+        """Read the overrides, and serve the document that an earlier process left until the server has a newer one."""
+        if self.override_file is not None:
+            self.override_file.load()
+        if self.options.is_local and self.engine.project is None:
+            import_all(_NEEDED_TO_DECIDE)
+            self._serve(Project.parse(_EMPTY, bucketing=self.options.bucketing))
         cached = self._cache.load() if self._cache is not None and self.engine.project is None else None
         if cached is None:
             return
@@ -390,11 +402,15 @@ class Runtime:
         self.queue.set_endpoint(
             Endpoint(
                 f"{endpoint}/track/{self.key}",
-                request_headers(options.sdk_secret),
-                TrackingContext(project.account_id, project.id, options.source),
+                self._tracking_headers(),
+                TrackingContext(project.account_id, project.id, options.source, options.report_id),
                 options.enriches,
             )
         )
+
+    def _tracking_headers(self) -> Mapping[str, str]:
+        headers = request_headers(self.options.sdk_secret)
+        return headers if self.status_report is None else {**headers, **self.status_report.headers}
 
     # Connections.
 
@@ -460,32 +476,42 @@ class Runtime:
         """Wait for no `flush_interval` any more; return at once."""
         self.queue.send_immediately()
 
+    def stop_accepting(self) -> None:
+        """Accept no event more; the spool, where there is one, then has what waits and nothing that was answered."""
+        self.queue.stop_accepting()
+        self.maintenance.leave()
+
+    def may_flush_again(self, *, complete: bool) -> bool:
+        """Accept no event more; True if others came while a complete flush ended, and do not wait in a spool."""
+        self.queue.stop_accepting()
+        return complete and self.has_events and self.options.spool is None
+
     @property
     def has_work(self) -> bool:
         """True while anything waits: events, changes for the store, rows of the spool, observations."""
         observer = self.engine.observer
         return (
             self.has_events
-            or bool(self.store_writer.waiting)
+            or bool(self.store_writer.waiting or self.maintenance.forgets)
             or self.maintenance.has_rows
             or self.maintenance.due() <= monotonic()  # also the first look at what other processes left
             or (observer is not None and not observer.is_idle)
         )
 
-    def begin_flush(self, until: float, *, everything: bool) -> FlushRequest:
-        """Ask everybody to work at once, and say what is to be waited for.
-
-        Args:
-            until: The deadline, in monotonic seconds.
-            everything: Wait for later events too, and for every retry until the deadline.
-        """
+    def begin_flush(self, until: float, kind: Flush) -> FlushRequest:
+        """Ask everybody to work at once, and say what is to be waited for until the deadline, in monotonic seconds."""
         queue = self.queue
+        if kind is Flush.LAST:
+            queue.stop_sending()
+            return FlushRequest(
+                until, iter([lambda: not queue.counts().in_flight]), lambda: False, releases=False
+            )
         failures = queue.forced_failures
         return FlushRequest(
             until,
-            self._flush_steps((monotonic() + until) / 2, everything=everything),
-            lambda: not everything and queue.forced_failures > failures,
-            everything=everything,
+            self._flush_steps((monotonic() + until) / 2, everything=kind is Flush.CLOSING),
+            lambda: kind is Flush.NOW and queue.forced_failures > failures,
+            releases=kind is not Flush.NOW and self.options.store is not None,
         )
 
     def _flush_steps(self, halfway: float, *, everything: bool) -> Iterator[Callable[[], bool]]:
@@ -504,12 +530,15 @@ class Runtime:
             written.open()
         # Half of the time is for the store alone: conversions wait for it, and all goes out together.
         yield lambda: stored.is_open or monotonic() >= halfway
-        queue.override_backoff()
+        if everything:
+            queue.send_immediately()  # what comes meanwhile is waited for, too
+        else:
+            queue.override_backoff()
         yield lambda: written.is_open
         # Conversions without a document, events on disk, and those of earlier processes have no place in a snapshot:
         # then everything is waited for.
         whole = whole or bool(queue.stats.spooled) or (spool_sync is not None and spool_sync.found > found)
-        yield lambda: not self.has_events if whole else queue.is_settled(snapshot)
+        yield self._nothing_waits if whole else lambda: queue.is_settled(snapshot)
         yield lambda: stored.is_open
         if self.spool_thread is not None and self.maintenance.has_rows:
             deleted = self.spool_thread.request_all()
@@ -522,11 +551,41 @@ class Runtime:
             told = self.observer_thread.request_all(inline=False)
             yield lambda: told.is_open or observer.is_stuck
 
+    def _nothing_waits(self) -> bool:
+        """True once no event waits; those that came meanwhile, from the disk or with the document, go at once."""
+        if not self.has_events:
+            return True
+        self.queue.waive_interval(monotonic())
+        return False
+
+    # Forgetting.
+
+    def begin_forget(self, visitor_id: str) -> ForgetRequest:
+        """Forget a visitor in memory, and have the threads do it in the spool and in a store that blocks."""
+        spool_thread, store_thread = self.spool_thread, self.store_thread
+        store = deletion_of(self.options.store)
+        request = ForgetRequest(visitor_id, in_spool=spool_thread is not None, store=store)
+        if store is StoreDeletion.UNSUPPORTED:
+            self.maintenance.report(
+                "forget", "the store has no delete: what it holds of a visitor stays there"
+            )
+        request.queued = self.engine.forget(visitor_id)
+        self.store_writer.forget(request)
+        self.maintenance.forgets.append(request)
+        if spool_thread is not None:
+            spool_thread.request_all()
+        else:
+            self.maintenance.forget_all()
+            self.maintenance.settle()
+        if store_thread is not None and self.store_writer.deletions:
+            store_thread.request_all()
+        return request
+
     def next_change(self) -> float:
         """The time at which something can happen next; 0 while somebody is at work."""
         if any(thread.is_asked for thread in self.threads):
             return 0.0
-        due = min(self.queue.next_change(), self.maintenance.due())
+        due = min(self.queue.next_change(), self.maintenance.next_change())
         if self.engine.project is None:
             fetch = self.poller.due()
             return 0.0 if fetch == inf else min(due, fetch)
@@ -562,8 +621,9 @@ class Runtime:
         for thread in (self.spool_thread, self.store_thread):
             if thread is not None:
                 thread.stop()
-        self.engine.visitors.lost += self.store_writer.waiting
-        self.maintenance.close()
+        self.engine.visitors.lost += self.store_writer.to_save
+        self.store_writer.give_up_deletions()
+        self.maintenance.close(until)
         observer = self.engine.observer
         if self.observer_thread is not None and observer is not None:
             if not observer.is_idle and self.observer_thread.start():
@@ -572,6 +632,18 @@ class Runtime:
                 observer.deliver(until)
             self.observer_thread.stop()
             observer.drop()
+        self._end_status(until)
+
+    def _end_status(self, until: float) -> None:
+        """Report for the last time, if anybody was told anything, and end."""
+        report, thread = self.status_report, self.status_thread
+        if report is None or thread is None:
+            return
+        report.closed = True
+        if thread.is_alive:
+            thread.request_all(inline=False).wait(max(_LAST_WORD, until - monotonic()))
+        thread.stop()
+        report.close()
 
     def status(self, *, started: bool, alive: bool) -> Status:
         """The figures of this moment."""
@@ -582,7 +654,7 @@ class Runtime:
             endpoint=self.queue.stats.endpoint_state,
             failing_for=0.0 if since is None else now - since,
             age=self.poller.age(now),
-            stale=self.poller.stale(now),
+            stale=self.is_stale,
             fetch_error=self.poller.error,
             incidents=self._incidents(),
             breaker=getattr(getattr(self.options.store, "breaker", None), "state", None),
@@ -591,340 +663,17 @@ class Runtime:
         )
 
     def _incidents(self) -> Mapping[str, int]:
-        visitors = self.engine.visitors
-        counts = {
-            **self.maintenance.incidents(),
-            "unsaved": visitors.lost,
-            "load": visitors.failed_loads,
-            "mismatched": self.engine.mismatched,
-        }
+        counts = {**self.maintenance.incidents(), **incidents_of(self.engine)}
         return {name: count for name, count in counts.items() if count}
 
 
-class Maintenance:
-    """The disk, the log and the callback of one client, kept in step with its queue."""
-
-    def __init__(self, engine: Engine, queue: EventQueue, notices: tuple[deque[Notice], ...]) -> None:
-        self.spool_sync: SpoolSync | None = None
-        """Set where there is a spool."""
-        self._engine = engine
-        self._queue = queue
-        self._notices = notices
-        self._reported: Counter[str] = Counter()
-        self.reset_locks()
-
-    def reset_locks(self) -> None:
-        """Make a new lock; for a time at which nobody holds the old one."""
-        self._disk = threading.RLock()
-
-    @property
-    def busy(self) -> bool:
-        """True for a signal handler that interrupts a write in its own thread."""
-        return held_by_this_thread(self._disk)
-
-    @property
-    def has_settled(self) -> bool:
-        """True while settled events wait to be passed on."""
-        return bool(self._queue.stats.settled)
-
-    @property
-    def has_rows(self) -> bool:
-        """True while settled events, or their rows in the spool, wait to be looked at."""
-        return self.has_settled or (self.spool_sync is not None and self.spool_sync.has_deletable)
-
-    def due(self) -> float:
-        """The time of the next work on the disk; `inf` while there is none."""
-        spool_sync = self.spool_sync
-        if spool_sync is None:
-            return inf
-        return 0.0 if self._queue.stats.settled else spool_sync.due()
-
-    def sync(self, *, everything: bool = False) -> None:
-        """Write offered events, bring spooled ones back, and delete settled ones."""
-        with self._disk:
-            if self.spool_sync is not None:
-                self.spool_sync.commit(everything=everything)
-                self.spool_sync.refill(monotonic())
-            self.settle()
-
-    def commit(self) -> None:
-        """Write what was offered before this returns; for a handler that interrupts a write, soon after it."""
-        if self.busy or self._queue.busy:
-            return
-        with self._disk:
-            if self.spool_sync is not None:
-                self.spool_sync.commit(everything=True)
-
-    def settle(self) -> None:
-        """Pass settled events on to the callback and, under the lock of the disk, to the spool."""
-        settled = list(drain(self._queue.stats.settled))
-        for each in settled:
-            self._engine.observe(Delivered(each.outcome, tuple(event.uuid for event in each.events)))
-        if self.spool_sync is not None:
-            self.spool_sync.settle(settled, monotonic())
-
-    def publish(self) -> None:
-        """Log the notices of the machines, and pass them on to the callback."""
-        for notices in self._notices:
-            for notice in drain(notices):
-                self._log(notice.level, notice.text)
-                self._engine.observe(Incident(notice.level, notice.text))
-
-    def report(self, kind: str, text: str) -> None:
-        """Count a failure that was survived, and log the first one of its kind."""
-        self._reported[kind] += 1
-        if self._reported[kind] == 1:
-            self._log("warning", f"{kind}: {text}")
-            self._engine.observe(Incident("warning", f"{kind}: {text}"))
-
-    def incidents(self) -> Mapping[str, int]:
-        """The number of failures, by kind."""
-        observer = self._engine.observer
-        if observer is None:
-            return self._reported
-        observed = {
-            "observe": observer.failures,
-            "hooks": observer.hook_failures,
-            "unobserved": observer.lost,
-        }
-        return {**self._reported, **observed}
-
-    def close(self) -> None:
-        """Leave what waits to the spool, or drop and count it; a disk that hangs is not waited for."""
-        free = self._disk.acquire(timeout=_DISK_PATIENCE)
-        try:
-            self._queue.stop_accepting()  # first: what a handler offers after the commit would reach no disk
-            if free and self.spool_sync is not None:
-                self.spool_sync.commit(everything=True)
-            lost = self._drop_pending() + self._queue.close(self._on_disk())
-            in_flight = self._queue.by_state()[EventState.IN_FLIGHT]
-            unheard = sum(event.uuid not in self._on_disk() for event in in_flight)
-            if lost or unheard:
-                self.report("closed", _closing_report(lost, unheard))
-            if free:
-                self.settle()
-                if self.spool_sync is not None:
-                    self.spool_sync.close()
-                    self.spool_sync = None
-        finally:
-            if free:
-                self._disk.release()
-        self.publish()
-
-    def _on_disk(self) -> Container[str]:
-        return self.spool_sync.on_disk if self.spool_sync is not None else ()
-
-    def _drop_pending(self) -> int:
-        with self._engine.lock:
-            waiting = self._engine.pending.take_all()
-        on_disk = self._on_disk()
-        lost = sum(event_ids(uuid)[0] not in on_disk for uuid in waiting)
-        if lost:
-            self._queue.stats.refuse(lost, monotonic(), DropReason.CLOSED)
-        return lost
-
-    def _log(self, level: Level, text: str) -> None:
-        _log.log(logging.getLevelNamesMapping()[level.upper()], text)
-
-
-def _closing_report(lost: int, unheard: int) -> str:
-    """The sentence about events that are neither delivered nor on disk."""
-    parts = [f"{lost} events were not delivered in time and are dropped"] if lost else []
-    if unheard:
-        parts.append(f"{unheard} events were sent and had no answer in time")
-    return ", ".join(parts)
-
-
-class Worker:
-    """The part that the two workers share: flushes, guards, the end, and the reset after a fork or a late patch.
-
-    A subclass brings the sender: `notify`, `is_alive`, and what it needs in `_set_up`.
-    """
-
-    def __init__(self, options: Options, key: str, engine: Engine, store: Store | None) -> None:
-        self.options = options
-        self.engine = engine
-        self.shutdown_timeout = options.shutdown_timeout
-        self.closed = False
-        self._inherited: list[object] = []
-        self.runtime = Runtime(options, key, engine, store, notify=self.notify)
-        engine.visitors.notify = self.runtime.notify_changes
-        self._set_up()
-        register_exit_hook(self)
-
-    def _set_up(self) -> None:
-        """Make everything that belongs to one process and one kind of threads."""
-        self._ready_by: float | None = None
-        """The time until which the first visitor waits for the document; None before the start."""
-        self._primitives = _primitives()
-        self._inside: set[int] = set()
-        """The threads that are in the middle of a flush, a close or a request of their own."""
-        self._flushes: list[FlushRequest] = []
-        self._asked: deque[Callable[[], None]] = deque()
-        """Flushes and closes that are left to the sender."""
-
-    def reset_after_fork(self) -> None:
-        """Start with everything fresh in a child process: what it inherited is neither used nor closed."""
-        self.engine.reset_after_fork()
-        self.runtime.reset_after_fork()
-        self._set_up()
-        if self.closed:
-            self.runtime.queue.close()
-
-    def _adapt(self) -> None:
-        """Reset after a fork without hooks, and after a patch of `threading` that came late."""
-        check_pid()
-        if self._primitives != _primitives():
-            self.engine.reset_locks()
-            self.runtime.reset_locks()
-            self._set_up()
-
-    # For the sender, and whoever takes its place.
-
-    def notify(self) -> None:
-        """Wake the sender; for any thread."""
-        raise NotImplementedError
-
-    @property
-    def is_started(self) -> bool:
-        """True once the client was started in this process."""
-        return self._ready_by is not None
-
-    @property
-    def is_alive(self) -> bool:
-        """True while the sender lives."""
-        raise NotImplementedError
-
-    def _after_step(self) -> float:
-        """Pass on what the last step brought about; returns the seconds until a flush wants to be looked at."""
-        runtime = self.runtime
-        for work in drain(self._asked):
-            work()
-        runtime.after_step()
-        seconds = LONGEST_WAIT
-        for request in list(self._flushes):
-            now = monotonic()
-            if request.release_at <= now or (request.release_at < inf and runtime.store_writer.down):
-                request.release_at = inf
-                runtime.release_claims()
-                seconds = 0.0  # there is something to send
-            if request.check(runtime.next_change):
-                self._flushes.remove(request)
-            else:
-                times = (request.until, request.halfway, request.release_at, now + _LOOK_EVERY)
-                seconds = min(seconds, *(time - now for time in times if time > now))
-        return seconds
-
-    def _wait_inline(self, request: FlushRequest, seconds: float) -> bool:
-        """Wait in place of the sender; False once the flush is over."""
-        seconds = min(seconds, self._after_step())
-        if request.over or request.check(self.runtime.next_change):
-            return False
-        self._pause(max(0.0, min(seconds, request.until - monotonic())))
-        return True
-
-    def _pause(self, seconds: float) -> None:
-        """Wait so long for a notification, in place of the sender."""
-        raise NotImplementedError
-
-    def _run_inline(self, request: FlushRequest, client: httpx.Client) -> None:
-        """Send in this thread until the flush is over."""
-        from .loop import run
-
-        machines = (self.runtime.queue, self.runtime.poller)
-        run(
-            machines if self.engine.project is None else machines[:1],
-            client,
-            wait=lambda seconds: self._wait_inline(request, seconds),
-            on_error=self.runtime.report_error,
-            until=request.until,
-        )
-
-    def request_flush(self) -> None:
-        """Ask the sender to send everything at once, and return; for a signal handler."""
-        self._asked.append(self._flush_soon)
-        self.notify()
-
-    def _flush_soon(self) -> None:
-        self.runtime.queue.override_backoff()
-        for thread in self.runtime.threads:
-            thread.request_all(inline=False)
-
-    def close_by(self, since: float) -> None:
-        """Deliver and close, within `shutdown_timeout` seconds from `since` (monotonic seconds)."""
-        raise NotImplementedError
-
-    def flush_by(self, since: float) -> None:
-        """Deliver within the same time, without closing."""
-        raise NotImplementedError
-
-    # Guards.
-
-    @property
-    def _interrupted(self) -> bool:
-        """True in the middle of what must not begin again, for a signal handler, and in a thread of ours."""
-        return (
-            threading.get_ident() in self._inside
-            or self.runtime.busy
-            or any(thread.is_current for thread in self._threads)
-        )
-
-    @property
-    def _threads(self) -> list[DaemonThread]:
-        return [*self.runtime.threads]
-
-    @contextmanager
-    def _entered(self) -> Iterator[None]:
-        """Mark this thread as one that is in the middle of a flush."""
-        ident = threading.get_ident()
-        outermost = ident not in self._inside
-        try:
-            self._inside.add(ident)
-            yield
-        finally:
-            if outermost:
-                self._inside.discard(ident)
-
-    def _report(self, before: Counts) -> FlushReport:
-        return FlushReport.between(before, self.runtime.queue.counts())
-
-    # A client that is collected.
-
-    def abandon(self) -> None:
-        """Let the threads end when they have nothing to do: nobody can close the client any more."""
-        if self.closed or self.runtime.may_end or not self.is_alive:
-            return
-        self.runtime.may_end = True
-        for thread in self._threads:
-            thread.wake_event.notify()
-        self.notify()
-        warnings.warn("a Convert client was not closed: call its close(), or use `with`", ResourceWarning, 2)
-
-    def _idle_seconds(self, seconds: float) -> float:
-        """The seconds to wait for work, after which a thread of a collected client ends."""
-        return min(seconds, IDLE_TIME) if self.runtime.may_end else seconds
-
-    def status(self) -> Status:
-        """The figures of this moment."""
-        check_pid()
-        return self.runtime.status(started=self.is_started, alive=self.is_alive)
-
-
-def _primitives() -> tuple[object, ...]:
-    """The kind of threads and locks: another one after a patch of `threading`."""
-    return threading.Lock, threading.RLock, threading.get_ident
-
-
-def wait_for(latch: Latch, until: float, is_alive: Callable[[], bool]) -> bool:
-    """Wait for a latch that a thread opens; False if the thread is gone before, or the time is over."""
-    while not latch.wait(max(0.0, min(until - monotonic(), _LOOK_EVERY))):
-        if monotonic() >= until or not is_alive():
-            return latch.is_open
-    return True
+def _nothing() -> None:
+    """A report to somebody who looks on is nothing that the sender waits for."""
 
 
 def status_of(engine: Engine, queue: EventQueue) -> Status:
     """The figures that every delivery has."""
+    engine.expire_held()
     stats = queue.stats
     project = engine.project
     return Status(
@@ -938,5 +687,20 @@ def status_of(engine: Engine, queue: EventQueue) -> Status:
         rejected=tuple(stats.rejected_events),
         visitors=len(engine.states),
         pending_conversions=len(engine.pending),
-        incidents={"mismatched": engine.mismatched} if engine.mismatched else {},
+        incidents={name: count for name, count in incidents_of(engine).items() if count},
+        bots=engine.bots,
     )
+
+
+def incidents_of(engine: Engine) -> Mapping[str, int]:
+    """The number of failures that every delivery may have, by kind."""
+    visitors, observer = engine.visitors, engine.observer
+    counts = {"unsaved": visitors.lost, "load": visitors.failed_loads, "mismatched": engine.mismatched}
+    if observer is None:
+        return counts
+    return {
+        **counts,
+        "observe": observer.failures,
+        "hooks": observer.hook_failures,
+        "unobserved": observer.lost,
+    }

@@ -4,7 +4,8 @@ Theory of operation
 -------------------
 While the queue has room, events are on disk and in memory. Once it is half full, events that were written leave
 memory (`EventQueue.spooled`) and come back when there is room (`refill`), in their order. Every 30 seconds the spool
-takes over the files of processes that died.
+takes over the files of processes that died. Conversions from before the first document (`pending`), of this process
+and of those, are brought back before events, once there is a document.
 
 `on_disk` holds the ids of the rows that memory knows too: they are skipped by what is read from the disk, and deleted
 or set aside when their events are settled. A disk that fails is reported, and memory goes on alone; what should be
@@ -22,24 +23,26 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from convert_sdk._process.clock import monotonic
+from convert_sdk._spool.files import RowKind
 from convert_sdk.errors import SpoolError
 from convert_sdk.options import TRACK_ENDPOINT, Options
 from convert_sdk.status import DropReason, EventOutcome
 
 from .background import drain
 from .engine import conversion_of, event_ids
-from .pending import PendingConversion, from_record, to_record
+from .pending import MOST_PENDING, PendingConversion, from_record, to_record
 
 if TYPE_CHECKING:
     from convert_sdk._spool.spool import Spool
 
     from .engine import Engine
+    from .forgetting import ForgetRequest
     from .queue import EventQueue
     from .stats import Settled
 
 _LOOK_EVERY = 30.0
 _RETRY_AFTER = 1.0
-_MOST_PENDING = 1_000
+_MOST_REJECTED = 1_000
 
 
 class SpoolSync:
@@ -72,24 +75,35 @@ class SpoolSync:
         """The ids of the rows that memory holds, too."""
         self._pending_noted: set[str] = set()
         self._deletable: set[str] = set()
-        self._rejected: deque[Settled] = deque(maxlen=_MOST_PENDING)
+        self._rejected: deque[Settled] = deque(maxlen=_MOST_REJECTED)
         self.found = 0
         """Events and conversions of earlier processes that were taken over."""
         self._look_at = self._retry_at = 0.0
+        self._may_have_pending = False
+        """True until there is no conversion on disk that memory does not hold."""
         self._expired = 0
 
     def due(self) -> float:
         """The time of the next work; `inf` while there is none."""
+        return self.next_change() if self._engine.project is None else min(self.next_change(), self._look_at)
+
+    def next_change(self) -> float:
+        """The time of the next work that anybody waits for: the first look for other processes' files, but no later."""
         if self._engine.project is None:
             return 0.0 if self._new_pending() else inf
-        moment = min(self._queue.write_due(), self._look_at)
-        waiting = self.has_deletable or (self._queue.stats.spooled and self._free())
+        moment = self._queue.write_due() if self._look_at else 0.0
+        waiting = self.has_deletable or (self._has_more and self._free())
         return min(moment, self._retry_at) if waiting else moment
 
     @property
     def has_deletable(self) -> bool:
         """True while rows of settled events wait to be deleted or set aside."""
         return bool(self._deletable or self._rejected or self._engine.pending.cancelled)
+
+    @property
+    def _has_more(self) -> bool:
+        """True while events or conversions are to be brought back."""
+        return bool(self._queue.stats.spooled or self._engine.pending or self._may_have_pending)
 
     # To the disk.
 
@@ -127,7 +141,13 @@ class SpoolSync:
         }
         with self._reporting_errors():
             stored = self._spool.append_pending(records)
+            if stored < len(records):
+                self._report("spool", "it is full: conversions are kept in memory only")
             self.on_disk.update(list(records)[:stored])
+            with self._engine.lock:
+                left = self._engine.pending.leave(conversion.uuid for conversion in new[:stored])
+            self._pending_noted -= left
+            self.on_disk.difference_update(event_ids(uuid)[0] for uuid in left)
 
     # From the disk.
 
@@ -139,31 +159,48 @@ class SpoolSync:
             self._look_at = now + _LOOK_EVERY
             with self._reporting_errors():
                 self._take_over()
-        if now >= self._retry_at and self._queue.stats.spooled and self._free():
+        if now >= self._retry_at and self._has_more and self._free():
             with self._reporting_errors():
-                self._bring_back(now)
+                self._bring_back_pending()
+                if self._queue.stats.spooled and self._free():
+                    self._bring_back(now)
+                self._tell_problems()
 
     def _take_over(self) -> None:
+        self._may_have_pending = True
         moved = self._spool.recover()
-        for problem in drain(self._spool.problems):
-            self._report("damaged", problem)
+        self._tell_problems()
         self.found += moved
         expired = self._newly_expired()
         self._queue.count_spooled(moved + expired)
         self._queue.drop_spooled(expired, DropReason.EXPIRED)
-        pending = self._spool.load_pending(_MOST_PENDING, skip=self.on_disk)
+
+    def _tell_problems(self) -> None:
+        for problem in drain(self._spool.problems):
+            self._report("damaged", problem)
+
+    def _bring_back_pending(self) -> None:
+        """Count conversions that waited for a document, as many as the queue has room for."""
+        pending = self._engine.pending
+        self._engine.resolve_waiting()
+        if not (self._free() and (pending.spooled or self._may_have_pending)):
+            return
+        most = max(1, min(MOST_PENDING, self._share // 2))  # each becomes two events at the most
+        records = self._spool.load_pending(most, skip=self.on_disk)
         expired = self._newly_expired()
         self._queue.count_spooled(expired)
         self._queue.drop_spooled(expired, DropReason.EXPIRED)
-        self.found += len(pending)
-        for event_id, record in pending.items():
+        self.found += len(records)
+        for event_id, record in records.items():
             self.on_disk.add(event_id)
             uuid = conversion_of(event_id)
             stored = from_record(uuid, record)
             if stored is None:
-                self._engine.pending.cancelled.append(uuid)
+                pending.cancelled.append(uuid)
             else:
                 self._engine.resolve_stored(stored)
+        self._may_have_pending = len(records) == most
+        pending.spooled = max(0, pending.spooled - len(records)) if self._may_have_pending else 0
 
     def _bring_back(self, now: float) -> None:
         queue = self._queue
@@ -199,6 +236,22 @@ class SpoolSync:
         if now >= self._retry_at and (self._rejected or self._deletable):
             with self._reporting_errors():
                 self._forget()
+
+    def forget(self, request: ForgetRequest) -> None:
+        """Delete a visitor's rows in all files of this host, and count those that memory did not hold.
+
+        Raises SpoolError if the disk fails.
+        """
+        rows = self._spool.delete_visitor(request.visitor_id)
+        alone = [row for row in rows if row.uuid not in self.on_disk]
+        self.on_disk.difference_update(row.uuid for row in rows)
+        spooled = sum(row.kind == RowKind.EVENT for row in alone)
+        self._queue.drop_spooled(min(spooled, self._queue.stats.spooled), DropReason.FORGOTTEN)
+        pending = sum(row.kind == RowKind.PENDING for row in alone)
+        with self._engine.lock:
+            self._engine.pending.spooled = max(0, self._engine.pending.spooled - pending)
+        request.spooled += len(alone)
+        request.spooled += self._spool.delete_visitor_elsewhere(request.visitor_id)
 
     def _delete(self, uuids: Iterable[str]) -> None:
         self._deletable.update(self.on_disk.intersection(uuids))

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-from convert_sdk._checks import masked
 from convert_sdk._core.events import Event
 from convert_sdk._core.segments import UnknownSegments
 from convert_sdk._http.messages import Failure, Response
+from convert_sdk._urls import masked
 from convert_sdk.status import (
     Counts,
     DeliveryError,
@@ -94,8 +94,10 @@ class DeliveryStats:
         self._quiet_until = 0.0
         self._unknown = UnknownSegments()
         self.reset_locks()
-        # Both reasons from the start: the first `+=` of a missing one runs Python, which a handler may interrupt.
-        self.refused: Counter[DropReason] = Counter({DropReason.FULL: 0, DropReason.CLOSED: 0})
+        # All reasons from the start: the first `+=` of a missing one runs Python, which a handler may interrupt.
+        self.refused: Counter[DropReason] = Counter(
+            {DropReason.FULL: 0, DropReason.CLOSED: 0, DropReason.CONSENT: 0, DropReason.FORGOTTEN: 0}
+        )
         """Events that were never accepted, under a lock that is never held for long."""
         self.accepted = 0
         """Events that were offered and taken, or found on disk."""
@@ -138,6 +140,11 @@ class DeliveryStats:
         """Count accepted events that are given up."""
         self.dropped[reason] += len(events)
         self._note_settled(EventOutcome.DROPPED, events)
+
+    def forget(self, visitor_id: str) -> None:
+        """Forget the rejected events of a visitor, but not their number."""
+        kept = [each for each in self.rejected_events if each.event.visitor_id != visitor_id]
+        self.rejected_events = deque(kept, maxlen=self.rejected_events.maxlen)
 
     def _note_settled(self, outcome: EventOutcome, events: Sequence[Event]) -> None:
         if events and self._keep_settled:

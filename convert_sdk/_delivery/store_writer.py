@@ -7,24 +7,30 @@ follows a second later. *One visitor cannot be saved* (`VisitorStateError`, and 
 application raises): the round goes on without them, and they are tried again in the next rounds. Three times in vain,
 while others were saved meanwhile, and their changes are given up, counted, and their conversions sent unclaimed.
 Several such failures in a row with no save between them are an outage after all.
+
+*Forgetting.* Visitors to be deleted come before those to be saved, and fail in the same two ways. Changes that are in
+hand meanwhile are from before: the store keeps none of them, and what it answers is not applied.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from convert_sdk._core.state import Changes, Winners
+from convert_sdk._core.state import Changes, Winners, checked
 from convert_sdk._process.clock import monotonic
 from convert_sdk.errors import StoreError, VisitorStateError
+from convert_sdk.status import StoreDeletion
 
 from .background import BackgroundThread
 from .engine import claim_results, event_ids
+from .forgetting import ForgetRequest
 from .visitors import PendingChanges, to_changes
 
 if TYPE_CHECKING:
-    from convert_sdk.stores import AsyncStore, Store
+    from convert_sdk.stores import AsyncForgettingStore, AsyncStore, ForgettingStore, Store
 
     from .engine import Engine
     from .queue import EventQueue
@@ -68,20 +74,41 @@ class StoreWriter:
         self._retry_at = 0.0
         self._in_hand: dict[str, PendingChanges] = {}
         self._failing: dict[str, _Failures] = {}
+        self.deletions: deque[ForgetRequest] = deque()
+        """Visitors whom the store is to forget."""
         self._saved = self._failed_in_a_row = self._replaced = 0
         self.down = False
         """True after a failed save, until the next one begins."""
 
     @property
     def waiting(self) -> int:
+        """The number of visitors whom the store is to save or to forget."""
+        return self.to_save + len(self.deletions)
+
+    @property
+    def to_save(self) -> int:
         """The number of visitors whose changes are not saved yet."""
         return len(self._engine.visitors.pending or ()) + len(self._in_hand)
 
+    def forget(self, request: ForgetRequest) -> None:
+        """Let go of a visitor's changes in hand, and have the store forget the visitor if it can."""
+        with self._engine.lock:
+            self._in_hand.pop(request.visitor_id, None)
+        if request.report().store is StoreDeletion.PENDING:
+            self.deletions.append(request)
+
     def save(self, store: Store, *, everything: bool) -> None:
-        """Save what is due in this thread, for as long as the store takes."""
+        """Delete and save what is due in this thread, for as long as the store takes."""
+        for deletion in self.take_deletions(monotonic(), everything=everything):
+            try:
+                at = cast("ForgettingStore", store).delete(self._engine.store_key(deletion.visitor_id))
+            except Exception as error:  # noqa: BLE001  # the store may be the application's own
+                self.not_deleted(deletion, error, monotonic())
+            else:
+                self.deleted(deletion, at)
         for save in self.take(monotonic(), everything=everything):
             try:
-                winners = store.save(save.changes)
+                winners = checked(store.save(save.changes))
             except Exception as error:  # noqa: BLE001  # the store may be the application's own
                 self.failed(save, error, monotonic())
             else:
@@ -89,10 +116,19 @@ class StoreWriter:
                 self._report_replaced(store)
 
     async def asave(self, store: AsyncStore, *, everything: bool) -> None:
-        """Save what is due in this task; if it is cancelled, nothing is forgotten."""
+        """Delete and save what is due in this task; if it is cancelled, it is all done another time."""
+        for deletion in self.take_deletions(monotonic(), everything=everything):
+            try:
+                at = await cast("AsyncForgettingStore", store).delete(
+                    self._engine.store_key(deletion.visitor_id)
+                )
+            except Exception as error:  # noqa: BLE001  # the store may be the application's own
+                self.not_deleted(deletion, error, monotonic())
+            else:
+                self.deleted(deletion, at)
         for save in self.take(monotonic(), everything=everything):
             try:
-                winners = await store.save(save.changes)
+                winners = checked(await store.save(save.changes))
             except Exception as error:  # noqa: BLE001  # the store may be the application's own
                 self.failed(save, error, monotonic())
             else:
@@ -100,8 +136,47 @@ class StoreWriter:
                 self._report_replaced(store)
 
     def due(self) -> float:
-        """The time of the next save; `inf` while there is nothing to save."""
-        return self._retry_at if self._engine.visitors.pending and self._engine.project is not None else inf
+        """The time of the next save or deletion; `inf` while there is none."""
+        waits = self._engine.visitors.pending or self.deletions
+        return self._retry_at if waits and self._engine.project is not None else inf
+
+    def take_deletions(self, now: float, *, everything: bool) -> Iterator[ForgetRequest]:
+        """The deletions that are due; each stays until `deleted` or `not_deleted` has taken it off the list."""
+        if self._engine.project is None or (now < self._retry_at and not everything):
+            return
+        self.down = False
+        for request in list(self.deletions):
+            if self.down:
+                return
+            if request in self.deletions:
+                yield request
+
+    def deleted(self, request: ForgetRequest, at: object) -> None:
+        """Note that the store has forgotten a visitor, and the time that it gave to it, if it did."""
+        self._engine.forget_stored(request.visitor_id, at if isinstance(at, int) else 0)
+        self._end(request, StoreDeletion.DELETED)
+
+    def not_deleted(self, request: ForgetRequest, error: Exception, now: float) -> None:
+        """Note that the store has not forgotten a visitor: it is tried again, unless that is hopeless."""
+        if isinstance(error, (StoreError, OSError)) and not isinstance(error, VisitorStateError):
+            self._end_round(f"a visitor is not deleted: {error}", now)
+            return
+        self._retry_at = now + _RETRY_AFTER
+        request.tries += 1
+        if request.tries >= _TRIES:
+            text = str(error) if isinstance(error, StoreError) else type(error).__name__
+            self._report("forget", f"a visitor cannot be deleted from the store: {text}")
+            self._end(request, StoreDeletion.FAILED)
+
+    def _end(self, request: ForgetRequest, outcome: StoreDeletion) -> None:
+        if request in self.deletions:
+            self.deletions.remove(request)
+        request.left_store(outcome)
+
+    def give_up_deletions(self) -> None:
+        """Say how many visitors the store has not forgotten, as nobody will ask it any more."""
+        if self.deletions:
+            self._report("forget", f"visitors that are not deleted from the store: {len(self.deletions)}")
 
     def take(self, now: float, *, everything: bool = False) -> Iterator[StateSave]:
         """The saves that are due, of 500 visitors or all; after a failure the rest follows a second later."""
@@ -111,18 +186,23 @@ class StoreWriter:
         visitors = self._engine.visitors
         with self._engine.lock:
             waiting = visitors.take_pending(len(visitors.pending or ()) if everything else _AT_ONCE)
+            known = {visitor_id: visitors.forgotten.get(visitor_id, 0) for visitor_id in waiting}
             self._in_hand = waiting
         try:
             for visitor_id, pending in list(waiting.items()):
-                yield StateSave(visitor_id, pending, to_changes(self._engine.store_key(visitor_id), pending))
+                if visitor_id not in waiting:  # forgotten meanwhile
+                    continue
+                changes = to_changes(self._engine.store_key(visitor_id), pending, known[visitor_id])
+                yield StateSave(visitor_id, pending, changes)
                 if self.down:
                     return
                 if visitor_id not in self._failing:
-                    del waiting[visitor_id]
+                    waiting.pop(visitor_id, None)
         finally:
             with self._engine.lock:
                 for visitor_id, pending in waiting.items():
-                    visitors.restore_pending(visitor_id, pending)
+                    if visitors.forgotten.get(visitor_id, 0) == known[visitor_id]:
+                        visitors.restore_pending(visitor_id, pending)
                 self._in_hand = {}
 
     def saved(self, save: StateSave, winners: Winners, now: float) -> None:
@@ -131,7 +211,9 @@ class StoreWriter:
         self._failed_in_a_row = 0
         self._failing.pop(save.visitor_id, None)
         with self._engine.lock:
-            self._engine.visitors.apply_winners(save.visitor_id, winners)
+            visitors = self._engine.visitors
+            if visitors.forgotten.get(save.visitor_id, 0) == save.changes.forgotten:
+                visitors.apply_winners(save.visitor_id, winners)
         results = claim_results(save.changes.goals, winners)
         self._queue.resolve_claims(results.won, results.lost, now)
 

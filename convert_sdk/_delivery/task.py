@@ -29,14 +29,17 @@ from convert_sdk._process.fork import check_pid, import_all
 from convert_sdk._process.locks import Latch, WakeEvent
 
 from .engine import Engine
-from .runtime import NEEDED_BY_LOOPS, FlushRequest, Worker, wait_for
+from .flush_request import Flush, FlushRequest
+from .override_file import LOCAL_ONLY, LOOK_EVERY
+from .runtime import NEEDED_BY_LOOPS
+from .worker import Worker, wait_for
 
 if TYPE_CHECKING:
     import httpx
 
     from convert_sdk._core.state import VisitorState
     from convert_sdk.options import Options
-    from convert_sdk.status import FlushReport, Status
+    from convert_sdk.status import FlushReport, ForgetReport, Status
     from convert_sdk.stores import AsyncStore, Store
 
     from .loop import Machine
@@ -44,6 +47,10 @@ if TYPE_CHECKING:
 _PAUSE_AFTER_ERROR = 0.5
 _LOOP_CHECK = 0.1
 """Seconds between two looks at a loop whose tasks are waited for."""
+
+
+_FORGET_CHECK = 0.02
+"""Seconds between two looks at the threads that forget a visitor."""
 
 
 class Lease:
@@ -73,7 +80,7 @@ class Lease:
     def revoke(self, now: float) -> None:
         """End the lease; a request under way may have arrived."""
         self._revoked = True
-        self.handle_response(Failure("ambiguous", "the event loop stopped"), now)
+        self.handle_response(Failure("interrupted", "the event loop stopped"), now)
 
 
 class Home:
@@ -151,8 +158,11 @@ class TaskWorker(Worker):
     # The start.
 
     async def start(self) -> None:
-        """Start the tasks in the running loop; idempotent."""
+        """Read the file of overrides, and start the tasks in the running loop; idempotent."""
         self._adapt()
+        file = self.runtime.override_file
+        if file is not None and not self.is_started and not self.closed:
+            await asyncio.to_thread(file.load)
         if not self.closed and not self.is_alive:
             self._enter(asyncio.get_running_loop())
 
@@ -195,6 +205,7 @@ class TaskWorker(Worker):
         if self._async_store is not None:
             bodies.append(("convert_sdk-store", self._save))
         home.tasks = [loop.create_task(self._keep_going(body, home), name=name) for name, body in bodies]
+        self.runtime.start_onlookers()
         return home
 
     def _leave(self) -> None:
@@ -269,6 +280,7 @@ class TaskWorker(Worker):
         if self.engine.project is not None:
             home.in_use.set()
         home.to_save.set()
+        self.runtime.notify_document()
         self.runtime.maintenance.publish()
         if self._flushes:  # they may wait for the document
             home.to_send.set()
@@ -276,8 +288,21 @@ class TaskWorker(Worker):
             await asyncio.to_thread(self.runtime.save_document)
         if self.runtime.replaced:
             await asyncio.to_thread(self.runtime.report_changes)
-        notified = await _wait(home.to_fetch, 0.0 if self.closed else self._idle_seconds(seconds))
+        seconds = self.runtime.update_followers(seconds)
+        notified = await self._wait_and_look(home, 0.0 if self.closed else self._idle_seconds(seconds))
         return self._goes_on(home, notified)
+
+    async def _wait_and_look(self, home: Home, seconds: float) -> bool:
+        """Wait for a notification, and look at the file of overrides meanwhile."""
+        file, until = self.runtime.override_file, monotonic() + seconds
+        while True:
+            left = max(0.0, until - monotonic())
+            notified = await _wait(home.to_fetch, left if file is None else min(left, LOOK_EVERY))
+            if file is not None:
+                await asyncio.to_thread(file.look)
+                self.runtime.maintenance.publish()
+            if notified or self.closed or home.moved or monotonic() >= until:
+                return notified
 
     async def _save(self, home: Home) -> None:
         while True:
@@ -333,7 +358,7 @@ class TaskWorker(Worker):
         if self._interrupted:
             self.request_flush()
         elif not self.closed and self.runtime.has_work:
-            await self._flush(monotonic() + timeout, everything=False)
+            await self._flush(monotonic() + timeout, Flush.NOW)
         return self._report(before)
 
     @property
@@ -341,12 +366,12 @@ class TaskWorker(Worker):
         tasks = self._home.tasks if self._home is not None else ()
         return super()._interrupted or asyncio.current_task() in tasks
 
-    async def _flush(self, until: float, *, everything: bool) -> None:
+    async def _flush(self, until: float, kind: Flush) -> FlushRequest:
         # Half of the time is for the store alone: conversions may wait for it before they are sent.
         saved = await self._save_by((monotonic() + until) / 2)
         loop, over = asyncio.get_running_loop(), asyncio.Event()
-        request = self.runtime.begin_flush(until, everything=everything)
-        if everything and not saved:
+        request = self.runtime.begin_flush(until, kind)
+        if kind is Flush.CLOSING and not saved:
             request.release_at = 0.0
         request.ended = partial(_set_threadsafe, loop, over)
         if not request.over:
@@ -357,9 +382,30 @@ class TaskWorker(Worker):
             self.notify()
             await _wait(over, min(until - monotonic(), _LOOP_CHECK))
         await self._save_by(until)
+        return request
+
+    async def forget(self, visitor_id: str, timeout: float) -> ForgetReport:
+        """Forget a visitor, and wait until the threads, and a store that is awaited, have done their parts."""
+        self._adapt()
+        request = self.runtime.begin_forget(visitor_id)
+        until = monotonic() + timeout
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                if self.runtime.store_writer.deletions:
+                    await self._save_changes(self._home, everything=True)
+        self.notify()  # the task that saves looks at its times anew
+        while not (request.done.is_open or self._interrupted) and monotonic() < until:
+            await asyncio.sleep(_FORGET_CHECK)
+        return request.report()
+
+    async def reload_overrides(self) -> tuple[str, ...]:
+        """Read the file of overrides now; returns its flaws."""
+        return await asyncio.to_thread(self._read_overrides)
 
     async def ask(self, request: Request) -> Response | Failure:
         """Exchange one request of the caller, in its task."""
+        if self.options.is_local:
+            return Failure("undelivered", LOCAL_ONLY)
         await self.start()
         home = self._home
         if home is not None and home.is_alive and home.loop is asyncio.get_running_loop():
@@ -384,8 +430,9 @@ class TaskWorker(Worker):
             self.request_flush()
             return self._report(before)
         try:
-            if self.runtime.has_work:
-                await self._flush(until, everything=True)
+            complete = not self.runtime.has_work or (await self._flush(until, Flush.CLOSING)).is_complete
+            if self.runtime.may_flush_again(complete=complete):
+                await self._flush(until, Flush.CLOSING)
         except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
             self.runtime.report_error(error)
         self.closed = True
@@ -412,37 +459,44 @@ class TaskWorker(Worker):
             return
         until = since + self.shutdown_timeout
         try:
-            self.flush_by(since)
+            complete = self._deliver(until, Flush.CLOSING)
+            if self.runtime.may_flush_again(complete=complete):
+                self._deliver(until, Flush.CLOSING)
         except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
             self.runtime.report_error(error)
         self.closed = True
         self.notify()
         self.runtime.close(until)
 
-    def flush_by(self, since: float) -> None:
+    def flush_by(self, since: float) -> int:
+        """Deliver what waits before the process may end; returns the number of events that still wait."""
+        return 0 if self._deliver(since + self.shutdown_timeout, Flush.ENDING) else self.runtime.unsent
+
+    def finish_request_by(self, since: float) -> None:
+        """Wait within the same time for the answer to the request under way, and begin none more."""
+        self._deliver(since + self.shutdown_timeout, Flush.LAST)
+
+    def _deliver(self, until: float, kind: Flush) -> bool:
         """Deliver in this thread, which has no loop; by the tasks, if their loop runs in another one."""
-        until = since + self.shutdown_timeout
-        if not self.runtime.has_work:
-            return
+        if kind is not Flush.LAST and not self.runtime.has_work:
+            return True
         saved = True
         if not self.is_alive:
             self._leave()
             saved = self._save_here((monotonic() + until) / 2)
-        request = self.runtime.begin_flush(until, everything=True)
+        request = self.runtime.begin_flush(until, kind)
         if not saved:
             request.release_at = 0.0
-        if request.over:
-            return
-        if self.is_alive:
+        if not request.over and self.is_alive:
             latch = Latch()
             request.ended = latch.open
             self._flushes.append(request)
             self.notify()
-            if wait_for(latch, until, lambda: self.is_alive):
-                return
-            self._leave()
-        if not self.runtime.needs_loop and monotonic() < until:
+            if not wait_for(latch, until, lambda: self.is_alive):
+                self._leave()
+        if not (request.over or self.runtime.needs_loop) and monotonic() < until:
             self._run_here(request)
+        return request.is_complete
 
     def _run_here(self, request: FlushRequest) -> None:
         self._flushes.append(request)

@@ -10,6 +10,9 @@ as every later change does: `get_for_update`, under the lock that the visitor's 
 Readers take no lock at all. That is safe because a dict of a state is either replaced (`goals`, `segments`) or only
 gets more entries (`bucketing`), and because no state is published before it is whole.
 
+*Forgetting.* A state that is forgotten is also emptied: a visitor object may hold it still. `forgotten` has the time
+that the store gave to each such visitor; changes from then on carry it, and those from before are kept by nobody.
+
 With a store, all visitors share one lock, as `pending`, the changes to save, is one dict for all. A state with
 pending changes stays in the cache, up to twice its bound; then the oldest goes after all and counts as `lost`.
 """
@@ -23,8 +26,10 @@ from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import known_segments
 from convert_sdk._core.facts import UNSEEN, Facts, deep_merge
 from convert_sdk._core.state import (
+    NO_GOALS,
     NOTHING,
     Changes,
+    ForgottenState,
     VisitorState,
     Winners,
     kept_segments,
@@ -32,6 +37,8 @@ from convert_sdk._core.state import (
 )
 
 _MOST_SHARED = 1_000
+_MOST_FORGOTTEN = 10_000
+"""Visitors of whom it is known that they were forgotten; a store tells of them again."""
 
 
 class PendingChanges:
@@ -53,7 +60,7 @@ class VisitorCache:
     Every method but `create` is called under the visitor's lock. `pending` is None where there is no store.
     """
 
-    __slots__ = ("_segments", "bound", "failed_loads", "lost", "notify", "pending", "states")
+    __slots__ = ("_segments", "bound", "failed_loads", "forgotten", "lost", "notify", "pending", "states")
 
     def __init__(self, bound: int, *, stored: bool, notify: Callable[[], None] = lambda: None) -> None:
         self.bound = bound
@@ -62,6 +69,8 @@ class VisitorCache:
         """Called when there is something to save where there was nothing."""
         self.states: OrderedDict[str, VisitorState] = OrderedDict()
         self.pending: dict[str, PendingChanges] | None = {} if stored else None
+        self.forgotten: OrderedDict[str, int] = OrderedDict()
+        """The times at which visitors were forgotten, as the store gave them; 0 until it has."""
         self._segments: dict[tuple[tuple[str, object], ...], Mapping[str, object]] = {}
 
     def reset_after_fork(self) -> None:
@@ -94,7 +103,8 @@ class VisitorCache:
         """
         state = self.states.get(facts.id)
         if state is None:
-            mine = new_visitor_state({}, NOTHING) if facts._state is UNSEEN else facts._state
+            is_new = facts._state is UNSEEN or facts.id in self.forgotten
+            mine = new_visitor_state({}, NOTHING) if is_new else facts._state
             state = self.states.setdefault(facts.id, mine)  # `create` may have been quicker
             if len(self.states) > self.bound:
                 self._forget_oldest(facts.id)
@@ -138,7 +148,11 @@ class VisitorCache:
         return kept_segments(segments)
 
     def merge_loaded(self, visitor_id: str, loaded: VisitorState) -> None:
-        """Merge a state from the store; pending changes of this process win."""
+        """Merge a state from the store; pending changes of this process win, unless the visitor was forgotten since."""
+        if isinstance(loaded, ForgottenState):
+            if loaded.at > self.forgotten.get(visitor_id, 0):
+                self.forget(visitor_id, loaded.at)
+            loaded = VisitorState(loaded.bucketing, loaded.goals, loaded.segments, loaded.locations)
         state = self.states.setdefault(visitor_id, loaded)
         if state is loaded:
             if len(self.states) > self.bound:
@@ -153,6 +167,23 @@ class VisitorCache:
         if waiting is not None:
             state.bucketing.update(waiting.bucketing)
             state.segments = {**state.segments, **waiting.segments}
+
+    def merge_brought(self, visitor_id: str, brought: VisitorState) -> None:
+        """Merge a state that a token brought: its decisions and segments win, and a goal counts in neither again."""
+        state = self.states.setdefault(visitor_id, brought)
+        if state is brought:
+            if len(self.states) > self.bound:
+                self._forget_oldest(visitor_id)
+            if self.pending is None:
+                return
+        for experience_id, variation_id in brought.bucketing.items():
+            before = None if state is brought else state.bucketing.get(experience_id)
+            if before != variation_id:
+                state.bucketing[experience_id] = variation_id
+                if self.pending is not None:
+                    self.note_decision(visitor_id, experience_id, variation_id, before)
+        state.goals = {**brought.goals, **state.goals}
+        state.segments = {**state.segments, **brought.segments}
 
     def changes_of(self, visitor_id: str) -> PendingChanges:
         """The pending changes of a visitor, to be added to."""
@@ -169,6 +200,27 @@ class VisitorCache:
         if before is not None and experience_id not in changed.bucketing:
             changed.overruled[experience_id] = before
         changed.bucketing[experience_id] = variation_id
+
+    def forget(self, visitor_id: str, at: int = 0) -> None:
+        """Forget a visitor, and what waits to be saved; `at` is the time that the store has given to it."""
+        state = self.states.pop(visitor_id, None)
+        if state is not None:
+            state.bucketing, state.goals = {}, NO_GOALS
+            state.segments, state.locations = NOTHING, ()
+        if self.pending:
+            self.pending.pop(visitor_id, None)
+        self.note_forgotten(visitor_id, at)
+
+    def note_forgotten(self, visitor_id: str, at: int) -> None:
+        """Have the changes from now on carry the time at which the visitor was forgotten."""
+        self.forgotten[visitor_id] = max(at, self.forgotten.pop(visitor_id, 0))
+        if len(self.forgotten) > _MOST_FORGOTTEN:
+            self.forgotten.popitem(last=False)
+
+    def is_outdated(self, visitor_id: str, issued: float) -> bool:
+        """True for a token of that time, in seconds since 1970, if its visitor was forgotten since."""
+        at = self.forgotten.get(visitor_id)
+        return at is not None and (at == 0 or issued * 1000 <= at)
 
     def take_pending(self, most: int) -> dict[str, PendingChanges]:
         """Take out the pending changes of so many visitors, the oldest first."""
@@ -213,8 +265,14 @@ class VisitorCache:
             self.lost += 1
 
 
-def to_changes(key: str, pending: PendingChanges) -> Changes:
-    """The changes of one visitor as a store takes them."""
+def to_changes(key: str, pending: PendingChanges, forgotten: int = 0) -> Changes:
+    """The changes of one visitor as a store takes them, with the time at which the visitor was forgotten."""
     return Changes(
-        key, pending.bucketing, pending.goals, pending.segments, pending.locations, pending.overruled
+        key,
+        pending.bucketing,
+        pending.goals,
+        pending.segments,
+        pending.locations,
+        pending.overruled,
+        forgotten,
     )

@@ -159,6 +159,20 @@ def interrupted(during: Callable[[], object], line: int, handler: Callable[[], o
     return next(lines) > line
 
 
+def test_a_decision_that_a_handler_made_first_is_reported_once() -> None:
+    """Whatever line a signal's handler comes to of the way that a visitor takes who is known already."""
+    line, over = 0, False
+    while not over:
+        running = engine()
+        running.install(SHOP)
+        running.set_segments(Facts(LOW), {"country": "DE"})
+        served, handled = visitor(running), visitor(running)
+        over = not interrupted(partial(served.decide, "checkout"), line, partial(handled.decide, "checkout"))
+        assert offered(running) == 1, line
+        line += 1
+    assert line > 10
+
+
 def test_a_refused_conversion_takes_no_other_goals_mark_along() -> None:
     """Whatever line a signal's handler comes to that tracks another goal, which nothing refuses."""
     shop = project(experience(), goals=[entity("91", "buy"), entity("92", "pay")])

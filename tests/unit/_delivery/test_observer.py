@@ -8,9 +8,19 @@ import pytest
 from convert_sdk import ANYWHERE, Client, Reason
 from convert_sdk._delivery.observer import Observer
 from convert_sdk.observation import Decided, Exposed, Incident, Observation
+from convert_sdk.status import IncidentLevel
 from tests.documents import LOW, Sink, experience, project, variation
 
-INCIDENT = Incident("warning", "the store is down")
+INCIDENT = Incident(IncidentLevel.WARNING, "the store is down")
+
+
+def test_what_a_hook_raises_is_counted_without_a_network_too() -> None:
+    def fail(_: Observation) -> None:
+        raise RuntimeError
+
+    client = Client.offline(project(experience()), Sink(), hooks=[fail])
+    assert client.visitor(LOW).decide("checkout")
+    assert client.status().incidents["hooks"] == 2
 
 
 def test_a_callback_that_brings_about_more_is_told_of_it_the_next_time() -> None:

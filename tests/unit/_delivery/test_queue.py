@@ -421,6 +421,23 @@ def test_a_certain_failure_is_sent_again_even_at_most_once() -> None:
     assert machine.stats.ambiguous == 0
 
 
+def test_a_request_that_this_process_gave_up_is_no_failure_of_the_endpoint() -> None:
+    """It may have arrived; a flush that is under way, ahead of a back-off, goes on with it."""
+    machine, strict = queue(), queue(DeliveryConfig(delivery="at_most_once"))
+    for each in (machine, strict):
+        offer(each, 2)
+        each.next_request(1.0)
+        each.handle_response(Response(503), 1.0)
+        each.override_backoff()
+        first = each.next_request(1.0)
+        each.handle_response(Failure("interrupted", "the event loop stopped"), 1.0)
+        assert each.stats.ambiguous == 2
+        assert each.forced_failures == 0
+    assert machine.due() == 0.0
+    assert names(machine.next_request(1.0)) == names(first)
+    assert strict.stats.dropped == {"ambiguous": 2}
+
+
 # Flushing and closing.
 
 
@@ -436,6 +453,17 @@ def test_hurry_ignores_the_interval_and_the_back_off_once() -> None:
     assert machine.next_request(2.0)
     machine.handle_response(LOST, 2.0)
     assert machine.due() > 2.0
+
+
+def test_the_interval_may_be_waived_but_no_back_off() -> None:
+    machine = queue()
+    offer(machine, 2, now=1.0)
+    machine.waive_interval(1.5)
+    assert machine.due() <= 1.5
+    assert machine.next_request(1.5)
+    machine.handle_response(Response(429, {"retry-after": "60"}), 1.5)
+    machine.waive_interval(2.0)
+    assert machine.due() == 61.5
 
 
 def test_hurry_ends_with_what_was_there() -> None:
@@ -464,6 +492,17 @@ def test_what_is_given_up_is_counted() -> None:
     assert machine.stats.dropped == {"closed": 3}
     assert machine.counts() == Counts(offered=3, dropped=3)
     assert machine.due() == inf
+
+
+def test_no_later_event_is_taken_for_one_of_a_snapshot_that_is_gone() -> None:
+    machine = queue()
+    offer(machine, 500)
+    snapshot = machine.snapshot()
+    assert not machine.is_settled(snapshot)
+    assert len(names(machine.next_request(9.0))) == 500
+    machine.handle_response(OK, 9.0)
+    offer(machine, 2_000, now=9.0)  # some would lie where the first ones lay, if nobody held those
+    assert machine.is_settled(snapshot)
 
 
 def test_a_flush_report_is_the_law_folded() -> None:

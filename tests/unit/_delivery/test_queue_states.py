@@ -52,10 +52,11 @@ class Walk:
         self.seen: defaultdict[str, set[tuple[EventState, EventState]]] = defaultdict(set)
 
     def event(self) -> Event:
-        unwritable = Unwritable(country="DE") if self.random.random() < 0.03 else None
+        unwritable = Unwritable(country="DE") if self.random.random() < 0.06 else None
         wire = LARGE if self.random.random() < 0.2 else exposure_wire("1", "2")
         claim = "goal" if self.random.random() < 0.3 else None
-        made = Event(f"e{len(self.events)}", "visitor", wire, unwritable, claim)
+        visitor_id = "visitor" if len(self.events) % 3 else "third"
+        made = Event(f"e{len(self.events)}", visitor_id, wire, unwritable, claim)
         self.events.append(made)
         return made
 
@@ -99,6 +100,8 @@ class Walk:
                 self.call("spooled", queue.spooled)
         elif choice == 8:
             self.bring_back()
+        elif random.random() < 0.1:
+            self.call("forget", lambda: queue.forget("third"))
         elif random.random() < 0.2:
             self.call("send_unclaimed", lambda: queue.send_unclaimed(self.now))
         else:

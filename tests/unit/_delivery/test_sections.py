@@ -105,7 +105,9 @@ class TestEverySection:
         assert again is not None
         assert len(warnings(subject)) == 2
 
-    @pytest.mark.parametrize("value", [*UNREADABLE, None, MISSING], ids=str)
+    @pytest.mark.parametrize(
+        "value", [*UNREADABLE, None, MISSING], ids=lambda v: "missing" if v is MISSING else str(v)
+    )
     def test_a_first_one_is_served_with_its_problems(self, name: str, value: Any) -> None:
         subject = runtime()
         taken = served(subject, body(**{name: value}))

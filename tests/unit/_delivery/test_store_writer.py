@@ -192,3 +192,37 @@ def test_a_row_that_cannot_be_read_is_replaced_and_reported(tmp_path: Path) -> N
     # 39 conversions were counted by the first process; the one whose claim could not be read, by both.
     assert second.queue.counts().deduplicated == 39
     store.close()
+
+
+class Forgetful(Failing):
+    """A store that hears in the middle of a save that the visitor was forgotten elsewhere, as a request may."""
+
+    def __init__(self, shop: Shop, failures: dict[str, Exception]) -> None:
+        super().__init__(failures)
+        self._shop = shop
+
+    def save(self, changes: Changes) -> Winners:
+        self._shop.engine.forget_stored("ann", 5)
+        self._shop.engine.visitors.states["ann"] = VisitorState()  # and came back
+        return super().save(changes)
+
+
+class TestForgottenMeanwhile:
+    def test_what_the_save_gives_is_not_taken_over(self) -> None:
+        shop = Shop()
+        shop.visit("ann")
+        shop.save(Forgetful(shop, {}))
+        assert shop.engine.states["ann"] == VisitorState()
+        assert shop.writer.to_save == 0
+
+    def test_a_save_that_fails_is_not_tried_again(self) -> None:
+        shop = Shop()
+        shop.visit("ann")
+        shop.save(Forgetful(shop, {"ann": StoreError("down")}))
+        assert shop.writer.to_save == 0
+
+    def test_later_changes_carry_the_time(self) -> None:
+        shop = Shop()
+        shop.engine.forget_stored("ann", 5)
+        shop.visit("ann")
+        assert [save.changes.forgotten for save in shop.writer.take(0.0)] == [5]
