@@ -1,0 +1,1 @@
+"""Signed tokens that a visitor takes from one process to another."""
