@@ -7,6 +7,7 @@
 """
 
 from ._core.bucketing import bucket_value
+from ._core.consent import Consent
 from ._core.decision import Decision, Reason, ResolvedFeature
 from ._core.explain import Explanation
 from ._core.facts import ANYWHERE
@@ -17,8 +18,10 @@ from ._core.rules import matches_rule_set as matches
 from ._core.state import VisitorState
 from ._core.trace import RuleTrace, explain_rules
 from ._process.exit import flush_before_os_exit
+from ._scope import current_visitor
 from ._version import __version__
-from .client import AsyncClient, Client
+from .async_client import AsyncClient
+from .client import Client
 from .errors import ConvertError, DocumentError, FetchError, OptionError, SpoolError, StoreError
 from .project import Project
 from .status import Counts, FlushReport, Status
@@ -29,6 +32,7 @@ __all__ = [
     "ANYWHERE",
     "AsyncClient",
     "Client",
+    "Consent",
     "ConversionReason",
     "ConversionResult",
     "ConvertError",
@@ -53,6 +57,7 @@ __all__ = [
     "VisitorState",
     "__version__",
     "bucket_value",
+    "current_visitor",
     "explain_rules",
     "flush_before_os_exit",
     "matches",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, TypeVar, cast
 from . import _checks as check
 from ._checks import Check
 from ._core.bucketing import DEFAULT, Bucketing
+from ._urls import is_loopback, masked
 from .errors import OptionError
 
 if TYPE_CHECKING:
@@ -84,6 +85,14 @@ class Options(NamedTuple):
         "The base URL of the collector; `[project_id]` in it is filled in.",
         variable="CONVERT_TRACK_ENDPOINT",
     )
+    secrets: Sequence[str | bytes] = _option(
+        (),
+        check.SECRETS,
+        "The secrets that sign what a visitor takes along, as by `visitor.handover`: the first one signs, the others "
+        "are still accepted. In the variable, white space stands between them.",
+        variable="CONVERT_SECRETS",
+        shown=False,
+    )
     debug_token: Token | None = _option(
         None,
         check.TOKEN,
@@ -111,6 +120,14 @@ class Options(NamedTuple):
         check.MAYBE_SWITCH,
         "True lets the API add what it knows to the events; None is True unless several processes share the store.",
     )
+    report_id: str | None = _option(
+        None,
+        check.HASH_KEY,
+        "A secret of 16 characters or more: tracking requests name each visitor by a hash with this key, in place of "
+        "the id.",
+        variable="CONVERT_REPORT_ID",
+        shown=False,
+    )
     source: str = _option("python-sdk", check.TEXT, "The name of the sender in every tracking request.")
     store: Store | AsyncStore | None = _option(
         None, check.STORE, "The store that remembers visitors beyond this process.", shown=False
@@ -127,7 +144,7 @@ class Options(NamedTuple):
     spool: str | None = _option(
         None,
         check.FOLDER,
-        "A folder in which undelivered events survive the process.",
+        "A folder, and no link to one, in which undelivered events survive the process.",
         variable="CONVERT_SPOOL",
     )
     durability: Literal["async", "sync"] = _option(
@@ -174,8 +191,8 @@ class Options(NamedTuple):
     observe: Sequence[Callable[[Observation], object]] = _option(
         (),
         check.CALLABLES,
-        "Callables that get every decision, exposure, conversion, delivery, incident and change of the document, in a "
-        "thread of their own.",
+        "Callables that get every decision, exposure, conversion, delivery, incident and change of the document, each "
+        "an object of `convert_sdk.observation`, in a thread of their own.",
         shown=False,
     )
     hooks: Sequence[Callable[[Observation], object]] = _option(
@@ -186,6 +203,32 @@ class Options(NamedTuple):
     )
     observe_facts: bool = _option(
         False, check.SWITCH, "True gives each `Decided` the attributes and the location that were decided on."
+    )
+    overrides: str | None = _option(
+        None,
+        check.OVERRIDE_FILE,
+        "A .json or .toml file of variations and features to force; it is looked at every second.",
+        variable="CONVERT_OVERRIDES",
+    )
+    override_mode: Literal["local_over_remote", "remote_over_local", "local_only"] = _option(
+        "local_over_remote",
+        check.one_of("local_over_remote", "remote_over_local", "local_only"),
+        'The file "local_over_remote" wins over the document, "remote_over_local" adds what that lacks, and '
+        '"local_only" fetches and sends nothing.',
+    )
+    status_file: str | None = _option(
+        None,
+        check.FILE,
+        "A file that has the client's `status()` as JSON, every second, for `convert-sdk watch`; `{pid}` in its name "
+        "is filled in.",
+        variable="CONVERT_STATUS_FILE",
+    )
+    status_url: str | None = _option(
+        None,
+        check.MAYBE_URL,
+        "The address of a local Serving API, `http://127.0.0.1:8088/_status/account/project`, that is told the same "
+        "every second and compares it with what it received.",
+        variable="CONVERT_STATUS_URL",
     )
     hash_seed: int = _option(
         9999, check.WHOLE, "The seed of the hash; 0 is the default too, as in every Convert SDK."
@@ -206,7 +249,7 @@ class Options(NamedTuple):
     def changed(self) -> str:
         """The options that are not the defaults, as arguments; without secrets."""
         return ", ".join(
-            f"{name}={check.masked(value)!r}" if isinstance(value, str) else f"{name}={value!r}"
+            f"{name}={masked(value)!r}" if isinstance(value, str) else f"{name}={value!r}"
             for name, value in zip(self._fields, self, strict=True)
             if OPTIONS[name].shown and value != self._field_defaults[name]
         )
@@ -217,6 +260,11 @@ class Options(NamedTuple):
         return Bucketing(
             (self.hash_seed or DEFAULT.seed) % (1 << 32), self.max_traffic, self.exclude_experience_id
         )
+
+    @property
+    def is_local(self) -> bool:
+        """True if nothing is fetched and nothing is sent."""
+        return self.override_mode == "local_only"
 
     @property
     def enriches(self) -> bool:
@@ -232,6 +280,7 @@ class OptionArguments(TypedDict, total=False):
     environment: str | None
     config_endpoint: str
     track_endpoint: str
+    secrets: Sequence[str | bytes]
     debug_token: Token | None
     cache: Literal["default", "low"]
     refresh_interval: float
@@ -239,6 +288,7 @@ class OptionArguments(TypedDict, total=False):
     request_timeout: float
     tracking: bool
     enrich_data: bool | None
+    report_id: str | None
     source: str
     store: Store | AsyncStore | None
     max_visitors: int
@@ -259,6 +309,10 @@ class OptionArguments(TypedDict, total=False):
     observe: Sequence[Callable[[Observation], object]]
     hooks: Sequence[Callable[[Observation], object]]
     observe_facts: bool
+    overrides: str | None
+    override_mode: Literal["local_over_remote", "remote_over_local", "local_only"]
+    status_file: str | None
+    status_url: str | None
     hash_seed: int
     max_traffic: float
     exclude_experience_id: bool
@@ -267,6 +321,7 @@ class OptionArguments(TypedDict, total=False):
 OPTIONS: Mapping[str, Option] = dict(zip(Options._fields, _declared, strict=True))
 """Every option by its name."""
 
+_LONGEST_REPR = 100
 _SWITCH = {
     "1": True,
     "true": True,
@@ -286,14 +341,14 @@ def build(given: Mapping[str, object], variables: Mapping[str, str] = environ) -
     """
     unknown = [name for name in given if name not in Options._fields]
     if unknown:
-        raise OptionError(f"{unknown[0]} is no option{_nearest(unknown[0])}")
+        raise OptionError(f"{unknown[0]} is no option{check.nearest(unknown[0], Options._fields)}")
     values = {} if given.get("trust_env") is False else _from_variables(variables)
     from_variables = {name for name in values if given.get(name) is None}
     values |= {name: value for name, value in given.items() if value is not None or name not in values}
     for name, value in [*values.items()]:
         source = f" (from {OPTIONS[name].variable})" if name in from_variables else ""
         _check(f"{name}{source}", value, OPTIONS[name])
-        if OPTIONS[name].check is check.CALLABLES:
+        if OPTIONS[name].check in (check.CALLABLES, check.SECRETS):
             values[name] = (*cast("Sequence[object]", value),)  # the application may go on with its list
     options = Options(**values)  # type: ignore[arg-type]  # each value was checked
     _check_together(options)
@@ -306,8 +361,14 @@ def _from_variables(variables: Mapping[str, str]) -> dict[str, object]:
         if option.variable is not None:
             text = variables.get(option.variable, "").strip()  # a file ends with a line break
             if text:
-                values[name] = _switch(option.variable, text) if option.check is check.SWITCH else text
+                values[name] = _read(option, option.variable, text)
     return values
+
+
+def _read(option: Option, variable: str, text: str) -> object:
+    if option.check is check.SWITCH:
+        return _switch(variable, text)
+    return text.split() if option.check is check.SECRETS else text
 
 
 def _check(name: str, value: object, option: Option) -> None:
@@ -319,14 +380,13 @@ def _check(name: str, value: object, option: Option) -> None:
 
 
 def _shown(value: object) -> str:
-    return f", not {check.masked(value)!r}" if isinstance(value, str) else f", not {value!r}"
-
-
-def _nearest(name: str) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, Options._fields, 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    if isinstance(value, str):
+        return f", not {masked(value)!r}"
+    try:
+        shown = repr(value)
+    except Exception:  # noqa: BLE001  # its own class, or a number of more digits than Python writes
+        shown = type(value).__name__
+    return f", not {shown if len(shown) <= _LONGEST_REPR else type(value).__name__}"
 
 
 def _switch(variable: str, text: str) -> bool:
@@ -337,6 +397,10 @@ def _switch(variable: str, text: str) -> bool:
 
 
 def _check_together(options: Options) -> None:
+    if options.override_mode != "local_over_remote" and options.overrides is None:
+        raise OptionError(
+            f'override_mode="{options.override_mode}" needs a file of overrides: give overrides='
+        )
     if options.durability == "sync" and options.spool is None:
         raise OptionError('durability="sync" needs a spool: give a folder as spool=')
     if options.spool is not None:
@@ -344,7 +408,7 @@ def _check_together(options: Options) -> None:
             import fcntl  # noqa: F401  # is it there?
         except ImportError:
             raise OptionError("spool needs file locks, which this platform does not have (fcntl)") from None
-    for name in ("config_endpoint", "track_endpoint"):
-        endpoint: str = getattr(options, name)
-        if endpoint.startswith("http://") and not options.allow_http and not check.is_loopback(endpoint):
+    for name in ("config_endpoint", "track_endpoint", "status_url"):
+        endpoint: str = getattr(options, name) or CONFIG_ENDPOINT
+        if not endpoint.lower().startswith("https:") and not options.allow_http and not is_loopback(endpoint):
             raise OptionError(f"{name} must be https:// beyond this machine; allow_http=True permits http://")

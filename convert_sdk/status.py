@@ -30,11 +30,19 @@ class DropReason(StrEnum):
     EXPIRED = "expired"
     """It lay in the spool for longer than a day."""
     SPOOL = "spool"
-    """Its file was deleted by somebody else."""
+    """Its file was deleted by somebody else, or what is written there cannot be read."""
+    CONSENT = "consent"
+    """It was held until the visitor agrees, and that did not happen."""
+    FORGOTTEN = "forgotten"
+    """Its visitor was forgotten: `client.forget`."""
 
 
 class EventOutcome(StrEnum):
-    """The end of an event: where it is when it no longer waits."""
+    """The end of an event: where it is when it no longer waits.
+
+    >>> EventOutcome("sent") is EventOutcome.SENT
+    True
+    """
 
     SENT = "sent"
     DROPPED = "dropped"
@@ -44,8 +52,26 @@ class EventOutcome(StrEnum):
     """Another process had claimed the conversion."""
 
 
+class IncidentLevel(StrEnum):
+    """The weight of an incident: the log has it under the same level.
+
+    >>> IncidentLevel("warning") is IncidentLevel.WARNING
+    True
+    """
+
+    INFO = "info"
+    """Something is as it should be again."""
+    WARNING = "warning"
+    ERROR = "error"
+    """It needs somebody."""
+
+
 class EndpointState(StrEnum):
-    """The state of the tracking endpoint, as the last responses tell."""
+    """The state of the tracking endpoint, as the last responses tell.
+
+    >>> client.status().endpoint is EndpointState.OK
+    True
+    """
 
     OK = "ok"
     RETRYING = "retrying"
@@ -78,7 +104,11 @@ class Counts(NamedTuple):
 
     @property
     def pending(self) -> int:
-        """The events that still wait to be sent."""
+        """The events that still wait to be sent.
+
+        >>> Counts(offered=6, sent=1, in_flight=2, queued=3).pending
+        5
+        """
         return self.in_flight + self.queued + self.spooled
 
 
@@ -95,21 +125,88 @@ class FlushReport(NamedTuple):
 
     @classmethod
     def between(cls, before: Counts, after: Counts) -> FlushReport:
-        """The difference of two snapshots; rejected events count as dropped."""
+        """The difference of two snapshots; rejected events count as dropped.
+
+        >>> FlushReport.between(Counts(offered=1, queued=1), Counts(offered=1, rejected=1))
+        FlushReport(sent=0, pending=0, dropped=1)
+        """
         gone = after.dropped + after.rejected - before.dropped - before.rejected
         return cls(after.sent - before.sent, after.pending, gone)
 
     def to_dict(self) -> dict[str, int]:
-        """The three figures by name."""
+        """The three figures by name.
+
+        >>> client.flush().to_dict()
+        {'sent': 0, 'pending': 0, 'dropped': 0}
+        """
         return self._asdict()
 
     def to_json(self) -> str:
-        """The same as JSON text."""
+        """The same as JSON text.
+
+        >>> client.flush().to_json()
+        '{"sent":0,"pending":0,"dropped":0}'
+        """
+        return to_json(self.to_dict())
+
+
+class StoreDeletion(StrEnum):
+    """The part of a store when a visitor was forgotten.
+
+    >>> client.forget("v-42", timeout=5).store is StoreDeletion.NONE
+    True
+    """
+
+    NONE = "none"
+    """There is no store."""
+    DELETED = "deleted"
+    UNSUPPORTED = "unsupported"
+    """The store has no `delete`: what it holds of the visitor stays."""
+    PENDING = "pending"
+    """Not done in time; the worker tries again until the client is closed."""
+    FAILED = "failed"
+    """The store raised, again and again, for this visitor."""
+
+
+class ForgetReport(NamedTuple):
+    """The result of `client.forget`, in events: `queued` and `spooled` ones are gone, those `in_flight` are not.
+
+    >>> ForgetReport(StoreDeletion.DELETED, queued=2).to_json()
+    '{"store":"deleted","queued":2,"spooled":0,"in_flight":0}'
+    """
+
+    store: StoreDeletion
+    queued: int = 0
+    """Those that waited in this process: for a request, a document, or consent."""
+    spooled: int = 0
+    """Those that lay on this host's disk alone, also rejected ones."""
+    in_flight: int = 0
+    """Those of the request under way; they are not sent again if it fails."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The four fields by name.
+
+        >>> client.forget("v-42", timeout=5).to_dict()["queued"]
+        0
+        """
+        return self._asdict()
+
+    def to_json(self) -> str:
+        """The same as JSON text.
+
+        >>> client.forget("v-42", timeout=5).to_json()
+        '{"store":"none","queued":0,"spooled":0,"in_flight":0}'
+        """
         return to_json(self.to_dict())
 
 
 class DeliveryError(NamedTuple):
-    """The last thing that went wrong; `code` and `message` are the endpoint's own words."""
+    """The last thing that went wrong; `code` and `message` are the endpoint's own words.
+
+    >>> error = client.status().last_error
+    >>> error.status if error is not None else "none"
+    'none'
+    """
 
     status: int | None
     code: int | None
@@ -117,7 +214,11 @@ class DeliveryError(NamedTuple):
 
 
 class RejectedEvent(NamedTuple):
-    """An event that the endpoint refused as malformed, and the error that it gave."""
+    """An event that the endpoint refused as malformed, and the error that it gave.
+
+    >>> [rejected.error.message for rejected in client.status().rejected]
+    []
+    """
 
     event: Event
     error: DeliveryError
@@ -167,7 +268,7 @@ class Status(NamedTuple):
     pending_conversions: int = 0
     """Conversions from before the first document."""
     breaker: str | None = None
-    """Of the store, where it has one: closed, open (the store is spared) or half-open."""
+    """Of the store, where it has one: "closed", "open" (the store is spared) or "half_open"."""
     worker_alive: bool = False
     """True while the thread or task that delivers runs."""
     started: bool = True
@@ -179,12 +280,17 @@ class Status(NamedTuple):
     failing_for: float = 0.0
     """Seconds since the first of the requests that failed one after the other; 0 while they succeed."""
     sigterm: SigtermState | None = None
-    """The handler of SIGTERM: "installed" is ours, "the host's" another one, and "not the main thread" is none, as the
-    client was made and used in other threads only. None without `flush_on_sigterm`."""
+    """The handler of SIGTERM; None without `flush_on_sigterm`."""
+    bots: int = 0
+    """Requests of bots that asked for a decision through a web integration; none got a variation."""
 
     @property
     def ready(self) -> bool:
-        """True once a document is in use."""
+        """True once a document is in use.
+
+        >>> client.status().ready
+        True
+        """
         return self.revision is not None
 
     @property
@@ -194,6 +300,11 @@ class Status(NamedTuple):
         A document is in use and confirmed of late, the worker runs, and the tracking endpoint neither refuses the
         key nor fails for over a minute. A client that has not been started in this process is healthy: it starts
         with the traffic that a probe would hold back.
+
+        >>> def probe(client: Client) -> int:
+        ...     return 200 if client.status().healthy else 503
+        >>> probe(client)
+        200
         """
         if not self.started:
             return True
@@ -202,7 +313,11 @@ class Status(NamedTuple):
         return self.ready and not self.stale and works and delivers
 
     def to_dict(self) -> dict[str, object]:
-        """Everything, with `ready` and `healthy`, as values of JSON; it names no visitor."""
+        """Everything, with `ready` and `healthy`, as values of JSON; it names no visitor.
+
+        >>> client.status().to_dict()["events"]["pending"]
+        0
+        """
         error = self.last_error
         return {
             **self._asdict(),
@@ -217,7 +332,11 @@ class Status(NamedTuple):
         }
 
     def to_json(self) -> str:
-        """The same as JSON text, for a probe or a log."""
+        """The same as JSON text, for a probe or a log.
+
+        >>> client.status().to_json()[:40]
+        '{"revision":"b2d397bd1729","age":null,"s'
+        """
         return to_json(self.to_dict())
 
     def __reduce__(self) -> tuple[type[Status], tuple[object, ...]]:

@@ -5,30 +5,51 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, overload
+from typing import TYPE_CHECKING, NoReturn, TypeVar, overload
 
 from . import _checks as check
 from ._core.bucketing import id_bytes
+from ._core.consent import WITHHELD, Consent, withheld_decision
 from ._core.copy_json import copy_json
-from ._core.decide import decide, decide_each, looks_at_location, segments_to_add, without_experience
+from ._core.decide import (
+    decide,
+    decide_each,
+    known_decisions,
+    looks_at_location,
+    segments_to_add,
+    without_experience,
+)
 from ._core.decision import Decision, Reason, ResolvedFeature
 from ._core.explain import Explanation, GateTrace, explain
 from ._core.facts import UNSEEN, Facts, Place, deep_merge
-from ._core.features import resolve, resolve_all
+from ._core.features import replaced_features, resolve, resolve_all
 from ._core.goals import ConversionReason, ConversionRequest, ConversionResult, attribution, goal_data
 from ._core.js_regex.budget import one_call
+from ._core.layers import Layered
 from ._core.model import Experience, Segment, Variation
-from ._core.state import NOTHING
-from ._core.untracked import remember_untracked, set_untracked_segments
+from ._core.override import (
+    Override,
+    explain_override,
+    is_covered,
+    overridden_decision,
+    overridden_feature,
+)
+from ._core.state import NOTHING, VisitorState
+from ._core.untracked import UntrackedState, remember_untracked, set_untracked_segments
+from ._core.visitor_facts import with_visitor
 from .project import Project
 
 if TYPE_CHECKING:
+    from ._bootstrap import Bootstrap
+    from ._delivery.consent import VisitorConsent
     from ._delivery.engine import Engine
+    from ._tokens.handover import Handover
 
+T = TypeVar("T")
 _BUCKETED = Reason.BUCKETED
 _FORCED = Reason.FORCED
 _new_request = partial(tuple.__new__, ConversionRequest)
-"""80 ns; the call of a NamedTuple with four fields takes 250."""
+"""80 ns; the call of a NamedTuple with five fields takes 250."""
 
 
 class Visitor(Facts):
@@ -41,7 +62,7 @@ class Visitor(Facts):
     'classic'
     """
 
-    __slots__ = ("_engine", "_preview", "_tracking", "project")
+    __slots__ = ("_consent", "_engine", "_shown", "_tracking", "_wants_tracking", "project")
 
     project: Project | None
     """The project that this visitor is pinned to; None where no document had arrived."""
@@ -63,7 +84,8 @@ class Visitor(Facts):
         self._engine = engine
         self.project, self.environment = engine.serving
         self._tracking = True
-        self._preview: Decision | None = None
+        self._shown: Mapping[str, Decision] | None = None  # in place of others, by key; nothing is sent then
+        self._consent: VisitorConsent | None = None
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -73,6 +95,9 @@ class Visitor(Facts):
     def __repr__(self) -> str:
         return "Visitor(…)"
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.startswith("_")]
+
     def with_context(
         self,
         *,
@@ -80,6 +105,8 @@ class Visitor(Facts):
         location: Place | check.Unchanged = check.UNCHANGED,
         environment: str | None = None,
         tracking: bool | None = None,
+        bucketing_id: str | int | None = None,
+        consent: Consent | None = None,
     ) -> Visitor:
         """The same visitor and memory with other facts, for one part of a request.
 
@@ -89,6 +116,9 @@ class Visitor(Facts):
             environment: The environment to decide for, in place of the client's.
             tracking: False sends nothing, and remembers nothing beyond the visitor that is returned: for somebody who
                 has not agreed to be tracked. Turned on again, deciding and tracking start as if it had not been.
+            bucketing_id: An id to hash in the place of the present one, such as a company's. What was decided before
+                stays: it is kept under the visitor's own id.
+            consent: The visitor's answer, in place of the present one; as of `client.visitor`.
 
         Raises:
             TypeError: For anything of another type.
@@ -96,12 +126,13 @@ class Visitor(Facts):
         >>> visitor.with_context(attributes={"country": "DE"}).peek("shipping-banner").reason.value
         'bucketed'
         """
-        tracked = check.switch(tracking, self._tracking)
-        if tracked and self._tracking:
-            self._engine.remember_attributes(self)
+        before = self._tracking if self._consent is None else self._wants_tracking
+        wanted = check.switch(tracking, before)
+        if wanted and before:
+            self._remember_attributes()
         deeper = type(self)(self._engine, self.id, self.attributes, self.location)
         deeper.project = self.project
-        if tracked and not self._tracking:
+        if wanted and not before:
             deeper._state = self._engine.states.get(
                 self.id, UNSEEN
             )  # what this object kept to itself ends here
@@ -109,12 +140,172 @@ class Visitor(Facts):
             deeper._state = self._state
             deeper._attributes_remembered = self._attributes_remembered
         deeper._merged_from = None
-        deeper._call = deep_merge(self._call or NOTHING, check.attributes(attributes))
+        given = check.attributes(attributes)
+        if type(given) is Layered:  # another request; what is given with it is this call's as ever
+            deeper.attributes, given = given.laid_over(self.attributes), given.over
+        deeper._call = deep_merge(self._call or NOTHING, given)
         deeper.location = self.location if isinstance(location, check.Unchanged) else check.location(location)
+        if type(deeper.attributes) is Layered and isinstance(deeper.location, Mapping):
+            deeper.location = deeper.attributes.laid_over(deeper.location)
         deeper.environment = check.environment(environment, self.environment)
-        deeper._tracking = tracked
-        deeper._preview = self._preview
+        deeper._tracking = wanted and self._consent is None
+        deeper._shown = self._shown
+        deeper._hashed = self._hashed if bucketing_id is None else check.bucketing_id(bucketing_id)
+        if self._consent is not None:
+            deeper._consent, deeper._wants_tracking = self._consent, wanted
+        if consent is not None:
+            deeper._give_consent(self._consent_with(consent))
         return deeper
+
+    def set_consent(self, consent: Consent) -> None:
+        """Take the visitor's answer, for this object and those that `with_context` makes of it from now on.
+
+        Args:
+            consent: With `GRANTED`, what was held of this visitor is sent, in order; with `DENIED` it is given up,
+                and nothing is decided, stored or sent any more; with `UNKNOWN` what happens from now on is held.
+
+        Raises:
+            TypeError: For anything but a `Consent`.
+
+        >>> from convert_sdk import Consent
+        >>> asked = client.visitor("v-44", consent=Consent.UNKNOWN)
+        >>> asked.decide("checkout-layout").reason.value
+        'consent'
+        >>> asked.set_consent(Consent.GRANTED)
+        >>> asked.decide("checkout-layout").reason.value
+        'bucketed'
+        """
+        if self._consent is None:
+            self._give_consent(self._consent_with(consent))
+        else:
+            self._consent.set(check.consent(consent))
+
+    def _consent_with(self, consent: Consent) -> VisitorConsent:
+        if self._consent is not None:
+            return self._consent.with_answer(check.consent(consent))
+        from ._delivery.consent import VisitorConsent
+
+        return VisitorConsent(self._engine, self.id, check.consent(consent))
+
+    def _give_consent(self, consent: VisitorConsent) -> None:
+        """Ask this before anything is remembered or sent from now on."""
+        if self._consent is None:
+            self._wants_tracking = self._tracking
+        self._consent = consent
+        self._tracking = False  # so that whatever would be remembered takes the longer way
+
+    def _is_untracked(self) -> bool:
+        """True unless consent is what stood against tracking, and was given."""
+        consent = self._consent
+        if consent is None or not self._wants_tracking or not consent.granted:
+            return True
+        if isinstance(self._state, UntrackedState):  # this object's own memory ends here
+            self._state = self._engine.states.get(self.id, UNSEEN)
+            self._attributes_remembered = False
+        return False
+
+    def handover(self, *, max_age: float = 300.0) -> str:
+        """Make a token with which another process goes on with this visitor: `client.visitor_from(token)`.
+
+        It holds the id, the bucketing id, what was decided, and the consent; never attributes or a location. It is
+        signed and not encrypted: whoever gets it can read it.
+
+        Args:
+            max_age: Seconds for which it is accepted.
+
+        Returns:
+            A text that fits into a header, of 2,048 characters at most. Of very many decisions the newest are in it.
+
+        Raises:
+            OptionError: Where the client has no secrets.
+            TypeError: For what is no number.
+            ValueError: For a time that is not above 0, and for ids that do not fit.
+
+        >>> signing = Client.offline(project, secrets=["a secret of the shop's own"])
+        >>> visitor = signing.visitor("v-42")
+        >>> visitor.force("checkout-layout", "one-page").variation_key
+        'one-page'
+        >>> handed = signing.visitor_from(visitor.handover())
+        >>> handed.id, handed.decide("checkout-layout").variation_key
+        ('v-42', 'one-page')
+        """
+        seconds = check.seconds(max_age, "max_age")
+        if seconds <= 0:
+            raise ValueError(f"max_age must be a number of seconds above 0, not {max_age!r}")
+        from ._tokens.handover import write_handover
+
+        return write_handover(self._engine, self._handover(), seconds)
+
+    def _handover(self) -> Handover:
+        from ._tokens.handover import HandedConsent, Handover
+
+        consent, bucketing_id = self._consent, self.bucketing_id
+        return Handover(
+            self.id,
+            None if bucketing_id == self.id else bucketing_id,
+            {} if consent is not None and consent.withheld is not None else self._known_decisions(),
+            None if consent is None else HandedConsent(*consent.handed),
+            self._shown is None and (self._tracking if consent is None else self._wants_tracking),
+        )
+
+    def _known_decisions(self) -> dict[str, str]:
+        """Variation ids by experience id, of all that is remembered and still in the document, and of what is shown."""
+        if self._state is UNSEEN:
+            self._state = self._engine.states.get(self.id, UNSEEN)
+        known = self._in_document(dict(self._state.bucketing))
+        for shown in (self._shown or {}).values():
+            if shown.experience is not None and shown.variation is not None:
+                known.pop(shown.experience.id, None)
+                known[shown.experience.id] = shown.variation.id
+        return known
+
+    def _in_document(self, decisions: Mapping[str, str]) -> dict[str, str]:
+        """Those decisions whose experience and variation the document has; all of them without a document."""
+        return dict(decisions) if self.project is None else known_decisions(self.project, decisions)
+
+    def _take_up(self, handover: Handover) -> None:
+        """Go on with what another process knew of this visitor."""
+        handed = handover.consent
+        if handed is not None:
+            from ._delivery.consent import VisitorConsent
+
+            self._give_consent(
+                VisitorConsent(
+                    self._engine,
+                    self.id,
+                    handed.answer,
+                    before_consent=handed.before_consent,
+                    withheld=handed.withheld,
+                )
+            )
+        if not handover.tracking:
+            if self._consent is None:
+                self._tracking = False
+            else:
+                self._wants_tracking = False
+        self._take_up_decisions(handover)
+
+    def _take_up_decisions(self, handover: Handover) -> None:
+        if handover.bucketing_id is not None:
+            self._hashed = check.bucketing_id(handover.bucketing_id)
+        decisions = self._in_document(handover.decisions)
+        if decisions:
+            self._bring(VisitorState(decisions))
+
+    def _bring(self, brought: VisitorState) -> None:
+        """Go on with a state that a token brought: for all visitors of this id where it may be remembered."""
+        if self._tracking or not self._is_untracked():
+            self._engine.take_up(self.id, brought)
+            return
+        before = self._engine.states.get(self.id, UNSEEN)
+        self._state = UntrackedState(
+            {**before.bucketing, **brought.bucketing},
+            {**brought.goals, **before.goals},
+            {**before.segments, **brought.segments},
+            before.locations,
+        )
+        if self._consent is not None:
+            self._consent.brought = brought
 
     @property
     def segments(self) -> Mapping[str, object]:
@@ -143,8 +334,10 @@ class Visitor(Facts):
         >>> [visitor.decide("checkout-layout").reason.value for _ in range(2)]
         ['bucketed', 'sticky']
         """
-        if self._preview is not None and self._preview.key == key:
-            return self._preview
+        if self._shown is not None or self._engine.overridden is not None:
+            instead = self._instead(key)
+            if instead is not None:
+                return instead
         decision = self._peek(key)
         self._settle((decision,))
         return decision
@@ -209,8 +402,10 @@ class Visitor(Facts):
         'one-page'
         """
         check.one_name("variation", variation, variation_id)
-        if self._preview is not None and self._preview.key == key:
-            return self._preview
+        if self._shown is not None or self._engine.overridden is not None:
+            instead = self._instead(key)
+            if instead is not None:
+                return instead
         if variation is None:
             return self._decide(key, str(variation_id))
         found = self._variation(key, variation)
@@ -231,8 +426,10 @@ class Visitor(Facts):
         >>> [visitor.peek("checkout-layout").reason.value for _ in range(2)]
         ['bucketed', 'bucketed']
         """
-        if self._preview is not None and self._preview.key == key:
-            return self._preview
+        if self._shown is not None or self._engine.overridden is not None:
+            instead = self._peek_instead(key)
+            if instead is not None:
+                return instead
         return self._peek(key)
 
     @overload
@@ -257,7 +454,7 @@ class Visitor(Facts):
 
         >>> print(visitor.explain("shipping-banner"))
         shipping-banner for visitor 'v-42': audience
-          yes known        experience 200, no type, no status
+          yes known        experience 200, a/b_fullstack, active
           yes archived     not archived
           yes environment  any
           yes location     everywhere
@@ -273,7 +470,11 @@ class Visitor(Facts):
 
     def _explain(self, key: str, variation: str | None, variation_id: str | int | None) -> Explanation:
         decision = self.peek(key)
-        if self.project is None or decision is self._preview:
+        is_shown = self._shown is not None and key in self._shown
+        override = None if is_shown else self._override(key)
+        if override is not None:
+            return explain_override(self.project, self, override, decision)
+        if self.project is None or is_shown or decision.reason in WITHHELD:
             return Explanation(decision, self.id, (GateTrace(decision.reason.value, bool(decision)),))
         forced = None if variation_id is None else str(variation_id)
         if variation is not None:
@@ -283,7 +484,7 @@ class Visitor(Facts):
                     found, self.id, (GateTrace("variation", False, f"none of key {variation!r}"),)
                 )
             forced = None if isinstance(found, Decision) else found.id
-        return explain(self.project, self, key, forced)
+        return explain(self.project, self, key, forced, decision if forced is None else None)
 
     def preview(self, experience_id: str | int, variation_id: str | int) -> bool:
         """Show this variation from now on, for this object only: no gates, nothing stored, nothing sent.
@@ -295,23 +496,64 @@ class Visitor(Facts):
         Returns:
             True if both are known; otherwise False, and an earlier preview ends.
 
+        Raises:
+            TypeError: For an id that is neither a str nor an int.
+
         >>> visitor.preview("100", "12")
         True
         >>> visitor.decide("checkout-layout").variation_key
         'one-page'
         """
+        experience_id = check.id_text("experience_id", experience_id)
+        variation_id = check.id_text("variation_id", variation_id)
         self._remember_attributes()
-        experience = self._engine.experience_of(str(experience_id), self.project)
-        variation = experience.variations.get(str(variation_id)) if experience is not None else None
+        experience = self._engine.experience_of(experience_id, self.project)
+        variation = experience.variations.get(variation_id) if experience is not None else None
         if experience is None or variation is None:
-            self._preview = None
+            self._shown = None
             return False
-        self._preview = Decision(experience.key, Reason.PREVIEW, experience, variation)
+        self._shown = {experience.key: Decision(experience.key, Reason.PREVIEW, experience, variation)}
         return True
+
+    def _show(self, variations: Mapping[str, str]) -> None:
+        """Show these variations, keys by key of experience, and their features; what the document lacks is left out."""
+        self._shown = {}
+        for key, wanted in variations.items():
+            experience = None if self.project is None else self.project.experiences.get(key)
+            variation = None if experience is None else experience.variation(wanted)
+            if experience is not None and variation is not None:
+                self._shown[key] = Decision(key, Reason.OVERRIDE, experience, variation)
+
+    # In place of a decision: a preview, which wins over all, then an override; `force` asks both first.
+
+    def _instead(self, key: str) -> Decision | None:
+        """The decision that stands in place of what the experience would give; None where nothing does."""
+        if self._shown is not None and key in self._shown:
+            return self._shown[key]
+        override = self._override(key)
+        return None if override is None else self._miss(self._overridden(override))
+
+    def _peek_instead(self, key: str) -> Decision | None:
+        """`_instead` for a verb that nobody observes."""
+        if self._shown is not None and key in self._shown:
+            return self._shown[key]
+        override = self._override(key)
+        return None if override is None else self._overridden(override)
+
+    def _override(self, key: str) -> Override | None:
+        overrides = self._engine.overridden
+        return None if overrides is None else overrides.experience(self.project, self.id, key)
+
+    def _overridden(self, override: Override) -> Decision:
+        if self._state is UNSEEN:
+            self._state = self._engine.states.get(self.id, UNSEEN)
+        return overridden_decision(self.project, self, override)
 
     def _peek(self, key: str, forced: str | None = None) -> Decision:
         if self.project is None:
             return without_experience(key, Reason.NOT_READY)
+        if self._consent is not None and (reason := self._consent.withheld) is not None:
+            return withheld_decision(self.project, key, reason)
         if self._state is UNSEEN:
             self._state = self._engine.states.get(self.id, UNSEEN)
         return decide(self.project, self, key, forced)
@@ -336,19 +578,29 @@ class Visitor(Facts):
 
     def _all(self, keys: Iterable[str] | None, *, settle: bool) -> list[Decision]:
         wanted = None if keys is None else dict.fromkeys(check.keys(keys))
-        project, previewed = self.project, self._preview
+        project, shown = self.project, self._shown or {}
         if project is None:
-            return [self.decide(key) if settle else self.peek(key) for key in wanted or ()]
+            unknown = self._unknown(None, wanted, settle=settle) if wanted is None else ()
+            return [*unknown, *(self.decide(key) if settle else self.peek(key) for key in wanted or ())]
         asked: Iterable[Experience] = project.experiences
-        if wanted is not None or previewed is not None:
-            apart = previewed.key if previewed is not None else None
-            asked = [each for each in asked if each.key != apart and (wanted is None or each.key in wanted)]
+        if wanted is not None or shown:
+            asked = [
+                each for each in asked if each.key not in shown and (wanted is None or each.key in wanted)
+            ]
         decisions = self._each(project, asked, settle=settle)
-        if previewed is not None and (wanted is None or previewed.key in wanted):
-            decisions.append(previewed)
-        return decisions
+        if self._engine.overridden is not None:
+            decisions += self._unknown(project, wanted, settle=settle)
+        return decisions + [each for each in shown.values() if wanted is None or each.key in wanted]
 
     def _each(self, project: Project, asked: Iterable[Experience], *, settle: bool) -> list[Decision]:
+        if self._shown is not None or self._engine.overridden is not None:
+            with one_call():
+                return [self._one(each.key, settle=settle) for each in asked]
+        if self._consent is not None and (reason := self._consent.withheld) is not None:
+            withheld = [Decision(each.key, reason, each) for each in asked]
+            if settle:
+                self._settle(withheld)
+            return withheld
         if self._state is UNSEEN:
             self._state = self._engine.states.get(self.id, UNSEEN)
         decisions: list[Decision] = []
@@ -359,12 +611,35 @@ class Visitor(Facts):
                     self._settle(run)
         return decisions
 
+    def _one(self, key: str, *, settle: bool) -> Decision:
+        """One of several decisions, where some have another in their place; a preview does not change features."""
+        shown = None if self._shown is None else self._shown.get(key)
+        if shown is not None and shown.reason is Reason.OVERRIDE:
+            return shown
+        override = self._override(key)
+        if override is None:
+            return self._decide(key) if settle else self._peek(key)
+        decision = self._overridden(override)
+        return self._miss(decision) if settle else decision
+
+    def _unknown(
+        self, project: Project | None, wanted: Mapping[str, None] | None, *, settle: bool
+    ) -> list[Decision]:
+        """The overridden experiences that the document lacks."""
+        overrides = self._engine.overridden
+        keys = () if overrides is None else overrides.keys(project, self.id).experiences
+        unknown = [key for key in keys if project is None or project.experiences.get(key) is None]
+        return [self._one(key, settle=settle) for key in unknown if wanted is None or key in wanted]
+
     def _settle(self, decisions: Sequence[Decision]) -> None:
         """Remember what follows from decisions, and report what is new."""
-        if self._preview is not None:
+        if self._shown is not None:
             return
-        if not self._tracking:
-            remember_untracked(self, decisions)
+        if not self._tracking and self._is_untracked():
+            if self._consent is not None:
+                self._settle_withheld(self._consent, decisions)
+            else:
+                remember_untracked(self, decisions)
             return
         new = False
         for _, reason, experience, _, _ in decisions:
@@ -377,23 +652,49 @@ class Visitor(Facts):
         elif not self._attributes_remembered:
             self._engine.remember_attributes(self)
 
-    def feature(self, key: str) -> ResolvedFeature:
+    def _settle_withheld(self, consent: VisitorConsent, decisions: Sequence[Decision]) -> None:
+        """Remember decisions for this object, and hold them for the visitor's answer."""
+        if consent.withheld is None:
+            remember_untracked(self, decisions)
+            if self._wants_tracking:
+                consent.hold_decisions(self, decisions)
+
+    @overload
+    def feature(self, key: str) -> ResolvedFeature: ...
+    @overload
+    def feature(self, key: str, *, as_: type[T]) -> T: ...
+    def feature(self, key: str, *, as_: type[object] | None = None) -> object:
         """The feature as the visitor's variations set it.
 
         Decides, as `decide` does, the experiences that carry it in any of their variations, and no others.
 
         Args:
             key: The key of a feature.
+            as_: A dataclass or a pydantic model that names variables, with a type and a default each.
 
         Returns:
-            A `ResolvedFeature`, false where no variation enables it; `get(variable, default)` reads a variable.
+            A `ResolvedFeature`, false where no variation enables it; `get(variable, default)` reads a variable. With
+            `as_`, an object of that class: a variable that is not set, or is of another type, has the default.
 
         Raises:
-            TypeError: For a key that is no str.
+            TypeError: For a key that is no str, and a class with a field that has no default.
 
         >>> visitor.feature("pricing").get("discount", 0.0)
         0.1
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Pricing:
+        ...     discount: float = 0.0
+        ...     rounding: str = "up"
+        >>> visitor.feature("pricing", as_=Pricing)
+        Pricing(discount=0.1, rounding='up')
         """
+        if as_ is not None:
+            from ._feature_models import feature_model
+
+            return feature_model(as_).read(self.feature(key))
+        if self._shown is not None or self._engine.overridden is not None:
+            return self._feature_instead(key, settle=True)
         if not self._attributes_remembered:
             self._remember_attributes()
         return self._feature(key, self._decide)
@@ -413,6 +714,8 @@ class Visitor(Facts):
         >>> visitor.peek_feature("pricing").enabled
         True
         """
+        if self._shown is not None or self._engine.overridden is not None:
+            return self._feature_instead(key, settle=False)
         return self._feature(key, self._peek)
 
     def features(self) -> list[ResolvedFeature]:
@@ -424,9 +727,93 @@ class Visitor(Facts):
         >>> visitor.features()
         [ResolvedFeature(key='pricing', enabled=True)]
         """
+        if self._shown is not None or self._engine.overridden is not None:
+            return self._features_instead()
         if self.project is None:
             return []
         return resolve_all(self.project, self._each(self.project, self.project.experiences, settle=True))
+
+    def bootstrap(
+        self,
+        experiences: Iterable[str] | None = None,
+        *,
+        features: Iterable[str] | None = None,
+        expose: bool = False,
+    ) -> Bootstrap:
+        """The JSON that a page of this visitor starts with: decisions, features, and the state for the browser SDK.
+
+        Nothing is stored or sent. Its `store` has what was decided before; what is peeked here stays out of it, so that
+        the browser SDK reports it when it shows it.
+
+        Args:
+            experiences: The keys of experiences; None for all of them. Those that carry one of `features` come too.
+            features: The keys of features; None for those that the decisions enable.
+            expose: True decides first, as `decide_all` does, so that `store` has everything.
+
+        Returns:
+            JSON that is safe in HTML; `script()` makes an element of it. It has no attribute, name or rule.
+
+        Raises:
+            TypeError: For a single key, one that is no str, and an `expose` that is no bool.
+
+        >>> import json
+        >>> page = json.loads(visitor.bootstrap(features=["pricing"], expose=True))
+        >>> page["decisions"]["checkout-layout"]["variation_key"], page["features"]["pricing"]["variables"]
+        ('classic', {'discount': 0.1})
+        >>> page["store"]
+        {'1-2-v-42': {'bucketing': {'100': '11'}, 'goals': {}, 'segments': {}}}
+        """
+        from ._bootstrap import BootstrapContents, write_bootstrap
+
+        project = self.project
+        wanted = None if experiences is None else check.keys(experiences)
+        listed = None if features is None else check.keys(features)
+        if wanted is not None and listed and project is not None:
+            declared = [project.features.get(key) for key in listed]
+            wanted += [each.key for one in declared if one is not None for each in project.carriers(one.id)]
+        settle = check.switch(expose, False)
+        tracking = self._shown is None and self._engine.queue is not None
+        tracking = tracking and (self._tracking or not self._is_untracked())
+        decisions = self._all(wanted, settle=settle)
+        special = self._shown is not None or self._engine.overridden is not None
+        contents = BootstrapContents(
+            self.id,
+            decisions,
+            listed,
+            self.peek_feature if special else None,
+            self._state,
+            self._engine.store_key(self.id),
+            environment=self.environment,
+            tracking=tracking,
+            withheld=self._consent is not None and self._consent.withheld is not None,
+        )
+        return write_bootstrap(project, contents)
+
+    def _feature_instead(self, key: str, *, settle: bool) -> ResolvedFeature:
+        """A feature while overrides are in force: as one of them sets it, or as the visitor's variations do."""
+        overrides = self._engine.overridden
+        override = None if overrides is None else overrides.feature(self.project, self.id, check.key(key))
+        if override is not None:
+            return overridden_feature(self.project, override)
+        feature = None if self.project is None else self.project.features.get(key)
+        carriers = () if self.project is None or feature is None else self.project.carriers(feature.id)
+        if settle and not (carriers and all(self._override(each.key) is not None for each in carriers)):
+            self._remember_attributes()
+        return self._feature(key, lambda experience: self._one(experience, settle=settle))
+
+    def _features_instead(self) -> list[ResolvedFeature]:
+        """Every feature while overrides are in force; an experience of which nothing is left to see is not exposed."""
+        overrides, project = self._engine.overridden, self.project
+        keys = () if overrides is None else overrides.keys(project, self.id).features
+        found = [] if overrides is None else [overrides.feature(project, self.id, key) for key in keys]
+        features = [overridden_feature(project, each) for each in found if each is not None]
+        if project is None:
+            return features
+        with one_call():
+            decisions = [
+                self._one(each.key, settle=not is_covered(each, keys)) for each in project.experiences
+            ]
+        return replaced_features(resolve_all(project, decisions), features)
 
     def _feature(self, key: str, ask: Callable[[str], Decision]) -> ResolvedFeature:
         project = self.project
@@ -473,7 +860,8 @@ class Visitor(Facts):
 
         Raises:
             TypeError: For none or both of goal and goal_id, and for other types.
-            ValueError: For money that is not finite, a dimension beyond 1 to 5, and a goal_id that is no number.
+            ValueError: For money that is not finite, more products than 2**53, a dimension beyond 1 to 5, and a goal_id
+                that is no number.
 
         >>> visitor.track("purchase", revenue=Decimal("5.00"), rule_data={"total": 5}).reason.value
         'rules'
@@ -483,10 +871,15 @@ class Visitor(Facts):
         name = goal if type(goal) is str and goal_id is None else check.goal(goal, goal_id)
         data = goal_data(revenue, products, transaction_id, dimensions)
         attributed = attribution(attributed_to) if attributed_to is not None else None
-        request = _new_request((data, rule_data, allow_repeat, attributed))
-        if self._preview is not None:
+        overrides = self._engine.overridden
+        keys = None if overrides is None else overrides.keys(self.project, self.id) or None
+        request = _new_request((data, rule_data, allow_repeat, attributed, keys))
+        if self._shown is not None:
             return ConversionResult(ConversionReason.PREVIEW)
-        return self._engine.convert(self, self.project, name, request, tracking=self._tracking)
+        tracked = self._tracking or not self._is_untracked()
+        if not tracked and self._consent is not None and self._wants_tracking:
+            return self._consent.hold_conversion(self, self.project, name, request)
+        return self._engine.convert(self, self.project, name, request, tracking=tracked)
 
     def set_segments(self, segments: Mapping[str, object]) -> None:
         """Remember these segments of the visitor, over the present ones.
@@ -504,7 +897,7 @@ class Visitor(Facts):
         """
         known = check.attributes(segments, "segments")
         self._remember_attributes()
-        if self._preview is None and known:
+        if self._shown is None and known:
             self._set_segments(known)
 
     def match_segments(
@@ -533,23 +926,31 @@ class Visitor(Facts):
         known = custom if isinstance(custom, (list, tuple)) else ()
         asked = (segment for segment in self.project.segments if segment.key in wanted)
         with one_call():
-            added = segments_to_add(asked, self._data_with(given), known)
-        if added and self._preview is None:
+            added = segments_to_add(asked, with_visitor(self._data_with(given), self), known)
+        if added and self._shown is None:
             self._set_segments({"customSegments": [*known, *(segment.id for segment in added)]})
         return added
 
     def _set_segments(self, segments: Mapping[str, object]) -> None:
-        if self._tracking:
+        if self._tracking or not self._is_untracked():
             self._engine.set_segments(self, segments)
-        else:
-            set_untracked_segments(self, segments)
+            return
+        set_untracked_segments(self, segments)
+        if self._consent is not None and self._wants_tracking:
+            self._consent.hold_segments(self, segments)
 
     def _remember_attributes(self) -> None:
         """Remember the attributes that are reported, unless nothing is to be remembered of this visitor."""
-        if self._tracking:
+        if self._tracking or not self._is_untracked():
             self._engine.remember_attributes(self)
         elif self._state is UNSEEN:
             self._state = self._engine.states.get(self.id, UNSEEN)
+
+
+def bare_visitor(engine: Engine, id: str, attributes: Mapping[str, object], location: Place) -> Visitor:
+    """A visitor of the class that the client's observers need; what `client.visitor` does, but for the checks."""
+    kind = Visitor if engine.observer is None else ObservedVisitor
+    return kind(engine, id, attributes, location)
 
 
 class ObservedVisitor(Visitor):
@@ -567,8 +968,6 @@ class ObservedVisitor(Visitor):
         return decision
 
     def _observe(self, decision: Decision) -> None:
-        from time import time
-
         from .observation import Decided, DecidedFacts
 
         observer, project = self._engine.observer, self.project
@@ -579,4 +978,4 @@ class ObservedVisitor(Visitor):
                 copy_json({**self._data()}), copy_json({**place}) if isinstance(place, Mapping) else place
             )
         revision = project.revision if project is not None else None
-        self._engine.observe(Decided(self.id, decision, time(), revision, facts))
+        self._engine.observe(Decided(self.id, decision, self._engine.wall_clock(), revision, facts))
