@@ -20,6 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from convert_sdk._core.half_made import shown_half_made
+
 
 class Received(NamedTuple):
     """A request as it arrived, and how it was answered; `spoilt` if by a fault."""
@@ -38,6 +40,7 @@ class Received(NamedTuple):
         return json.loads(self.body) if self.body else None
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class Ask:
     """The request to an operation of a fake store: path parts, query and JSON body."""
