@@ -1,0 +1,153 @@
+"""The audit of logged exposures: what agrees, and the cause of what does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from convert_sdk.cli.app import app
+from convert_sdk.project import Project
+from convert_sdk.tables import TableError, assign
+from convert_sdk.tables.audit import AuditColumns, audit
+from tests.documents import document, experience, variation
+
+DOCUMENT = document(
+    experience("100", "checkout"),
+    experience("200", "banner", variations=[variation("3", 20), variation("4", 30)]),
+)
+SHOP = Project.parse(json.dumps(DOCUMENT))
+ROWS = 2_000
+
+
+def logged(key: str = "checkout") -> pa.Table:
+    """Exposures as they were decided."""
+    decided = assign(SHOP, pa.table({"visitor_id": [f"v-{n}" for n in range(ROWS)]}), visitor="visitor_id")
+    found = decided.filter(decided[f"{key}_variation_id"].is_valid())
+    return pa.table(
+        {
+            "visitor_id": found["visitor_id"],
+            "experience": [key] * len(found),
+            "variation": found[f"{key}_variation_id"].cast(pa.string()),
+        }
+    )
+
+
+def other(variation_id: str) -> str:
+    return {"1": "2", "2": "1"}[variation_id]
+
+
+def test_what_was_decided_agrees() -> None:
+    both = pa.concat_tables([logged(), logged("banner")])
+    report = audit(SHOP, both)
+    assert (report.rows, report.agreed, report.mismatches, report.real) == (len(both), len(both), {}, 0)
+    assert report.by_experience == {"checkout": {"agreed": ROWS}, "banner": {"agreed": len(both) - ROWS}}
+    assert report.mismatched.num_rows == 0
+    assert not report.exceeds(0)
+
+
+def test_keys_in_place_of_ids() -> None:
+    table = logged()
+    keys = pa.table(
+        {
+            "visitor_id": table["visitor_id"],
+            "experience": ["100"] * ROWS,
+            "variation": [f"arm-{each}" for each in table["variation"].to_pylist()],
+        }
+    )
+    assert audit(SHOP, keys).agreed == ROWS
+
+
+def test_every_cause() -> None:
+    rows = logged().slice(0, 9).to_pylist()
+    elsewhere = next(row for row in logged().to_pylist() if row["variation"] != rows[5]["variation"])
+    shop = SHOP.revision
+    columns = AuditColumns(reason="reason", revision="revision", other_ids=("user",))
+    changes: list[dict[str, object]] = [
+        {},
+        {"variation": other(rows[1]["variation"])},
+        {"variation": other(rows[2]["variation"]), "reason": "sticky"},
+        {"variation": other(rows[3]["variation"]), "reason": "forced", "revision": "old"},
+        {"variation": other(rows[4]["variation"]), "reason": "sticky", "revision": "old"},
+        {"visitor_id": elsewhere["visitor_id"], "user": rows[5]["visitor_id"]},
+        {"variation": "nothing"},
+        {"experience": "nothing"},
+        {"visitor_id": None},
+    ]
+    usual = {"reason": "bucketed", "revision": shop, "user": None}
+    given = [{**usual, **row, **more} for row, more in zip(rows, changes, strict=True)]
+    report = audit(SHOP, pa.Table.from_pylist(given), columns)
+    assert (report.rows, report.agreed) == (9, 1)
+    assert report.mismatches == {
+        "real": 1, "sticky": 1, "forced": 1, "other_revision": 1, "other_id": 1, "unknown": 2, "no_id": 1,
+    }  # fmt: skip
+    assert sorted(report.mismatched["cause"].to_pylist()) == sorted([*report.mismatches, "unknown"])
+    real = next(row for row in report.mismatched.to_pylist() if row["cause"] == "real")
+    assert real["expected_variation"] == f"arm-{rows[1]['variation']}"
+    assert report.exceeds(0.1)
+    assert not report.exceeds(0.2)
+
+
+def test_a_sample_ratio_that_does_not_hold_is_seen_on_its_day() -> None:
+    table = logged("banner")
+    ids = table["variation"].to_pylist()
+    days = [
+        "2026-01-01T10:00:00" if n % 2 or ids[n] == "3" else "2026-01-02T10:00:00" for n in range(len(table))
+    ]
+    skewed = table.append_column("time", pa.array(days))
+    report = audit(SHOP, skewed, AuditColumns(time="time"))
+    first, second = report.days
+    assert (first.day, second.day) == ("2026-01-01", "2026-01-02")
+    assert sum(first.counts.values()) + sum(second.counts.values()) == len(table)
+    assert first.counts["arm-3"] == ids.count("3")
+    assert second.counts == {"arm-3": 0, "arm-4": days.count("2026-01-02T10:00:00")}
+    assert second.p_value is not None
+    assert second.p_value < 1e-6
+    (fair,) = audit(
+        SHOP, table.append_column("time", pa.array(["2026-01-01"] * len(table))), AuditColumns(time="time")
+    ).days
+    assert fair.p_value is not None
+    assert fair.p_value > 0.001
+
+
+def test_a_day_of_a_few_visitors_is_too_few_to_tell() -> None:
+    few = logged("banner").slice(0, 3)
+    timed = few.append_column("time", pa.array(["2026-01-01"] * 3))
+    (day,) = audit(SHOP, timed, AuditColumns(time="time")).days
+    assert sum(day.counts.values()) == 3
+    assert day.p_value is None
+
+
+def test_what_is_no_log() -> None:
+    with pytest.raises(TypeError, match="__arrow_c_stream__"):
+        audit(SHOP, [])
+    with pytest.raises(TableError, match="visitor: the table has no column 'visitor_id'"):
+        audit(SHOP, pa.table({"id": ["a"]}))
+    with pytest.raises(TableError, match="a visitor's id is text or a whole number"):
+        audit(SHOP, logged().append_column("user", pa.array([0.5] * ROWS)), AuditColumns(other_ids=("user",)))
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("duckdb", reason="duckdb is not installed (extra duckdb)")
+    monkeypatch.chdir(tmp_path)
+    Path("shop.json").write_text(json.dumps(DOCUMENT))
+    pq.write_table(logged(), "good.parquet")
+    good = CliRunner().invoke(app, ["audit", "shop.json", "good.parquet"])
+    assert good.exit_code == 0, good.output
+    assert good.stdout.splitlines() == [
+        "2,000 exposures, 2,000 as the hash gives them",
+        "checkout: 2,000 agreed",
+    ]
+    rows = logged().to_pylist()
+    rows[0]["variation"] = other(rows[0]["variation"])
+    pq.write_table(pa.Table.from_pylist(rows), "bad.parquet")
+    bad = CliRunner().invoke(app, ["audit", "shop.json", "bad.parquet", "--json", "-o", "rows.parquet"])
+    assert bad.exit_code == 1
+    assert json.loads(bad.stdout)["mismatches"] == {"real": 1}
+    assert pq.read_table("rows.parquet")["visitor_id"].to_pylist() == ["v-0"]
+    assert CliRunner().invoke(app, ["audit", "shop.json", "bad.parquet", "--bound", "0.001"]).exit_code == 0
+    assert CliRunner().invoke(app, ["audit", "shop.json", "none.parquet"]).exit_code == 1
