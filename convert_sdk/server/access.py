@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+_MOST_PROXIES = 50
 ANY_HOST = "*"
 """In `hosts`: Convert's own endpoints answer to every name."""
 CORS: Mapping[str, str] = {
@@ -40,6 +41,7 @@ PRIVATE: Mapping[str, str] = {
 
 def check_api(request: Request, hosts: Collection[str] | None) -> None:
     """Refuse a request to one of Convert's endpoints that comes under a foreign name, or posts what is no JSON."""
+    _forwarded(request)
     if hosts is None:
         return
     if ANY_HOST not in hosts:
@@ -80,10 +82,32 @@ def _check_host(request: Request, hosts: Collection[str]) -> None:
 
 
 def _check_client(request: Request) -> None:
-    forwarded = request.headers.get("x-forwarded-for", "")
     client = request.client.host if request.client is not None else "127.0.0.1"
-    if not all(is_loopback(address.strip()) for address in (client, *filter(None, forwarded.split(",")))):
+    if not all(map(is_loopback, (client, *_forwarded(request)))):
         raise HTTPException(403, "only answered on the machine itself")
+
+
+def _forwarded(request: Request) -> list[str]:
+    """The addresses that proxies on the way have named; raises HTTPException for what is none."""
+    lines = request.headers.getlist("x-forwarded-for")
+    entries = [entry for line in lines for each in line.split(",") if (entry := each.strip())]
+    addresses = [address for each in entries if (address := _address(each)) is not None]
+    if len(addresses) < len(entries) or len(entries) > _MOST_PROXIES:
+        wanted = "a list of addresses, such as 203.0.113.7, 2001:db8::1"
+        raise HTTPException(400, f"X-Forwarded-For must be {wanted}")
+    return addresses
+
+
+def _address(entry: str) -> str | None:
+    """The address of an entry, which may have a port; "unknown" stays, as proxies write it."""
+    if entry.lower() == "unknown":
+        return entry
+    host, colon, port = entry.rpartition(":")
+    bare = host if colon and port.isdecimal() and (host.endswith("]") or ":" not in host) else entry
+    try:
+        return str(ip_address(bare.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return None
 
 
 def _is_json(request: Request) -> bool:

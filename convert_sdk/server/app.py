@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
+from secrets import token_urlsafe
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,9 +16,15 @@ from starlette.routing import Route
 from convert_sdk.errors import DocumentError
 
 from .access import CORS, PREFLIGHT, PRIVATE, check_api, check_private
-from .body import read_body
+from .body import encoding_of, received_body, unpacked
+from .exchange import Exchange, TrackingRefusal
+from .faults import ENDPOINTS, Faults
 from .listing import event_row, summary_row
-from .registry import Registry, ServedDocument, ServedProject
+from .page_api.answers import refusal
+from .page_api.routes import page_routes
+from .page_files import page_answer, wants_html
+from .registry import Registry, ServedProject
+from .revisions import ServedDocument
 from .tracking import read_tracking
 
 _JSON = "application/json"
@@ -35,7 +42,11 @@ class Outage:
 
 
 def create_app(
-    registry: Registry, *, hosts: Collection[str] | None = None, outage: Outage | None = None
+    registry: Registry,
+    *,
+    hosts: Collection[str] | None = None,
+    outage: Outage | None = None,
+    faults: Faults | None = None,
 ) -> Starlette:
     """The Serving API as an ASGI application, also for `httpx.ASGITransport` in a test without a socket.
 
@@ -45,6 +56,7 @@ def create_app(
             for any name at Convert's own endpoints. With None, neither the name, nor the page's origin, nor the
             type of the content is checked: for tests, and behind a server of your own.
         outage: Set its `status` to have every endpoint answer that.
+        faults: The faults that a test switches; without them, the page has switches of its own.
 
     >>> create_app(Registry()).url_path_for("track", place="1/2")
     '/track/1/2'
@@ -60,20 +72,36 @@ def create_app(
         "_summary": (endpoints.summary, "GET"),
         "_debug-token": (endpoints.debug_token, "POST"),
     }
-    route = partial(_route, hosts=hosts, outage=outage)
+    switches = Faults() if faults is None else faults
+    route = partial(_route, registry=registry, hosts=hosts, outage=outage, faults=switches)
     routes = [
         Route("/", _private(endpoints.index, hosts), methods=["GET"], name="index"),
+        *page_routes(registry, switches, endpoints.token, hosts),
         *(route(name, answer, method) for name, (answer, method) in public.items()),
         *(
             Route(f"/{name}/{{place:path}}", _private(answer, hosts), methods=[method], name=name)
             for name, (answer, method) in private.items()
         ),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
+    app.state.closing = _is_never_closing
+    return app
+
+
+def _is_never_closing() -> bool:
+    """False, until the server that runs the app puts its own answer here: streams and hanging requests ask it."""
+    return False
 
 
 def _route(
-    name: str, answer: Endpoint, method: str, *, hosts: Collection[str] | None, outage: Outage | None
+    name: str,
+    answer: Endpoint,
+    method: str,
+    *,
+    registry: Registry,
+    hosts: Collection[str] | None,
+    outage: Outage | None,
+    faults: Faults,
 ) -> Route:
     """One of Convert's own endpoints, which a page of any origin may ask."""
 
@@ -83,7 +111,12 @@ def _route(
             return Response(status_code=204, headers=PREFLIGHT)
         if outage is not None and outage.status is not None:
             raise HTTPException(outage.status, "the server is told to fail")
-        response = await answer(request)
+        if name in ENDPOINTS:
+            place = registry.place_of(request.path_params["place"])
+            exchange = request.state.exchange = Exchange(request, name, registry.activity, place)
+            response = await exchange.answered(partial(answer, request), faults)
+        else:
+            response = await answer(request)
         response.headers.update(CORS)
         return response
 
@@ -107,6 +140,8 @@ class _Endpoints:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self.token = token_urlsafe(24)
+        """The token of this start, which the page sends back with whatever changes anything."""
 
     async def config(self, request: Request) -> Response:
         project = _find(self._registry, request)
@@ -122,7 +157,10 @@ class _Endpoints:
         return await _track(_find(self._registry, request), request)
 
     async def index(self, request: Request) -> Response:
-        return _json({"message": "a local Serving API", "projects": _index(self._registry, request)})
+        if wants_html(request):
+            return page_answer(self.token)
+        listed = _index(self._registry, request)
+        return _json({"message": "a local Serving API", "projects": listed}, headers={"Vary": "Accept"})
 
     async def events(self, request: Request) -> Response:
         project = _find_private(self._registry, request)
@@ -162,14 +200,19 @@ def _find_by_ids(registry: Registry, place: str) -> ServedProject:
 
 
 async def _track(project: ServedProject, request: Request) -> Response:
-    body = await read_body(request)
+    exchange: Exchange = request.state.exchange
+    sent = await received_body(request)
+    exchange.keep_body(sent)
+    body = unpacked(sent, encoding_of(request))
     try:
         tracked = read_tracking(body)
         _check("$.accountId", tracked.account_id, project.account_id)
         _check("$.projectId", tracked.project_id, project.project_id)
     except DocumentError as error:
-        raise HTTPException(400, str(error)) from None
-    return _message(200, f"{project.record.add(tracked, len(body))} events received")
+        raise TrackingRefusal(str(error), error.path) from None
+    received = project.record.add(tracked, len(body), exchange.note_event)
+    exchange.note_received(len(tracked.visitors), received)
+    return _message(200, f"{received} events received")
 
 
 def _check(path: str, given: str | None, expected: str) -> None:
@@ -220,7 +263,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     readable = PRIVATE if request.url.path.startswith("/_") else CORS
-    return _message(error.status_code, error.detail, {**(error.headers or {}), **readable})
+    return _json(refusal(error), error.status_code, {**(error.headers or {}), **readable})
 
 
 def _message(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

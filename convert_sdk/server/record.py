@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from threading import Lock
 from typing import NamedTuple
@@ -13,13 +13,19 @@ from cachetools import LRUCache
 from .tracking import ConversionData, ConversionEvent, ExposureData, TrackedVisitor, TrackingRequest
 
 MAX_EVENTS = 100_000
-MAX_VISITORS = 200_000
+MAX_VISITORS = 50_000
+MAX_TRANSACTION_IDS = 20_000
+"""Transactions of late, of which each is counted once."""
 MAX_EVENT_BYTES = 256 * 1024 * 1024
 """Of events, and of what is stored about visitors, as they were received."""
 
 
 class Exposure(NamedTuple):
-    """A visitor was shown a variation."""
+    """A visitor was shown a variation.
+
+    >>> Exposure("v-42", "100", "11", {"country": "DE"}).variation_id
+    '11'
+    """
 
     visitor_id: str
     experience_id: str
@@ -28,7 +34,11 @@ class Exposure(NamedTuple):
 
 
 class Conversion(NamedTuple):
-    """A visitor reached a goal; `bucketing` maps experience ids to the variations that get the credit."""
+    """A visitor reached a goal; `bucketing` maps experience ids to the variations that get the credit.
+
+    >>> Conversion("v-42", "900", {"amount": 49.9}, {"100": "11"}, {}).goal_data["amount"]
+    49.9
+    """
 
     visitor_id: str
     goal_id: str
@@ -37,8 +47,22 @@ class Conversion(NamedTuple):
     segments: Mapping[str, object]
 
 
+class KnownVisitor(NamedTuple):
+    """The last decisions that were recorded for a visitor, by ids, and the segments."""
+
+    bucketing: Mapping[str, str]
+    segments: Mapping[str, object]
+
+
+Notice = Callable[[Exposure | Conversion, bool], None]
+
+
 class VariationTotal(NamedTuple):
-    """The number of recorded exposures of one variation."""
+    """The number of recorded exposures of one variation.
+
+    >>> VariationTotal("100", "11", 3).exposures
+    3
+    """
 
     experience_id: str
     variation_id: str
@@ -50,6 +74,10 @@ class GoalTotal(NamedTuple):
 
     A conversion is an event without goal data, a transaction one with it: the first purchase of
     a visitor is one of each.
+
+    >>> total = GoalTotal("900", None, None, conversions=2, transactions=1, revenue=Decimal("49.90"), products=1)
+    >>> total.conversions, total.revenue
+    (2, Decimal('49.90'))
     """
 
     goal_id: str
@@ -62,7 +90,12 @@ class GoalTotal(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """The sums over everything received, also over events that are no longer kept one by one."""
+    """The sums over everything received, also over events that are no longer kept one by one.
+
+    >>> summary = Record().summary()
+    >>> summary.received, summary.visitors, summary.goals
+    (0, 0, ())
+    """
 
     requests: int
     received: int
@@ -92,6 +125,7 @@ class _TrackedEvents(NamedTuple):
     enrich: bool
     size: int
     """Bytes of each of its events, about."""
+    notice: Notice | None
 
 
 class _Sum:
@@ -115,7 +149,7 @@ class _Sum:
 class Record:
     """The events of one project, safe to read from any thread.
 
-    The last 100,000 events are kept one by one, the last 200,000 visitors are remembered.
+    The last 100,000 events are kept one by one, the last 50,000 visitors are remembered.
 
     >>> Record().summary().received
     0
@@ -126,32 +160,60 @@ class Record:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything.
+
+        >>> served.record.clear()
+        >>> served.record.summary().received
+        0
+        """
         with self._lock:
             self._requests = self._received = self._recorded = 0
             self._events: deque[Exposure | Conversion] = deque()
             self._sizes: deque[int] = deque()
             self._event_bytes = self._visitor_bytes = 0
             self._visitors: LRUCache[str, _RecordedVisitor] = LRUCache(MAX_VISITORS)
-            self._transaction_ids: LRUCache[str, None] = LRUCache(MAX_VISITORS)
+            self._transaction_ids: LRUCache[str, None] = LRUCache(MAX_TRANSACTION_IDS)
+            self._transaction_count = 0
             self._visitor_count = 0
             self._exposures: Counter[tuple[str, str]] = Counter()
             self._goals: dict[tuple[str, str | None, str | None], _Sum] = {}
 
     def events(self) -> tuple[Exposure | Conversion, ...]:
-        """The recorded events, oldest first."""
+        """The recorded events, oldest first.
+
+        >>> [event.visitor_id for event in served.record.events()]
+        ['v-42']
+        """
         with self._lock:
             return tuple(self._events)
 
+    def known(self, visitor_id: str) -> KnownVisitor:
+        """The state that the SDKs should remember of a visitor; an empty one where nobody told of them.
+
+        >>> served.record.known("v-42").bucketing
+        {'100': '11'}
+        """
+        with self._lock:
+            found = self._visitors.get(visitor_id)
+            return (
+                KnownVisitor({}, {})
+                if found is None
+                else KnownVisitor({**found.bucketing}, {**found.segments})
+            )
+
     def summary(self) -> Summary:
-        """The sums so far."""
+        """The sums so far.
+
+        >>> served.record.summary().variations
+        (VariationTotal(experience_id='100', variation_id='11', exposures=1),)
+        """
         with self._lock:
             return Summary(
                 requests=self._requests,
                 received=self._received,
                 recorded=self._recorded,
                 visitors=self._visitor_count,
-                transaction_ids=len(self._transaction_ids),
+                transaction_ids=self._transaction_count,
                 variations=tuple(
                     VariationTotal(*key, count) for key, count in sorted(self._exposures.items())
                 ),
@@ -161,27 +223,34 @@ class Record:
                 ),
             )
 
-    def add(self, request: TrackingRequest, size: int = 0) -> int:
+    def add(self, request: TrackingRequest, size: int = 0, notice: Notice | None = None) -> int:
         """Record a request's events; the answer is how many it held.
 
         Args:
             request: What was received.
             size: Its bytes, which count towards what is kept at most.
+            notice: Called with each event, and True for one that was recorded before and is left out.
+
+        >>> from .tracking import TrackingRequest
+        >>> shown = {"eventType": "bucketing", "data": {"experienceId": "100", "variationId": "11"}}
+        >>> body = {"visitors": [{"visitorId": "v-43", "events": [shown]}]}
+        >>> Record().add(TrackingRequest.model_validate(body))
+        1
         """
         share = size // max(1, len(request.visitors))
         enrich = bool(request.enrich_data)
         with self._lock:
             self._requests += 1
-            return sum(self._add_visitor(visitor, enrich, share) for visitor in request.visitors)
+            return sum(self._add_visitor(visitor, enrich, share, notice) for visitor in request.visitors)
 
-    def _add_visitor(self, visitor: TrackedVisitor, enrich: bool, size: int) -> int:
+    def _add_visitor(self, visitor: TrackedVisitor, enrich: bool, size: int, notice: Notice | None) -> int:
         stored = self._stored(visitor.visitor_id, size)
         segments = _given(visitor)
         stored.segments.update(segments)
         if enrich and visitor.segments is None:
             segments = dict(stored.segments)
         share = size // max(1, len(visitor.events))
-        tracked = _TrackedEvents(visitor.visitor_id, stored, segments, enrich, share)
+        tracked = _TrackedEvents(visitor.visitor_id, stored, segments, enrich, share, notice)
         for event in visitor.events:
             self._received += 1
             if isinstance(event, ConversionEvent):
@@ -211,11 +280,15 @@ class Record:
     def _add_exposure(self, tracked: _TrackedEvents, data: ExposureData) -> None:
         stored, shown = tracked.stored, (data.experience_id, data.variation_id)
         stored.bucketing[data.experience_id] = data.variation_id
-        if tracked.enrich and shown in stored.exposed:
+        event = Exposure(tracked.visitor_id, *shown, tracked.segments)
+        repeated = tracked.enrich and shown in stored.exposed
+        if tracked.notice is not None:
+            tracked.notice(event, repeated)
+        if repeated:
             return
         stored.exposed.add(shown)
         self._exposures[shown] += 1
-        self._keep(Exposure(tracked.visitor_id, *shown, tracked.segments), tracked.size)
+        self._keep(event, tracked.size)
 
     def _add_conversion(self, tracked: _TrackedEvents, data: ConversionData) -> None:
         bucketing = dict(data.bucketing_data or {})
@@ -224,10 +297,14 @@ class Record:
         tracked.stored.bucketing.update(bucketing)
         goal_data: dict[str, object] = {item.key: item.value for item in data.goal_data or ()}
         if "transactionId" in goal_data:
-            self._transaction_ids[str(goal_data["transactionId"])] = None
+            transaction_id = str(goal_data["transactionId"])
+            self._transaction_count += transaction_id not in self._transaction_ids
+            self._transaction_ids[transaction_id] = None
         for credited in _credited(data.goal_id, bucketing):
             self._goals.setdefault(credited, _Sum()).add(goal_data)
         event = Conversion(tracked.visitor_id, data.goal_id, goal_data, bucketing, tracked.segments)
+        if tracked.notice is not None:
+            tracked.notice(event, False)  # the one argument of its kind
         self._keep(event, tracked.size)
 
     def _keep(self, event: Exposure | Conversion, size: int) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import Message, Receive, Scope, Send
 
 from convert_sdk._process.clock import monotonic
 
 from .access import ANY_HOST, is_loopback
 from .app import Outage, create_app
+from .faults import Faults, http_date
 from .registry import Registry
 
 LOOPBACK = "127.0.0.1"
@@ -24,28 +27,49 @@ class LocalServer:
     """A Serving API in a thread of this process; `running` makes, starts and stops it.
 
     What was recorded belongs to the registry and outlives a restart.
+
+    >>> server = LocalServer(registry)
+    >>> server.start()
+    >>> server.stop()
     """
 
     def __init__(self, registry: Registry, *, port: int = 0) -> None:
         self.registry = registry
         self.port = port
         """The port it listens on; where 0 was asked for, the free one that it found."""
+        self.faults = Faults()
+        """The faults that the page, or a test, switches on."""
         self._outage = Outage()
-        self._app = create_app(registry, hosts=(), outage=self._outage)
+        self._app = create_app(registry, hosts=(), outage=self._outage, faults=self.faults)
         self._running: tuple[_Server, Thread] | None = None
 
     @property
     def url(self) -> str:
-        """The endpoint for both configuration and tracking."""
+        """The endpoint for both configuration and tracking.
+
+        >>> LocalServer(registry, port=8088).url
+        'http://127.0.0.1:8088'
+        """
         return f"http://{LOOPBACK}:{self.port}"
 
     def start(self) -> None:
-        """Listen, on the same port as before; returns once connections are accepted."""
+        """Listen, on the same port as before; returns once connections are accepted.
+
+        Raises:
+            RuntimeError: It listens already, or could not begin to.
+            OSError: The port is taken.
+
+        >>> server = LocalServer(registry)
+        >>> server.start()
+        >>> server.port > 0
+        True
+        >>> server.stop()
+        """
         if self._running is not None:
             raise RuntimeError("already started")
         listener = _listen(LOOPBACK, self.port)
         self.port = listener.getsockname()[1]
-        server = _Server(_quiet(self._app))
+        server = _Server(self._app)
         thread = Thread(target=server.run_on, args=(listener,), name="convert-local-server", daemon=True)
         thread.start()
         server.settled.wait()
@@ -54,7 +78,10 @@ class LocalServer:
         self._running = (server, thread)
 
     def stop(self) -> None:
-        """Finish the requests under way and close the port; nothing happens where it is closed."""
+        """Finish the requests under way and close the port; nothing happens where it is closed.
+
+        >>> LocalServer(registry).stop()
+        """
         if self._running is not None:
             server, thread = self._running
             server.should_exit = True
@@ -63,7 +90,13 @@ class LocalServer:
 
     @contextmanager
     def failing(self, status: int = 503) -> Iterator[None]:
-        """Answer every request with `status` for as long as the block lasts."""
+        """Answer every request with `status` for as long as the block lasts.
+
+        >>> import httpx
+        >>> with running(registry) as server, server.failing(503):
+        ...     httpx.get(f"{server.url}/config/shop").status_code
+        503
+        """
         self._outage.status = status
         try:
             yield
@@ -108,13 +141,24 @@ def serve(
 
     Raises:
         OSError: The address cannot be listened on.
+
+    >>> serve(registry, host="192.0.2.1", port=0)
+    Traceback (most recent call last):
+    OSError: ...
     """
     with _listen(host, port) as listener:
         found = listener.getsockname()[1]
         app = create_app(registry, hosts=() if is_loopback(host) else (ANY_HOST, host.lower()))
+        Thread(target=_warm, args=(registry,), name="convert-warm", daemon=True).start()
         if ready is not None:
             ready(f"http://{f'[{host}]' if ':' in host else host}:{found}")
-        _Server(_quiet(app)).run([listener])
+        _Server(app).run([listener])
+
+
+def _warm(registry: Registry) -> None:
+    """Make what the first page will ask for, so that it has not to wait."""
+    for project, _ in registry.listed():
+        project.current.warm()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -135,9 +179,13 @@ class _SteadyLoop(asyncio.SelectorEventLoop):
 class _Server(uvicorn.Server):
     """Says when it accepts connections, or never will."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(_quiet(app))
         self.settled = Event()
+        app.state.closing = self._is_closing
+
+    def _is_closing(self) -> bool:
+        return self.should_exit
 
     def run_on(self, listener: socket.socket) -> None:
         try:
@@ -154,5 +202,28 @@ class _Server(uvicorn.Server):
 def _quiet(app: Starlette) -> uvicorn.Config:
     # Headers of a proxy are not believed: anybody can send them, and only the access rules look at them.
     return uvicorn.Config(
-        app, ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False
+        _Dated(app),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        date_header=False,
     )
+
+
+class _Dated:
+    """The app, with the Date of every answer that has none: one that a fault has set is left alone."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                if not any(name == b"date" for name, _ in headers):
+                    headers.append((b"date", http_date(time.time()).encode()))
+            await send(message)
+
+        await self._app(scope, receive, send_dated)

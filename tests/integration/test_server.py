@@ -102,6 +102,11 @@ def keys(response: httpx.Response) -> list[str]:
     return [experience["key"] for experience in response.json()["experiences"]]
 
 
+def several(name: str, values: str | list[str]) -> list[tuple[str, str]]:
+    """A header that comes once, or once for each of its values."""
+    return [(name, value) for value in ([values] if isinstance(values, str) else values)]
+
+
 def refusal(response: httpx.Response) -> tuple[int, str]:
     body = response.json()
     assert set(body) == {"code", "message"}
@@ -358,6 +363,7 @@ class TestTracking:
             (b"{}", "br", 415),
             (b"{}", "utf-8", 415),
         ],
+        ids=["too large", "cut off", "not packed", "packed twice", "brotli", "no encoding at all"],
     )
     def test_a_badly_packed_body(self, http: httpx.Client, body: bytes, encoding: str, status: int) -> None:
         headers = {**JSON, "Content-Encoding": encoding}
@@ -519,11 +525,28 @@ class TestBrowsers:
         assert shop.record.summary().received == 0
 
     def test_a_proxy_s_word_opens_nothing(self, http: httpx.Client) -> None:
-        for forwarded in ("garbage", "203.0.113.7", "127.0.0.1, 203.0.113.7"):
-            headers = {"X-Forwarded-For": forwarded}
+        lines = ("203.0.113.7", "127.0.0.1, 203.0.113.7", "203.0.113.7:4711", "[2001:db8::1]:80", "unknown")
+        for forwarded in (*lines, ["127.0.0.1", "203.0.113.7"]):
+            headers = several("X-Forwarded-For", forwarded)
             assert http.get("/config/plain", headers=headers).status_code == 200
             assert refusal(http.get("/_events/100/200", headers=headers))[0] == 403
         assert http.get("/_events/100/200", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 200
+
+    @pytest.mark.parametrize(
+        "forwarded",
+        ["garbage", "127.0.0.1, garbage", "1.2.3", "::g", "<script>", "9" * 10_000, ",".join(["::1"] * 51)],
+    )
+    def test_a_proxy_s_word_that_is_none_is_refused(self, http: httpx.Client, forwarded: str) -> None:
+        headers = {"X-Forwarded-For": forwarded}
+        for path in (
+            "/config/plain",
+            "/project-settings/100/200",
+            "/_events/100/200",
+            "/_summary/100/200",
+            "/",
+        ):
+            assert refusal(http.get(path, headers=headers))[0] == 400
+        assert refusal(http.post("/track/plain", json=tracking(), headers=headers))[0] == 400
 
     def test_without_a_socket_nothing_is_checked(self, registry: Registry, shop: ServedProject) -> None:
         async def ask() -> list[int]:
@@ -711,7 +734,7 @@ class TestCommand:
         path = tmp_path / "project.json"
         path.write_text(json.dumps(document(audiences=[{"id": "5", "key": "a", "rules": {"OR": 3}}])))
         with self.serving(str(path), "--port", "0") as (_, process):
-            assert process.complains().startswith(f"{path}: $.")
+            assert process.complains().startswith(f"{path}:1:")
 
 
 def test_it_stops_although_the_clocks_were_frozen_meanwhile() -> None:

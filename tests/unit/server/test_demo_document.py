@@ -11,7 +11,7 @@ from tests.shapes import present
 @pytest.fixture(scope="module")
 def shop() -> Document:
     problems: list[str] = []
-    read = read_document(demo_document(), lambda path, _: problems.append(path))
+    read = read_document(demo_document(), lambda path, *_: problems.append(path))
     assert problems == []
     return read
 

@@ -1,0 +1,1 @@
+"""The endpoints of the page: everything that it shows and does, as JSON and streams of events."""
