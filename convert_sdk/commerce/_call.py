@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._json import Answer, whole
 from convert_sdk.commerce._wire import Id, read, read_many
 
@@ -16,6 +17,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """A request and how to read its answer; `repeatable` says whether sending it twice does no harm."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk._http.backoff import retry_after
 from convert_sdk._http.messages import SIZE_CAP, TOO_LARGE, TOO_SLOW, Failure, Request, Response
 from convert_sdk.commerce._call import Call
@@ -31,6 +32,7 @@ from convert_sdk.errors import OptionError
 T = TypeVar("T")
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class Retries:
     """The number of times that a request which does no harm twice is sent.
@@ -76,6 +78,7 @@ class TokenBucket:
             return due - now
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class Http:
     """The HTTP options of a client.
@@ -113,6 +116,7 @@ DEFAULT_HTTP = Http()
 _MIN_TIMEOUT = 0.001
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class ConnectorEndpoint:
     """The address of a store, and the headers and the pace that it wants."""

@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
+from convert_sdk._core.half_made import shown_half_made
+
 LONGEST_NUMBER = 400
 REPLACED = "\ufffd"
 _LONE = re.compile(r"[\ud800-\udfff]")
 _MAYBE_LONE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
+@shown_half_made
 @dataclass(frozen=True)
 class Answer:
     """A complete HTTP answer."""

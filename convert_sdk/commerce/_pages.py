@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._call import Call
 from convert_sdk.commerce._json import Answer
 from convert_sdk.commerce._sender import AsyncSender, Sender
@@ -17,6 +18,7 @@ _STALE_PAGES = 3
 _MOST_REREAD = 100
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """One page: its items and what the envelope around them said (None where it said nothing).
@@ -47,6 +49,7 @@ class Page(Generic[T]):
         return len(self.items) + len(self.unreadable)
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
     """A list to read.

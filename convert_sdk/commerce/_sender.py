@@ -8,6 +8,7 @@ import ipaddress
 import re
 import time
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
@@ -125,14 +126,14 @@ class AsyncSender:
 S = TypeVar("S", Sender, AsyncSender)
 
 
-class _CallOptions(Generic[S]):
+class _CallOptions(ABC, Generic[S]):
     """The options of single calls, for clients of either kind."""
 
     _sender: S
 
+    @abstractmethod
     def _bind(self, sender: S) -> None:
         """Make the resources over this sender."""
-        raise NotImplementedError
 
     def with_options(
         self,

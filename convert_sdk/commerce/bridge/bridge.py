@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
 
 from convert_sdk import _checks as check
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._sites import canonical_scope, canonical_site
 from convert_sdk.commerce.bridge.conversions import OrderConversion
 from convert_sdk.commerce.bridge.currency import LedgerCurrency, Rate
@@ -25,7 +26,8 @@ from convert_sdk.commerce.bridge.sync import sync
 from convert_sdk.errors import OptionError, StoreError
 
 if TYPE_CHECKING:
-    from convert_sdk.client import AsyncClient, Client
+    from convert_sdk.async_client import AsyncClient
+    from convert_sdk.client import Client
     from convert_sdk.commerce.bridge.reports import SyncProgress
     from convert_sdk.commerce.website.webhooks import WebhookEvent
 
@@ -62,6 +64,7 @@ class Report(NamedTuple):
     """Transaction ids of orders that came to less after their conversion had been sent, the oldest thousand."""
 
 
+@shown_half_made
 class Bridge:
     """Turns what stores tell into conversions, exactly once per ledger; safe to share between threads.
 

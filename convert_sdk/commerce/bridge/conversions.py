@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce.bridge.money import less
 from convert_sdk.commerce.bridge.orders import UNKNOWN, OrderSnapshot
 from convert_sdk.errors import OptionError
@@ -24,6 +25,7 @@ REPORTED = frozenset({"sent", "reversed"})
 MatchSource: TypeAlias = Literal["token", "order", "reference", "member", "contact", "email"]
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules by which conversions are sent; times in seconds.
@@ -71,6 +73,7 @@ class Match(NamedTuple):
         return f"Match({self.match_source!r})"
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class OrderConversion:
     """One order's conversion for one goal: `key` is the goal and the transaction id.

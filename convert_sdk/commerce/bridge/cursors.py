@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._pages import Page
 from convert_sdk.commerce.bridge.orders import OrderSnapshot, UnreadableOrder
 from convert_sdk.commerce.errors import ServerError
@@ -17,6 +18,7 @@ T = TypeVar("T")
 _REDONE = 3
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """The position in a stream: all before `until` (epoch seconds) is read; a scan under way goes from `start` to
@@ -70,6 +72,7 @@ class Read(NamedTuple):
     unreadable: tuple[UnreadableOrder, ...] = ()
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class Stream:
     """One list that is pulled: `read` takes a page; a scan starts when the last one is `every` seconds old."""

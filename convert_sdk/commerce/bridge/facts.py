@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce.bridge.money import total
 from convert_sdk.commerce.bridge.orders import OrderSnapshot, person_id
 from convert_sdk.commerce.bridge.personal import (
@@ -34,6 +35,7 @@ FACTS = frozenset({
 """The facts that may become attributes. E-mail, phone, name, address, zip and notes are not among it."""
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """The facts and custom properties that may become attributes, and the properties that are numbers.

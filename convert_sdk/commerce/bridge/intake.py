@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce.bridge.conversions import OrderConversion, folded, key_of, seen
 from convert_sdk.commerce.bridge.currency import LedgerCurrency
 from convert_sdk.commerce.bridge.cursors import Read
@@ -20,6 +21,7 @@ Goal = str | int
 _log = logging.getLogger("convert_sdk")
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class Goals:
     """The goals (keys as text, ids as int) that orders, bookings and forms count for.

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce.bridge.money import less, pieces, rounded, times, total
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class IdentityKey(NamedTuple):
         return f"IdentityKey({self.kind!r})"
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class OrderSnapshot:
     """An order, booking or submitted form at one moment.
@@ -142,6 +144,7 @@ AmountRule: TypeAlias = "Literal['total', 'sub_total', 'net'] | Callable[[Websit
 Trigger: TypeAlias = Literal["paid", "created", "completed"]
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class WebsiteRules:
     """The rules by which a website's orders count.
@@ -157,6 +160,7 @@ class WebsiteRules:
     digits: int = 2
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class BuyerRules:
     """The rules by which a buyer's orders count: at first sight, or `when_posted` by all sellers.

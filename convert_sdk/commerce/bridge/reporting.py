@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 from convert_sdk.errors import OptionError
 
 if TYPE_CHECKING:
-    from convert_sdk.client import AsyncClient, Client
+    from convert_sdk.async_client import AsyncClient
+    from convert_sdk.client import Client
     from convert_sdk.project import Project
     from convert_sdk.status import Status
     from convert_sdk.visitor import Visitor

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeVar
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._pages import Page
 from convert_sdk.commerce._sites import canonical_scope
 from convert_sdk.commerce.bridge.conversions import DAY
@@ -69,6 +70,7 @@ def in_ledger(source: AnySource, transaction: LedgerTransaction) -> AnySource:
     return source if kept == source.scope else replace(source, account=kept.partition(":")[2])
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class WebsiteSource:
     """A website's orders, bookings and forms.
@@ -229,6 +231,7 @@ class WebsiteSource:
         return datetime.fromtimestamp(scan.until - self.lag, UTC) if was_in_view else UNKNOWN
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class ConvictionalSource:
     """A buyer's orders under the name `account`, which makes their transaction ids: keep it the same.

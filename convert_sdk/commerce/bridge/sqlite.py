@@ -14,6 +14,7 @@ from typing import cast
 
 from pydantic import TypeAdapter
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk._process.sqlite import Database
 from convert_sdk.commerce._sites import canonical_scope
 from convert_sdk.commerce.bridge.conversions import REPORTED, OrderConversion, Policy
@@ -82,6 +83,7 @@ _STORED_OUTCOMES: dict[str, str] = {"rejected": "dead"}
 _OUTCOMES = {stored: outcome for outcome, stored in _STORED_OUTCOMES.items()}
 
 
+@shown_half_made
 class Ledger:
     """The file `path` (0600), for all threads and processes of one host.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Generic
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._exchange import DEFAULT_HTTP, ConnectorEndpoint, Http
 from convert_sdk.commerce._operations import S_co
 from convert_sdk.commerce._sender import (
@@ -27,6 +28,7 @@ from convert_sdk.errors import OptionError
 BASE_URL = "https://api.convertmax.io"
 
 
+@shown_half_made
 class _Convertmax(Generic[S_co]):
     """The resources, over either sender."""
 

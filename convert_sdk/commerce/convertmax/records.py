@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._call import Call, call, one
 from convert_sdk.commerce._json import Answer
 from convert_sdk.commerce._operations import Resource, S_co, operation
@@ -20,6 +21,7 @@ Entity: TypeAlias = Literal["product", "contact", "order"]
 KEY_HEADER = "x-idempotency-key"
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class ConvertmaxOptions:
     """The choices that the documentation leaves open.
@@ -35,6 +37,7 @@ class ConvertmaxOptions:
 DEFAULT_OPTIONS = ConvertmaxOptions()
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class WriteResult:
     """The result of a write: `accepted` (queued), or a `duplicate` of one with the same key."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Generic
 from weakref import WeakValueDictionary
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._exchange import DEFAULT_HTTP, ConnectorEndpoint, Http, TokenBucket
 from convert_sdk.commerce._operations import S_co
 from convert_sdk.commerce._sender import (
@@ -28,6 +29,7 @@ _buckets: WeakValueDictionary[str, TokenBucket] = WeakValueDictionary()
 _buckets_lock = threading.Lock()
 
 
+@shown_half_made
 class _Buyer(Generic[S_co]):
     """The resources, over either sender."""
 

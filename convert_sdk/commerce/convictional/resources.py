@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypedDict, TypeVar, Unpack
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._call import Call, call, query
 from convert_sdk.commerce._json import Answer, read_json, whole
 from convert_sdk.commerce._operations import Resource, S_co, listing, operation
@@ -31,6 +32,7 @@ T = TypeVar("T", bound=StoreRecord)
 LARGEST_PAGE = 250
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class BuyerPaths(Routes):
     """Method and path of every operation; correct one here if your account has it elsewhere.

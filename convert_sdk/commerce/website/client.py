@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Generic
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._exchange import DEFAULT_HTTP, ConnectorEndpoint, Http
 from convert_sdk.commerce._operations import S_co
 from convert_sdk.commerce._sender import (
@@ -28,6 +29,7 @@ BASE_PATH = "/api/site"
 _BASE_PATH = re.compile(r"(/[\w.~%-]+)*/?")
 
 
+@shown_half_made
 class _Website(Generic[S_co]):
     """The resources, over either sender."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._routes import Routes
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class WebsitePaths(Routes):
     """Method and path of every operation, after `https://{domain}/api/site`.

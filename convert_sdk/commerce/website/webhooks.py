@@ -18,6 +18,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import pydantic
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._json import read_json, whole
 from convert_sdk.commerce._refusals import place_of
 from convert_sdk.commerce._wire import Many, Moment, StoreRecord, Text, read
@@ -30,6 +31,7 @@ LARGEST_BODY = 1_048_576
 _log = logging.getLogger("convert_sdk")
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class SignatureScheme:
     """The place and the making of a delivery's signature, and the header that names its topic.
@@ -52,6 +54,7 @@ class SignatureScheme:
 DEFAULT_SCHEME = SignatureScheme()
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
     """A verified delivery: its `topic`, the site (`source`) and the subscription it came through.
@@ -72,6 +75,7 @@ class WebhookEvent:
         return None
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class OrderEvent(WebhookEvent):
     """`order_created` or `order_updated`."""
@@ -84,16 +88,19 @@ class OrderEvent(WebhookEvent):
         return _id(self.order)
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class OrderCreated(OrderEvent):
     """An order was placed."""
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class OrderUpdated(OrderEvent):
     """An order was changed, perhaps by ourselves."""
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class ProductEvent(WebhookEvent):
     """`product_created` or `product_updated`."""
@@ -106,16 +113,19 @@ class ProductEvent(WebhookEvent):
         return _id(self.product)
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class ProductCreated(ProductEvent):
     """A product was created."""
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class ProductUpdated(ProductEvent):
     """A product was changed."""
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class ContactUpdated(WebhookEvent):
     """A contact was created or changed."""
@@ -128,6 +138,7 @@ class ContactUpdated(WebhookEvent):
         return _id(self.contact)
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class BookingCreated(WebhookEvent):
     """A session was booked."""
@@ -155,6 +166,7 @@ class SubmittedForm(StoreRecord):
     """The fields and what was entered."""
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class FormSubmitted(WebhookEvent):
     """A form was submitted."""
@@ -162,6 +174,7 @@ class FormSubmitted(WebhookEvent):
     form: SubmittedForm
 
 
+@shown_half_made
 @dataclass(frozen=True, slots=True)
 class UnknownEvent(WebhookEvent):
     """A verified delivery with a topic that is not known here; `payload` is its JSON."""

@@ -23,6 +23,7 @@ from convert_sdk.commerce.bridge import (
 from convert_sdk.commerce.errors import ServerError
 from convert_sdk.server import DEMO_SDK_KEY
 from convert_sdk.status import EventOutcome
+from tests.waiting import eventually
 
 from .world import DAY, IDENTITY, STORY, World
 
@@ -297,6 +298,7 @@ class TestTrouble:
         with world.server.failing(503):
             world.hear_all()
             world.client.close(timeout=0.0)  # what was in memory is gone
+            eventually(lambda: not world.client.status().events.in_flight)  # and so is what was on its way
         with world.ledger.transaction() as transaction:
             [conversion] = transaction.conversions_of(f"{world.site.scope}:{order['id']}")
             died = replace(

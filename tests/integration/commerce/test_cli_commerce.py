@@ -51,6 +51,7 @@ def day() -> Iterator[tuple[Scenario, list[str]]]:
         yield scenario, told
 
 
+@pytest.mark.servers
 class TestDemo:
     def test_a_killed_process_loses_and_doubles_nothing(self, day: tuple[Scenario, list[str]]) -> None:
         result = day[0].result

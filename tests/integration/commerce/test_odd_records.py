@@ -248,7 +248,7 @@ def test_an_answer_that_is_no_page_is_not_the_end_of_a_buyers_list(
 ) -> None:
     convictional.faults.append(Fault(200, answer))
     with BuyerClient(convictional.key, base_url=convictional.url) as client, pytest.raises(ServerError):
-        [*client.orders.list()]
+        list(client.orders.list())
 
 
 def test_pages_of_rows_that_are_no_records_are_passed_over(one_site: World) -> None:
@@ -274,7 +274,7 @@ def test_pages_of_no_records_that_repeat_have_an_end(website: WebsiteStore) -> N
         WebsiteClient(website.url, website.key) as client,
         pytest.raises(ServerError, match="repeats its pages"),
     ):
-        [*client.orders.list()]
+        list(client.orders.list())
 
 
 def test_an_unpaid_order_that_cannot_be_read_again_keeps_no_other_from_being_asked_for(
