@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from os import strerror
 from pathlib import Path
 from threading import Event, Thread
@@ -10,15 +11,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convert_sdk import Project
+from convert_sdk.analysis import Severity
 from convert_sdk.errors import DocumentError
 
-from .document import loaded
+from .source import loaded
 
 if TYPE_CHECKING:
+    from convert_sdk._process.file_version import FileVersion
     from convert_sdk.server import ServedProject
-    from convert_sdk.server.follow import FileMark
 
 LOOPBACK = "127.0.0.1"
+Browse = Annotated[
+    bool | None,
+    typer.Option(
+        "--open/--no-open", help="Open the page in a browser; by default where the output is a terminal."
+    ),
+]
+"""The option of whoever shows the page."""
 
 
 def serve(
@@ -38,32 +47,31 @@ def serve(
         str | None, typer.Option(envvar="CONVERT_SDK_SECRET", help="What the SDK key's bearers must know.")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Serve the file again when it changes.")] = False,
+    browser: Browse = None,
 ) -> None:
-    """Answer as Convert's Serving API does, until Ctrl-C."""
+    """Answer as Convert's Serving API does, with a page to look at it, until Ctrl-C."""
+    from convert_sdk._process.file_version import file_version
     from convert_sdk.server import Registry, demo_document
     from convert_sdk.server import serve as run
-    from convert_sdk.server.follow import file_mark
 
     if watch and path is None:
         raise typer.BadParameter("give the file to follow", param_hint="--watch")
-    mark = file_mark(path) if path is not None else None
-    document = demo_document() if path is None else loaded(path).document
+    mark = file_version(path) if path is not None else None
+    document = demo_document() if path is None else loaded(path).source
     registry = Registry()
     try:
         served = registry.add(document)
-        place = f"{served.account_id}/{served.project_id}"
-        key = sdk_key or place
+        key = sdk_key or served.place
         registry.add(document, sdk_key=key, secret=secret)
     except DocumentError as error:
         typer.echo(f"error: {path}: {error}", err=True)
         raise typer.Exit(1) from None
+    served.file, served.watched = path, watch
 
     def ready(url: str) -> None:
-        typer.echo(f"export CONVERT_SDK_KEY={key} CONVERT_CONFIG_ENDPOINT={url} CONVERT_TRACK_ENDPOINT={url}")
-        if path is not None:
-            _tell_problems(path, loaded(path))
-        typer.echo(f"All there is to ask: {url}/", err=True)
-        typer.echo(f"What was tracked: {url}/_summary/{place}", err=True)
+        _tell_addresses(url, key, served)
+        if sys.stdout.isatty() if browser is None else browser:
+            open_page(f"{url}/")
 
     ended = Event()
     if watch and path is not None:
@@ -71,28 +79,55 @@ def serve(
     try:
         run(registry, host=host, port=port, ready=ready)
     except OSError as error:
-        typer.echo(f"error: {host}:{port} cannot be listened on: {strerror(error.errno or 0)}", err=True)
-        raise typer.Exit(1) from None
+        raise refused_address(host, port, error) from None
     finally:
         ended.set()
 
 
-def _follow(path: Path, mark: FileMark | None, served: ServedProject, ended: Event) -> None:
+def _tell_addresses(url: str, key: str, served: ServedProject) -> None:
+    typer.echo(f"export CONVERT_SDK_KEY={key} CONVERT_CONFIG_ENDPOINT={url} CONVERT_TRACK_ENDPOINT={url}")
+    if served.file is not None:
+        _tell_problems(served.file, served)
+    typer.echo(f"The page, to see and ask: {url}/", err=True)
+    typer.echo(f"What was tracked: {url}/_summary/{served.place}", err=True)
+    typer.echo(f"To compare both ends: export CONVERT_STATUS_URL={url}/_status/{served.place}", err=True)
+
+
+def refused_address(host: str, port: int, error: OSError) -> typer.Exit:
+    """The end of a command whose address is taken or not allowed, once it has said so."""
+    number = error.errno or 0  # a name that is not resolved has numbers of its own
+    reason = strerror(number) if number > 0 else error.strerror
+    typer.echo(f"error: {host}:{port} cannot be listened on: {reason}", err=True)
+    return typer.Exit(1)
+
+
+def open_page(url: str) -> None:
+    """Open an address in a browser, without waiting for it; where there is none, nothing happens."""
+    import webbrowser
+
+    Thread(target=webbrowser.open, args=(url,), name="convert-browser", daemon=True).start()
+
+
+def _follow(path: Path, mark: FileVersion | None, served: ServedProject, ended: Event) -> None:
     from convert_sdk.server.follow import follow
+    from convert_sdk.server.revisions import RevisionOrigin
 
     def changed() -> None:
         try:
             project = Project.load(path)
-            served.replace(project.document)
+            served.file_flaw = ""
+            revision = served.replace(project.source, RevisionOrigin.FILE)
         except (DocumentError, OSError) as error:
+            served.file_flaw = str(error)
             typer.echo(f"error: {path}: {error}; the last good document is still served", err=True)
         else:
-            typer.echo(f"{path}: revision {project.revision} is served", err=True)
-            _tell_problems(path, project)
+            typer.echo(f"{path}: revision {revision.name} is served", err=True)
+            _tell_problems(path, served)
 
     follow(path, mark, changed, until=ended)
 
 
-def _tell_problems(path: Path, project: Project) -> None:
-    for problem in project.problems:
-        typer.echo(f"{path}: {problem.path}: {problem.message}", err=True)
+def _tell_problems(path: Path, served: ServedProject) -> None:
+    for finding in served.current.report.findings:
+        if finding.severity.at_least(Severity.WARNING):
+            typer.echo(f"{path}:{finding} ({finding.path})", err=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
+from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.server import Conversion, Record, demo_document
 
 EXPERIENCE = "home-story"
@@ -24,6 +25,7 @@ class Purchase(NamedTuple):
     unidentified: bool
 
 
+@shown_half_made
 @dataclass(slots=True)
 class VariationRevenue:
     """The shoppers of one variation, their orders, and the revenue at both ends."""
@@ -48,6 +50,7 @@ class VariationRevenue:
         }
 
 
+@shown_half_made
 @dataclass(slots=True)
 class CommerceResult:
     """The figures of both ends, and the steps that led to them."""
@@ -147,8 +150,10 @@ def variations() -> dict[str, str]:
 
 
 def as_dict(value: object) -> dict[str, object]:
+    """A dict as it is; an empty one for what is none."""
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: object) -> list[object]:
+    """A list as it is; an empty one for what is none."""
     return value if isinstance(value, list) else []

@@ -7,16 +7,13 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING, NamedTuple
 
 from convert_sdk import Explanation, Project, Status
+from convert_sdk.analysis.sample_ratio import SampleRatio, sample_ratio
 
-from .sample_ratio import chi_square, p_value
 from .shoppers import Tally
 
 if TYPE_CHECKING:
     from convert_sdk._core.model import Experience
     from convert_sdk.server import GoalTotal, Summary
-
-SUSPICIOUS = 0.001
-"""Below this probability a split is called a mismatch, as is usual for sample ratios."""
 
 
 class VariationShare(NamedTuple):
@@ -29,11 +26,11 @@ class VariationShare(NamedTuple):
 
 
 class TrafficSplit(NamedTuple):
-    """The traffic of one experience; `p` is the probability of a split at least this far off."""
+    """The traffic of one experience."""
 
     experience: Experience
     variations: tuple[VariationShare, ...]
-    p: float | None
+    ratio: SampleRatio
 
     @property
     def total(self) -> int:
@@ -96,7 +93,7 @@ class ExperimentsResult(NamedTuple):
             if rest > 0:
                 variations.append(VariationShare(None, None, rest, self.tally.exposures[experience.id, None]))
             if any(each.exposures for each in variations):
-                yield TrafficSplit(experience, tuple(variations), _probability(variations))
+                yield TrafficSplit(experience, tuple(variations), _ratio(variations))
 
     def goal_results(self) -> Iterator[GoalResult]:
         """The results of the goals of each experience, variation by variation."""
@@ -133,13 +130,12 @@ class ExperimentsResult(NamedTuple):
             "retries": self.status.retries,
             "seconds": round(self.seconds, 2),
             "sample_ratio_p": {
-                split.experience.key: round(split.p, 4) for split in self.splits() if split.p is not None
+                split.experience.key: round(split.ratio.p, 4)
+                for split in self.splits()
+                if split.ratio.p is not None
             },
         }
 
 
-def _probability(variations: list[VariationShare]) -> float | None:
-    if len(variations) < 2:
-        return None
-    statistic = chi_square([each.exposures for each in variations], [each.percent for each in variations])
-    return p_value(statistic, len(variations) - 1)
+def _ratio(variations: list[VariationShare]) -> SampleRatio:
+    return sample_ratio([each.exposures for each in variations], [each.percent for each in variations])

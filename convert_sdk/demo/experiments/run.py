@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from threading import Timer
 from time import perf_counter
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -24,22 +25,43 @@ _PATIENCE = 90.0
 _SECRET = "demonstration"  # noqa: S105 # it guards a made-up shop
 
 
+class DemoPage(NamedTuple):
+    """The page of the demonstration's server."""
+
+    opened: Callable[[str], object]
+    """Called with its address before the first visitor."""
+    looked_at: Callable[[ExperimentsResult], object]
+    """Called with the result; the server goes when it returns."""
+
+
 def run(
-    visitors: int, seed: int, console: Console, *, kill_server: bool, fail_for: float
+    visitors: int,
+    seed: int,
+    console: Console,
+    *,
+    kill_server: bool,
+    fail_for: float,
+    page: DemoPage | None = None,
+    port: int = 0,
 ) -> ExperimentsResult:
     """Serve the shop, send `visitors` visitors through it, deliver every event, and count both ends.
 
     `seed` chooses the visitors. `kill_server` stops the server from half of them to three quarters; `fail_for` lets it
-    answer 503 for so many seconds.
+    answer 503 for so many seconds. `page` is opened before the first visitor, and looked at for as long as it likes.
+
+    Raises:
+        OSError: The port is taken.
     """
     registry = Registry()
     shop = registry.add(demo_document(), sdk_key=DEMO_SDK_KEY, secret=_SECRET)
     tally = Tally()
     with (
-        running(registry) as server,
+        running(registry, port=port) as server,
         ExitStack() as trouble,
-        _client(DEMO_SDK_KEY, server.url, visitors) as client,
+        _client(DEMO_SDK_KEY, server.url, visitors, shop.place if page is not None else None) as client,
     ):
+        if page is not None:
+            page.opened(f"{server.url}/")
         plan = (
             _stopped(visitors, client, server)
             if kill_server
@@ -58,10 +80,14 @@ def run(
         explanation = client.visitor(first.id, first.attributes, location=CHECKOUT).explain("checkout-layout")
         with console.status("delivering the rest"):
             client.close(timeout=fail_for + _PATIENCE)  # which tries again until it is delivered
-        return ExperimentsResult(project, tally, client.status(), shop.record.summary(), explanation, seconds)
+        summary = shop.record.summary()
+        result = ExperimentsResult(project, tally, client.status(), summary, explanation, seconds)
+        if page is not None:
+            page.looked_at(result)
+        return result
 
 
-def _client(key: str, url: str, visitors: int) -> Client:
+def _client(key: str, url: str, visitors: int, reported: str | None) -> Client:
     """A client that ignores the variables of the shell: they belong to another project."""
     return Client(
         key,
@@ -70,6 +96,7 @@ def _client(key: str, url: str, visitors: int) -> Client:
         track_endpoint=url,
         max_queue=visitors * _EVENTS_EACH,  # a shop's day in seconds, and the server may be down
         trust_env=False,
+        status_url=None if reported is None else f"{url}/_status/{reported}",
     )
 
 

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .result import SUSPICIOUS, ExperimentsResult
+from convert_sdk.analysis.sample_ratio import RatioVerdict, SampleRatio
+
+from .result import ExperimentsResult
 
 
 def show(console: Console, result: ExperimentsResult) -> None:
@@ -59,15 +61,16 @@ def _splits(result: ExperimentsResult) -> Table:
                 f"{variation.percent:g} %",
                 f"{variation.exposures:,}",
                 f"{100 * variation.exposures / split.total:.1f} %",
-                _ratio(split.p) if number == 0 else "",
+                _ratio(split.ratio) if number == 0 else "",
             )
     return table
 
 
-def _ratio(p: float | None) -> str:
-    if p is None:
-        return ""
-    return f"[red]mismatch, p {p:.1g}[/]" if p < SUSPICIOUS else f"[green]fits[/], p {p:.2f}"
+def _ratio(ratio: SampleRatio) -> str:
+    if ratio.p is None:
+        return "too few to tell" if ratio.verdict is RatioVerdict.TOO_FEW else ""
+    is_off = ratio.verdict is RatioVerdict.MISMATCH
+    return f"[red]mismatch, p {ratio.p:.1g}[/]" if is_off else f"[green]fits[/], p {ratio.p:.2f}"
 
 
 def _features(result: ExperimentsResult, width: int) -> Table:
