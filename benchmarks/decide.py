@@ -155,7 +155,18 @@ def verbs(bench: Bench) -> list[Row]:
         answers = bench.measure(Task(name, work, {"document": paths[name], "n": 4_000}) for name in columns)
         title = {"feature": "`feature` with 20 variables", "track": "`track`", "explain": "`explain`"}[work]
         rows.append(Row(f"W8 {work}", title, "µs", column(answers, "ns", 1e-3), notes[work]))
+    rows.append(typed(bench, featured["ours"]))
     return rows
+
+
+def typed(bench: Bench, document: Path) -> Row:
+    """Generated flags beside the look-up that they stand for."""
+    answers = bench.measure(
+        Task(name, work, {"document": document, "n": 20_000})
+        for name, work in (("ours", "typed"), ("ours_hand", "feature"))
+    )
+    note = 'For a visitor who has the decision; by hand: `visitor.feature("pricing").get("v1", 0)`.'
+    return Row("W8 typed", "`flags.pricing(visitor).v1`", "µs", column(answers, "ns", 1e-3), note)
 
 
 def measure(bench: Bench) -> list[Row]:

@@ -25,11 +25,17 @@ PEERS = Path(__file__).resolve().parent / "peers"
 VENVS = ROOT / ".venv-peers"
 TITLES = {
     "ours": "convert_sdk",
+    "ours_hand": "the same by hand",
     "rival": "convert-python-sdk 2.1.0",
     "eppo": "eppo-server-sdk 4.4.1",
     "eppo_quiet": "eppo-server-sdk 4.4.1, `doLog` off",
+    "hog": "posthog 7.91.1",
 }
-_REQUIREMENTS = {"rival": "convert-python-sdk==2.1.0", "eppo": "eppo-server-sdk==4.4.1"}
+_REQUIREMENTS = {
+    "rival": "convert-python-sdk==2.1.0",
+    "eppo": "eppo-server-sdk==4.4.1",
+    "hog": "posthog==7.91.1 django==5.2.19",
+}
 
 
 @dataclass(frozen=True)
@@ -156,13 +162,13 @@ def interpreter(peer: str) -> str:
         return sys.executable
     folder = VENVS / peer
     python = folder / "bin" / "python"
-    ready = folder / f".{_REQUIREMENTS[peer]}"
+    ready = folder / f".{_REQUIREMENTS[peer].replace(' ', '+')}"
     if not ready.exists():
         print(f"making {folder.relative_to(ROOT)} with {_REQUIREMENTS[peer]}", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        if subprocess.run([*install, _REQUIREMENTS[peer]], check=False).returncode:
+        if subprocess.run([*install, *_REQUIREMENTS[peer].split()], check=False).returncode:
             raise SystemExit(f"could not install {_REQUIREMENTS[peer]}; leave it out with --peers")
         ready.touch()
     return str(python)
@@ -198,20 +204,18 @@ def machine(bench: Bench) -> Json:
 Measure = Callable[[Bench], list[Row]]
 
 
-def main(measures: Mapping[str, Measure], description: str | None) -> None:
-    """The command line that every script here has."""
+def main(measures: Mapping[str, Measure], description: str | None, *, peers: str = "ours,rival,eppo") -> None:
+    """The command line that every script here has; `peers` are the sides of whoever names none."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--short", action="store_true", help="fewer rounds and visitors")
     parser.add_argument("--json", action="store_true", help="print JSON with every round's figure")
     parser.add_argument("--rounds", type=int, help="fresh processes per figure (default 7, short 3)")
-    parser.add_argument(
-        "--peers", default="ours,rival,eppo", help="which sides to run (default: %(default)s)"
-    )
+    parser.add_argument("--peers", default=peers, help="which sides to run (default: %(default)s)")
     parser.add_argument("--write", type=Path, help="also write the table to this Markdown file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        peers = arguments.peers.split(",")
-        bench = Bench(Path(folder), short=arguments.short, peers=peers, rounds=arguments.rounds)
+        sides = arguments.peers.split(",")
+        bench = Bench(Path(folder), short=arguments.short, peers=sides, rounds=arguments.rounds)
         about = machine(bench)
         rows: list[Row] = []
         for name, measure in measures.items():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import socket
+import struct
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGKILL
 from subprocess import run
 from threading import Event
 from time import monotonic, perf_counter_ns
@@ -16,11 +19,12 @@ from typing import Self
 
 from convert_sdk import AsyncClient, Client, Project
 from convert_sdk.stores.breaker import Breaker
-from tests.processes import ROOT
+from tests.processes import ROOT, running
 from tests.reliability.collector import Answer, Collector, Received
-from tests.reliability.site import BODY, KEY, dead, site
+from tests.reliability.site import BODY, KEY, dead, serving, site
 
 PAUSE = 0.00005
+KILLS = 20
 
 
 def percentile(sorted_ns: list[int], share: float) -> float:
@@ -143,6 +147,51 @@ def cold_start() -> float:
     return took
 
 
+TRACKING = """
+import mmap, os, struct, sys, time
+from convert_sdk import Client
+
+url, key, spool, times = sys.argv[1:5]
+client = Client(key, config_endpoint=url, track_endpoint=url, spool=spool, max_queue=1_000_000)
+client.visitor("warm")
+with open(times, "r+b") as file:
+    noted = mmap.mmap(file.fileno(), 0)
+begun = time.monotonic()
+print("ready", flush=True)
+for number in range(len(noted) // 8):
+    if number % 20 == 0:
+        visitor = client.visitor(f"v{number // 20}")
+    assert visitor.track(f"goal-{number % 20}")
+    struct.pack_into("d", noted, number * 8, time.monotonic())
+    while number >= (time.monotonic() - begun) * float(sys.argv[5]):
+        time.sleep(0.001)
+"""
+
+
+def taken_by_a_kill(rate: int, seconds: float) -> tuple[int, int, float]:
+    """Events tracked in a loop until SIGKILL, those of them that are lost, and the age of the oldest of these in ms."""
+    with site(dead) as convert, tempfile.TemporaryDirectory() as folder:
+        times = Path(folder, "times")
+        times.write_bytes(bytes(8 * int(rate * seconds * 4)))
+        spool = Path(folder, "spool")
+        with running(TRACKING, convert.url, KEY, str(spool), str(times), str(rate)) as process:
+            process.hear("ready")
+            Event().wait(seconds)
+            process.send(SIGKILL)
+            killed = monotonic()
+            process.end()
+        tracked = [at for (at,) in struct.iter_unpack("d", times.read_bytes()) if at]
+        convert.answer = serving()
+        with Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, spool=str(spool)) as heir:
+            heir.visitor("heir")
+            assert heir.flush(120).pending == 0
+        arrived = {(visitor, json.loads(event)["data"]["goalId"]) for visitor, event in convert.events}
+        lost = [
+            at for number, at in enumerate(tracked) if (f"v{number // 20}", f"7{number % 20}") not in arrived
+        ]
+    return len(tracked), len(lost), (killed - min(lost)) * 1_000 if lost else 0.0
+
+
 class Collections:
     """How long Python's own garbage collections held everything up, while this is entered."""
 
@@ -235,6 +284,14 @@ def main(seconds: float) -> None:
             for name, spool in (("", None), (" with a spool", folder)):
                 grown = alone(growth_of_a_million, convert.url, spool)
                 print(f"MiB that a million events offered to a dead endpoint{name} cost:\n{grown}")
+    for rate in (10_000, 100_000):
+        kills = [taken_by_a_kill(rate, 0.2 + number / 10) for number in range(KILLS)]
+        tracked, lost = sum(kill[0] for kill in kills), sum(kill[1] for kill in kills)
+        oldest = sorted(kill[2] for kill in kills)
+        print(
+            f"{KILLS} kills at {rate:,} events/s, spool, not sync: {lost:,} of {tracked:,} lost, "
+            f"the oldest p50 {oldest[KILLS // 2]:.0f} ms, max {oldest[-1]:.0f} ms old"
+        )
     with site() as convert:
         print(f"exit with 10,000 events queued, endpoint up: {time_to_exit(convert):.2f} s")
     release = Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import threading
 import time
 from collections.abc import Mapping
@@ -21,8 +22,11 @@ from measure import (
     versions,
     visitor_ids,
 )
+from ours_flags import WORKS as FLAGS
+from ours_web import WORKS as WEB
 
 from convert_sdk import Client, Project, Visitor
+from convert_sdk.typed_flags import generate_flags
 
 ONE = "experience-0"
 DRAIN = 30.0
@@ -98,6 +102,29 @@ def w2s(arguments: argparse.Namespace) -> Json:
 
     measured = chunked(loop, visitor_ids(arguments.n), lambda: client.flush(DRAIN), size=50)
     return {"ns": measured["ns"] / len(keys), "dropped": client.status().events.dropped}
+
+
+def page(arguments: argparse.Namespace) -> Json:
+    """The JSON of a new visitor's page."""
+    client = opened(arguments)[0]
+
+    def loop(ids: list[str]) -> None:
+        for visitor_id in ids:
+            client.visitor(visitor_id, {"country": "DE", "visits": 7}).bootstrap()
+
+    return timed(loop, visitor_ids(arguments.n))
+
+
+def page_by_hand(arguments: argparse.Namespace) -> Json:
+    """The same decisions as JSON, in the one line that does it."""
+    client = opened(arguments)[0]
+
+    def loop(ids: list[str]) -> None:
+        for visitor_id in ids:
+            visitor = client.visitor(visitor_id, {"country": "DE", "visits": 7})
+            json.dumps({decision.key: decision.to_dict() for decision in visitor.peek_all()})
+
+    return timed(loop, visitor_ids(arguments.n))
 
 
 def w3(arguments: argparse.Namespace) -> Json:
@@ -196,6 +223,22 @@ def feature(arguments: argparse.Namespace) -> Json:
     return timed(loop, visitor_ids(arguments.n))
 
 
+def typed(arguments: argparse.Namespace) -> Json:
+    """The same by generated flags."""
+    client = opened(arguments)[0]
+    ready = visitors(client, arguments.n)
+    assert client.project is not None
+    flags: Json = {"__name__": "flags"}
+    exec(generate_flags(client.project), flags)  # noqa: S102  # what was generated just now
+    pricing = flags["pricing"]
+
+    def loop(ids: list[str]) -> None:
+        for visitor_id in ids:
+            _ = pricing(ready[visitor_id]).v1
+
+    return timed(loop, visitor_ids(arguments.n))
+
+
 def track(arguments: argparse.Namespace) -> Json:
     client = opened(arguments)[0]
     ready = visitors(client, arguments.n)
@@ -242,15 +285,20 @@ if __name__ == "__main__":
             "w2": w2,
             "w2_all": w2_all,
             "w2s": w2s,
+            "page": page,
+            "page_by_hand": page_by_hand,
             "w3": w3,
             "w5": w5,
             "w6": w6,
             "w7": w7,
             "idle": idle,
             "feature": feature,
+            "typed": typed,
             "track": track,
             "explain": explain,
             "decisions": decisions,
             "about": about,
+            **FLAGS,
+            **WEB,
         }
     )

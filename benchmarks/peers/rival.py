@@ -78,7 +78,7 @@ class NoSend:
 
     events = 0
 
-    def send_tracking(self, payload: dict[str, Any], *, sdk_key: str) -> int:  # noqa: ARG002 - its port's signature
+    def send_tracking(self, payload: dict[str, Any], *, sdk_key: str) -> int:
         self.events += sum(len(visitor["events"]) for visitor in payload["visitors"])
         return 200
 
