@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_FLOOR = re.compile(r"([\w-]+)>=([\d.]+)(?:,<[\d.]+)?")
+_FLOOR = re.compile(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)(?:,<[\d.]+)?")
+_FLOOR = re.compile(r"([\w.-]+)>=([\d.]+)(?:,<[\d.]+)?")
 
 
 def requirements(project: Mapping[str, object]) -> Iterator[str]:

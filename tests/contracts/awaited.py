@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from convert_sdk._core.state import apply
-from convert_sdk.stores import AsyncStore, Changes, VisitorState, Winners
+from convert_sdk.stores import AsyncForgettingStore, AsyncStore, Changes, VisitorState, Winners
 
 
 class Awaited:
@@ -24,6 +24,10 @@ class Awaited:
 
     def save(self, changes: Changes) -> Winners:
         return self.runner.run(self.store.save(changes))
+
+    def delete(self, key: str) -> int:
+        assert isinstance(self.store, AsyncForgettingStore)
+        return self.runner.run(self.store.delete(key))
 
     def close(self) -> None:
         self.runner.run(self.store.close())

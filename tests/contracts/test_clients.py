@@ -10,6 +10,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from math import inf, nan
 from pathlib import Path
 from threading import Event
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from convert_sdk import (
     AsyncClient,
     Client,
     ConversionReason,
+    FetchError,
     FlushReport,
     OptionError,
     Project,
@@ -42,7 +44,7 @@ class Driven(Protocol):
     def flush(self, timeout: float = 120.0) -> FlushReport: ...
     def close(self, timeout: float | None = None) -> FlushReport: ...
     def status(self) -> Status: ...
-    def load_preview(self, experience_id: str) -> bool: ...
+    def load_preview(self, experience_id: str, *, timeout: float | None = None) -> bool: ...
     def start(self) -> None: ...
     def wait_until_ready(self, timeout: float) -> bool: ...
     def __enter__(self) -> object: ...
@@ -74,8 +76,8 @@ class Awaited:
     def status(self) -> Status:
         return self._client.status()
 
-    def load_preview(self, experience_id: str) -> bool:
-        return self._run(self._client.load_preview(experience_id))  # type: ignore[no-any-return]
+    def load_preview(self, experience_id: str, *, timeout: float | None = None) -> bool:
+        return self._run(self._client.load_preview(experience_id, timeout=timeout))  # type: ignore[no-any-return]
 
     def start(self) -> None:
         self._run(self._client.start())
@@ -162,10 +164,41 @@ class TestEveryClient:
             assert len(convert.requests) == 1
             assert client.visitor("v").decide("button-10").variation is not None
 
-    @pytest.mark.parametrize("wrong", ["5", None, True])
+    @pytest.mark.parametrize("wrong", ["5", None, True, nan])
     def test_a_time_is_a_number(self, wrong: Any, make: Make) -> None:
-        with site() as convert, pytest.raises(TypeError, match="timeout must be a number of seconds"):
-            make(convert).wait_until_ready(wrong)
+        with site() as convert:
+            client = make(convert)
+            verbs = [
+                client.wait_until_ready,
+                client.flush,
+                lambda timeout: client.load_preview("1", timeout=timeout),
+            ]
+            for verb in verbs if wrong is not None else verbs[:2]:
+                with pytest.raises((TypeError, ValueError), match="timeout must be a number of seconds, not"):
+                    verb(wrong)
+            assert convert.requests == []
+
+    @pytest.mark.parametrize("timeout", [inf, 10**400, 1e300])
+    def test_a_time_may_be_longer_than_anybody_waits(self, timeout: float, make: Make) -> None:
+        with site() as convert:
+            client = make(convert, flush_interval=3600)
+            assert client.wait_until_ready(timeout)
+            assert client.visitor("v").decide("button-10").variation is not None
+            assert client.flush(timeout).sent == 1
+            assert client.load_preview("no-such-experience", timeout=timeout) is False
+            assert client.close(timeout).pending == 0
+
+    def test_a_time_that_is_over_waits_for_nothing(self, make: Make) -> None:
+        with site() as convert:
+            client = make(convert)
+            assert client.flush(-inf).pending == 0
+            with pytest.raises(FetchError):
+                client.load_preview("1", timeout=0)
+
+    @pytest.mark.parametrize("wrong", [None, True, 1.5, ["1"]])
+    def test_an_experience_is_loaded_by_its_id(self, wrong: Any, make: Make) -> None:
+        with site() as convert, pytest.raises(TypeError, match="experience_id must be a str or an int, not"):
+            make(convert).load_preview(wrong)
 
     def test_a_block_waits_for_the_document(self, make: Make) -> None:
         with site() as convert:
@@ -236,8 +269,8 @@ class TestEveryClient:
     def test_a_default_of_another_type_is_logged_once_and_counted(
         self, make: Make, caplog: pytest.LogCaptureFixture
     ) -> None:
-        price = change("5", price="5", discount="0.5")
-        pricing = feature("5", "pricing", price="float", discount="float")
+        price = change("5", price="5", discount="0.5", rate="nan")
+        pricing = feature("5", "pricing", price="float", discount="float", rate="float")
         shop = document(experience(variations=[variation("1", 100, changes=[price])]), features=[pricing])
         with site(
             body=json.dumps({**shop, "account_id": "1001", "project": {"id": "2002"}}).encode()
@@ -249,14 +282,19 @@ class TestEveryClient:
             ):
                 assert (found.get("price", 0), type(found.get("price", 0))) == (5, int)
                 assert (found.get("discount", 0), found.get("discount", "none")) == (0, "none")
-                assert found.get("nothing", 0) == 0
+                assert (found.get("nothing", 0), found.get("rate", 0.25)) == (0, 0.25)
             client.flush(30)
             client.close()
-            assert client.status().incidents == {"mismatched": 4}
+            assert client.status().incidents == {"mismatched": 6}
         assert sorted(record.getMessage() for record in caplog.records if record.name == "convert_sdk") == [
             f"the variable 'discount' of the feature 'pricing' is of type float and was read with a default of type "
             f"{wanted}: the default is used"
             for wanted in ("int", "str")
+        ] + [
+            (
+                "the variable 'rate' of the feature 'pricing' has a value that cannot be brought to its declared type: "
+                "the default is used"
+            )
         ]
 
     @pytest.mark.parametrize("ready", [True, False])
@@ -354,6 +392,50 @@ class TestEveryClient:
             assert client.status().pending_conversions == 0
             assert len(convert.events) == 1
 
+    def test_a_store_of_odd_answers_costs_no_event(self, make: Make) -> None:
+        class Odd:
+            shared = False
+
+            def load(self, key: str) -> Any:
+                return 5
+
+            def save(self, changes: object) -> Any:
+                return "saved"
+
+        with site() as convert:
+            client = make(convert, store=Odd())
+            visitor = client.visitor("v")
+            assert visitor.decide("button-10").variation is not None
+            assert visitor.track("goal-1")
+            client.close()
+            assert len(convert.events) == 2
+            assert client.status().incidents["load"] == 1
+
+    @pytest.mark.parametrize("spooled", [False, True])
+    def test_conversions_without_a_document_are_pending(
+        self, spooled: bool, make: Make, tmp_path: Path
+    ) -> None:
+        with site() as convert:
+            ready, convert.answer = convert.answer, dead
+            client = make(convert, start_wait=0.05, spool=str(tmp_path) if spooled else None)
+            visitor = client.visitor("v")
+            for goal in ("goal-1", "goal-2"):
+                assert visitor.track(goal)
+            assert client.flush(0.1) == FlushReport(sent=0, pending=2, dropped=0)
+            assert client.close(0.1) == FlushReport(0, 2 if spooled else 0, 0 if spooled else 2)
+            convert.answer = ready
+            heir = make(convert, spool=str(tmp_path) if spooled else None, flush_interval=3600)
+            heir.visitor("v")
+            assert heir.flush(120) == FlushReport(sent=2 if spooled else 0, pending=0, dropped=0)
+
+    def test_a_flush_sends_at_once_what_the_document_releases(self, make: Make) -> None:
+        with site() as convert:
+            ready, convert.answer = convert.answer, dead
+            client = make(convert, start_wait=0.05, flush_interval=3600)
+            client.visitor("v").track("goal-1")
+            convert.answer = ready
+            assert client.flush(120) == FlushReport(sent=1, pending=0, dropped=0)
+
     def test_a_cold_start_decides_from_disk_while_the_network_is_down(
         self, make: Make, tmp_path: Path
     ) -> None:
@@ -414,7 +496,7 @@ class TestEveryClient:
         caplog.set_level(logging.DEBUG)
         with site() as convert:
             url = convert.url.replace("//", "//me:hunter2@")
-            client = make(convert, config_endpoint=url, track_endpoint=url)
+            client = make(convert, config_endpoint=url, track_endpoint=url, flush_interval=3600)
             assert client.visitor("v").decide("button-10").variation is not None
             assert client.flush(30).sent == 1
             convert.answer = dead
@@ -451,6 +533,10 @@ def test_what_may_move_bytes_is_awaited_and_nothing_else() -> None:
         "close",
         "load_preview",
         "project_settings",
+        "doctor",
+        "forget",
+        "reload_overrides",
+        "visitor_from",
     }
 
 

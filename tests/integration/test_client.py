@@ -83,7 +83,7 @@ class TestTheWholeWay:
         ]
         assert summary.received == 3
         words = str(client.status())
-        assert words.startswith(f"document  {client.project.revision}, confirmed 0 s ago, 2 problems")
+        assert words.startswith(f"document  {client.project.revision}, confirmed ")
         assert "events    3 offered: 3 sent" in words
 
     def test_how_it_asks(self, make: Making, server: LocalServer, wire: Wire) -> None:

@@ -487,6 +487,8 @@ class InSqlite(BridgeMachine):
 
 
 TestInMemory = InMemory.TestCase
-TestInMemory.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestInMemory.settings = settings(
+    max_examples=2 * settings().max_examples, stateful_step_count=40, deadline=None
+)
 TestInSqlite = InSqlite.TestCase
 TestInSqlite.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)

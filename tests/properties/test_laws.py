@@ -49,6 +49,13 @@ def test_peeking_tells_what_deciding_will_do(raw: Json, guest: Guest) -> None:
         assert brief(visitor.peek(each["key"])) == brief(visitor.decide(each["key"]))
 
 
+@given(draw.documents(), draw.guests, draw.visitor_ids)
+def test_a_bucketing_id_decides_as_whoever_has_it(raw: Json, guest: Guest, other: str) -> None:
+    hashed = guest._replace(id=other).visit(parsed(raw)).peek_all()
+    visitor = guest.visit(parsed(raw)).with_context(bucketing_id=other)
+    assert [brief(each) for each in visitor.peek_all()] == [brief(each) for each in hashed]
+
+
 @given(draw.documents(), draw.guests, st.sampled_from(["", "key", "id"]))
 def test_all_at_once_is_one_by_one(raw: Json, guest: Guest, shared: str) -> None:
     listed: list[Json] = raw["experiences"]  # type: ignore[assignment]  # a list, as drawn

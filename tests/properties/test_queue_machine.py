@@ -250,5 +250,7 @@ class QueueLife(RuleBasedStateMachine):
         assert self.queue.counts().pending == 0
 
 
-QueueLife.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+QueueLife.TestCase.settings = settings(
+    max_examples=3 * settings().max_examples, stateful_step_count=40, deadline=None
+)
 TestQueueLife = QueueLife.TestCase

@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from convert_sdk import Project
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
 from convert_sdk._delivery.engine import Engine
+from convert_sdk._delivery.maintenance import Maintenance
 from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
-from convert_sdk._delivery.runtime import Maintenance
 from convert_sdk._delivery.spool_sync import SpoolSync
 from convert_sdk._delivery.visitors import VisitorCache
 from convert_sdk._http.messages import Failure, Response
@@ -116,7 +116,7 @@ class ShelfLife(RuleBasedStateMachine):
     @rule(orderly=st.booleans())
     def restart(self, orderly: bool) -> None:
         if orderly:
-            self.process.maintenance.close()
+            self.process.maintenance.close(0.0)
             self.committed |= self.fresh
         else:
             self.process.kill()
@@ -143,9 +143,11 @@ class ShelfLife(RuleBasedStateMachine):
                 break
         self.the_law_holds()
         assert self.committed <= set(self.arrived) | self.dead
-        self.process.maintenance.close()
+        self.process.maintenance.close(0.0)
         self.folder.cleanup()
 
 
-ShelfLife.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+ShelfLife.TestCase.settings = settings(
+    max_examples=settings().max_examples * 3 // 5, stateful_step_count=30, deadline=None
+)
 TestShelfLife = ShelfLife.TestCase

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 
-from convert_sdk import AsyncClient
+from convert_sdk import AsyncClient, ConversionResult, FlushReport
+from convert_sdk._delivery.flush_request import Flush, FlushRequest
 from convert_sdk._delivery.task import TaskWorker
+from convert_sdk.status import EndpointState
 from tests.processes import finished
+from tests.reliability.collector import Answer, Received
 from tests.reliability.fault_proxy import Fault, FaultProxy
 from tests.reliability.site import BODY, KEY, dead, serving, site
 
@@ -45,7 +48,9 @@ def test_two_loops_in_a_row_share_one_client() -> None:
         asyncio.run(client.close())
 
 
-def test_two_loops_at_once_share_one_client() -> None:
+def test_loops_at_once_share_one_client() -> None:
+    """None of them ends in the middle of the others' requests."""
+    everybody = Barrier(4)
     with site() as convert:
         client = client_of(convert.url)
 
@@ -54,6 +59,7 @@ def test_two_loops_at_once_share_one_client() -> None:
                 visitor = await client.visitor(f"{name}{n}")
                 visitor.track("goal-1")
             assert (await client.flush(120)).pending == 0
+            await asyncio.to_thread(everybody.wait)
 
         threads = [Thread(target=asyncio.run, args=(work(name),)) for name in "abcd"]
         for thread in threads:
@@ -63,6 +69,66 @@ def test_two_loops_at_once_share_one_client() -> None:
         asyncio.run(client.close())
         assert len(convert.events) == 200
         assert convert.duplicates() == 0
+
+
+def test_a_loop_that_ends_in_a_request_fails_nobodys_flush() -> None:
+    """The loop that waits goes on at once; the events of that request may arrive twice, and are counted."""
+    asked, held = Event(), Event()
+
+    def slow(_: Received) -> Answer:
+        if not asked.is_set():
+            asked.set()
+            held.wait()
+        return Answer()
+
+    with site(slow) as convert:
+        client = client_of(convert.url)
+
+        async def sends() -> None:
+            (await client.visitor("first")).track("goal-1")
+            flush = asyncio.create_task(client.flush(120))
+            await asyncio.to_thread(asked.wait)
+            flush.cancel()
+
+        async def waits() -> FlushReport:
+            (await client.visitor("second")).track("goal-1")
+            return await client.flush(120)
+
+        asyncio.run(sends())
+        try:
+            report = asyncio.run(waits())
+        finally:
+            held.set()
+        assert (report.sent, report.pending) == (2, 0)
+        assert client.status().possibly_duplicated == 1
+        assert client.status().endpoint is EndpointState.OK
+        assert convert.wait_for(3)
+        asyncio.run(client.close())
+        assert convert.duplicates() == 1
+
+
+def test_what_is_counted_while_the_last_flush_ends_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with site() as convert:
+        client = client_of(convert.url)
+        worker = worker_of(client)
+        flush = worker._flush  # nothing public happens between its end and the closing
+        late: list[ConversionResult] = []
+
+        async def flush_and_track(until: float, kind: Flush) -> FlushRequest:
+            request = await flush(until, kind)
+            if not late:
+                late.append((await client.visitor("late")).track("goal-1"))
+            return request
+
+        async def use() -> None:
+            monkeypatch.setattr(worker, "_flush", flush_and_track)
+            (await client.visitor("early")).track("goal-1")
+            await client.close()
+
+        asyncio.run(use())
+        assert late[0]
+        assert sorted(visitor for visitor, _ in convert.events) == ["early", "late"]
+        assert client.status().dropped == {}
 
 
 def test_cancelling_loses_nothing() -> None:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from inspect import signature
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ import trustme
 
 from convert_sdk import Client
 from convert_sdk._http import names
+from convert_sdk._http.body import Body, decoded
 from convert_sdk._http.client import asend, open_async_client, open_client, send
-from convert_sdk._http.messages import Failure, Request, Response, request_headers
+from convert_sdk._http.messages import TOO_SLOW, Failure, Request, Response, request_headers
 from convert_sdk._http.names import Resolver
-from convert_sdk._process.clock import monotonic
+from convert_sdk._http.network import NetworkBackend
 from tests.processes import finished
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from .collector import Answer, Collector
 from .site import KEY, dead, site
@@ -133,9 +135,8 @@ def test_an_address_that_swallows_packets_costs_a_quarter_of_a_second(
     port = collector.address[1]
     system.addresses[HOST] = ["127.0.0.2", "127.0.0.1"]
     with swallowing("127.0.0.2", port):
-        begun = monotonic()
-        assert ask(get(collector)._replace(step_timeout=110.0))[0] == 200
-        assert monotonic() - begun < 60.0, "waiting for the first address alone would take 110 s"
+        # The first address alone would take all of the time.
+        assert ask(get(collector)._replace(timeout=60.0, step_timeout=60.0))[0] == 200
         assert names.last_good(HOST) == ("127.0.0.1", "127.0.0.2"), "and the next connection does not wait"
 
 
@@ -213,9 +214,7 @@ def test_the_last_good_address_serves_while_the_resolver_hangs(
     system.addresses[HOST] = ["127.0.0.1"]
     assert ask(get(collector))[0] == 200
     system.answers.clear()
-    begun = monotonic()
-    assert ask(get(collector))[0] == 200
-    assert monotonic() - begun < 60.0, "a second, where the request had two minutes"
+    assert ask(get(collector))[0] == 200, "it did not take all of the time"
     system.answers.set()
 
 
@@ -365,7 +364,7 @@ def test_no_certificate_is_loaded_for_http(collector: Collector) -> None:
 import ssl, sys
 ssl.SSLContext.load_verify_locations = lambda *arguments, **options: sys.exit("certificates were loaded")
 from convert_sdk import Client
-client = Client("1/2", config_endpoint=sys.argv[1], track_endpoint=sys.argv[1])
+client = Client("1/2", config_endpoint=sys.argv[1], track_endpoint=sys.argv[1], start_wait=120)
 client.visitor("v")
 print(client.status().fetch_error is not None)
 client.close()
@@ -408,6 +407,35 @@ print(sum(statuses))
         assert finished(script, collector.url, authority[1])[:2] == (0, "0\n")
 
 
+def test_a_fork_finds_no_look_up_under_way() -> None:
+    """The system's resolver would hang in a child that was forked while it worked for another thread."""
+    script = """
+import os, socket, threading
+from convert_sdk._http.names import Resolver
+
+entered, forking, looking_up = threading.Event(), threading.Event(), []
+
+def getaddrinfo(*arguments, **named):
+    looking_up.append(True)
+    entered.set()
+    forking.wait()
+    looking_up.clear()
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
+
+socket.getaddrinfo = getaddrinfo
+os.register_at_fork(before=forking.set)
+asking = threading.Thread(target=Resolver().resolve, args=("shop.test", 80, 60.0))
+asking.start()
+entered.wait()
+child = os.fork()
+if not child:
+    os._exit(len(looking_up))
+print(os.waitpid(child, 0)[1])
+asking.join()
+"""
+    assert finished(script)[:2] == (0, "0\n")
+
+
 def test_an_https_proxy_may_lead_to_an_https_server(authority: tuple[trustme.CA, str]) -> None:
     """TLS within TLS; the proxy's certificate is checked with the same authorities."""
     from .connect_proxy import ConnectProxy
@@ -430,23 +458,16 @@ def test_empty_members_without_end_are_refused(ask: Ask, collector: Collector, s
     member = gzip.compress(b"")
     body = member * int(size * 1024 * 1024 / len(member))
     collector.answer = lambda _: Answer(200, {"Content-Encoding": "gzip"}, body)
-    begun = monotonic()
     answer = ask(Request("GET", collector.url, request_headers(), timeout=120))
     assert isinstance(answer, Response)
     assert answer.body_error == "not gzip: it has more than 1,000 members"
-    assert monotonic() - begun < 60.0, "inflating them all takes minutes"
 
 
-def test_a_flush_keeps_its_time_while_a_body_is_all_empty_members(collector: Collector) -> None:
-    member = gzip.compress(b"")
-    body = member * (1_500_000 // len(member))
-    with site(lambda _: Answer(503, {"Content-Encoding": "gzip"}, body)) as convert:
-        client = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, start_wait=120)
-        client.visitor("v").decide("button-10")
-        begun = monotonic()
-        assert client.flush(1).pending == 1
-        assert monotonic() - begun < 15.0
-        client.close(0)
+def test_inflating_ends_at_the_deadline() -> None:
+    """Of members that hold nothing, as of any others."""
+    body = gzip.compress(b"") * 900
+    assert decoded(body, "gzip", 1_000, inf) == Body(b"")
+    assert decoded(body, "gzip", 1_000, -inf) == Body(error=TOO_SLOW)
 
 
 @pytest.mark.parametrize("word", ["utf-8", "UTF8", "none", "binary", "identity", "", ","])
@@ -475,10 +496,30 @@ def test_deflate_is_read_with_its_header_and_without(ask: Ask, collector: Collec
         assert (answer.body, answer.body_error) == (b"[1]", "")
 
 
+# Connections that outlive their pool.
+
+
+def test_a_connection_that_is_made_while_the_client_closes_is_closed(collector: Collector) -> None:
+    """The pool has let go of it, or never had it."""
+    backend = NetworkBackend(Resolver())
+    stream = backend.connect_tcp(*collector.address, PATIENCE)
+    backend.close()
+    assert stream.get_extra_info("socket").fileno() == -1
+    with pytest.raises(httpcore.ConnectError, match="closed"):
+        backend.connect_tcp(*collector.address, PATIENCE)
+
+
 # Clocks, and what we rely on.
 
 
-def test_a_frozen_clock_ends_no_flush_late() -> None:
+FLUSHES = """
+print(client.flush(0.5).pending)
+client.close(0)
+"""
+
+
+@pytest.mark.parametrize(("ending", "out"), [(FLUSHES, "1\n"), ("", "")])
+def test_a_frozen_clock_ends_no_flush_and_no_process_late(ending: str, out: str) -> None:
     """Tools such as freezegun replace `time.monotonic` in every module that has it by this name."""
     script = """
 import sys, time
@@ -486,7 +527,8 @@ real = time.monotonic
 from convert_sdk import Client
 import convert_sdk._http.client, convert_sdk._delivery.loop, convert_sdk._http.network
 
-client = Client("1001/2002", config_endpoint=sys.argv[1], track_endpoint=sys.argv[1], start_wait=120)
+options = {"config_endpoint": sys.argv[1], "track_endpoint": sys.argv[1], "start_wait": 120}
+client = Client("1001/2002", shutdown_timeout=0.5, **options)
 client.visitor("v").decide("button-10")
 stopped = real()
 standing = lambda: stopped
@@ -495,12 +537,9 @@ for module in list(sys.modules.values()):
         if value is real and module is not sys.modules["__main__"]:
             setattr(module, name, standing)
 assert time.monotonic() == time.monotonic()
-report = client.flush(0.5)
-print(report.pending, real() - stopped < 60)
-client.close(0)
 """
     with site(dead) as convert:
-        assert finished(script, convert.url)[:2] == (0, "1 True\n")
+        assert finished(script + ending, convert.url)[:2] == (0, out)
 
 
 def test_httpcore_has_the_places_that_we_build_on() -> None:

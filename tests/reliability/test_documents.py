@@ -238,6 +238,8 @@ def test_a_disk_that_cannot_keep_the_document_is_said_once() -> None:
             cache_dir="/proc/nowhere",
         )
         assert client.visitor("v").decide("button-10").variation is not None
+        # The document is kept by a thread of its own.
+        eventually(lambda: "cache" in client.status().incidents)
         client.flush(120)
         assert client.status().incidents["cache"] == 1
         client.close()

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import random
 import signal
+import sqlite3
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from threading import Event
 
 import pytest
 
-from convert_sdk import Client
+from convert_sdk import Client, ConversionReason
+from convert_sdk._core.events import Event as CoreEvent
 from convert_sdk._spool.admin import inspect
+from convert_sdk._spool.spool import Spool
 from convert_sdk.observation import Incident, Observation
 from convert_sdk.status import DropReason
 from tests.processes import running
 from tests.reliability.collector import Answer, Received
 from tests.reliability.site import KEY, dead, serving, site
+from tests.waiting import eventually
 
 WRITES = """
 import itertools, random, sys
@@ -151,6 +158,59 @@ def test_conversions_from_before_the_first_document_are_delivered_when_it_arrive
         assert len(convert.events) == 1
 
 
+@pytest.mark.parametrize("queue", [10_000, 500])
+def test_more_of_them_than_memory_holds_wait_on_disk(queue: int, tmp_path: Path) -> None:
+    """A second process goes on with what the first one, and itself, could not count yet."""
+    published = Event()
+
+    def late(received: Received) -> Answer:
+        return ready(received) if published.is_set() else Answer(503)
+
+    with site() as convert:
+        ready, convert.answer = convert.answer, late
+        made = partial(
+            Client,
+            KEY,
+            config_endpoint=convert.url,
+            track_endpoint=convert.url,
+            start_wait=0,
+            spool=str(tmp_path),
+            max_queue=queue,
+        )
+        with made() as first:
+            converted(first, "first", 1_200)
+            first.close(0.0)
+            assert first.status().dropped == {}
+        with made() as second:
+            converted(second, "second", 1_200)
+            published.set()
+            assert second.flush(120).pending == 0
+            assert second.status().pending_conversions == 0
+            assert second.status().dropped == {}
+        assert len(convert.events) == 2_400
+        assert convert.duplicates() == 0
+    assert not list(tmp_path.rglob("*.db"))
+
+
+def converted(client: Client, name: str, conversions: int) -> None:
+    """Track so many conversions before there is a document."""
+    for number in range(conversions):
+        result = client.visitor(f"{name}-{number // 20}").track(f"goal-{number % 20}")
+        assert result.reason is ConversionReason.PENDING
+    assert client.status().pending_conversions == conversions
+
+
+def test_without_a_spool_memory_holds_a_thousand_of_them() -> None:
+    with site() as convert:
+        convert.answer = dead
+        client = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, start_wait=0.0)
+        visitor = client.visitor("v")
+        assert all(visitor.track("goal-1", allow_repeat=True, revenue=1) for _ in range(1_000))
+        assert visitor.track("goal-1").reason is ConversionReason.QUEUE_FULL
+        client.close(0.0)
+        assert client.status().dropped == {"full": 1, "closed": 1_000}
+
+
 def test_conversions_that_never_saw_a_document_are_counted_as_dropped() -> None:
     with site() as convert:
         convert.answer = dead
@@ -184,6 +244,94 @@ def test_more_than_the_queue_holds_waits_on_disk_and_goes_out_in_its_turn(tmp_pa
         assert len(convert.events) == 2_000
         assert convert.duplicates() == 0
     assert not list(tmp_path.rglob("*.db"))
+
+
+def test_a_disk_that_does_not_keep_up_bounds_what_is_accepted(tmp_path: Path) -> None:
+    """Another process holds the file's write lock: memory takes `max_queue` events, and the others are counted."""
+    with site() as convert:
+        options = {"config_endpoint": convert.url, "track_endpoint": convert.url, "start_wait": 120}
+        with Client(KEY, spool=str(tmp_path), max_queue=500, **options) as client:  # type: ignore[arg-type]
+            client.visitor("first").track("goal-1")
+            assert client.flush(120).pending == 0
+            (file,) = tmp_path.rglob("*.db")
+            with closing(sqlite3.connect(file, isolation_level=None)) as busy:
+                busy.execute("BEGIN IMMEDIATE")
+                results = [client.visitor(f"v{n // 20}").track(f"goal-{n % 20}") for n in range(2_000)]
+                events = client.status().events
+                busy.execute("ROLLBACK")
+            accepted = sum(map(bool, results))
+            assert {result.reason for result in results if not result} == {ConversionReason.QUEUE_FULL}
+            assert events.queued + events.in_flight <= 500 <= accepted
+            assert client.flush(120).pending == 0
+            assert client.status().dropped == {"full": 2_000 - accepted}
+        assert len(convert.events) == 1 + accepted
+        assert convert.duplicates() == 0
+
+
+BUSY = """
+import os, sys
+from convert_sdk import Client
+
+url, key, spool, most = sys.argv[1:5]
+client = Client(key, config_endpoint=url, track_endpoint=url, start_wait=120, spool=spool, max_queue=int(most))
+for n in range(100):
+    assert client.visitor(f"early-{n}").track("goal-1")
+spool_sync = client._worker.runtime.maintenance.spool_sync
+while len(spool_sync.on_disk) < 100:
+    client._worker._ready.wait(0.001)
+print("early", flush=True)
+sys.stdin.readline()
+for n in range(2_000):
+    if client.visitor(f"late-{n}").track("goal-1"):
+        print(f"late-{n}", flush=True)
+print("killed", flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_kill_takes_at_most_what_memory_holds_where_the_disk_does_not_keep_up(tmp_path: Path) -> None:
+    """The disk takes nothing more from some moment on: `max_queue` events are lost at most, none of those before."""
+    down = [True]
+    with site(lambda _: Answer(503 if down[0] else 200)) as convert:
+        with running(BUSY, convert.url, KEY, str(tmp_path), "500") as process:
+            process.hear("early")
+            (file,) = tmp_path.rglob("*.db")
+            with closing(sqlite3.connect(file, isolation_level=None, timeout=120)) as busy:
+                busy.execute("BEGIN IMMEDIATE")
+                process.say("go")
+                *accepted, last = process.lines()
+                assert last == "killed"
+                assert process.end().status == -signal.SIGKILL
+        down[0] = False
+        delivered_by_a_restart(convert.url, tmp_path)
+        arrived = {visitor for visitor, _ in convert.events}
+        assert {f"early-{n}" for n in range(100)} <= arrived
+        assert 400 <= len(accepted) <= 500, "memory has room for no more, and says so"
+        assert len(set(accepted) - arrived) <= 500
+
+
+def test_all_that_waits_is_written_in_one_transaction(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written: list[int] = []
+    append = Spool.append
+
+    def count(spool: Spool, events: Sequence[CoreEvent]) -> int:
+        written.append(len(events))
+        return append(spool, events)
+
+    monkeypatch.setattr(Spool, "append", count)
+    with site(dead) as convert:
+        options = {"config_endpoint": convert.url, "track_endpoint": convert.url, "start_wait": 120}
+        with Client(KEY, spool=str(tmp_path), shutdown_timeout=0.1, **options) as client:  # type: ignore[arg-type]
+            client.visitor("first").track("goal-1")
+            client.flush(0.1)
+            written.clear()
+            with client._worker.runtime.maintenance._disk:  # type: ignore[union-attr]  # the spool's thread waits until all are there
+                for n in range(1_500):
+                    assert client.visitor(f"v{n // 20}").track(f"goal-{n % 20}")
+            eventually(lambda: sum(written) == 1_500)
+        assert written == [1_500]
 
 
 def test_an_event_that_is_refused_for_good_lies_aside(tmp_path: Path) -> None:
@@ -265,8 +413,33 @@ def test_events_are_written_while_a_request_hangs(tmp_path: Path) -> None:
         assert convert.duplicates() == 0
 
 
-def test_a_damaged_file_is_said_once_and_what_can_be_read_is_sent(
+def test_rows_that_cannot_be_read_are_said_and_cost_no_other(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = tmp_path / "spool"
+    with site(lambda _: Answer(503)) as convert:
+        with running(WRITES, convert.url, KEY, str(spool), "1", "") as process:
+            for _ in range(20):
+                process.hear()
+            process.send(signal.SIGKILL)
+        (path,) = spool.rglob("*.db")
+        with closing(sqlite3.connect(path)) as file, file:
+            spoilt = file.execute("UPDATE rows SET body = '[1' WHERE seq % 4 = 0").rowcount
+            sound = file.execute("SELECT count(*) FROM rows").fetchone()[0] - spoilt
+        convert.answer = serving()
+        where = {"config_endpoint": convert.url, "track_endpoint": convert.url, "spool": str(spool)}
+        with Client(KEY, start_wait=120, **where) as client:  # type: ignore[arg-type]  # all are texts
+            client.visitor("restart")
+            assert client.flush(120).pending == 0
+            status = client.status()
+        assert len(convert.events) == sound
+    assert (status.incidents["damaged"], status.dropped[DropReason.SPOOL]) == (1, spoilt)
+    assert f"damaged: {spoilt} rows cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["was damaged", "was cut short"])
+def test_a_damaged_file_is_said_once_and_what_can_be_read_is_sent(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool = tmp_path / "spool"
     observed: list[Observation] = []
@@ -276,8 +449,13 @@ def test_a_damaged_file_is_said_once_and_what_can_be_read_is_sent(
             process.send(signal.SIGKILL)
             promised.update(process.lines())
         (path,) = spool.rglob("*.db")
-        with path.open("r+b") as file:
-            file.write(b"\0" * 4096)
+        (path.parent / "0000.lock").symlink_to("nowhere")  # it hides nothing
+        if damage == "was damaged":
+            with path.open("r+b") as file:
+                file.write(b"\0" * 4096)
+        else:
+            log = path.with_name(f"{path.name}-wal")
+            log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
         convert.answer = serving()
         with Client(
             KEY,
@@ -289,8 +467,11 @@ def test_a_damaged_file_is_said_once_and_what_can_be_read_is_sent(
         ) as client:
             client.visitor("restart")
             assert client.flush(120).pending == 0
-            assert client.status().incidents["damaged"] == 1
-        assert promised <= set(names(convert.events))
-    assert len([record for record in caplog.records if "damaged" in record.message]) == 1
-    assert len([each for each in observed if isinstance(each, Incident) and "damaged" in each.text]) == 1
+            assert client.status().incidents["damaged"] == 2
+        arrived = set(names(convert.events))
+        assert promised <= arrived if damage == "was damaged" else set() < arrived < promised
+    said = [record.message for record in caplog.records]
+    told = [each.text for each in observed if isinstance(each, Incident)]
+    for words in (damage, "0000.lock is a link"):
+        assert [sum(words in text for text in texts) for texts in (said, told)] == [1, 1]
     assert path.with_suffix(".corrupt").exists()

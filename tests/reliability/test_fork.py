@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.processes import finished
-from tests.reliability.site import KEY, site
+from tests.reliability.collector import Collector
+from tests.reliability.site import KEY, serving, site
 
 HEAD = """
 import multiprocessing, os, sys, threading
@@ -53,7 +56,7 @@ held = threading.Event()
 engine, queue = client._engine, client._worker.runtime.queue
 
 def hold():
-    with engine.lock, queue.lock, client._worker._starting, client._worker._opening:
+    with engine.lock, queue.lock, client._worker._starting, client._worker._connections._lock:
         held.set()
         threading.Event().wait()
 
@@ -81,7 +84,7 @@ INHERITED = """
 client.visitor("parent").track("goal-1")
 client.flush(120)
 worker = client._worker
-http, thread = worker._client, worker._sender
+http, thread = worker._connections.opened(), worker._sender
 
 def sockets():
     paths = [f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd")]
@@ -94,7 +97,7 @@ if pid == 0:
     client.visitor("child").track("goal-1")
     client.flush(120)
     assert inherited <= sockets(), "an inherited connection was closed"
-    assert worker._client is not http and not http.is_closed
+    assert worker._connections.opened() is not http and not http.is_closed
     assert worker._sender is not thread
     os._exit(0)
 status = os.waitpid(pid, 0)[1]
@@ -200,6 +203,65 @@ def test_a_fork_that_runs_none_of_our_hooks_begins_anew_too(spooled: bool, tmp_p
         status, out, err = finished(DEAF + HEAD + UNHEARD, convert.url, KEY, folder)
         assert (status, out, err) == (0, "[0, 0, 0, 0] 0\n", "")
         assert Counter(visitor for visitor, _ in convert.events) == {"early": 1, "parent": 1, "child": 3}
+
+
+AMID = """
+import os, sys, threading
+from convert_sdk import Client
+
+url, key, authority, children, spool = sys.argv[1:6]
+options = {"config_endpoint": url, "track_endpoint": url, "ca_bundle": authority}
+options |= {"start_wait": 120, "shutdown_timeout": 120}
+client = Client(key, refresh_interval=0.01, flush_interval=0.01, spool=spool or None, **options)
+over = threading.Event()
+
+def decide():
+    n = 0
+    while not over.wait(0.001):
+        visitor = client.visitor(f"parent-{n}")
+        assert visitor.decide("button-10").variation and visitor.track("goal-1")
+        n += 1
+
+def load_certificates():
+    while not over.wait(0.001):
+        with Client(key, **options) as other:
+            other.visitor("other")
+
+threads = [threading.Thread(target=decide), threading.Thread(target=load_certificates)]
+for thread in threads:
+    thread.start()
+statuses = []
+for n in range(int(children)):
+    pid = os.fork()
+    if pid == 0:
+        assert client.visitor(f"child-{n}").track("goal-1")
+        sys.exit(0)
+    statuses.append(os.waitpid(pid, 0)[1])
+over.set()
+for thread in threads:
+    thread.join()
+print(sum(statuses), client.flush(120).pending, client.status().events.dropped)
+"""
+
+
+@pytest.mark.parametrize("children", [5, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("spooled", [False, True])
+def test_a_fork_amid_decisions_fetches_and_certificates_loses_nothing(
+    spooled: bool, children: int, tmp_path: Path
+) -> None:
+    """Each child delivers its one event over https, in its exit."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
+    folder = str(tmp_path / "spool") if spooled else ""
+    with Collector(serving(), tls=tls) as convert:
+        ended = finished(AMID, convert.url, KEY, str(tmp_path / "authority.pem"), str(children), folder)
+        # A fetch that a busy machine keeps from its handshake is said, and costs no event.
+        assert (ended.status, ended.out) == (0, "0 0 0\n"), ended.err
+        arrived = Counter(visitor for visitor, _ in convert.events if visitor.startswith("child-"))
+        assert arrived == {f"child-{n}": 1 for n in range(children)}
+        assert convert.duplicates() == 0
 
 
 OFFLINE = """

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 
-from convert_sdk import AsyncClient, Client, FlushReport, MemoryStore
+from convert_sdk import AsyncClient, Client, ConversionResult, FlushReport, MemoryStore
 from convert_sdk.observation import Observation
+from convert_sdk.stores import Changes, VisitorState, Winners
 from tests.reliability.collector import Answer, Collector, Received
 from tests.reliability.site import KEY, dead, serving, site
 from tests.waiting import PATIENCE, eventually
@@ -70,6 +73,95 @@ def test_a_flush_ends_when_a_request_fails_that_was_sent_ahead_of_a_back_off() -
         assert client.status().retries == 2
         convert.answer = serving()
         assert client.flush(PATIENCE).pending == 0
+
+
+def test_a_flush_tries_again_what_fails_without_a_back_off() -> None:
+    answers = [Answer(503)]
+    with (
+        site(lambda _: answers.pop() if answers else Answer()) as convert,
+        client_of(convert, flush_interval=3600.0) as client,
+    ):
+        client.visitor("v").track("goal-1")
+        assert client.flush(PATIENCE) == FlushReport(sent=1, pending=0, dropped=0)
+        assert client.status().retries == 1
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+def test_a_close_sends_what_comes_meanwhile_at_once(spooled: bool, tmp_path: Path) -> None:
+    """However long `flush_interval` is."""
+    asked, let_go = Event(), Event()
+    spool = str(tmp_path) if spooled else None
+    with site() as convert:
+        convert.answer = serving(ask_of(convert, asked, let_go))
+        client = client_of(convert, flush_interval=3600, spool=spool)
+        visitor = client.visitor("v")
+        visitor.track("goal-1")
+        closing = Thread(target=client.close, args=(PATIENCE,))
+        closing.start()
+        assert asked.wait(PATIENCE)
+        visitor.track("goal-2")
+        let_go.set()
+        closing.join()
+        assert len(convert.events) == 2
+
+
+def test_what_is_counted_while_the_last_flush_ends_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with site() as convert:
+        client = client_of(convert)
+        worker: Any = client._worker
+        flush = worker._flush  # nothing public happens between its end and the closing
+        late: list[ConversionResult] = []
+
+        def flush_and_track(until: float, kind: object) -> object:
+            request = flush(until, kind)
+            if not late:
+                late.append(client.visitor("late").track("goal-1"))
+            return request
+
+        monkeypatch.setattr(worker, "_flush", flush_and_track)
+        client.visitor("early").track("goal-1")
+        client.close()
+        assert late[0]
+        assert sorted(visitor for visitor, _ in convert.events) == ["early", "late"]
+        assert client.status().dropped == {}
+
+
+def test_a_spool_keeps_no_close_waiting_for_what_cannot_happen(tmp_path: Path) -> None:
+    """The next try is after the deadline: it ends at once, and what waits lies on disk."""
+    with site(lambda _: Answer(429, {"Retry-After": "300"})) as convert:
+        client = client_of(convert, spool=str(tmp_path))
+        client.visitor("v").track("goal-1")
+        closing = Thread(target=client.close, args=(2 * PATIENCE,), daemon=True)
+        closing.start()
+        closing.join(PATIENCE)
+        assert not closing.is_alive()
+        assert client.status().events.spooled == 1
+
+
+def test_a_flush_in_the_middle_of_a_load_is_left_to_the_sender() -> None:
+    """As one in a signal's handler: the store may hold a lock that its own thread waits for."""
+    lock, loading = threading.Lock(), Event()
+
+    class Locked(MemoryStore):
+        def load(self, key: str) -> VisitorState | None:
+            with lock:
+                if key.endswith("second"):
+                    loading.set()
+                    client.flush(3 * PATIENCE)
+                return super().load(key)
+
+        def save(self, changes: Changes) -> Winners:
+            assert loading.wait(PATIENCE)
+            with lock:
+                return super().save(changes)
+
+    with site() as convert, client_of(convert, store=Locked()) as client:
+        client.visitor("first").decide("button-10")
+        second = Thread(target=client.visitor, args=("second",), daemon=True)
+        second.start()
+        second.join(PATIENCE)
+        assert not second.is_alive()
+        assert client.close(PATIENCE).pending == 0
 
 
 def test_a_flush_with_nothing_to_do_starts_nothing() -> None:
@@ -151,7 +243,7 @@ def test_a_flush_from_a_callback_is_left_to_the_sender() -> None:
 
 class TestACollectedClient:
     def test_its_threads_end_and_start_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("convert_sdk._delivery.runtime.IDLE_TIME", 0.01)
+        monkeypatch.setattr("convert_sdk._delivery.worker.IDLE_TIME", 0.01)
         monkeypatch.setattr("convert_sdk._delivery.background.IDLE_TIME", 0.01)
         before = set(threading.enumerate())
 
@@ -173,6 +265,21 @@ class TestACollectedClient:
             assert visitor.track("goal-2")
             assert convert.wait_for(2)
             eventually(lambda: not left())
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+    def test_thirty_that_are_dropped_deliver_and_leave_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("convert_sdk._delivery.worker.IDLE_TIME", 0.01)
+        monkeypatch.setattr("convert_sdk._delivery.background.IDLE_TIME", 0.01)
+        threads, descriptors = set(threading.enumerate()), len(list(Path("/proc/self/fd").iterdir()))
+        with site() as convert:
+            clients = [client_of(convert, flush_interval=3600) for _ in range(30)]
+            assert all(client.visitor(f"v{n}").track("goal-1") for n, client in enumerate(clients))
+            with pytest.warns(ResourceWarning, match="close"):
+                clients.clear()
+            assert convert.wait_for(30)
+            assert (len(convert.events), convert.duplicates()) == (30, 0)
+            eventually(lambda: not [t for t in {*threading.enumerate()} - threads if "convert" in t.name])
+        eventually(lambda: len(list(Path("/proc/self/fd").iterdir())) <= descriptors)
 
     def test_what_waits_is_delivered_first(self) -> None:
         with site(dead) as convert:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from threading import Event
 from typing import Any, Literal
 
@@ -19,6 +20,27 @@ Kind = Literal["a thread", "a task, a store that blocks", "a task, a store that 
 KINDS: list[Kind] = ["a thread", "a task, a store that blocks", "a task, a store that is awaited"]
 
 
+class LetGo(Event):
+    """An event that tasks may wait for, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._futures: list[asyncio.Future[None]] = []
+
+    def set(self) -> None:
+        super().set()
+        for future in self._futures:
+            with suppress(RuntimeError):  # its loop is closed
+                future.get_loop().call_soon_threadsafe(future.cancel)
+
+    async def arrives(self) -> None:
+        """Wait in a task."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._futures.append(future)
+        if not self.is_set():
+            await asyncio.wait([future])
+
+
 class Hanging:
     """Saves nothing until it is let go."""
 
@@ -26,7 +48,7 @@ class Hanging:
 
     def __init__(self) -> None:
         self.inner = MemoryStore(shared=True)
-        self.let_go = Event()
+        self.let_go = LetGo()
 
     def load(self, key: str) -> VisitorState | None:
         return self.inner.load(key)
@@ -44,8 +66,7 @@ class Awaited(Hanging):
         return self.inner.load(key)
 
     async def save(self, changes: Changes) -> Winners:  # type: ignore[override]
-        while not self.let_go.is_set():
-            await asyncio.sleep(0.001)
+        await self.let_go.arrives()
         return self.inner.save(changes)
 
     async def close(self) -> None:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""A process whose threads are greenlets."""
+"""Processes whose threads are greenlets, from the start or from some later moment."""
 
 from __future__ import annotations
 
@@ -38,4 +38,48 @@ def test_gevent_delivers_a_thousand_of_a_thousand() -> None:
         status, out, err = finished(GEVENT, convert.url, KEY)
         assert (status, out, err) == (0, "0\n", "")
         assert len(convert.events) == 1_000
+        assert convert.duplicates() == 0
+
+
+LATE = """
+import sys
+from convert_sdk import Client
+
+url, key, library, used = sys.argv[1:5]
+client = Client(key, config_endpoint=url, track_endpoint=url, start_wait=120, flush_interval=0.05)
+if used:
+    assert client.visitor("early").track("goal-1")
+
+if library == "gevent":
+    from gevent import monkey, sleep, spawn
+    monkey.patch_all()
+    end = lambda greenlet: greenlet.get()
+else:
+    import eventlet
+    from eventlet import sleep, spawn
+    eventlet.monkey_patch()
+    end = lambda greenlet: greenlet.wait()
+
+def work(number):
+    visitor = client.visitor(f"v{number}")
+    sleep(0)
+    assert visitor.track("goal-1")
+
+for greenlet in [spawn(work, number) for number in range(100)]:
+    end(greenlet)
+print(client.flush(120).pending, flush=True)
+for number in range(100, 110):
+    work(number)
+"""
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_a_patch_that_comes_late_loses_nothing(library: str, used: bool) -> None:
+    """After the client was made, or after its threads have begun: Python itself complains of the end of those."""
+    pytest.importorskip(library, reason=f"needs {library}: pip install --group servers")
+    with site() as convert:
+        status, out, err = finished(LATE, convert.url, KEY, library, "used" if used else "")
+        assert (status, out) == (0, "0\n"), err
+        assert len(convert.events) == 110 + used
         assert convert.duplicates() == 0

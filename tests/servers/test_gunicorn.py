@@ -41,10 +41,11 @@ WORKERS = 4
 
 
 @pytest.mark.parametrize("conversions", [400, pytest.param(4_000, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("spooled", [False, True])
+@pytest.mark.parametrize(("spooled", "kind"), [(False, "sync"), (True, "sync"), (False, "gevent")])
 def test_gunicorn_with_preload_loses_and_doubles_nothing(
-    spooled: bool, conversions: int, tmp_path: Path
+    spooled: bool, kind: str, conversions: int, tmp_path: Path
 ) -> None:
+    """A worker of gevent is patched after the application was loaded, and forked."""
     (tmp_path / "shop.py").write_text(APP)
     address = str(tmp_path / "gunicorn.sock")
     command = [
@@ -54,13 +55,15 @@ def test_gunicorn_with_preload_loses_and_doubles_nothing(
         "--preload",
         f"--workers={WORKERS}",
         f"--bind=unix:{address}",
+        f"--worker-class={kind}",
     ]
     command += ["--chdir", str(tmp_path), "--log-level=warning", "--timeout=120", "--graceful-timeout=120"]
     with site() as convert:
         environ = {"SITE": convert.url, "SITE_KEY": KEY, "PYTHONPATH": str(ROOT)}
         environ["SPOOL"] = str(tmp_path / "spool") if spooled else ""
         with server_program(*command, "shop:app", at=address, env=environ) as gunicorn:
-            made = converted(address, conversions)
+            # One worker of gevent may take all requests.
+            made = converted(address, conversions, least=WORKERS if kind == "sync" else 1)
             gunicorn.send(signal.SIGTERM)
             assert gunicorn.end().status == 0
         assert convert.wait_for(made + 1)
@@ -68,8 +71,8 @@ def test_gunicorn_with_preload_loses_and_doubles_nothing(
         assert convert.duplicates() == 0
 
 
-def converted(address: str, conversions: int) -> int:
-    """Make so many conversions, and more until every worker has taken some; say how many they were."""
+def converted(address: str, conversions: int, *, least: int) -> int:
+    """Make so many conversions, and more until so many workers have taken some; say how many they were."""
     workers: set[str] = set()
     made = 0
     transport = httpx.HTTPTransport(uds=address)
@@ -77,7 +80,7 @@ def converted(address: str, conversions: int) -> int:
         httpx.Client(transport=transport, base_url="http://shop", timeout=120) as shop,
         ThreadPoolExecutor(8) as pool,
     ):
-        while made < conversions or len(workers) < WORKERS:
+        while made < conversions or len(workers) < least:
             names = range(made, made + 100)
             replies = list(pool.map(lambda n: shop.get(f"/v{n}").text.split(), names))
             assert all(accepted == "True" for _, accepted in replies)
@@ -91,9 +94,14 @@ import os
 from convert_sdk import Client
 
 client = Client(
-    os.environ["SITE_KEY"], config_endpoint=os.environ["SITE"], track_endpoint=os.environ["SITE"], start_wait=0
+    os.environ["SITE_KEY"],
+    config_endpoint=os.environ["SITE"],
+    track_endpoint=os.environ["SITE"],
+    start_wait=120 if os.environ["WARM"] == "start" else 0,
 )
-if os.environ["WARM"]:
+if os.environ["WARM"] == "start":
+    client.start()
+elif os.environ["WARM"]:
     assert client.wait_until_ready(timeout=120)
 
 def app(environ, start_response):
@@ -108,7 +116,7 @@ def app(environ, start_response):
 
 
 def asked(
-    tmp_path: Path, *paths: str, warm: bool, preload: bool, enough: Callable[[set[str]], bool]
+    tmp_path: Path, *paths: str, warm: str, preload: bool, enough: Callable[[set[str]], bool]
 ) -> list[httpx.Response]:
     """The answers of two workers to these paths, again and again until it is enough, by their first words."""
     (tmp_path / "warm.py").write_text(WARM_APP)
@@ -128,7 +136,7 @@ def asked(
             "SITE": convert.url,
             "SITE_KEY": KEY,
             "PYTHONPATH": str(ROOT),
-            "WARM": "yes" if warm else "",
+            "WARM": warm,
         }
         transport = httpx.HTTPTransport(uds=address)
         with (
@@ -143,9 +151,11 @@ def asked(
     return answers
 
 
-def test_a_warm_parent_makes_children_that_are_ready_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("warm", ["wait", "start"])
+def test_a_warm_parent_makes_children_that_are_ready_at_once(warm: str, tmp_path: Path) -> None:
+    """It waits for the document, or has only begun to fetch it: then a child waits as the first visitor does."""
     paths = [f"/v{number}" for number in range(300)]
-    answers = asked(tmp_path, *paths, warm=True, preload=True, enough=lambda workers: len(workers) == 2)
+    answers = asked(tmp_path, *paths, warm=warm, preload=True, enough=lambda workers: len(workers) == 2)
     assert {answer.text.split()[1] for answer in answers} == {"bucketed"}
 
 
@@ -153,6 +163,6 @@ def test_a_warm_parent_makes_children_that_are_ready_at_once(tmp_path: Path) -> 
 def test_a_probe_may_be_the_only_request(preload: bool, tmp_path: Path) -> None:
     """Nobody has started the client in a worker: it says so, and is healthy."""
     paths = ["/health"] * 8
-    answers = asked(tmp_path, *paths, warm=False, preload=preload, enough=lambda workers: len(workers) == 2)
+    answers = asked(tmp_path, *paths, warm="", preload=preload, enough=lambda workers: len(workers) == 2)
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.text.split()[1] for answer in answers} == {"False"}

@@ -43,10 +43,11 @@ def site_environ(url: str, folder: Path) -> dict[str, str]:
     return {"SITE": url, "SITE_KEY": KEY, "PYTHONPATH": f"{ROOT}:{folder}"}
 
 
-def test_a_pool_of_multiprocessing_loses_nothing(tmp_path: Path) -> None:
-    """Its `with` ends the workers by SIGTERM."""
+@pytest.mark.parametrize("end", ["", "pool.close(); pool.join()"], ids=["with", "close and join"])
+def test_a_pool_of_multiprocessing_loses_nothing(tmp_path: Path, end: str) -> None:
+    """Its `with` ends the workers by SIGTERM, unless they have ended before."""
     (tmp_path / "shop.py").write_text(CLIENT)
-    (tmp_path / "work.py").write_text(POOL.format(module="multiprocessing"))
+    (tmp_path / "work.py").write_text(POOL.format(module="multiprocessing") + f"        {end}\n")
     with site() as convert:
         environ = site_environ(convert.url, tmp_path)
         with program(sys.executable, str(tmp_path / "work.py"), env=environ) as work:

@@ -11,9 +11,10 @@ from threading import Event
 
 import pytest
 
+from convert_sdk import Client
 from tests.processes import program, running
-from tests.reliability.collector import Answer, Received
-from tests.reliability.site import KEY, dead, site
+from tests.reliability.collector import Answer, Collector, Received
+from tests.reliability.site import KEY, dead, serving, site
 
 TRACKS = """
 {first}
@@ -121,6 +122,126 @@ def test_everything_arrives_and_the_signal_acts(name: str, tmp_path: Path) -> No
         status, _, err = child.end()
         assert (len(convert.events), convert.duplicates()) == (100, 0), err
         assert status == -signal.SIGTERM or (name == "at exit" and status == 0)
+
+
+BUSY = """
+client = Client(key, shutdown_timeout=3600, **options)
+for n in range(100):
+    client.visitor(f"v{n}").track("goal-1")
+
+def go_on():
+    n = 100
+    while True:
+        client.visitor(f"v{n}").track("goal-1")
+        n += 1
+        threading.Event().wait(0.0005)
+
+threading.Thread(target=go_on, daemon=True).start()
+print("ready", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_process_that_goes_on_tracking_does_not_wait_for_that(tmp_path: Path) -> None:
+    """What waited when the signal came has arrived; threads that serve others meanwhile hold nothing up."""
+    with site() as convert, running(script(BUSY), convert.url, KEY, str(tmp_path)) as child:
+        child.hear("ready")
+        child.send(signal.SIGTERM)
+        assert child.end() == (-signal.SIGTERM, "", "")
+        assert {f"v{n}" for n in range(100)} <= {visitor for visitor, _ in convert.events}
+        assert convert.duplicates() == 0
+
+
+SAYS = """
+def go_on(client):
+    for n in itertools.count():
+        if client.visitor(f"v{n}").track("goal-1"):
+            os.write(1, f"v{n}\\n".encode())
+        threading.Event().wait(0.0005)
+"""
+SPOOLED = """
+client = Client(key, spool=folder, shutdown_timeout=0.2, **options)
+go_on(client)
+"""
+CUT_SHORT = """
+spooled = Client(key, spool=folder, shutdown_timeout=60, **options)
+other = Client(key, shutdown_timeout=60, **options)
+assert other.visitor("other").track("goal-1")
+threading.Thread(target=go_on, args=(spooled,), daemon=True).start()
+threading.Event().wait()
+"""
+
+
+def told(code: str, convert: Collector, folder: Path, *, least: int) -> set[str]:
+    """The visitors whose conversions a process accepted until SIGTERM ended it; its heir has delivered the rest."""
+    with running(code, convert.url, KEY, str(folder)) as child:
+        accepted = {child.hear() for _ in range(least)}
+        child.send(signal.SIGTERM)
+        accepted.update(child.lines())
+        assert child.end().status == -signal.SIGTERM
+    convert.answer = serving()
+    with Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, spool=str(folder)) as heir:
+        heir.visitor("heir")
+        assert heir.flush(120).pending == 0
+    return accepted
+
+
+def test_what_cannot_be_sent_in_time_lies_in_the_spool_to_the_last_event(tmp_path: Path) -> None:
+    with site(dead) as convert:
+        accepted = told(script("import itertools\n" + SAYS + SPOOLED), convert, tmp_path, least=200)
+        assert accepted - {visitor for visitor, _ in convert.events} == set()
+
+
+def test_no_request_of_a_spool_is_cut_short(tmp_path: Path) -> None:
+    """It would be sent again: what is tracked while the last flush ends is in a request that hangs for a moment."""
+    later, never = Event(), Event()
+    first = iter([True])
+
+    def answer(received: Received) -> Answer:
+        if b'"other"' in received.body:
+            assert later.wait(120)
+        elif next(first, False) is False:
+            later.set()
+            never.wait(0.5)
+        return Answer()
+
+    with site(answer) as convert:
+        accepted = told(script("import itertools\n" + SAYS + CUT_SHORT), convert, tmp_path, least=50)
+        assert accepted - {visitor for visitor, _ in convert.events} == set()
+        assert convert.duplicates() == 0
+
+
+HANDLES_LATER = """
+import signal
+client = Client(key, shutdown_timeout=60, **options)
+client.visitor("early").track("goal-1")
+print("ready", flush=True)
+sys.stdin.readline()
+signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"told\\n"))
+os.write(1, b"handled\\n")
+sys.stdin.readline()
+assert client.visitor("late").track("goal-1")
+"""
+
+
+def test_a_handler_that_is_set_meanwhile_finds_a_client_that_accepts(tmp_path: Path) -> None:
+    flushing, answered = Event(), Event()
+
+    def hold(_: Received) -> Answer:
+        flushing.set()
+        assert answered.wait(120)
+        return Answer()
+
+    with site(hold) as convert, running(script(HANDLES_LATER), convert.url, KEY, str(tmp_path)) as child:
+        child.hear("ready")
+        child.send(signal.SIGTERM)
+        assert flushing.wait(120)
+        child.say("go")
+        child.hear("handled")
+        answered.set()
+        child.hear("told")
+        assert child.end("go") == (0, "", "")
+        assert (len(convert.events), convert.duplicates()) == (2, 0)
 
 
 def test_a_process_with_nothing_to_send_ends_at_once(tmp_path: Path) -> None:

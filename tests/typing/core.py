@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import assert_type
@@ -107,6 +108,7 @@ def client(store: Store) -> None:
         assert_type(made, Client)
         assert_type(made.visitor("v-1"), Visitor)
         assert_type(made.visitor(42, {"plan": "pro"}, location={"url": "/"}), Visitor)
+        assert_type(made.visitor("v-1", bucketing_id="company-7").bucketing_id, str)
         assert_type(made.flush(2), FlushReport)
         assert_type(made.close(), FlushReport)
         assert_type(made.status(), Status)
@@ -151,3 +153,24 @@ def pure(rule_set: object) -> None:
 def stores() -> tuple[list[Store], AsyncStore]:
     assert_type(MemoryStore().load("1-2-v"), VisitorState | None)
     return [MemoryStore(), SqliteStore("v.db"), RedisStore("redis://")], AsyncRedisStore("redis://")
+
+
+def overrides(client: Client, other: AsyncClient) -> None:
+    with (
+        client.override("checkout", "one-page"),
+        other.override(feature="pricing", variables={"discount": 0.2}),
+    ):
+        pass
+
+    @client.override("checkout", enabled=False, gates=True, visitor_id=42)
+    def decorated(number: int) -> str:
+        return str(number)
+
+    @other.override(feature="pricing", enabled=False, everywhere=True)
+    async def awaited(number: int) -> str:
+        return str(number)
+
+    assert_type(decorated(5), str)
+    assert_type(asyncio.run(awaited(5)), str)
+    client.override("checkout")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    client.override("checkout", "b", feature="pricing")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from itertools import count, repeat
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,66 @@ class TestAttributes:
         client = offline(experience(audiences=["51"]), audiences=[entity("51", "a", every(leaf()))])
         visitor = client.visitor(LOW, {"name": "RuleData", "plan": "pro"})
         assert visitor.decide("checkout").reason is Reason.BUCKETED
+
+
+class Endless(Mapping[Any, Any]):
+    """Keys without an end: new ones for ever, or one for ever."""
+
+    def __init__(self, key: Any = None) -> None:
+        self._keys = (f"k{number}" for number in count()) if key is None else repeat(key)
+
+    def __getitem__(self, key: Any) -> Any:
+        return "gold"
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self._keys
+
+    def __len__(self) -> int:
+        return 1
+
+
+class EndlessDict(dict[str, Any]):
+    def __iter__(self) -> Iterator[str]:
+        yield from Endless()
+
+    def __getitem__(self, key: str) -> Any:
+        return "gold"
+
+
+class EndlessList(list[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        yield from count()
+
+
+@pytest.mark.parametrize(
+    "make", [Endless, EndlessDict, lambda: Endless("plan"), lambda: {"plan": EndlessList()}]
+)
+class TestWithoutAnEnd:
+    def test_facts_are_read_up_to_a_bound(self, make: Any) -> None:
+        client = offline(
+            experience(), goals=[BUY], segments=[entity("71", "s", every(leaf("a", "b")))], sink=Sink()
+        )
+        visitor = client.visitor(LOW, make(), location=make())
+        assert visitor.decide("checkout")
+        assert visitor.with_context(attributes=make(), location=make()).peek("checkout")
+        visitor.set_segments(make())
+        assert visitor.match_segments(["s"], make()) == []
+        assert visitor.track("buy", rule_data=make()).reason is ConversionReason.NO_RULES
+        assert visitor.track("buy")
+        assert str(visitor.explain("checkout"))
+        assert client.flush().sent == 2
+
+
+@pytest.mark.parametrize("make", [Endless, lambda: Endless("100")])
+def test_attributions_without_an_end_are_read_up_to_a_bound(make: Any) -> None:
+    assert offline(goals=[BUY], sink=Sink()).visitor(LOW).track("buy", attributed_to=make())
+
+
+def test_dimensions_without_an_end_are_read_up_to_a_bound() -> None:
+    visitor = offline(goals=[BUY], sink=Sink()).visitor(LOW)
+    assert visitor.track("buy", dimensions=Endless(1))
+    with pytest.raises(ValueError, match="numbered 1 to 5"):
+        visitor.track("buy", dimensions=Endless())
 
 
 class TestConversions:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from math import inf, nan
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convert_sdk import Client, MemoryStore, OptionError
-from convert_sdk._checks import host_of, is_loopback
+from convert_sdk._urls import host_of, is_loopback
 from convert_sdk.options import OPTIONS, Options, build
 
 
@@ -77,7 +78,6 @@ class TestRefusals:
             ("sdk_key", 5),
             ("environment", ""),
             ("config_endpoint", "cdn.example"),
-            ("config_endpoint", "https:///config"),
             ("cache", "high"),
             ("cache", []),
             ("refresh_interval", 0),
@@ -102,6 +102,12 @@ class TestRefusals:
             ("proxy", "proxy.example:3128"),
             ("transport", object()),
             ("observe", "print"),
+            pytest.param("hash_seed", 10**5000, id="hash_seed-long"),
+            pytest.param("start_wait", -(10**5000), id="start_wait-long"),
+            ("batch_size", [0] * 1000),
+            ("request_timeout", 10**400),
+            ("start_wait", 1e300),
+            ("max_queue", 10**30),
             ("hash_seed", 1.5),
             ("max_traffic", 0),
             ("exclude_experience_id", None),
@@ -197,14 +203,17 @@ class TestWhatGoesIntoRequests:
     @pytest.mark.parametrize("key", ["1/2?x=1", "1/2#x", "1/2\0", ""])
     def test_a_key_is_part_of_an_address(self, key: str) -> None:
         with pytest.raises(
-            OptionError, match=r"sdk_key must be an SDK key such as .*, without white space, \? or #"
+            OptionError,
+            match=r"sdk_key (must be an SDK key such as .*: letters, digits|has a character in it)",
         ):
             build({"sdk_key": key}, {})
 
     @pytest.mark.parametrize("secret", ["s\u00e9cret", "s3cret\0"])
     def test_secrets_are_headers_and_are_not_shown(self, secret: str) -> None:
         for name in ("sdk_secret", "debug_token"):
-            with pytest.raises(OptionError, match=f"{name} must be .*visible ASCII") as caught:
+            with pytest.raises(
+                OptionError, match=f"{name} (must be .*visible ASCII|has a .*nobody sees)"
+            ) as caught:
                 build({name: secret}, {})
             assert secret not in str(caught.value)
 
@@ -216,6 +225,16 @@ class TestWhatGoesIntoRequests:
             ("\u201chunter2\u201d", "has quotes around it"),
             ("hunter2'", "has quotes around it"),
             ("\ufeffhunter2", "begins with a byte order mark"),
+            ("hunter2\ufeff", "ends with a byte order mark"),
+            ("hunter2\ufeff\n", "ends with a byte order mark"),
+            ("hunter\u200b2", "has a character in it that nobody sees (U+200B)"),
+            ("hunter2\u2060", "has a character in it that nobody sees (U+2060)"),
+            ("hunter2\x7f", "has a character in it that nobody sees (U+007F)"),
+            ("\x1bhunter2", "has a character in it that nobody sees (U+001B)"),
+            ("$HUNTER2", "has a placeholder"),
+            ("%hunter2%", "has a placeholder"),
+            ("<hunter2>", "has a placeholder"),
+            ("{hunter2}", "has a placeholder"),
             ("${hunter2}", "has a placeholder such as ${NAME} in it"),
             ("$(hunter2)", "has a placeholder"),
             ("{{ hunter2 }}", "has a placeholder"),
@@ -230,6 +249,68 @@ class TestWhatGoesIntoRequests:
         message = refusal({name: value})
         assert message.startswith(f"{name} {flaw}")
         assert "hunter2" not in message
+
+    @pytest.mark.parametrize("value", ["$hunter2", "hunter$2", "<hunter2", "{hun}{ter2}", "100%"])
+    def test_a_secret_may_have_signs_in_it(self, value: str) -> None:
+        assert build({"sdk_secret": value}, {}).sdk_secret == value
+
+    @pytest.mark.parametrize("key", ["10035569/10034190", "k", "1/2/3", "my-key_1.2~x", "a.b", "1.2"])
+    def test_keys_that_can_be_right(self, key: str) -> None:
+        assert build({"sdk_key": key}, {}).sdk_key == key
+
+    @pytest.mark.parametrize(
+        ("key", "flaw"),
+        [
+            ("a//b", "has a part without a name in it"),
+            ("/1/2", "has a part without a name in it"),
+            ("1/2/", "has a part without a name in it"),
+            ("../..", "has a part without a name in it"),
+            ("1/../2", "has a part without a name in it"),
+            (".", "has a part without a name in it"),
+            ("cdn.example.com/config/1/2", "is a URL without its beginning"),
+            ("cdn.example.com/1", "is a URL without its beginning"),
+            ("localhost:8088/1/2", "is a URL without its beginning"),
+            ("localhost/api/v1/config/1/2", "is a URL without its beginning"),
+            ("config/1/2", "is a URL without its beginning"),
+            ("1\\2", "must be an SDK key such as"),
+            ("1:2", "must be an SDK key such as"),
+            ("1/%32", "must be an SDK key such as"),
+            ("b\u00fccher", "must be an SDK key such as"),
+            ("CONVERT_SDK_KEY=1/2", "must be an SDK key such as"),
+            ("1" * 257, "must be an SDK key such as"),
+            ("None", "is the word None: what it was to come from is not set"),
+            ("undefined", "is the word undefined"),
+            ("1/\uff12", "must be an SDK key such as"),
+        ],
+    )
+    def test_keys_that_cannot_be_right(self, key: str, flaw: str) -> None:
+        assert refusal({"sdk_key": key}).startswith(f"sdk_key {flaw}")
+
+    @pytest.mark.parametrize("name", ["environment", "source"])
+    @pytest.mark.parametrize("value", ["qa\n", "q\ta", "qa\u200b", "$ENVIRONMENT", "<environment>"])
+    def test_other_texts_are_held_to_the_same(self, name: str, value: str) -> None:
+        assert refusal({name: value}).startswith(f"{name} has ")
+        assert build({name: "Q A \u00e9"}, {})
+
+    @pytest.mark.parametrize("name", ["spool", "cache_dir", "ca_bundle"])
+    @pytest.mark.parametrize(
+        ("value", "flaw"),
+        [
+            ('"/var/x"', "has quotes around it"),
+            ("\ufeff/var/x", "begins with a byte order mark"),
+            ("$HOME/x", "has a placeholder"),
+            ("%TEMP%", "has a placeholder"),
+            ("${HOME}/x", "has a placeholder"),
+            ("/var/\0x", "has a character in it that nobody sees (U+0000)"),
+            ("~nobody-of-this-name/x", "begins with ~nobody-of-this-name, the home folder of nobody"),
+        ],
+    )
+    def test_a_path_is_no_mistake_either(self, name: str, value: str, flaw: str) -> None:
+        assert refusal({name: value}).startswith(f"{name} {flaw}")
+
+    def test_a_path_may_have_any_other_character(self, tmp_path: Path) -> None:
+        odd = str(tmp_path / "a b\t\udc80$x")
+        assert build({"spool": odd, "cache_dir": Path(odd)}, {}).spool == odd
 
     def test_a_token_may_have_spaces_within(self) -> None:
         assert build({"debug_token": "two words"}, {}).debug_token == "two words"
@@ -260,8 +341,62 @@ class TestWhatGoesIntoRequests:
             "ftp://convert.example/",
         ],
     )
-    def test_an_endpoint_is_a_url_that_can_be_right(self, name: str, value: str) -> None:
+    def test_an_endpoint_is_a_url_that_cannot_be_right(self, name: str, value: str) -> None:
         assert refusal({name: value}).startswith(f"{name} ")
+
+    @pytest.mark.parametrize("name", ["config_endpoint", "track_endpoint", "proxy"])
+    @pytest.mark.parametrize(
+        ("host", "flaw"),
+        [
+            ("..", "must have a host that can exist"),
+            ("x..com", "must have a host that can exist"),
+            (".example.com", "must have a host that can exist"),
+            ("$HOST", "must have a host that can exist"),
+            ("%HOST%", "must have a host that can exist"),
+            ("ex*mple.com", "must have a host that can exist"),
+            ("convert.example..", "must have a host that can exist"),
+            ("a" * 64 + ".example", "must have a host that can exist"),
+            (".".join(["a" * 60] * 5), "must have a host that can exist"),
+            ("256.1.1.1", "must have a host that can exist"),
+            ("1.2.3", "must have a host that can exist"),
+            ("b\u2603\u2603.example", "must have a host that can exist"),
+            ("-.example", "must have a host that can exist"),
+            ("a-.example", "must have a host that can exist"),
+            ("[::1", "must have a host that can be read"),
+            ("[zz]", "must have a host that can be read"),
+            ("me:hunter2@", "must have a host, as in https://"),
+            (":443", "must have a host, as in https://"),
+            ("convert.example:70000", "must have a port from 1 to 65535"),
+            ("convert.example:0", "must have a port from 1 to 65535"),
+            ("convert.example:-1", "must have a port from 1 to 65535"),
+            ("convert.example:port", "must have a port from 1 to 65535"),
+            ("me:hunter2@convert.example:port", "must have a port from 1 to 65535"),
+        ],
+    )
+    def test_a_host_and_a_port_that_cannot_be(self, name: str, host: str, flaw: str) -> None:
+        message = refusal({name: f"https://{host}"})
+        assert message.startswith(f"{name} {flaw}")
+        assert "hunter2" not in message
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "convert.example.",
+            "x_y.example:8443",
+            "b\u00fccher.example",
+            "xn--bcher-kva.example",
+            "[2001:db8::1]:443",
+            "10.0.0.1",
+            "collector",
+            "[project_id].metrics.example",
+        ],
+    )
+    def test_hosts_that_can_be(self, host: str) -> None:
+        for url in (f"https://{host}/v1", f"HTTPS://{host}"):
+            assert build({"track_endpoint": url}, {}).track_endpoint == url
+
+    def test_capitals_are_no_way_past_https(self) -> None:
+        assert "must be https:// beyond this machine" in refusal({"config_endpoint": "HTTP://cdn.example/"})
 
     def test_an_error_names_the_variable(self) -> None:
         message = refusal({}, {"CONVERT_SDK_KEY": '"1/2"'})

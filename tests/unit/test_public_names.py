@@ -12,6 +12,7 @@ PUBLIC = [
     "ANYWHERE",
     "AsyncClient",
     "Client",
+    "Consent",
     "ConversionReason",
     "ConversionResult",
     "ConvertError",
@@ -36,13 +37,15 @@ PUBLIC = [
     "VisitorState",
     "__version__",
     "bucket_value",
+    "current_visitor",
     "explain_rules",
     "flush_before_os_exit",
     "matches",
     "parse_preview",
 ]
 VERBS = [
-    *("decide", "decide_all", "explain", "feature", "features", "force", "match_segments"),
+    "bootstrap",
+    *("decide", "decide_all", "explain", "feature", "features", "force", "handover", "match_segments"),
     *(
         "peek",
         "peek_all",
@@ -50,6 +53,7 @@ VERBS = [
         "preview",
         "project",
         "segments",
+        "set_consent",
         "set_segments",
         "track",
         "with_context",

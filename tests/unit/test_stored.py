@@ -224,7 +224,12 @@ def test_a_client_sends_all_that_waits_in_the_spool(stored: Path, spool: Path, t
 )
 def test_each_owner_finds_its_files(stored: Path, spool: Path, options: OptionArguments) -> None:
     convert = Convert(document(stored))
-    options = {**options, "spool": str(spool), "transport": httpx.MockTransport(convert)}
+    options = {
+        **options,
+        "flush_interval": 3600.0,
+        "spool": str(spool),
+        "transport": httpx.MockTransport(convert),
+    }
     with Client(KEY, **options) as client:
         client.visitor("restart")
         assert client.flush(30).sent == 1

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from convert_sdk import ANYWHERE, Client, ConversionReason, MemoryStore, Reason, Visitor
+from convert_sdk import ANYWHERE, AsyncClient, Client, ConversionReason, MemoryStore, Reason, Visitor
 from convert_sdk.stores import VisitorState
 from tests.documents import (
     HIGH,
@@ -52,6 +53,73 @@ class TestTheId:
 
     def test_is_not_shown(self) -> None:
         assert "v-1" not in repr(offline().visitor(LOW))
+
+
+class TestTheBucketingId:
+    def test_it_is_hashed_and_the_visitor_is_reported(self) -> None:
+        sink, store = Sink(), MemoryStore()
+        with offline(experience(), sink=sink, store=store) as client:
+            decided = client.visitor(LOW, bucketing_id=HIGH).decide("checkout")
+            assert decided.variation_id == client.visitor(HIGH).peek("checkout").variation_id
+            assert (
+                decided.variation_id
+                != client.visitor("unseen", bucketing_id=LOW).peek("checkout").variation_id
+            )
+        assert [entry["visitorId"] for entry in sink.visitors] == [LOW]
+        kept = store.load(f"1-2-{LOW}")
+        assert kept is not None
+        assert kept.bucketing == {"100": decided.variation_id}
+        assert store.load(f"1-2-{HIGH}") is None
+
+    def test_what_was_decided_before_stays(self) -> None:
+        client = offline(experience())
+        first = client.visitor(LOW).decide("checkout")
+        again = client.visitor(LOW, bucketing_id=HIGH).decide("checkout")
+        assert (again.variation_id, again.reason) == (first.variation_id, Reason.STICKY)
+
+    def test_with_context_hashes_another_and_keeps_it(self) -> None:
+        client = offline(experience())
+        high = client.visitor(HIGH).peek("checkout").variation_id
+        deeper = client.visitor(LOW).with_context(bucketing_id=HIGH)
+        assert deeper.id == LOW
+        assert deeper.bucketing_id == deeper.with_context(attributes={"a": 1}).bucketing_id == HIGH
+        assert deeper.with_context(location={"url": "/"}).peek("checkout").variation_id == high
+
+    def test_without_one_it_is_the_id(self) -> None:
+        assert offline().visitor(LOW).bucketing_id == LOW
+        assert offline().visitor(LOW, bucketing_id=7).bucketing_id == "7"
+
+    def test_explain_names_it_and_hashes_it(self) -> None:
+        client = offline(experience())
+        explained = client.visitor(LOW, bucketing_id=HIGH).explain("checkout")
+        assert (explained.visitor_id, explained.bucketing_id) == (LOW, HIGH)
+        assert str(explained).startswith(
+            f"checkout for visitor {LOW!r}, bucketed as {HIGH!r}: bucketed: arm-2"
+        )
+        assert explained.hashed is not None
+        assert explained.hashed.input == f"100{HIGH}"
+        assert client.visitor(LOW).explain("checkout").bucketing_id is None
+
+    def test_all_at_once_agree_with_one_by_one(self) -> None:
+        client = offline(experience(), OTHER)
+        visitor = client.visitor(LOW, bucketing_id=HIGH)
+        assert visitor.peek_all() == [visitor.peek("checkout"), visitor.peek("other")]
+
+    @pytest.mark.parametrize("wrong", ["", True, 1.5, b"v"])
+    def test_one_that_names_nobody_raises(self, wrong: Any) -> None:
+        client = offline()
+        with pytest.raises((TypeError, ValueError), match="a bucketing_id must"):
+            client.visitor(LOW, bucketing_id=wrong)
+        with pytest.raises((TypeError, ValueError), match="a bucketing_id must"):
+            client.visitor(LOW).with_context(bucketing_id=wrong)
+
+    def test_the_observed_and_the_awaited_one_have_it_too(self) -> None:
+        with Client.offline(project(experience()), hooks=[lambda seen: None]) as client:
+            assert client.visitor(LOW, bucketing_id=HIGH).bucketing_id == HIGH
+        awaiting = AsyncClient.offline(project(experience()))
+        observed = AsyncClient.offline(project(experience()), hooks=[lambda seen: None])
+        for each in (awaiting, observed):
+            assert asyncio.run(each.visitor(LOW, bucketing_id=HIGH)).bucketing_id == HIGH
 
 
 class TestRememberedLists:
