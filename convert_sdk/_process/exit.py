@@ -34,7 +34,7 @@ from typing import NoReturn, Protocol
 from weakref import WeakSet
 
 from .clock import monotonic
-from .fork import check_pid, register_after_fork
+from .fork import check_pid, hook_fork, register_after_fork
 from .sigterm import Disposition, Sigterm, SigtermState, warn
 from .uwsgi import check_uwsgi
 
@@ -277,4 +277,9 @@ def _after_fork_in_child() -> None:
 
 
 register_after_fork(_after_fork_in_child)
+hook_fork(
+    before=_sigterm.block_for_fork,
+    after_in_parent=_sigterm.unblock_after_fork,
+    after_in_child=_sigterm.unblock_after_fork,
+)
 atexit.register(_deliver_and_close)

@@ -50,10 +50,15 @@ def register_after_fork(callback: Callable[[], None]) -> None:
     _callbacks.append(callback)
 
 
-def hook_fork(*, before: Callable[[], None], after_in_parent: Callable[[], None]) -> None:
-    """Run these in the parent around every fork that Python makes; nothing where a platform has no forks."""
+def hook_fork(
+    *,
+    before: Callable[[], None],
+    after_in_parent: Callable[[], None],
+    after_in_child: Callable[[], None] = lambda: None,
+) -> None:
+    """Run these around every fork that Python makes, in the child after the reset; nothing where there are no forks."""
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=before, after_in_parent=after_in_parent)
+        os.register_at_fork(before=before, after_in_parent=after_in_parent, after_in_child=after_in_child)
 
 
 def reset_after_fork() -> None:

@@ -13,6 +13,9 @@ sends SIGTERM again. A second SIGTERM from outside meets the former disposition 
 
 The helper is started by `_thread`, which waits for nothing; where gevent has patched it, it is a greenlet.
 
+A child forgets each signal that comes between the fork and Python's first steps in it: its parent may end it at once,
+and would wait for it for ever. So the thread that forks blocks SIGTERM meanwhile, where the handler is ours.
+
 As the first process of a container (pid 1) the kernel ignores SIGTERM where its disposition is the default. There the
 handler stays, and the process goes on, as it would without us.
 """
@@ -63,12 +66,28 @@ class Sigterm:
     def __init__(self, deliver: Callable[[Disposition], None]) -> None:
         self._deliver = deliver
         self._former: Disposition = signal.SIG_DFL
+        self._forking: set[int] = set()
+        """The threads that fork at this moment, and have the signal blocked."""
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
         """Forget a signal that was the parent's."""
         self._acting = False
         self._warned = False
+
+    def block_for_fork(self) -> None:
+        """Keep the signal back in the thread that is about to fork, and in its child."""
+        current: Disposition = signal.getsignal(signal.SIGTERM)
+        if current is self:
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            if signal.SIGTERM not in blocked:
+                self._forking.add(threading.get_ident())
+
+    def unblock_after_fork(self) -> None:
+        """Let the signal come that was kept back; in the parent, and in the child."""
+        if threading.get_ident() in self._forking:
+            self._forking.discard(threading.get_ident())
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
     def install(self) -> None:
         """Handle the signal, if this is the main thread and nobody else does; idempotent."""

@@ -56,6 +56,26 @@ def test_a_pool_of_multiprocessing_loses_nothing(tmp_path: Path, end: str) -> No
         assert (len(convert.events), convert.duplicates()) == (200, 0)
 
 
+ENDED_AT_ONCE = """
+import multiprocessing, threading
+from convert_sdk import Client
+
+client = Client("1001/2002")
+context = multiprocessing.get_context("fork")
+for _ in range(30):
+    child = context.Process(target=threading.Event().wait, daemon=True)
+    child.start()
+    child.terminate()
+    child.join(60)
+    assert child.exitcode == -15
+"""
+
+
+def test_a_child_that_is_ended_at_once_ends() -> None:
+    """Python forgets a signal with a handler that comes before its first steps in a child; the default action acts."""
+    assert finished(ENDED_AT_ONCE) == (0, "", "")
+
+
 def test_a_pool_of_billiard_loses_nothing_with_the_opt_in(tmp_path: Path) -> None:
     pytest.importorskip("billiard", reason="needs billiard: pip install --group servers")
     (tmp_path / "shop.py").write_text(CLIENT + OPT_IN)
