@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_FLOOR = re.compile(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)(?:,<[\d.]+)?")
-_FLOOR = re.compile(r"([\w.-]+)>=([\d.]+)(?:,<[\d.]+)?")
+_FLOOR = re.compile(r"([\w.-]+)(?:\[\w+\])?>=([\d.]+)(?:,<[\d.]+)?")
 
 
 def requirements(project: Mapping[str, object]) -> Iterator[str]:
