@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from convert_sdk.errors import TableError
 
 from .frames import relation_reader
-from .plan import TablePlan
+from .plan import TablePlan, is_bucket_value
 from .stream import assigned
 
 Progress = Callable[[int, int | None], None]
@@ -215,9 +215,20 @@ def _watched(batches: Iterable[pa.RecordBatch], failures: list[Exception]) -> It
 
 def _write_parquet(schema: pa.Schema, batches: Iterable[pa.RecordBatch], path: Path) -> int:
     rows, waiting, held = 0, [], 0
-    # Bounds of codes and of bucket values help no reader, and cost a third of the writing.
-    bounded = [each.name for each in schema if not pa.types.is_dictionary(each.type)]
-    with pq.ParquetWriter(path, schema, write_statistics=bounded) as writer:  # pyright: ignore[reportArgumentType]  # names are allowed too
+    # Bounds of codes and of bucket values help no reader, and cost a third of the writing. Of bucket values there are
+    # so many that a dictionary only makes them larger. Parquet names the parts of nested columns, not the columns.
+    nested = any(pa.types.is_nested(each.type) for each in schema)
+    numbers = [] if nested else [each.name for each in schema if is_bucket_value(each)]
+    bounded = [
+        each.name for each in schema if not pa.types.is_dictionary(each.type) and each.name not in numbers
+    ]
+    with pq.ParquetWriter(
+        path,
+        schema,
+        use_dictionary=nested or [each.name for each in schema if each.name not in numbers],  # pyright: ignore[reportArgumentType]  # names are allowed too
+        write_statistics=bounded,  # pyright: ignore[reportArgumentType]  # as above
+        column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
+    ) as writer:
         for batch in batches:
             waiting.append(batch)
             held += len(batch)

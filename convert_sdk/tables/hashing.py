@@ -12,7 +12,8 @@ the rows of a block are sorted by length, so that those which have a word number
 words up much faster where they are aligned, so the bytes are kept four times, each one byte further on.
 
 What a word adds to the state (`_mixed`) depends on the shift alone, so that experiences whose ids leave a tail of one
-length share it: each further experience costs the rounds alone.
+length share it: each further experience costs the rounds alone. Their states are the rows of one matrix, and each step
+of a round is one call for all of them: short calls of many threads would wait for Python's lock more than they count.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from .texts import Bytes, Hashes, Places, Texts
 
 BLOCK = 8_192
 """Rows whose words are in the processor's cache together."""
+TOGETHER = 8
+"""Prefixes whose states are in the processor's cache together."""
 FEW_PREFIXES = 3
 """Prefixes for which polars-hash is faster than words that are read once for all prefixes."""
 _LONGEST = 256
@@ -57,12 +60,27 @@ def hashes(texts: Texts, prefixes: list[bytes], seed: int) -> list[Hashes]:
         for prefix, out in zip(prefixes, found, strict=True):
             _one_by_one(texts, prefix, seed, range(len(texts)), out)
         return found
+    together = _together(prefixes)
     for start in range(0, len(texts), BLOCK):
         stop = min(start + BLOCK, len(texts))
         block = _HashBlock(texts.rows(start, stop))
-        for prefix, out in zip(prefixes, found, strict=True):
-            block.hash_into(prefix, seed, out[start:stop])
+        for places in together:
+            some = block.hashed([prefixes[place] for place in places], seed)
+            for place, out in zip(places, some, strict=True):
+                found[place][start:stop] = out
     return found
+
+
+def _together(prefixes: list[bytes]) -> list[list[int]]:
+    """The places of prefixes whose tails are of one length, a few at a time."""
+    by_tail: dict[int, list[int]] = {}
+    for place, prefix in enumerate(prefixes):
+        by_tail.setdefault(len(prefix) % 4, []).append(place)
+    return [
+        places[start : start + TOGETHER]
+        for places in by_tail.values()
+        for start in range(0, len(places), TOGETHER)
+    ]
 
 
 Way = Callable[[Texts, bytes, int], Hashes]
@@ -91,9 +109,8 @@ def is_equal_here() -> bool:
 
 
 def _by_words(texts: Texts, prefix: bytes, seed: int) -> Hashes:
-    out = np.empty(len(texts), np.uint32)
-    _HashBlock(texts).hash_into(prefix, seed, out)
-    return out
+    found: Hashes = _HashBlock(texts).hashed([prefix], seed)[0]
+    return found
 
 
 def agrees(way: Way) -> bool:
@@ -163,32 +180,36 @@ class _HashBlock:
         self._starts = starts
         self._words: dict[int, list[Hashes]] = {}
 
-    def hash_into(self, prefix: bytes, seed: int, out: Hashes) -> None:
-        """Write the hash of a prefix followed by each row."""
-        whole = len(prefix) // 4 * 4
-        state = _U(_state(prefix[:whole], seed))
-        tail = prefix[whole:]
+    def hashed(self, prefixes: list[bytes], seed: int) -> Hashes:
+        """The hashes of the rows, one line for each prefix; the prefixes leave tails of one length."""
+        before = len(prefixes[0])
+        shift = before % 4
+        out = np.empty((len(prefixes), len(self.texts)), np.uint32)
+        tails = np.empty((len(prefixes), 1), np.uint32)
+        for line, prefix in enumerate(prefixes):
+            whole = len(prefix) // 4 * 4
+            out[line] = _state(prefix[:whole], seed)
+            tails[line] = int.from_bytes(prefix[whole:], "little")
+        sizes = np.array([[len(prefix) & _MASK] for prefix in prefixes], np.uint32)
         if self._order is None:
-            self._even(state, tail, len(prefix), out)
+            self._even(shift, tails, sizes, out)
         else:
-            ordered = np.empty_like(out)
-            self._uneven(state, tail, len(prefix), ordered)
-            ordered.take(self._back, mode="clip", out=out)
+            self._uneven(shift, tails, sizes, out)
+            out = out.take(self._back, axis=1, mode="clip")
         if self._long:
-            _one_by_one(self.texts, prefix, seed, self._long, out)
+            for line, prefix in enumerate(prefixes):
+                _one_by_one(self.texts, prefix, seed, self._long, out[line])
+        return out
 
-    def _even(self, state: np.uint32, tail: bytes, before: int, out: Hashes) -> None:
-        shift = len(tail)
+    def _even(self, shift: int, tails: Hashes, before: Hashes, out: Hashes) -> None:
         blocks, rest = divmod(shift + self.stride, 4)
         words = self._even_words(shift, blocks, rest)
         spare = np.empty_like(out)
-        out[:] = state
         for number in range(blocks):
-            word = _begun(words[number], tail) if number == 0 and tail else words[number]
-            _round(out, word, spare)
+            _round(out, _begun(words[0], tails) if number == 0 and shift else words[number], spare)
         if rest:
-            np.bitwise_xor(out, _begun(words[blocks], tail) if blocks == 0 and tail else words[blocks], out)
-        np.bitwise_xor(out, _U((before + self.stride) & _MASK), out)
+            np.bitwise_xor(out, _begun(words[0], tails) if blocks == 0 and shift else words[blocks], out)
+        np.bitwise_xor(out, before + _U(self.stride), out)
         _finish(out, spare)
 
     def _even_words(self, shift: int, blocks: int, rest: int) -> list[Hashes]:
@@ -209,25 +230,21 @@ class _HashBlock:
                 known.append(_cleared(word, shift) if number == 0 and shift else _mixed(word))
         return known
 
-    def _uneven(self, state: np.uint32, tail: bytes, before: int, out: Hashes) -> None:
-        shift = len(tail)
-        sizes = self.lengths + shift
-        blocks = sizes >> 2
-        words = self._uneven_words(shift, blocks)
+    def _uneven(self, shift: int, tails: Hashes, before: Hashes, out: Hashes) -> None:
+        words = self._uneven_words(shift, (self.lengths + shift) >> 2)
         spare = np.empty_like(out)
-        out[:] = state
         for number, word in enumerate(words[:-1]):
-            first = len(out) - len(word)
-            mixed = _begun(word, tail) if number == 0 and tail else word
-            _round(out[first:], mixed, spare[first:])
+            first = out.shape[1] - len(word)
+            mixed = _begun(word, tails) if number == 0 and shift else word
+            _round(out[:, first:], mixed, spare[:, first:])
         rest = words[-1]
-        if tail:
-            bare = int(np.searchsorted(blocks, 1))
-            np.bitwise_xor(out[:bare], _begun(rest[:bare], tail), out[:bare])
-            np.bitwise_xor(out[bare:], rest[bare:], out[bare:])
+        if shift:
+            bare = int(np.searchsorted(self.lengths, 4 - shift))  # rows without a whole word
+            np.bitwise_xor(out[:, :bare], _begun(rest[:bare], tails), out[:, :bare])
+            np.bitwise_xor(out[:, bare:], rest[bare:], out[:, bare:])
         else:
             np.bitwise_xor(out, rest, out)
-        np.bitwise_xor(out, (self.lengths + before).astype(np.uint32), out)
+        np.bitwise_xor(out, before + self.lengths.astype(np.uint32), out)
         _finish(out, spare)
 
     def _uneven_words(self, shift: int, blocks: Places) -> list[Hashes]:
@@ -279,9 +296,9 @@ def _cleared(word: Hashes, shift: int) -> Hashes:
     return word
 
 
-def _begun(word: Hashes, tail: bytes) -> Hashes:
-    """The first word with the tail of the prefix in front, mixed."""
-    return _mixed(np.bitwise_or(word, _U(int.from_bytes(tail, "little"))))
+def _begun(word: Hashes, tails: Hashes) -> Hashes:
+    """The first word with the tail of each prefix in front, mixed: a line for each of them."""
+    return _mixed(np.bitwise_or(word, tails))
 
 
 def _mixed(word: Hashes) -> Hashes:

@@ -71,6 +71,7 @@ class FactSource(NamedTuple):
 REASONS = tuple(each.value for each in Reason) + tuple(each.value for each in RowFault)
 """Every word of a reason column; its codes are their places."""
 
+_BUCKET_VALUE = "_bucket_value"
 TEXTS = pa.dictionary(pa.int16(), pa.string())
 """The type of the columns of keys, ids and reasons."""
 
@@ -177,9 +178,14 @@ def experience_fields(experience: Experience) -> list[pa.Field]:
     return [
         pa.field(f"{key}_variation_key", TEXTS),
         pa.field(f"{key}_variation_id", TEXTS),
-        pa.field(f"{key}_reason", TEXTS),
-        pa.field(f"{key}_bucket_value", bucket_type(experience)),
+        pa.field(f"{key}_reason", TEXTS, nullable=False),
+        pa.field(f"{key}{_BUCKET_VALUE}", bucket_type(experience)),
     ]
+
+
+def is_bucket_value(field: pa.Field) -> bool:
+    """True if a column looks like bucket values: files hold them in another way than other numbers."""
+    return bool(field.name.endswith(_BUCKET_VALUE) and pa.types.is_integer(field.type))
 
 
 def feature_fields(feature: Feature) -> list[pa.Field]:

@@ -348,12 +348,13 @@ class Group:
             return self._listed(codes, sizes)
         if sizes != self._sizes:
             self._lay(sizes, stride)
-        found = self._tables[0].take(codes, mode="clip")
+        places = codes.astype(np.intp, copy=False)  # once, and not by each `take`
+        found = self._tables[0].take(places, mode="clip")
         if found.min(initial=0) < 0:
             for code in np.unique(codes[found < 0]).tolist():
                 self._enter(code, sizes)
-            found = self._tables[0].take(codes, mode="clip")
-        return [found, *(table.take(codes, mode="clip") for table in self._tables[1:])]
+            found = self._tables[0].take(places, mode="clip")
+        return [found, *(table.take(places, mode="clip") for table in self._tables[1:])]
 
     def _listed(self, codes: Codes, sizes: tuple[int, ...]) -> list[Outcomes]:
         """The outcomes where there are more combinations than a table can hold."""
