@@ -22,18 +22,19 @@ $(SERVERS): $(READY) pyproject.toml
 demo: $(READY)
 	$(BIN)/convert-sdk demo $(if $(PAGE),--page)
 
-# A process for each processor, and two where tests wait more than they compute. Every branch of the pure core is taken
-# by the quick tests, or this fails; the others run unmeasured, and their laws with fewer examples than in
+# First the tests of the pure core, a process for each processor: every branch of it is taken, or this fails. Then all
+# others, two processes for each, as they wait more than they compute; their laws have fewer examples than in
 # `make test-all`.
-PYTEST := $(BIN)/python -m pytest --dist worksteal --numprocesses
+PYTEST := $(BIN)/python -m pytest --dist worksteal -m "not servers and not soak" --numprocesses
 TWICE = $(shell $(BIN)/python -c "import os; print(2 * os.cpu_count())")
-QUICK := tests/unit tests/vectors
+CORE := convert_sdk/_core tests/unit/_core tests/vectors tests/unit/_delivery/test_consent.py \
+	$(addprefix tests/unit/,test_overrides.py test_values.py test_visitor.py)
 LAWS := --hypothesis-profile short
 COVERED := --cov=convert_sdk._core --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered
 
 test: $(READY)
-	$(PYTEST) auto -m "not servers and not soak" $(COVERED) convert_sdk $(QUICK)
-	$(PYTEST) $(TWICE) -m "not servers and not soak" $(LAWS) tests $(QUICK:%=--ignore=%) --ignore=tests/servers
+	$(PYTEST) auto $(COVERED) $(CORE)
+	$(PYTEST) $(TWICE) $(LAWS) convert_sdk tests $(CORE:%=--ignore=%) --ignore=tests/servers
 
 # Server programs and other foreign processes, each once and short.
 test-servers: $(SERVERS)

@@ -22,6 +22,7 @@ pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk import AsyncClient, Client
 from convert_sdk.diagnosis import Diagnosis
 from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, demo_document, running
+from convert_sdk.stores.sqlite import SqliteStore
 from tests.processes import finished
 from tests.reliability.collector import Collector
 from tests.reliability.site import KEY, serving
@@ -45,8 +46,9 @@ def examined(
         return client.doctor(60)
 
 
-def test_all_is_well(server: LocalServer) -> None:
-    found = examined(server)
+def test_all_is_well(server: LocalServer, tmp_path: Path) -> None:
+    # A store that processes share: without one, other tests of this process may have loaded a server's program.
+    found = examined(server, store=SqliteStore(tmp_path / "visitors.sqlite"))
     assert found.healthy
     assert str(found).endswith("nothing failed, no warnings")
     assert found.of("config endpoint").found.startswith("HTTP 200 in ")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from convert_sdk import ANYWHERE, Decision, MemoryStore, Reason, bucket_value
-from convert_sdk._core.decide import looks_at_location
+from convert_sdk._core.decide import known_decisions, looks_at_location
 from tests.documents import (
     HIGH,
     LOW,
@@ -17,6 +17,7 @@ from tests.documents import (
     experience,
     leaf,
     offline,
+    project,
     remembering,
     some,
     variation,
@@ -326,3 +327,9 @@ def test_peeking_stores_and_sends_nothing() -> None:
 def test_two_ids_may_share_a_character() -> None:
     decision = peek(experience("10\ud83d"), visitor="\ude00v")
     assert decision.bucket_value == bucket_value("10\ud83d", "\ude00v")
+
+
+def test_decisions_that_the_document_does_not_have_are_left_out() -> None:
+    known = known_decisions(project(experience()), {"100": "1", "101": "1"})
+    assert known == {"100": "1"}
+    assert known_decisions(project(experience()), {"100": "9"}) == {}

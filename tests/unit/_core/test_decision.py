@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from convert_sdk import Decision, Reason, ResolvedFeature
+from convert_sdk._core.decision import report_mismatch
 from convert_sdk._core.mismatches import Mismatch
 from tests.documents import LOW, change, experience, feature, offline, variation
 
@@ -111,19 +112,20 @@ def test_a_default_of_a_wider_class_takes_what_is_there(decision: Decision) -> N
     assert pricing.get("table", object()) == {"a": [1]}
 
 
+class Log(list[str]):
+    """Hears of mismatches, and keeps their texts."""
+
+    def note(self, mismatch: Mismatch) -> None:
+        self.append(str(mismatch))
+
+
 def test_a_value_that_has_no_form_in_its_declared_type_gives_the_default() -> None:
     prices = feature("81", "pricing", rate="float")
     arm = variation("1", 100, changes=[change("81", rate="inf")])
     client = offline(experience(variations=[arm]), features=[prices])
-    said: list[str] = []
-
-    class Log:
-        def note(self, mismatch: Mismatch) -> None:
-            said.append(str(mismatch))
-
-    log = Log()
+    said = Log()
     assert client.project is not None
-    client.project.mismatches.listen(log.note)
+    client.project.mismatches.listen(said.note)
     assert client.visitor(LOW).feature("pricing").get("rate", 0.25) == 0.25
     assert said == [
         (
@@ -139,3 +141,15 @@ def test_a_whole_float_fits_a_default_that_is_an_int() -> None:
     found = offline(experience(variations=[arm]), features=[prices]).visitor(LOW).feature("pricing")
     assert (found.get("price", 0), found.get("discount", 0)) == (5, 0)
     assert type(found.get("price", 0)) is int
+
+
+def test_what_an_application_wanted_is_reported() -> None:
+    """As of a model with a field of another type."""
+    arm = variation("1", 100, changes=[change("81", label="Sale")])
+    client = offline(experience(variations=[arm]), features=[PRICING])
+    said = Log()
+    assert client.project is not None
+    client.project.mismatches.listen(said.note)
+    report_mismatch(client.visitor(LOW).feature("pricing"), "label", "int")
+    assert len(said) == 1
+    assert "'label' of the feature 'pricing' is of type str" in said[0]

@@ -11,8 +11,10 @@ import pytest
 from convert_sdk._core import events
 from convert_sdk._core.events import (
     Event,
+    EventContents,
     TrackingContext,
     conversion_wires,
+    event_contents,
     exposure_wire,
     goal_datum,
     known_segments,
@@ -87,6 +89,21 @@ class TestConversion:
         monkeypatch.setattr(events, "json_text", interrupted)
         (wire,) = conversion_wires("91", bucketing, None, first=True)
         assert json.loads(wire)["data"]["bucketingData"].items() >= {"100": "1", "200": "2"}.items()
+
+
+class TestContents:
+    """`event_contents` reads back what the wires say."""
+
+    def test_of_an_exposure(self) -> None:
+        assert event_contents(exposure_wire("100", "1")) == EventContents("100", "1")
+
+    def test_of_a_conversion_and_of_its_data(self) -> None:
+        bare, data = conversion_wires("91", {"100": "1"}, goal_datum("amount", scalar(5)), first=True)
+        assert event_contents(bare) == EventContents(None, None, "91", None, {"100": "1"})
+        assert event_contents(data) == EventContents(None, None, "91", {"amount": 5}, {"100": "1"})
+
+    def test_the_repr_shows_no_visitor(self) -> None:
+        assert repr(event("v-42")) == "Event(u)"
 
 
 class TestBody:

@@ -167,6 +167,12 @@ class TestTheHash:
         assert (hashed.input, hashed.seed, hashed.bucket_value) == (f"100{LOW}", 9999, 1508)
         assert (hashed.layout, [item.end for item in hashed.ranges]) == ("packed", [5000, 10_000])
 
+    def test_its_repr_shows_no_visitor(self) -> None:
+        assert (
+            repr(visitor_of(experience()).explain("checkout").hashed)
+            == "HashTrace('packed', bucket_value=1508)"
+        )
+
     def test_the_layout_is_named(self) -> None:
         hashed = visitor_of(experience(version=12)).explain("checkout").hashed
         assert hashed is not None

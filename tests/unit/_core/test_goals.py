@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from convert_sdk import ConversionReason, ConversionResult
-from convert_sdk._core.goals import attribution, goal_data, refusal
+from convert_sdk._core.goals import (
+    ConversionRequest,
+    GoalData,
+    OverriddenKeys,
+    attribution,
+    goal_data,
+    read_goal_data,
+    refusal,
+)
 from tests.documents import every, leaf, project
 
 
@@ -41,6 +49,13 @@ class TestGoalData:
             ("customDimension1", "gold"),
             ("customDimension5", "web"),
         ]
+
+    def test_it_is_read_back(self) -> None:
+        written = goal_data(9.5, 2, "T-1", {1: "gold", 5: "web"})
+        assert read_goal_data(dict(pairs(written))) == GoalData(
+            Decimal("9.5"), 2, "T-1", {1: "gold", 5: "web"}
+        )
+        assert read_goal_data({}) == GoalData()
 
     def test_an_int_of_another_kind_is_a_number(self) -> None:
         assert pairs(goal_data(Pack.OF_SIX, Pack.OF_SIX)) == [("amount", 6), ("productsCount", 6)]
@@ -136,3 +151,13 @@ def test_rule_data_must_satisfy_the_rules(
 def test_a_result_is_true_where_the_conversion_counts(reason: ConversionReason) -> None:
     counts = {ConversionReason.ACCEPTED, ConversionReason.PENDING}
     assert bool(ConversionResult(reason)) is (reason in counts)
+
+
+def test_overridden_keys_are_true_where_there_are_any() -> None:
+    assert not OverriddenKeys()
+    assert OverriddenKeys(experiences=("checkout",))
+    assert OverriddenKeys(features=("pricing",))
+
+
+def test_the_repr_of_a_request_shows_none_of_its_data() -> None:
+    assert repr(ConversionRequest('{"key":"transactionId"}')) == "ConversionRequest(allow_repeat=False)"
