@@ -58,6 +58,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if any(place in (collection_path, *collection_path.parents) for place in places) else None
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A row of the table of servers runs twenty times, once where time is short."""
+    if metafunc.definition.get_closest_marker("row"):
+        again = [pytest.param(number, marks=pytest.mark.soak) for number in range(2, 21)]
+        metafunc.fixturenames.append("time_of_twenty")
+        metafunc.parametrize("time_of_twenty", [1, *again])
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests in tests/servers, and whatever uses the Redis of all tests, start a real server."""
     for item in items:

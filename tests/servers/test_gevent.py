@@ -32,6 +32,7 @@ print(report.pending)
 """
 
 
+@pytest.mark.row
 def test_gevent_delivers_a_thousand_of_a_thousand() -> None:
     """Nine hundred before a flush, the last hundred at exit."""
     with site() as convert:
@@ -73,6 +74,7 @@ for number in range(100, 110):
 """
 
 
+@pytest.mark.row
 @pytest.mark.parametrize("used", [False, True])
 @pytest.mark.parametrize("library", ["gevent", "eventlet"])
 def test_a_patch_that_comes_late_loses_nothing(library: str, used: bool) -> None:

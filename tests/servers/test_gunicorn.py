@@ -38,13 +38,12 @@ def app(environ, start_response):
     return [f"{os.getpid()} {accepted}".encode()]
 """
 WORKERS = 4
+CONVERSIONS = 400
 
 
-@pytest.mark.parametrize("conversions", [400, pytest.param(4_000, marks=pytest.mark.soak)])
+@pytest.mark.row
 @pytest.mark.parametrize(("spooled", "kind"), [(False, "sync"), (True, "sync"), (False, "gevent")])
-def test_gunicorn_with_preload_loses_and_doubles_nothing(
-    spooled: bool, kind: str, conversions: int, tmp_path: Path
-) -> None:
+def test_gunicorn_with_preload_loses_and_doubles_nothing(spooled: bool, kind: str, tmp_path: Path) -> None:
     """A worker of gevent is patched after the application was loaded, and forked."""
     (tmp_path / "shop.py").write_text(APP)
     address = str(tmp_path / "gunicorn.sock")
@@ -63,7 +62,7 @@ def test_gunicorn_with_preload_loses_and_doubles_nothing(
         environ["SPOOL"] = str(tmp_path / "spool") if spooled else ""
         with server_program(*command, "shop:app", at=address, env=environ) as gunicorn:
             # One worker of gevent may take all requests.
-            made = converted(address, conversions, least=WORKERS if kind == "sync" else 1)
+            made = converted(address, CONVERSIONS, least=WORKERS if kind == "sync" else 1)
             gunicorn.send(signal.SIGTERM)
             assert gunicorn.end().status == 0
         assert convert.wait_for(made + 1)

@@ -43,6 +43,7 @@ def site_environ(url: str, folder: Path) -> dict[str, str]:
     return {"SITE": url, "SITE_KEY": KEY, "PYTHONPATH": f"{ROOT}:{folder}"}
 
 
+@pytest.mark.row
 @pytest.mark.parametrize("end", ["", "pool.close(); pool.join()"], ids=["with", "close and join"])
 def test_a_pool_of_multiprocessing_loses_nothing(tmp_path: Path, end: str) -> None:
     """Its `with` ends the workers by SIGTERM, unless they have ended before."""
@@ -76,6 +77,7 @@ def test_a_child_that_is_ended_at_once_ends() -> None:
     assert finished(ENDED_AT_ONCE) == (0, "", "")
 
 
+@pytest.mark.row
 def test_a_pool_of_billiard_loses_nothing_with_the_opt_in(tmp_path: Path) -> None:
     pytest.importorskip("billiard", reason="needs billiard: pip install --group servers")
     (tmp_path / "shop.py").write_text(CLIENT + OPT_IN)
@@ -88,6 +90,7 @@ def test_a_pool_of_billiard_loses_nothing_with_the_opt_in(tmp_path: Path) -> Non
         assert (len(convert.events), convert.duplicates()) == (200, 0)
 
 
+@pytest.mark.row
 def test_processes_of_billiard_lose_nothing(tmp_path: Path) -> None:
     pytest.importorskip("billiard", reason="needs billiard: pip install --group servers")
     (tmp_path / "shop.py").write_text(CLIENT)
@@ -114,6 +117,7 @@ for number in range(5):
 """
 
 
+@pytest.mark.row
 def test_a_bare_os_exit_loses_nothing_with_the_opt_in(tmp_path: Path) -> None:
     with site() as convert:
         ended = finished(CLIENT + OPT_IN + FORKS, env=site_environ(convert.url, tmp_path))
@@ -139,6 +143,7 @@ task = app.task(track, name="track")
 """
 
 
+@pytest.mark.row
 @pytest.mark.parametrize("tasks_per_child", [None, 1, 4, 5])
 def test_celery_s_children_lose_nothing(tasks_per_child: int | None, tmp_path: Path) -> None:
     pytest.importorskip("celery", reason="needs celery: pip install --group servers")
@@ -172,6 +177,7 @@ def test_celery_s_children_lose_nothing(tasks_per_child: int | None, tmp_path: P
         assert (len(convert.events), convert.duplicates()) == (tasks, 0)
 
 
+@pytest.mark.row
 def test_rq_s_work_horses_lose_nothing_with_the_opt_in(tmp_path: Path) -> None:
     pytest.importorskip("rq", reason="needs rq: pip install --group servers")
     (tmp_path / "shop.py").write_text(CLIENT + OPT_IN)

@@ -99,6 +99,7 @@ def script(body: str) -> str:
     return TRACKS.format(first="", body=body)
 
 
+@pytest.mark.row
 @pytest.mark.parametrize("name", BODIES)
 def test_everything_arrives_and_the_signal_acts(name: str, tmp_path: Path) -> None:
     first = ""
@@ -252,6 +253,7 @@ def test_a_process_with_nothing_to_send_ends_at_once(tmp_path: Path) -> None:
         assert child.end() == (-signal.SIGTERM, "", "")
 
 
+@pytest.mark.row
 def test_what_cannot_be_sent_is_said_in_one_line(tmp_path: Path) -> None:
     body = IDLE.replace("shutdown_timeout=60", "shutdown_timeout=0.5")
     with site(dead) as convert, running(script(body), convert.url, KEY, str(tmp_path)) as child:
@@ -279,6 +281,7 @@ def test_a_second_signal_acts_at_once(tmp_path: Path) -> None:
         hanging.set()
 
 
+@pytest.mark.row
 def test_as_pid_1_it_flushes_and_stays(tmp_path: Path) -> None:
     """The kernel ignores SIGTERM's default action for pid 1: what waits is sent, and it goes on."""
     if shutil.which("unshare") is None:

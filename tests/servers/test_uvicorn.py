@@ -48,6 +48,7 @@ AT_IMPORT = "client()\n"
 REQUESTS = 60
 
 
+@pytest.mark.row
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("made", ["at import", "in a request"])
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])

@@ -42,12 +42,11 @@ def application(environ, start_response):
     return [f"{os.getpid()} {bool(accepted)}".encode()]
 """
 WORKERS = 3
-ROUNDS = [0, *(pytest.param(number, marks=pytest.mark.soak) for number in range(1, 20))]
 
 
-@pytest.mark.parametrize("number", ROUNDS)
+@pytest.mark.row
 @pytest.mark.parametrize("option", ["--py-call-uwsgi-fork-hooks", "--lazy-apps"])
-def test_its_workers_neither_crash_nor_hang_nor_lose(option: str, number: int, tmp_path: Path) -> None:
+def test_its_workers_neither_crash_nor_hang_nor_lose(option: str, tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
