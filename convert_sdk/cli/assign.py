@@ -157,7 +157,10 @@ def _progress(*, quiet: bool) -> Iterator[Progress]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
+    if quiet or not console.is_terminal:  # a bar that is disabled still ends a line, in some versions
+        yield lambda _, __: None
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("rows", total=None)
 
         def progress(done: int, total: int | None) -> None:

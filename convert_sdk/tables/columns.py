@@ -121,9 +121,11 @@ def ids(array: pa.Array) -> Ids:
     if pa.types.is_dictionary(array.type):
         values = array.dictionary
         if pa.types.is_string_view(values.type):  # which Arrow cannot take from
-            array = pa.DictionaryArray.from_arrays(array.indices, values.cast(pa.large_string()))
+            array = pa.DictionaryArray.from_arrays(array.indices, _without_views(values))
         array = array.dictionary_decode()
-    if not pa.types.is_string(array.type) and not pa.types.is_large_string(array.type):
+    if pa.types.is_string_view(array.type):
+        array = _without_views(array)
+    elif not pa.types.is_string(array.type) and not pa.types.is_large_string(array.type):
         array = array.cast(pa.large_string())
     count, begin = len(array), array.offset
     wide = pa.types.is_large_string(array.type)
@@ -135,6 +137,15 @@ def ids(array: pa.Array) -> Ids:
     absent = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
     empty = offsets[1:] == offsets[:-1]
     return Ids(texts, absent, empty if empty.any() else None, _unreadable(array, texts))
+
+
+def _without_views(array: pa.Array) -> pa.Array:
+    """Views of text as text, row by row where this version of Arrow has no cast for them."""
+    try:
+        return array.cast(pa.large_string())
+    except pa.ArrowNotImplementedError:
+        rows = [row.as_buffer().to_pybytes() if row.is_valid else None for row in array]
+        return pa.array(rows, pa.large_binary()).cast(pa.large_string(), safe=False)
 
 
 _NOTHING = np.zeros(0, np.uint8)

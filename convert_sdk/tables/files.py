@@ -6,12 +6,14 @@ text that is written as a number as one. The same holds for dates and UUIDs of J
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape, glob, has_magic
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -85,11 +87,32 @@ def read_files(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> 
                 "SELECT * FROM read_parquet($files, hive_partitioning = false)", params={"files": names}
             )
         if kind == "csv":
-            return connection.sql(
+            relation = connection.sql(
                 "SELECT * FROM read_csv($files, all_varchar = true, hive_partitioning = false)",
                 params={"files": names},
             )
+            _check_header(connection, relation, paths[0])
+            return relation
         return _json(connection, names)
+
+
+def _check_header(
+    connection: duckdb.DuckDBPyConnection, relation: duckdb.DuckDBPyRelation, path: Path
+) -> None:
+    """Raise TableError for two columns of one name, of which DuckDB renames one: id, id_1."""
+    known = {each.lower() for each in relation.columns}
+    bases = (re.fullmatch(r"(.*)_\d+", each) for each in known)
+    if not any(found and found[1] in known for found in bases):
+        return
+    rows = connection.sql(
+        "SELECT * FROM read_csv($file, all_varchar = true, header = false, hive_partitioning = false) LIMIT 1",
+        params={"file": escape(str(path))},
+    ).fetchall()
+    seen: set[str] = set()
+    for name in filter(None, rows[0]):
+        if name.lower() in seen:
+            raise TableError(f"{path}: it has two columns {name!r}; rename one")
+        seen.add(name.lower())
 
 
 def parquet_schema(path: Path) -> pa.Schema:
@@ -193,6 +216,7 @@ def write_file(
     connection.register("decisions", source)
     options = (
         f"FORMAT {kind}{', HEADER' if kind == 'csv' else ''}{', COMPRESSION gzip' if compressed else ''}"
+        ", USE_TMP_FILE false"  # it is one
     )
     try:
         copied = connection.execute(
@@ -243,11 +267,33 @@ def _write_parquet(schema: pa.Schema, batches: Iterable[pa.RecordBatch], path: P
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the file's place once all is well; nothing is left of it otherwise."""
+    with suppress(OSError):
+        _remove_abandoned(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with temporary.open("wb") as held:
+            _lock(held)
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes that were killed have left of a file: their locks ended with them."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
+    for left in [each for each in path.parent.iterdir() if name.fullmatch(each.name)]:
+        with left.open("rb") as file:
+            if _lock(file):
+                left.unlink(missing_ok=True)
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Lock a file as long as it is open; False where another process has, or the file system has no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

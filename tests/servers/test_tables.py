@@ -11,19 +11,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra arrow)")
 
-from convert_sdk.tables import assign  # what follows needs pyarrow
+import pyarrow as pa  # what follows needs it
+import pyarrow.csv  # as above
+
+from convert_sdk.tables import assign  # as above
 from convert_sdk.tables.spark import Assigner  # as above
 from convert_sdk.tables.sql import write_sql  # as above
 from tests.processes import ROOT  # as above
 from tests.servers.programs import free_port, server_program  # as above
-from tests.tables.sql_shop import COLUMNS, SHOP, VISITORS  # as above
+from tests.tables.sql_shop import COLUMNS, SHOP, VISITORS, visitors  # as above
 
 JAVA = Path("/usr/lib/jvm/java-17-openjdk-amd64")
 
@@ -129,20 +132,50 @@ def psql() -> Iterator[Psql]:
         shutil.rmtree(folder)
 
 
-def test_postgres_decides_as_assign_does(psql: Psql) -> None:
+def postgres_gives_what_assign_gives(psql: Psql, table: pa.Table) -> None:
+    """Run the script on a server that has this table alone, and compare every cell of its view."""
     fields = StringIO()
     writer = csv.writer(fields, lineterminator="\n")
-    for row in VISITORS.to_pylist():
+    for row in table.to_pylist():
         writer.writerow(r"\N" if value is None else value for value in row.values())
     psql(
+        "DROP TABLE IF EXISTS visitors CASCADE;\n"
         "CREATE TABLE visitors (id text, country text, age double precision, plan text, member boolean);\n"
         f"COPY visitors FROM STDIN (FORMAT csv, NULL '\\N');\n{fields.getvalue()}\\.\n"
     )
     assert "ok" in psql(write_sql(SHOP, "postgres", COLUMNS))
-    told = psql("COPY (SELECT row_to_json(assigned) FROM assigned ORDER BY id) TO STDOUT (FORMAT csv);")
-    found = {row["id"]: row for line in csv.reader(StringIO(told)) for row in [json.loads(line[0])]}
-    wanted = {row["id"]: row for row in assign(SHOP, VISITORS).to_pylist()}
-    assert found == wanted
+    wanted = assign(SHOP, table).to_pydict()
+    told = psql("COPY (SELECT * FROM assigned) TO STDOUT (FORMAT csv, HEADER, NULL '\\N');")
+    found = pyarrow.csv.read_csv(
+        BytesIO(told.encode()),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types={name: as_read(values) for name, values in wanted.items()},
+            null_values=[r"\N"],
+            strings_can_be_null=True,
+            true_values=["t"],
+            false_values=["f"],
+        ),
+    ).to_pydict()
+    order = {each: row for row, each in enumerate(found["id"])}
+    assert len(order) == len(table)
+    rows = [order[each] for each in wanted["id"]]
+    for name, values in wanted.items():
+        assert [found[name][row] for row in rows] == values, name
+
+
+def as_read(values: list[object]) -> pa.DataType:
+    """The type of a column that holds these values."""
+    return pa.array([each for each in values if each is not None][:1]).type
+
+
+def test_postgres_decides_as_assign_does(psql: Psql) -> None:
+    postgres_gives_what_assign_gives(psql, VISITORS)
+
+
+@pytest.mark.soak
+def test_postgres_does_so_for_a_million_rows(psql: Psql) -> None:
+    postgres_gives_what_assign_gives(psql, visitors(1_000_000))
 
 
 def test_a_postgres_that_hashes_otherwise_fails_the_script(psql: Psql) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from convert_sdk._core.facts import Facts
 from convert_sdk._core.state import VisitorState
 from convert_sdk.project import Project
 from convert_sdk.tables import Constant, RowFault, TableError, assign, hashing, questions
+from convert_sdk.tables.columns import ids
 from convert_sdk.tables.texts import Hashes, Texts
 from tests.documents import (
     Json,
@@ -365,10 +366,11 @@ def test_the_hash_of_many_is_the_hash_of_each(
 ) -> None:
     if not installed:
         monkeypatch.setattr(hashing, "polars_way", without_polars)
+    monkeypatch.setattr(hashing, "BLOCK", 300)
     samples = [make(n).encode() for n in range(1000)]
     samples[500] = samples[500] * 40
     data, ends = np.frombuffer(b"".join(samples), np.uint8), np.cumsum([0, *map(len, samples)])
-    prefixes = [b"", b"1", b"12", b"123", b"100218245"]
+    prefixes = [b"", b"1", b"12", b"123", *(b"1002182%d" % n for n in range(40, 52))]
     for offsets in (ends.astype(np.int64), ends.astype(np.int32)):
         texts = Texts(data, offsets)
         together = hashing.hashes(texts, prefixes, 9999)
@@ -420,3 +422,24 @@ def test_a_polars_hash_that_fails_or_differs_is_not_used(
 ) -> None:
     monkeypatch.setattr(hashing, "polars_hash", lambda: way)
     assert hashing.polars_way.__wrapped__() is None
+
+
+def test_views_of_text_that_this_arrow_cannot_cast_are_read_row_by_row() -> None:
+    rows = ["v-1", "", None, "日本 and more than twelve bytes"]
+    wanted = ids(pa.array(rows, pa.large_string()))
+
+    class NoCast:
+        """A column of an Arrow that has no such cast."""
+
+        type = pa.string_view()
+
+        def cast(self, _: pa.DataType) -> pa.Array:
+            raise pa.ArrowNotImplementedError("Unsupported cast")
+
+        def __iter__(self) -> Iterator[pa.Scalar]:
+            return iter(pa.array(rows, pa.string_view()))
+
+    found = ids(NoCast())
+    assert [found.texts.text(row) for row in range(4)] == [wanted.texts.text(row) for row in range(4)]
+    assert found.absent is not None
+    assert found.absent.tolist() == [False, False, True, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -137,6 +138,8 @@ def test_globs_and_options(here: Path) -> None:
         (["damaged.parquet", "-o", "out.parquet"], "damaged.parquet: "),
         (["twice.parquet", "-o", "out.parquet"], "twice.parquet: it has two columns 'id'; rename one"),
         (["twice.parquet", "-o", "out/"], "twice.parquet: it has two columns 'id'; rename one"),
+        (["twice.csv", "-o", "out.parquet"], "twice.csv: it has two columns 'id'; rename one"),
+        (["twice.csv", "-o", "out/"], "twice.csv: it has two columns 'id'; rename one"),
         (["visitors.parquet", "-o", "shop.json/"], "shop.json: [Errno 17] File exists"),
         (["late.csv", "-o", "out.csv"], "late.csv: "),
     ],
@@ -146,6 +149,7 @@ def test_what_cannot_be_used_is_one_line_and_leaves_nothing(
 ) -> None:
     Path("damaged.parquet").write_bytes(Path("visitors.parquet").read_bytes()[:-100])
     pq.write_table(VISITORS.rename_columns(["id", "country", "id"]), "twice.parquet")
+    pyarrow.csv.write_csv(VISITORS.rename_columns(["id", "country", "id"]), "twice.csv")
     Path("late.csv").write_text("id,country,age\n" + "a,DE,20\n" * 50_000 + "b,DE,20,and,more\n")
     before = {each.name for each in here.iterdir()}
     result = run(*arguments, code=1)
@@ -245,6 +249,30 @@ app(["assign", "shop.json", "visitors.parquet", "-o", "out/"])
     assert manifest()["complete"] is True
 
 
+def test_the_next_run_removes_what_a_killed_one_has_left(here: Path) -> None:
+    killed = """
+import os, signal
+from convert_sdk.cli.app import app
+from convert_sdk.tables import files
+
+def write_file(schema, batches, path, kind, compressed):
+    path.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+files.write_file = write_file
+app(["assign", "shop.json", "visitors.parquet", "-o", "out.parquet"])
+"""
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -signal.SIGKILL
+    assert len(list(here.glob(".out.parquet.*.part"))) == 1
+    with Path(".out.parquet.1.part").open("wb") as alive:  # of a process that goes on
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        run("visitors.parquet", "-o", "out.parquet")
+        assert [each.name for each in here.glob(".*")] == [".out.parquet.1.part"]
+    Path(".out.parquet.more.1.part").touch()  # of another file
+    run("visitors.parquet", "-o", "out.parquet")
+    assert [each.name for each in here.glob(".*")] == [".out.parquet.more.1.part"]
+
+
 def test_of_two_processes_that_begin_at_once_the_second_question_is_refused(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +299,12 @@ def test_a_folder_on_a_file_system_without_links(here: Path, monkeypatch: pytest
 
 def _unsupported(*_: object) -> None:
     raise OSError(95, "Operation not supported")
+
+
+def test_a_csv_with_columns_as_duckdb_renames_them_is_read(here: Path) -> None:
+    pyarrow.csv.write_csv(VISITORS.rename_columns(["id", "country", "id_1"]), "named.csv")
+    run("named.csv", "-o", "out.parquet", "--experience", "checkout")
+    assert pq.read_schema("out.parquet").names[:3] == ["id", "country", "id_1"]
 
 
 @pytest.mark.parametrize("name", ["v[1].parquet", "v*.parquet", "v?.parquet"])

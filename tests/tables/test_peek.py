@@ -80,7 +80,8 @@ def columns(
         kind.value_type
     ):  # which no list becomes by itself
         encoded = pa.array(drawn, pa.dictionary(kind.index_type, pa.string()))
-        return pa.DictionaryArray.from_arrays(encoded.indices, encoded.dictionary.cast(pa.string_view()))
+        views = pa.array(encoded.dictionary.to_pylist(), pa.string_view())
+        return pa.DictionaryArray.from_arrays(encoded.indices, views)
     return pa.array(drawn, kind)
 
 
