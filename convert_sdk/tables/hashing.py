@@ -32,7 +32,7 @@ BLOCK = 8_192
 """Rows whose words are in the processor's cache together."""
 TOGETHER = 8
 """Prefixes whose states are in the processor's cache together."""
-FEW_PREFIXES = 3
+FEW_PREFIXES = 2
 """Prefixes for which polars-hash is faster than words that are read once for all prefixes."""
 _LONGEST = 256
 """Bytes of an id that are read word by word for all rows; longer ones are hashed one by one."""
