@@ -120,6 +120,10 @@ class ExitHook(Protocol):
 _hooks: WeakSet[ExitHook] = WeakSet()
 _registered: set[tuple[int, str]] = set()
 """Process ids, and the libraries that call us at the end of that process."""
+_LIBRARIES = "multiprocessing", "billiard"
+"""Libraries whose children skip `atexit`, and are ended by SIGTERM."""
+_after_forks: set[str] = set()
+"""Those that tell us of each child."""
 _os_exit = os._exit
 _opted_in: list[bool] = []
 _warned = mmap.mmap(-1, 1)
@@ -136,7 +140,7 @@ def hook_multiprocessing_exit() -> None:
     """Register for the ends of this process that `atexit` does not see; for each start of a client."""
     _install_sigterm()
     check_uwsgi()
-    for library in ("multiprocessing", "billiard"):
+    for library in _LIBRARIES:
         if _is_child_of(library) and _is_first(library):
             import_module(f"{library}.util").Finalize(None, _deliver_and_close, exitpriority=100)
     celery = sys.modules.get("celery.signals")
@@ -144,12 +148,14 @@ def hook_multiprocessing_exit() -> None:
         celery.worker_process_shutdown.connect(_deliver_and_close, weak=False, dispatch_uid=__name__)
 
 
-def _is_child_of(library: str) -> bool:
+def _is_child_of(library: str, *, or_becomes_one: bool = False) -> bool:
     process = sys.modules.get(f"{library}.process")
     if process is None:
         return False
-    # billiard has no public name for it.
-    return getattr(process.current_process(), "_parent_pid", None) is not None
+    current = process.current_process()
+    # billiard has no public name for it, and nobody has one for a child that still imports the main module.
+    is_child = getattr(current, "_parent_pid", None) is not None
+    return is_child or (or_becomes_one and hasattr(current, "_inheriting"))
 
 
 def _is_first(library: str) -> bool:
@@ -204,6 +210,22 @@ def _sigterm_hooks() -> list[ExitHook]:
 def _install_sigterm() -> None:
     if _sigterm_hooks():
         _sigterm.install()
+        if any(_is_child_of(library, or_becomes_one=True) for library in _LIBRARIES):
+            _sigterm.monitor()
+
+
+def _monitor_children() -> None:
+    """Have SIGTERM monitored in children that are forked from now on, whether or not they use a client."""
+    for library in _LIBRARIES:
+        register = getattr(sys.modules.get(f"{library}.util"), "register_after_fork", None)
+        if register is not None and library not in _after_forks:
+            _after_forks.add(library)
+            register(_sigterm, Sigterm.monitor)
+
+
+def _before_fork() -> None:
+    _monitor_children()
+    _sigterm.block_for_fork()
 
 
 def release_sigterm() -> None:
@@ -278,7 +300,7 @@ def _after_fork_in_child() -> None:
 
 register_after_fork(_after_fork_in_child)
 hook_fork(
-    before=_sigterm.block_for_fork,
+    before=_before_fork,
     after_in_parent=_sigterm.unblock_after_fork,
     after_in_child=_sigterm.unblock_after_fork,
 )

@@ -16,6 +16,9 @@ The helper is started by `_thread`, which waits for nothing; where gevent has pa
 A child forgets each signal that comes between the fork and Python's first steps in it: its parent may end it at once,
 and would wait for it for ever. So the thread that forks blocks SIGTERM meanwhile, where the handler is ours.
 
+The children of multiprocessing are ended by SIGTERM while they wait in C code: there a signal that the main thread has
+missed is sent again (`SignalMonitor`).
+
 As the first process of a container (pid 1) the kernel ignores SIGTERM where its disposition is the default. There the
 handler stays, and the process goes on, as it would without us.
 """
@@ -31,6 +34,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from types import FrameType
+
+from .signal_monitor import SignalMonitor
 
 Disposition = Callable[[int, FrameType | None], object] | int | None
 _RAISES_AGAIN = "uvicorn.server"
@@ -68,17 +73,18 @@ class Sigterm:
         self._former: Disposition = signal.SIG_DFL
         self._forking: set[int] = set()
         """The threads that fork at this moment, and have the signal blocked."""
+        self._monitor = SignalMonitor(signal.SIGTERM, self._is_on_top)
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
         """Forget a signal that was the parent's."""
         self._acting = False
         self._warned = False
+        self._monitor.reset_after_fork()
 
     def block_for_fork(self) -> None:
         """Keep the signal back in the thread that is about to fork, and in its child."""
-        current: Disposition = signal.getsignal(signal.SIGTERM)
-        if current is self:
+        if self._is_on_top():
             blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
             if signal.SIGTERM not in blocked:
                 self._forking.add(threading.get_ident())
@@ -99,30 +105,47 @@ class Sigterm:
 
     def restore(self) -> None:
         """Put the former disposition back, unless somebody has put another one over ours."""
-        current: Disposition = signal.getsignal(signal.SIGTERM)
-        if current is self:
+        if self._is_on_top():
             with suppress(ValueError):  # not the main thread: without a client the handler only passes on
                 signal.signal(signal.SIGTERM, self._former)
+                self._monitor.stop()
+
+    def monitor(self) -> None:
+        """Handle the signal also where it comes just before the main thread waits in C code; idempotent."""
+        if self._is_on_top() and not self._stays():
+            self._monitor.start()
 
     @property
     def state(self) -> SigtermState:
         """The one that handles the signal at this moment."""
-        current = signal.getsignal(signal.SIGTERM)
-        if current is self or self._acting:
+        if self._is_on_top() or self._acting:
             return SigtermState.INSTALLED
+        current = signal.getsignal(signal.SIGTERM)
         return SigtermState.NOT_MAIN_THREAD if _is_replaceable(current) else SigtermState.HOST
 
     def __call__(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # Python calls it so
         """Start the helper and return."""
-        stays = os.getpid() == 1 and self._former == signal.SIG_DFL
+        stays = self._stays()
         if not stays:
-            self._acting = True
-            signal.signal(number, self._former)
+            if not self._monitor.enter_handler():  # it is sent again at this moment
+                return
+            try:
+                signal.signal(number, self._former)
+                self._acting = True
+            finally:
+                self._monitor.leave_handler()
         try:
             _thread.start_new_thread(self._act, (number, stays))
         except RuntimeError:  # no more threads; or the interpreter ends, and delivers by itself
             if not stays and threading.main_thread().is_alive():
                 os.kill(os.getpid(), number)
+
+    def _is_on_top(self) -> bool:
+        current: Disposition = signal.getsignal(signal.SIGTERM)
+        return current is self
+
+    def _stays(self) -> bool:
+        return os.getpid() == 1 and self._former == signal.SIG_DFL
 
     def _act(self, number: int, stays: bool) -> None:
         try:

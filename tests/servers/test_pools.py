@@ -57,6 +57,58 @@ def test_a_pool_of_multiprocessing_loses_nothing(tmp_path: Path, end: str) -> No
         assert (len(convert.events), convert.duplicates()) == (200, 0)
 
 
+MISSED = """
+import multiprocessing, os, signal, sys, threading
+{module}
+from tests.waiting import eventually
+
+def waits_in_c():
+    inside = sys._current_frames()[threading.main_thread().ident].f_code is hang.__code__
+    state = open(f"/proc/self/task/{{os.getpid()}}/stat").read().rpartition(")")[2].split()[0]
+    return inside and state == "S"
+
+def interrupt():
+    eventually(waits_in_c)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+def hang(lock):
+    lock.acquire()
+
+def work(lock):
+    {before}
+    threading.Thread(target=interrupt, daemon=True).start()
+    hang(lock)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("{method}")
+    lock = context.Lock()
+    lock.acquire()
+    child = context.Process(target=work, args=(lock,), daemon=True)
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGTERM
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.parametrize("before", ["track(1)", ""], ids=["used", "unused"])
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_signal_that_the_main_thread_has_missed_ends_a_child(
+    tmp_path: Path, method: str, before: str
+) -> None:
+    """Another thread receives it, so that nothing interrupts the lock for which the main thread waits."""
+    (tmp_path / "shop.py").write_text(CLIENT)
+    (tmp_path / "work.py").write_text(
+        MISSED.format(module="from shop import track", method=method, before=before or "pass")
+    )
+    with site() as convert:
+        with program(
+            sys.executable, str(tmp_path / "work.py"), env=site_environ(convert.url, tmp_path)
+        ) as work:
+            assert work.end() == (0, "", "")
+        assert len(convert.events) == bool(before)
+
+
 ENDED_AT_ONCE = """
 import multiprocessing, threading
 from convert_sdk import Client
