@@ -423,6 +423,9 @@ class _TaskStream(httpcore.AsyncNetworkStream):
     ) -> httpcore.AsyncNetworkStream:
         try:
             return _TaskStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+        except ssl.SSLError as error:  # older versions of httpcore let it out as it is
+            await self._inner.aclose()
+            raise httpcore.ConnectError(str(error)) from error
         except BaseException:
             await self._inner.aclose()
             raise

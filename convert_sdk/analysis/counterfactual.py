@@ -30,6 +30,8 @@ from .border_values import Border, border_values
 from .description import segment_names
 from .vocabulary import near_names
 
+LOCATION_UNKNOWN = "the location is not known: give one, which may be empty"
+"""The gate that is closed where the location's rules hold, and nobody said where the visitor is."""
 _MOST_STEPS = 4_000
 """Steps of one search; what has more alternatives gets a change that may not be the smallest."""
 _MOST_CONDITIONS = 2_000
@@ -223,14 +225,15 @@ class _Question:
         if place is ANYWHERE or (place is not None and experience.unrestricted):
             return place
         data = {} if place is None else as_data(place) or {}
-        if experience.unrestricted:
-            self.closed.append("the location is not known: give one, which may be empty")
-            return data
         sets = (
             [each.rules for each in experience.locations]
             if experience.locations is not None
             else [experience.site_area]
         )
+        holds_empty = experience.unrestricted or any(rules and matches(rules, {}) for rules in sets)
+        if place is None and holds_empty:
+            self.closed.append(LOCATION_UNKNOWN)
+            return data
         alternatives = [all_of for rules in sets for all_of in rules or ()]
         return self._apply("location", alternatives, data, frozenset())
 

@@ -133,6 +133,17 @@ class TestWhatNoFactOpens:
         assert counterfactual(nowhere, "checkout").closed == closed
         assert counterfactual(nowhere.with_context(location=ANYWHERE), "checkout").found
 
+    def test_a_location_that_is_not_known_where_the_empty_one_would_do(self) -> None:
+        """Rules that hold of an empty location say nothing of one that is not known."""
+        raw = document(experience(site_area=every(leaf("plan", None, "doesNotExist"))))
+        nowhere = Client.offline(Project.parse(json.dumps(raw))).visitor(LOW, location=None)
+        closed = ("the location is not known: give one, which may be empty",)
+        assert (counterfactual(nowhere, "checkout").found, counterfactual(nowhere, "checkout").closed) == (
+            False,
+            closed,
+        )
+        assert counterfactual(nowhere.with_context(location={}), "checkout").found
+
 
 class TestTraffic:
     def test_a_part_of_it(self) -> None:
