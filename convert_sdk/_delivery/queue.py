@@ -60,6 +60,8 @@ CLAIM_PATIENCE = 5.0
 """Seconds that a conversion waits for the store before it is sent unclaimed."""
 MANY_REFUSALS = 32
 """More refusals in a row than this are not one bad event but a bad endpoint: bisecting slows down."""
+_MARGIN = 2.0
+"""A request may take so much longer than the one before it."""
 _MOST_DECIDED = 10_000
 
 
@@ -172,6 +174,7 @@ class EventQueue:
         "_accepts",
         "_attempt",
         "_before",
+        "_begun_at",
         "_blocked_until",
         "_config",
         "_endpoint",
@@ -190,6 +193,8 @@ class EventQueue:
         "_refusals",
         "_room",
         "_sends",
+        "_taken",
+        "_until",
         "_unwritten",
         "forced_failures",
         "lock",
@@ -228,6 +233,10 @@ class EventQueue:
         self.forced_failures = 0
         """Requests that failed although back-off was overridden for them."""
         self._accepts = self._sends = True
+        self._until = inf
+        """The time after which no answer is waited for."""
+        self._begun_at = self._taken = 0.0
+        """The start of the last request, and the seconds until its answer."""
         self._kept_on_disk: Container[str] | None = None
         """Once closed, the ids of the events that stay in the spool."""
         self.stats = DeliveryStats(keep_settled=config.keep_settled)
@@ -284,6 +293,10 @@ class EventQueue:
         with self._changing():
             if self._endpoint is None or self._due() > now:
                 return None
+            if now + _MARGIN * self._taken > self._until:
+                self._sends = False
+                return None
+            self._begun_at = now
             self._take_offered(now)
             self._lanes.release(now)
             self._flight = self._lanes.next_batch(MOST_EVENTS, MOST_BYTES)
@@ -296,6 +309,7 @@ class EventQueue:
         """Settle, halve or keep the batch in flight."""
         with self._changing():
             batch, self._flight = self._flight, []
+            self._taken = now - self._begun_at
             if batch:
                 self._settle(batch, answer, now)
                 if self._forgotten:
@@ -368,12 +382,14 @@ class EventQueue:
                 self._ready_at = now
             self._admit(events, now)
             self.stats.spooled -= len(events)
+            self.stats.returned += len(events)
             self._measure()
 
     def drop_spooled(self, count: int, reason: DropReason) -> None:
         """Count spooled events that the disk no longer has."""
         with self._changing():
             self.stats.spooled -= count
+            self.stats.returned += count
             self.stats.dropped[reason] += count
 
     # A visitor who is forgotten.
@@ -460,6 +476,11 @@ class EventQueue:
         if counts.offered - counts.pending < snapshot.settled:
             return False  # without a look at every event
         return snapshot.waiting.keys().isdisjoint(self._in_memory())
+
+    def send_until(self, until: float) -> None:
+        """Begin no request that would have no answer by this time, by what the last one took; `inf` for no limit."""
+        with self._changing():
+            self._until, self._sends = until, True
 
     def stop_sending(self) -> None:
         """Begin no request more; events are accepted all the same, and wait in the spool."""

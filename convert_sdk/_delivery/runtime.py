@@ -476,6 +476,10 @@ class Runtime:
         """Wait for no `flush_interval` any more; return at once."""
         self.queue.send_immediately()
 
+    def send_on(self) -> None:
+        """Go on as before a flush that was thought to be the last."""
+        self.queue.send_until(inf)
+
     def stop_accepting(self) -> None:
         """Accept no event more; the spool, where there is one, then has what waits and nothing that was answered."""
         self.queue.stop_accepting()
@@ -506,6 +510,8 @@ class Runtime:
             return FlushRequest(
                 until, iter([lambda: not queue.counts().in_flight]), lambda: False, releases=False
             )
+        if kind is Flush.ENDING and self.options.spool is not None:
+            queue.send_until(until)  # cut short, a request would be sent again by the next process
         failures = queue.forced_failures
         return FlushRequest(
             until,
@@ -517,7 +523,7 @@ class Runtime:
     def _flush_steps(self, halfway: float, *, everything: bool) -> Iterator[Callable[[], bool]]:
         """The conditions of a flush, in their order; each background thread is asked when its turn comes."""
         queue, spool_sync = self.queue, self.maintenance.spool_sync
-        whole = everything or bool(self.engine.pending)
+        whole = everything or bool(self.engine.pending)  # conversions without a document are in no snapshot
         snapshot, found = queue.snapshot(), spool_sync.found if spool_sync is not None else 0
         stored, written = Latch(), Latch()
         if self.store_thread is not None and self.store_writer.waiting:
@@ -535,10 +541,16 @@ class Runtime:
         else:
             queue.override_backoff()
         yield lambda: written.is_open
-        # Conversions without a document, events on disk, and those of earlier processes have no place in a snapshot:
-        # then everything is waited for.
-        whole = whole or bool(queue.stats.spooled) or (spool_sync is not None and spool_sync.found > found)
-        yield self._nothing_waits if whole else lambda: queue.is_settled(snapshot)
+        if whole:
+            yield self._nothing_waits
+        elif queue.stats.spooled or (spool_sync is not None and spool_sync.found > found):
+            # Those on disk only, and those of earlier processes, have no place in a snapshot before they are back.
+            returned = queue.stats.returned + queue.stats.spooled
+            yield lambda: self._waives_unless(not queue.stats.spooled or queue.stats.returned >= returned)
+            back = queue.snapshot()
+            yield lambda: self._waives_unless(queue.is_settled(back))
+        else:
+            yield lambda: queue.is_settled(snapshot)
         yield lambda: stored.is_open
         if self.spool_thread is not None and self.maintenance.has_rows:
             deleted = self.spool_thread.request_all()
@@ -552,11 +564,14 @@ class Runtime:
             yield lambda: told.is_open or observer.is_stuck
 
     def _nothing_waits(self) -> bool:
-        """True once no event waits; those that came meanwhile, from the disk or with the document, go at once."""
-        if not self.has_events:
-            return True
-        self.queue.waive_interval(monotonic())
-        return False
+        """True once no event waits."""
+        return self._waives_unless(not self.has_events)
+
+    def _waives_unless(self, holds: bool) -> bool:
+        """Have what came meanwhile, from the disk or with the document, go at once, unless the condition holds."""
+        if not holds:
+            self.queue.waive_interval(monotonic())
+        return holds
 
     # Forgetting.
 

@@ -84,6 +84,7 @@ class DeliveryStats:
         "rejected",
         "rejected_events",
         "retries",
+        "returned",
         "sent",
         "settled",
         "spooled",
@@ -102,6 +103,8 @@ class DeliveryStats:
         self.accepted = 0
         """Events that were offered and taken, or found on disk."""
         self.sent = self.rejected = self.deduplicated = self.spooled = 0
+        self.returned = 0
+        """Events that were on disk only, and are so no longer."""
         self.dropped: Counter[DropReason] = Counter()
         """Accepted events that were dropped."""
         self.retries = 0

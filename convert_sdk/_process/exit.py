@@ -84,6 +84,10 @@ class ExitRuntime(Protocol):
         """Wait for no `flush_interval` any more; return at once."""
         ...
 
+    def send_on(self) -> None:
+        """Go on as before a flush that was thought to be the last."""
+        ...
+
     def stop_accepting(self) -> None:
         """Accept no event more; the spool, where there is one, then has what waits and nothing that was answered."""
         ...
@@ -250,6 +254,9 @@ def _deliver_before(disposition: Disposition) -> None:
     # If the application has set a handler of its own meanwhile, the process may go on.
     if disposition == signal.SIG_DFL == signal.getsignal(signal.SIGTERM):
         left = [_end(hook, since, unsent) for hook, unsent in zip(hooks, left, strict=True)]
+    else:
+        for hook in hooks:
+            hook.runtime.send_on()
     if unsent := sum(left):
         kept = all(hook.runtime.options.spool for hook in hooks)
         warn(_SIGTERM.format(unsent, monotonic() - since, "stay in the spool" if kept else "may be lost"))

@@ -164,6 +164,11 @@ SPOOLED = """
 client = Client(key, spool=folder, shutdown_timeout=0.2, **options)
 go_on(client)
 """
+ON_DISK = """
+client = Client(key, spool=folder, max_queue=400, shutdown_timeout=3600, **options)
+threading.Thread(target=go_on, args=(client,), daemon=True).start()
+threading.Event().wait()
+"""
 CUT_SHORT = """
 spooled = Client(key, spool=folder, shutdown_timeout=60, **options)
 other = Client(key, shutdown_timeout=60, **options)
@@ -208,6 +213,20 @@ def test_no_request_of_a_spool_is_cut_short(tmp_path: Path) -> None:
 
     with site(answer) as convert:
         accepted = told(script("import itertools\n" + SAYS + CUT_SHORT), convert, tmp_path, least=50)
+        assert accepted - {visitor for visitor, _ in convert.events} == set()
+        assert convert.duplicates() == 0
+
+
+def test_events_on_disk_only_are_waited_for_and_later_ones_are_not(tmp_path: Path) -> None:
+    """Half of the queue's room is for memory; what waits beyond that comes back from the disk to be sent."""
+    never = Event()
+
+    def answer(_: Received) -> Answer:
+        never.wait(0.1)  # others come meanwhile
+        return Answer()
+
+    with site(answer) as convert:
+        accepted = told(script("import itertools\n" + SAYS + ON_DISK), convert, tmp_path, least=2_000)
         assert accepted - {visitor for visitor, _ in convert.events} == set()
         assert convert.duplicates() == 0
 

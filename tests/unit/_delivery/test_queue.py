@@ -77,6 +77,20 @@ def test_a_few_events_wait_for_the_interval_and_many_do_not() -> None:
     assert machine.due() == 0.0
 
 
+def test_no_request_begins_that_would_not_end_in_time() -> None:
+    """It would be cut short, and sent again; the one before tells how long it takes."""
+    machine = queue(DeliveryConfig(flush_interval=0.0))
+    offer(machine, 1)
+    machine.send_until(10.0)
+    assert names(machine.next_request(4.0)) == ["e0"]
+    machine.handle_response(OK, 6.0)
+    assert machine.offer([event("late")], now=6.0)
+    assert machine.next_request(6.1) is None
+    assert machine.due() == inf
+    machine.send_until(inf)
+    assert names(machine.next_request(6.2)) == ["late"]
+
+
 def test_a_request_says_who_and_where() -> None:
     machine = queue()
     offer(machine, 1)
