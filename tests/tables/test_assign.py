@@ -332,6 +332,15 @@ def test_other_parameters_of_the_hash(bucketing: Bucketing) -> None:
     assert column(result, "checkout_variation_id") == [each.variation_id for each in decisions]
 
 
+def test_each_of_many_rows_has_its_own_bucket_value() -> None:
+    """Of more rows than are hashed, or multiplied, at once."""
+    names = [f"v-{n}" for n in range(20_000)]
+    result = assign(SHOP, pa.table({"id": names}), experiences=["checkout"], keep=[])
+    assert column(result, "checkout_bucket_value") == [
+        decide(SHOP, Facts(each), "checkout").bucket_value for each in names
+    ]
+
+
 def test_bucket_values_beyond_a_table_s_numbers() -> None:
     with pytest.raises(TableError, match="beyond the 64 bits"):
         assign(SHOP.with_bucketing(Bucketing(max_traffic=1e30)), VISITORS)

@@ -26,7 +26,7 @@ from convert_sdk.tables.sql import DIALECTS, write_sql
 from convert_sdk.tables.sql.conditions import Conditions
 from convert_sdk.tables.sql.golden import golden_rows
 from tests.documents import Json, bucketed_into, document, entity, every, experience, leaf, project
-from tests.tables.sql_shop import COLUMNS, SHOP, VISITORS
+from tests.tables.sql_shop import COLUMNS, SHOP, VISITORS, visitors
 
 duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed (extra duckdb)")
 
@@ -78,6 +78,15 @@ def view(shop: Project, table: pa.Table, columns: dict[str, str], **more: object
     connection.register("visitors", table)
     connection.execute(write_sql(shop, "duckdb", columns, **more))  # type: ignore[arg-type]  # as the caller says
     return pa.table(connection.sql("SELECT * FROM assigned"))
+
+
+@pytest.mark.soak
+def test_the_view_is_what_assign_gives_for_a_million_rows() -> None:
+    table = visitors(1_000_000)
+    wanted, found = assign(SHOP, table), view(SHOP, table, COLUMNS)
+    assert found.column_names == wanted.column_names
+    for name in wanted.column_names:
+        assert found[name].to_pylist() == wanted[name].to_pylist(), name
 
 
 def test_the_view_is_what_assign_gives() -> None:
