@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Container, Mapping
+from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,15 @@ class Maintenance:
     def has_rows(self) -> bool:
         """True while settled events, or their rows in the spool, wait to be looked at."""
         return self.has_settled or (self.spool_sync is not None and self.spool_sync.has_deletable)
+
+    @property
+    def only_in_memory(self) -> int:
+        """The number of events, and of conversions before the first document, that wait and lie on no disk."""
+        on_disk = self._on_disk()
+        events = chain.from_iterable(self._queue.by_state().values())
+        waiting = [event.uuid for event in events]
+        waiting += [event_ids(uuid)[0] for uuid in list(self._engine.pending.waiting)]
+        return sum(uuid not in on_disk for uuid in waiting)
 
     def due(self) -> float:
         """The time of the next work on the disk; `inf` while there is none."""

@@ -472,6 +472,11 @@ class Runtime:
         """The number of events, and of conversions before the first document, that wait or are in a request."""
         return self.queue.counts().pending + len(self.engine.pending)
 
+    @property
+    def only_in_memory(self) -> int:
+        """The number of those that lie on no disk."""
+        return self.maintenance.only_in_memory
+
     def send_immediately(self) -> None:
         """Wait for no `flush_interval` any more; return at once."""
         self.queue.send_immediately()

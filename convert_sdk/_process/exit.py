@@ -46,6 +46,7 @@ _OS_EXIT = (
 
 
 _SIGTERM = "SIGTERM: {} events could not be sent in {:.1f} s and {}"
+_SOME_LOST = "stay in the spool, but for {} that reached no disk and may be lost"
 
 
 class ExitOptions(Protocol):
@@ -78,6 +79,11 @@ class ExitRuntime(Protocol):
     @property
     def unsent(self) -> int:
         """The number of events that wait or are in a request."""
+        ...
+
+    @property
+    def only_in_memory(self) -> int:
+        """The number of those that lie on no disk."""
         ...
 
     def send_immediately(self) -> None:
@@ -258,8 +264,9 @@ def _deliver_before(disposition: Disposition) -> None:
         for hook in hooks:
             hook.runtime.send_on()
     if unsent := sum(left):
-        kept = all(hook.runtime.options.spool for hook in hooks)
-        warn(_SIGTERM.format(unsent, monotonic() - since, "stay in the spool" if kept else "may be lost"))
+        lost = min(unsent, sum(hook.runtime.only_in_memory for hook in hooks))
+        fate = "may be lost" if lost == unsent else _SOME_LOST.format(lost) if lost else "stay in the spool"
+        warn(_SIGTERM.format(unsent, monotonic() - since, fate))
 
 
 def _flush(hook: ExitHook, since: float) -> int:

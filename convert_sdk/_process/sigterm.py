@@ -155,6 +155,7 @@ class Sigterm:
                 warn(_PID_1)
         finally:
             if not stays:
+                self._acting = False  # the process may go on, with a handler of its own
                 os.kill(os.getpid(), number)
 
 

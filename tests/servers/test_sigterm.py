@@ -23,6 +23,10 @@ from convert_sdk import AsyncClient, Client
 from convert_sdk.stores.sqlite import SqliteStore
 
 url, key, folder = sys.argv[1:4]
+def wait():
+    while not threading.Event().wait(1):  # a signal just before a wait is seen after it
+        pass
+
 options = {{"config_endpoint": url, "track_endpoint": url, "flush_interval": 60, "batch_size": 10_000}}
 {body}
 """
@@ -40,7 +44,7 @@ for n in range(100):
     client.visitor(f"v{n}").track("goal-1")
 print("ready", flush=True)
 client.close(60)
-threading.Event().wait()
+wait()
 """
 AT_EXIT = """
 client = Client(key, shutdown_timeout=60, **options)
@@ -73,7 +77,7 @@ client = Client(key, shutdown_timeout=60, **options)
 for n in range(100):
     client.visitor(f"v{n}").track("goal-1")
 print("ready", flush=True)
-threading.Event().wait()
+wait()
 """
 GEVENT = """
 import gevent
@@ -139,7 +143,7 @@ def go_on():
 
 threading.Thread(target=go_on, daemon=True).start()
 print("ready", flush=True)
-threading.Event().wait()
+wait()
 """
 
 
@@ -167,14 +171,14 @@ go_on(client)
 ON_DISK = """
 client = Client(key, spool=folder, max_queue=400, shutdown_timeout=3600, **options)
 threading.Thread(target=go_on, args=(client,), daemon=True).start()
-threading.Event().wait()
+wait()
 """
 CUT_SHORT = """
 spooled = Client(key, spool=folder, shutdown_timeout=60, **options)
 other = Client(key, shutdown_timeout=60, **options)
 assert other.visitor("other").track("goal-1")
 threading.Thread(target=go_on, args=(spooled,), daemon=True).start()
-threading.Event().wait()
+wait()
 """
 
 
@@ -264,8 +268,45 @@ def test_a_handler_that_is_set_meanwhile_finds_a_client_that_accepts(tmp_path: P
         assert (len(convert.events), convert.duplicates()) == (2, 0)
 
 
+HANDLES_AGAIN = (
+    HANDLES_LATER
+    + """
+print(client.status().sigterm, flush=True)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+other = Client(key, shutdown_timeout=60, **options)
+other.visitor("last").track("goal-1")
+print(client.status().sigterm, flush=True)
+wait()
+"""
+)
+
+
+def test_where_the_default_action_comes_back_the_next_signal_delivers(tmp_path: Path) -> None:
+    flushing, answered = Event(), Event()
+
+    def hold(_: Received) -> Answer:
+        flushing.set()
+        assert answered.wait(120)
+        return Answer()
+
+    with site(hold) as convert, running(script(HANDLES_AGAIN), convert.url, KEY, str(tmp_path)) as child:
+        child.hear("ready")
+        child.send(signal.SIGTERM)
+        assert flushing.wait(120)
+        child.say("go")
+        child.hear("handled")
+        answered.set()
+        child.hear("told")
+        child.say("go")
+        child.hear("host")
+        child.hear("installed")
+        child.send(signal.SIGTERM)
+        assert child.end() == (-signal.SIGTERM, "", "")
+        assert (len(convert.events), convert.duplicates()) == (3, 0)
+
+
 def test_a_process_with_nothing_to_send_ends_at_once(tmp_path: Path) -> None:
-    code = 'client = Client(key, **options)\nclient.visitor("v")\nprint("ready", flush=True)\nthreading.Event().wait()'
+    code = 'client = Client(key, **options)\nclient.visitor("v")\nprint("ready", flush=True)\nwait()'
     with site() as convert, running(script(code), convert.url, KEY, str(tmp_path)) as child:
         child.hear("ready")
         child.send(signal.SIGTERM)
@@ -281,6 +322,31 @@ def test_what_cannot_be_sent_is_said_in_one_line(tmp_path: Path) -> None:
         status, _, err = child.end()
         assert status == -signal.SIGTERM
         assert len([line for line in err.splitlines() if "100 event" in line]) == 1, err
+
+
+FAILING_DISK = """
+import resource
+client = Client(key, spool=folder, shutdown_timeout=0.5, **options)
+client.visitor("v")
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+for n in range(100):
+    assert client.visitor(f"v{n}").track("goal-1")
+print("ready", flush=True)
+wait()
+"""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_line_tells_whether_the_spool_has_what_was_not_sent(fails: bool, tmp_path: Path) -> None:
+    body = FAILING_DISK if fails else FAILING_DISK.replace("resource.setrlimit", "# ")
+    fate = "may be lost" if fails else "stay in the spool"
+    with site(dead) as convert, running(script(body), convert.url, KEY, str(tmp_path)) as child:
+        child.hear("ready")
+        child.send(signal.SIGTERM)
+        status, _, err = child.end()
+        assert status == -signal.SIGTERM
+        said = [line for line in err.splitlines() if "SIGTERM: 100 events" in line]
+        assert [line.endswith(fate) for line in said] == [True], err
 
 
 def test_a_second_signal_acts_at_once(tmp_path: Path) -> None:
@@ -305,7 +371,7 @@ def test_as_pid_1_it_flushes_and_stays(tmp_path: Path) -> None:
     """The kernel ignores SIGTERM's default action for pid 1: what waits is sent, and it goes on."""
     if shutil.which("unshare") is None:
         pytest.skip("needs unshare: install the Debian package util-linux")
-    code = script(IDLE.replace("threading.Event().wait()", "sys.stdin.readline()"))
+    code = script(IDLE.replace("wait()", "sys.stdin.readline()"))
     unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
     with (
         site() as convert,
