@@ -225,7 +225,7 @@ def test_sigterm_delivers_and_does_what_it_did_before(
 ) -> None:
     script = HEAD + SIGTERM.format(before=before, after=after)
     # The end of its input must not end it before the signal does.
-    script = script.replace("sys.stdin.readline()", "import threading; threading.Event().wait()")
+    script = script.replace("sys.stdin.readline()", "while not threading.Event().wait(1): pass")
     with site() as convert, running(script, convert.url, KEY) as process:
         process.hear(state)
         process.send(signal.SIGTERM)
