@@ -291,7 +291,8 @@ if child:
 flags = api.get_client()
 visitor = EvaluationContext("v-1")
 eventually(lambda: flags.get_float_value("pricing.discount", 0.0, visitor) == 0.1)
-print(flags.get_provider_status().value, flush=True)
+# In one write: unbuffered, print makes two, and the other process may come between them.
+os.write(1, f"{flags.get_provider_status().value}\\n".encode())
 if child == 0:
     os._exit(0)
 os.waitpid(child, 0)
