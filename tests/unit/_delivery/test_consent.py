@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import pytest
 
 from convert_sdk import (
@@ -232,6 +235,24 @@ class TestUnknown:
         assert state is not None
         assert (state.bucketing, set(state.goals)) == ({"100": "1"}, {"buy", "sign-up"})
 
+    def test_nothing_reaches_a_spool_or_the_log_before(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.method == "POST":
+                raise httpx.ConnectError("the network is down")
+            return httpx.Response(200, json=document(*SHOP, **MORE))
+
+        caplog.set_level(logging.DEBUG)
+        answers = {"who-was-not-asked": UNKNOWN, "who-refused": DENIED, "who-agreed": GRANTED}
+        with Client("1/2", spool=tmp_path, transport=httpx.MockTransport(answer), start_wait=60) as client:
+            for person, consent in answers.items():
+                use(client.visitor(person, consent=consent, before_consent="decide"))
+            client.flush(timeout=1)
+        kept = b"".join(each.read_bytes() for each in tmp_path.rglob("*") if each.is_file())
+        assert [person for person in answers if person.encode() in kept] == ["who-agreed"]
+        assert not any(person in caplog.text for person in answers)
+
     def test_no_more_than_a_hundred_events_wait(self, client: Client, sink: Sink) -> None:
         visitor = client.visitor(LOW, consent=UNKNOWN)
         for _ in range(103):
@@ -280,17 +301,22 @@ class TestTheNextRequest:
         assert dropped(client) == 4
 
     def test_they_wait_for_half_an_hour(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = [0.0]
+        monkeypatch.setattr("convert_sdk._delivery.engine.monotonic", lambda: now[0])
         use(client.visitor(LOW, consent=UNKNOWN, before_consent="decide"))
         waiting = client._engine.held
         assert waiting is not None
-        assert (len(waiting), dropped(client)) == (1, 0)
-        monkeypatch.setattr("convert_sdk._delivery.engine.monotonic", lambda: float("inf"))
+        now[0] = 30 * 60 - 1.0
+        gc.collect()
+        assert (dropped(client), len(waiting)) == (0, 1)
+        now[0] += 1
         gc.collect()
         assert (dropped(client), len(waiting)) == (4, 0)
 
     def test_the_longest_unused_of_too_many_goes(
         self, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        assert held._MOST_VISITORS == 10_000
         monkeypatch.setattr(held, "_MOST_VISITORS", 10)
         for number in range(11):
             client.visitor(f"v{number}", consent=UNKNOWN).track("buy")
