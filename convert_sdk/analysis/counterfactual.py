@@ -9,7 +9,7 @@ the smallest among the values tried.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import combinations, islice, product
 from math import prod
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from convert_sdk._core.decide import closed_gate, hash_input
 from convert_sdk._core.events import to_json
 from convert_sdk._core.facts import ANYWHERE, Facts, Place
 from convert_sdk._core.js_regex.budget import one_call
-from convert_sdk._core.model import Audience, CompiledProject, Experience, RuleSet, Variation
+from convert_sdk._core.model import Audience, CompiledProject, Experience, Variation
 from convert_sdk._core.rules import AllOf, Condition, as_data, matches
 from convert_sdk._core.values import MISSING, tree
 from convert_sdk.errors import UnknownNameError
@@ -36,6 +36,9 @@ _MOST_STEPS = 4_000
 """Steps of one search; what has more alternatives gets a change that may not be the smallest."""
 _MOST_CONDITIONS = 2_000
 """Conditions in all alternatives together."""
+_FEW_KEYS = 8
+_MOST_TRIES = 3**_FEW_KEYS
+"""Sets of values that are tried for a few keys: two for each beside the present one, in every combination."""
 
 
 class FactChange(NamedTuple):
@@ -235,7 +238,7 @@ class _Question:
             self.closed.append(LOCATION_UNKNOWN)
             return data
         alternatives = [all_of for rules in sets for all_of in rules or ()]
-        return self._apply("location", alternatives, data, frozenset())
+        return self._apply("location", self._fewest([alternatives], data, frozenset()), data)
 
     def _solve_audiences(self) -> Mapping[str, object]:
         facts, experience = self.facts, self.experience
@@ -253,30 +256,39 @@ class _Question:
         if experience.match_all:
             self.closed += [f"the audience {each.key}: {_beside_facts(each)}" for each in beside]
             asked = [each for each in audiences if each.exclusion is None and each.rules]
-            return self._apply("audiences", self._together(asked, data), data, bound)
+            sets = [each.rules or () for each in asked]
+            return self._apply("audiences", self._fewest(sets, data, bound), data)
         if not by_facts:
             self.closed += [f"the audience {each.key}: {_beside_facts(each)}" for each in beside]
             return data
         alternatives = [all_of for each in by_facts for all_of in each.rules or ()]
-        return self._apply("audiences", alternatives, data, bound)
+        return self._apply("audiences", self._fewest([alternatives], data, bound), data)
 
     def _takes(self, audience: Audience, data: Mapping[str, object]) -> bool:
         if audience.exclusion is not None:
             return audience.exclusion.holds(self.facts._state.bucketing)
         return audience.rules is not None and matches(audience.rules, data)
 
-    def _together(self, audiences: Sequence[RuleSet], data: Mapping[str, object]) -> list[AllOf]:
-        """One alternative of each audience, in every combination; where those are too many, the one that looks best."""
-        sets = [each.rules or () for each in audiences]
-        if prod(map(len, sets)) * sum(map(_size, sets)) > _MOST_CONDITIONS:
-            self.minimal = False
-            sets = [(min(rules, key=lambda all_of: _unmet(all_of, data)),) for rules in sets]
-        return [tuple(group for all_of in chosen for group in all_of) for chosen in product(*sets)]
+    def _fewest(
+        self, sets: Sequence[Sequence[AllOf]], data: Mapping[str, object], bound: frozenset[str]
+    ) -> Solution | None:
+        """The smallest change with which an alternative of each set holds; where they are too many, a small one."""
+        solution = None
+        is_many = len(sets) > 1 and prod(map(len, sets)) * sum(map(_size, sets)) > _MOST_CONDITIONS
+        if not is_many:
+            solution = smallest_change(_together(sets), data, bound, prove=self.minimal)
+            if not self.minimal or (solution is not None and solution.proven):
+                return solution
+        few = smallest_of_few_keys(sets, data, bound) if self.minimal else None
+        if few is not None or not is_many:
+            return few or solution
+        self.minimal = False
+        best = [(min(rules, key=lambda all_of: _unmet(all_of, data)),) for rules in sets]
+        return smallest_change(_together(best), data, bound, prove=False)
 
     def _apply(
-        self, gate: str, alternatives: Sequence[AllOf], data: Mapping[str, object], bound: frozenset[str]
+        self, gate: str, solution: Solution | None, data: Mapping[str, object]
     ) -> Mapping[str, object]:
-        solution = smallest_change(alternatives, data, bound, prove=self.minimal)
         if solution is None:
             self.unsolved.append(gate)
             return data
@@ -362,6 +374,56 @@ def smallest_change(
     return None
 
 
+def smallest_of_few_keys(
+    sets: Sequence[Sequence[AllOf]], data: Mapping[str, object], bound: frozenset[str]
+) -> Solution | None:
+    """The fewest facts to change so that an alternative of each set holds, by trying every change of these keys.
+
+    Args:
+        sets: Of each, one alternative is to hold.
+        data: The facts as they are.
+        bound: The facts that cannot be removed.
+
+    Returns:
+        None where no value does it, or there is too much to try.
+    """
+    leaves = _leaves_by_key(group for alternatives in sets for all_of in alternatives for group in all_of)
+    if len(leaves) > _FEW_KEYS:
+        return None
+    values = {key: _best_values(asked, key, data, bound) for key, asked in leaves.items()}
+    every_change = (
+        dict(zip(keys, chosen, strict=True))
+        for size in range(len(leaves) + 1)
+        for keys in combinations(leaves, size)
+        for chosen in product(*(values[key] for key in keys))
+    )
+    for taken in islice(every_change, _MOST_TRIES):
+        changed = {**data, **taken}
+        if all(any(_hold(all_of, changed) for all_of in alternatives) for alternatives in sets):
+            return Solution(taken, proven=True)
+    return None
+
+
+def _hold(all_of: AllOf, data: Mapping[str, object]) -> bool:
+    """True if every group has a condition that holds."""
+    return bool(all_of) and all(
+        any(not leaf.problem and leaf.test(data.get(leaf.key, MISSING)) for leaf in group) for group in all_of
+    )
+
+
+def _together(sets: Sequence[Sequence[AllOf]]) -> list[AllOf]:
+    """One alternative of each set, in every combination."""
+    return [tuple(group for all_of in chosen for group in all_of) for chosen in product(*sets)]
+
+
+def _leaves_by_key(groups: Iterable[Iterable[Condition]]) -> dict[str, list[Condition]]:
+    """The conditions that a value can satisfy, by the key that they ask for."""
+    found: dict[str, list[Condition]] = {}
+    for leaf in (leaf for any_of in groups for leaf in any_of if not leaf.problem):
+        found.setdefault(leaf.key, []).append(leaf)
+    return found
+
+
 def _size(alternatives: Iterable[AllOf]) -> int:
     """The number of conditions."""
     return sum(len(any_of) for all_of in alternatives for any_of in all_of)
@@ -391,9 +453,7 @@ class _Search:
     def __init__(self, all_of: AllOf, data: Mapping[str, object], bound: frozenset[str]) -> None:
         self.groups = all_of
         self.data = data
-        leaves: dict[str, list[Condition]] = {}
-        for leaf in (leaf for any_of in all_of for leaf in any_of if not leaf.problem):
-            leaves.setdefault(leaf.key, []).append(leaf)
+        leaves = _leaves_by_key(all_of)
         self.keys = list(leaves)
         self.values = {key: _best_values(asked, key, data, bound) for key, asked in leaves.items()}
 

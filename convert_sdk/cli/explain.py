@@ -67,7 +67,12 @@ def explain(
     ] = "",
     environment: Annotated[str | None, typer.Option(help="By default the document's own default.")] = None,
     as_json: AsJson = False,
-    html: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a page to this file.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False, allow_dash=True, help="Write a page to this file; - is standard output."
+        ),
+    ] = None,
 ) -> None:
     """Say why: each gate, rule, hash input and range, and the smallest change of facts that lets a visitor take part.
 
@@ -92,6 +97,11 @@ def explain(
     else:
         described = describe(project, found)
         output = Output(str(described), described.to_json(), description_html(described))
+    if html is not None and str(html) == "-":
+        if as_json:
+            raise typer.BadParameter("standard output takes the page or the JSON", param_hint="--html")
+        typer.echo(output.html.encode("utf-8", "backslashreplace"), nl=False)
+        return
     if html is not None:
         html.write_text(output.html, "utf-8", "backslashreplace")  # of half a surrogate pair
         typer.echo(f"written: {html}", err=True)

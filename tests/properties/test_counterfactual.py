@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from itertools import combinations, product
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from convert_sdk import Project
+from convert_sdk import Client, Project
 from convert_sdk._core.decide import closed_gate
 from convert_sdk._core.facts import ANYWHERE, Facts
 from convert_sdk._core.model import Experience
@@ -16,7 +17,8 @@ from convert_sdk._core.values import MISSING
 from convert_sdk.analysis import Counterfactual, counterfactual
 from convert_sdk.analysis.border_values import Border, border_values
 from convert_sdk.analysis.counterfactual import LOCATION_UNKNOWN
-from tests.documents import Json
+from tests.documents import Json, document, entity, leaf
+from tests.documents import experience as described
 from tests.strategies import Guest, documents, guests, parsed
 
 Fact = tuple[str, str]
@@ -24,7 +26,7 @@ Fact = tuple[str, str]
 
 def leaves(rule_sets: Iterable[Rules | None]) -> list[Condition]:
     groups = [any_of for rules in rule_sets for all_of in rules or () for any_of in all_of]
-    return [leaf for any_of in groups for leaf in any_of if not leaf.problem]
+    return [each for any_of in groups for each in any_of if not each.problem]
 
 
 def candidates(experience: Experience, facts: Facts) -> dict[Fact, list[object]]:
@@ -34,8 +36,8 @@ def candidates(experience: Experience, facts: Facts) -> dict[Fact, list[object]]
     asked = leaves(each.rules for each in experience.audiences if each.exclusion is None)
     found: dict[Fact, list[Border]] = {}
     for where, conditions in (("location", located), ("attributes", asked)):
-        for leaf in conditions:
-            found.setdefault((where, leaf.key), []).append(Border(leaf.match_type, leaf.comparand))
+        for each in conditions:
+            found.setdefault((where, each.key), []).append(Border(each.match_type, each.comparand))
     if facts.location is ANYWHERE:
         found = {fact: borders for fact, borders in found.items() if fact[0] != "location"}
     return {fact: border_values(borders) for fact, borders in found.items()}
@@ -106,3 +108,34 @@ def test_it_names_nothing_where_nothing_is_needed(raw: Json, guest: Guest) -> No
     for experience in project.experiences:
         found: Counterfactual = counterfactual(visitor, experience.key)
         assert (found.found and not found.changes) == opens(experience, visitor, {})
+
+
+FEW = [f"k{number}" for number in range(8)]
+parts = st.lists(st.lists(st.sampled_from(FEW), min_size=1, max_size=2), min_size=1, max_size=3)
+"""The rules of an audience: one of the lists, and in it the keys that must all be "yes"."""
+
+
+@given(st.lists(parts, min_size=4, max_size=9))
+@settings(max_examples=15)
+def test_of_many_audiences_with_few_keys_it_is_the_smallest(wanted: list[list[list[str]]]) -> None:
+    audiences = [
+        entity(
+            str(50 + place),
+            f"a{place}",
+            {"OR": [{"AND": [{"OR_WHEN": [leaf(key, "yes")]} for key in keys]} for keys in alternatives]},
+        )
+        for place, alternatives in enumerate(wanted)
+    ]
+    options = {"matching_options": {"audiences": "all"}}
+    taking = described(audiences=[each["id"] for each in audiences], settings=options)
+    visitor = Client.offline(parsed(document(taking, audiences=audiences))).visitor("v-1", location={})
+    found = counterfactual(visitor, "checkout")
+
+    def takes(chosen: tuple[str, ...]) -> bool:
+        return all(any({*keys} <= {*chosen} for keys in alternatives) for alternatives in wanted)
+
+    fewest = next(size for size in range(9) if any(takes(chosen) for chosen in combinations(FEW, size)))
+    assert found.found
+    assert found.minimal
+    assert takes(tuple(change.key for change in found.changes))
+    assert len(found.changes) == fewest

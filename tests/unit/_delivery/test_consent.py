@@ -245,7 +245,9 @@ class TestUnknown:
 
         caplog.set_level(logging.DEBUG)
         answers = {"who-was-not-asked": UNKNOWN, "who-refused": DENIED, "who-agreed": GRANTED}
-        with Client("1/2", spool=tmp_path, transport=httpx.MockTransport(answer), start_wait=60) as client:
+        with Client(
+            "1/2", spool=str(tmp_path), transport=httpx.MockTransport(answer), start_wait=60
+        ) as client:
             for person, consent in answers.items():
                 use(client.visitor(person, consent=consent, before_consent="decide"))
             client.flush(timeout=1)

@@ -64,6 +64,16 @@ class TestOfADecision:
         assert run(shop, "adult-shelf", "v-\udcff", "--html", "why.html").exit_code == 0
         assert "v-\\udcff" in Path("why.html").read_text("utf-8")
 
+    def test_a_page_on_standard_output(self, shop: Path) -> None:
+        found = run(shop, "adult-shelf", "v-\udcff", "--html", "-")
+        assert (found.exit_code, found.stderr) == (0, "")
+        assert found.stdout.startswith("<!doctype html>")
+        assert "v-\\udcff" in found.stdout
+        assert [each.name for each in Path().iterdir()] == [shop.name]
+        both = run(shop, "adult-shelf", "v-1", "--html", "-", "--json")
+        assert (both.exit_code, both.stdout) == (2, "")
+        assert "standard output takes the page or the JSON" in both.stderr
+
     def test_of_another_environment(self, shop: Path) -> None:
         assert "bucketed" in run(shop, "staging-footer", "v-1", "--environment", "staging").stdout
         assert (
