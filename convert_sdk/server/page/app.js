@@ -107,7 +107,7 @@ class Page {
       if (detail.revision === this.project.revision) return;
       await this.know();
       this.shown?.view.revised?.();
-      const by = { file: "the file changed", page: "edited here", start: "the server started again" }[detail.by] ?? detail.by;
+      const by = { file: "the file changed", page: "edited here", start: "the server started again", undo: "taken back", program: "the program gave it" }[detail.by] ?? detail.by;
       this.toast(`Another document is served: ${by}.`);
     });
     live.addEventListener("totals", ({ detail }) => {

@@ -26,6 +26,7 @@ from convert_sdk.server.registry import ServedProject
 from convert_sdk.server.revisions import PastRevision, RevisionOrigin, ServedRevision
 
 from .answers import PageRefusal, document_fault
+from .project_rows import client_revision
 
 _MOST_FINDINGS = 200
 _FIELDS = frozenset(
@@ -140,6 +141,7 @@ def listed(project: ServedProject) -> list[dict[str, object]]:
         {
             "revision": each.name,
             "etag": each.etag,
+            "client_revision": client_revision(each.etag),
             "at": each.at,
             "by": each.origin.value,
             "size": each.size,

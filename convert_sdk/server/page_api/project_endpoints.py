@@ -60,7 +60,7 @@ class ProjectEndpoints:
 
     async def entity(self, request: Request) -> Response:
         project = project_of(self._registry, request)
-        key = request.path_params["key"]
+        key = request.path_params["key"] or request.query_params.get("key", "")
         return answer(await computed(partial(detail, project.current, _kind(request), key)))
 
     async def problems(self, request: Request) -> Response:

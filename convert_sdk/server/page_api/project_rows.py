@@ -37,6 +37,7 @@ def summary(revision: ServedRevision) -> dict[str, object]:
         "name": revision.read.project.name if revision.read.project else None,
         "revision": revision.name,
         "etag": revision.etag,
+        "client_revision": client_revision(revision.etag),
         "size": len(revision.source),
         "served_at": revision.at,
         "environments": environments(revision),
@@ -44,6 +45,14 @@ def summary(revision: ServedRevision) -> dict[str, object]:
         "counts": {kind.section: len(index_of(project, kind)) for kind in Kind},
         "statuses": dict(Counter(str(each.status or "") for each in revision.read.experiences or ())),
     }
+
+
+def client_revision(etag: str) -> str:
+    """The revision of a client's project that has fetched a document under this entity tag.
+
+    Drafts and paused experiences are left out of what a client fetches, so that it is another document.
+    """
+    return etag.strip('"')[:12]
 
 
 def environments(revision: ServedRevision) -> list[str]:

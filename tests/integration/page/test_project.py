@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from convert_sdk import Client
 from convert_sdk.analysis import check
-from convert_sdk.server import LocalServer, ServedProject
+from convert_sdk.server import DEMO_SDK_KEY, LocalServer, ServedProject, demo_document
+from tests.shapes import of
 
-from .conftest import PLACE, Page
+from .conftest import PLACE, Page, Served
 
 
 def test_a_browser_gets_the_page_and_a_program_the_index(page: Page) -> None:
@@ -81,6 +83,25 @@ def test_names_that_lead_nowhere(page: Page) -> None:
     assert page.http.get(f"{project}/things").status_code == 404
     assert page.http.get("/_api/projects/1/2").status_code == 404
     assert page.http.get(f"{project}/experiences?offset=x").status_code == 400
+
+
+def test_a_key_that_a_path_cannot_hold(own: Served) -> None:
+    document = of(dict, demo_document())
+    of(list, document["experiences"])[0]["key"] = ".."
+    own.shop.replace(document)
+    assert own.page.get("/experiences/", key="..")["id"] == "100346001"
+    assert own.page.http.get(f"{own.page.project}/experiences/").status_code == 404
+
+
+def test_the_revision_that_clients_name_is_told(own: Served) -> None:
+    """A draft is left out of what a client fetches, so that its document is another one."""
+    with Client(DEMO_SDK_KEY, config_endpoint=own.server.url, trust_env=False) as client:
+        assert client.wait_until_ready(60)
+        assert client.project is not None
+        fetched = client.project.revision
+    assert own.page.get()["client_revision"] == fetched != own.page.get()["revision"]
+    own.shop.replace(b'{"account_id": "10035569", "project": {"id": "10034190"}}')
+    assert [each["client_revision"] for each in own.page.get("/revisions")["revisions"]][1] == fetched
 
 
 def test_pages_of_other_origins_and_foreign_names_are_refused(page: Page, server: LocalServer) -> None:

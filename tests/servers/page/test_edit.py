@@ -52,6 +52,20 @@ def test_a_share_that_is_none_is_refused_as_it_is_typed(tab: Tab, shop: ServedPr
     tab.sees("is 40 %", within=".outcome")
 
 
+def test_shares_of_more_than_all_are_served_by_who_has_read_the_error(tab: Tab, shop: ServedProject) -> None:
+    before = shop.current
+    tab.open("#/edit/checkout-layout")
+    tab.sees("Allocation")
+    tab.write("Share of original, per cent", "80")
+    tab.write("Share of one-page, per cent", "70")
+    tab.sees("150 %", within=".outcome .bad")
+    assert tab.page.get_by_role("button", name="Serve it", exact=True).count() == 0
+    assert shop.current is before
+    tab.click("button", "Serve it with its error")
+    tab.sees("Served as revision")
+    assert shop.current is not before
+
+
 def test_a_status_and_audiences_are_edited(tab: Tab, shop: ServedProject) -> None:
     tab.open("#/edit/checkout-layout")
     tab.choose("Status", "paused")

@@ -92,6 +92,20 @@ def test_a_key_that_turns_the_direction_turns_nothing_else(browser: Browser) -> 
         assert tab.run("getComputedStyle(document.querySelector('.detail code')).unicodeBidi") == "isolate"
 
 
+@pytest.mark.parametrize("key", [".", ".."])
+def test_a_key_that_a_path_cannot_hold_is_shown(browser: Browser, key: str) -> None:
+    document = of(dict, demo_document())
+    of(list, document["experiences"])[0]["key"] = key
+    registry = Registry()
+    registry.add(document)
+    with running(registry) as server, browser.tab(server.url) as tab:
+        tab.open()
+        tab.page.locator("a.item", has_text="Checkout on one page").click()
+        tab.sees(f"{key} · id 100346001", within=".detail")
+        tab.open(f"#/edit/{key}")
+        tab.sees("Allocation")
+
+
 def test_the_section_that_is_shown_is_in_sight_in_a_narrow_window(
     browser: Browser, server: LocalServer
 ) -> None:

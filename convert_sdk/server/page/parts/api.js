@@ -46,6 +46,9 @@ async function request(path, { method, body, text, changes, headers, signal }) {
 
 /** The address of something of a project; parameters that are empty are left out. */
 export function address(place, parts, parameters = {}) {
+  const last = parts.at(-1);
+  // A browser takes these out of a path, however they are written.
+  if (last === "." || last === "..") return address(place, [...parts.slice(0, -1), ""], { ...parameters, key: last });
   const entries = Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined);
   const query = entries.length ? `?${new URLSearchParams(entries)}` : "";
   return `/_api/projects/${place}${parts.map((part) => `/${encodeURIComponent(part)}`).join("")}${query}`;

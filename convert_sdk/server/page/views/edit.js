@@ -273,12 +273,14 @@ class EditView {
 
   untouched() {
     if (this.serve) this.serve.disabled = true;
+    this.nameServe(false);
     if (this.discard) this.discard.disabled = true;
     fill(this.outcome, h("h2", { tabindex: -1 }, "What it changes"), h("p.dim", {}, "Nothing yet. Clients get a change with their next fetch, under a new ETag."));
   }
 
   tell({ changes = [], counts = {}, findings = [] }) {
     const added = findings.filter((each) => !this.present.has(each.fingerprint));
+    this.nameServe(added.some((each) => each.severity === "error"));
     fill(
       this.outcome,
       h("h2", {}, "What it changes"),
@@ -287,6 +289,11 @@ class EditView {
       h("p.dim", {}, `${["error", "warning", "note"].map((name) => counted(counts[name] ?? 0, name)).join(", ")} in the document, ${added.length || "none"} of them new`),
       added.slice(0, 30).map((each) => this.finding(each)),
     );
+  }
+
+  /** An error is served only by somebody who has read that there is one. */
+  nameServe(isWrong) {
+    if (this.serve) this.serve.textContent = isWrong ? "Serve it with its error" : "Serve it";
   }
 
   finding(each) {

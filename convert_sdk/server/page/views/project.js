@@ -224,6 +224,8 @@ class ProjectView {
       ["File", project.file ? `${project.file}${project.watched ? ", followed" : ""}` : "none"],
       ["Configuration", `${this.page.endpoint}/config/${this.page.place}`],
       ["Tracking", `${this.page.endpoint}/track/${this.page.place}`],
+      ["Revision", project.revision],
+      ["Of clients", `${project.client_revision}, without drafts`],
       ["ETag", project.etag],
     ];
     return [
@@ -311,7 +313,7 @@ class ProjectView {
     this.list?.end();
     this.list = null;
     const { revisions } = await ask(this.page.at(["revisions"]));
-    const by = { file: "from the file", page: "edited here", start: "at the start", undo: "taken back here" };
+    const by = { file: "from the file", page: "edited here", start: "at the start", undo: "taken back here", program: "from the program" };
     const first = (one) => revisions.findIndex((each) => each.revision === one.revision);
     const position = Number(readRoute().parameters.get("at") ?? Math.max(0, revisions.findIndex((each) => each.revision === this.key)));
     refill(
@@ -326,7 +328,7 @@ class ProjectView {
             h(
               "a.item",
               { href: writeRoute("project", ["revisions", each.revision], index === first(each) ? {} : { at: index }), dataset: { key: `${each.revision} ${index}` } },
-              h("span.item-head", {}, h("b.mono", {}, each.revision.slice(0, 12)), each.current && h("span.chip.good", {}, "served")),
+              h("span.item-head", {}, h("b.mono", {}, each.revision.slice(0, 12)), each.current && h("span.chip.good", {}, "served"), h("span.dim.mono", { title: "What clients call it, which get no drafts" }, `clients: ${each.client_revision}`)),
               h("span.item-foot", {}, h("span", {}, `${new Date(each.at * 1000).toLocaleTimeString("en-GB")}, ${by[each.by] ?? each.by}`), h("span", {}, `${(each.size / 1024).toFixed(0)} KB`)),
             ),
           ),
