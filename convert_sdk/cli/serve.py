@@ -73,11 +73,15 @@ def serve(
         if sys.stdout.isatty() if browser is None else browser:
             open_page(f"{url}/")
 
+    def checked() -> None:
+        if path is not None:
+            _tell_problems(path, served)
+
     ended = Event()
     if watch and path is not None:
         Thread(target=_follow, args=(path, mark, served, ended), name="convert-watch", daemon=True).start()
     try:
-        run(registry, host=host, port=port, ready=ready)
+        run(registry, host=host, port=port, ready=ready, checked=checked)
     except OSError as error:
         raise refused_address(host, port, error) from None
     finally:
@@ -86,8 +90,6 @@ def serve(
 
 def _tell_addresses(url: str, key: str, served: ServedProject) -> None:
     typer.echo(f"export CONVERT_SDK_KEY={key} CONVERT_CONFIG_ENDPOINT={url} CONVERT_TRACK_ENDPOINT={url}")
-    if served.file is not None:
-        _tell_problems(served.file, served)
     typer.echo(f"The page, to see and ask: {url}/", err=True)
     typer.echo(f"What was tracked: {url}/_summary/{served.place}", err=True)
     typer.echo(f"To compare both ends: export CONVERT_STATUS_URL={url}/_status/{served.place}", err=True)

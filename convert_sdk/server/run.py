@@ -129,6 +129,7 @@ def serve(
     host: str = LOOPBACK,
     port: int = 8088,
     ready: Callable[[str], None] | None = None,
+    checked: Callable[[], None] | None = None,
 ) -> None:
     """Serve until the process is told to stop (Ctrl-C or SIGTERM).
 
@@ -138,6 +139,8 @@ def serve(
             of Convert's API is still only answered on the machine itself.
         port: 0 takes a free one.
         ready: Called with the endpoint's URL once connections are accepted.
+        checked: Called in a thread of its own once every document is compiled and checked, which takes seconds for
+            large ones: requests are answered meanwhile.
 
     Raises:
         OSError: The address cannot be listened on.
@@ -149,16 +152,18 @@ def serve(
     with _listen(host, port) as listener:
         found = listener.getsockname()[1]
         app = create_app(registry, hosts=() if is_loopback(host) else (ANY_HOST, host.lower()))
-        Thread(target=_warm, args=(registry,), name="convert-warm", daemon=True).start()
         if ready is not None:
             ready(f"http://{f'[{host}]' if ':' in host else host}:{found}")
+        Thread(target=_warm, args=(registry, checked), name="convert-warm", daemon=True).start()
         _Server(app).run([listener])
 
 
-def _warm(registry: Registry) -> None:
+def _warm(registry: Registry, checked: Callable[[], None] | None) -> None:
     """Make what the first page will ask for, so that it has not to wait."""
     for project, _ in registry.listed():
         project.current.warm()
+    if checked is not None:
+        checked()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -734,7 +734,8 @@ class TestCommand:
         path = tmp_path / "project.json"
         path.write_text(json.dumps(document(audiences=[{"id": "5", "key": "a", "rules": {"OR": 3}}])))
         with self.serving(str(path), "--port", "0") as (_, process):
-            assert process.complains().startswith(f"{path}:1:")
+            process.complains("The page, to see and ask")  # which does not wait for the check
+            assert process.complains("error").startswith(f"{path}:1:")
 
 
 def test_it_stops_although_the_clocks_were_frozen_meanwhile() -> None:

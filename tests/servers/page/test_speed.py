@@ -81,12 +81,14 @@ def test_a_large_document_is_painted_at_once(
                 paints.append(paint)
                 rows.append(tab.run("firstRow"))
                 assert tab.run("document.querySelectorAll('.windowed-rows > li').length") < 60
+            if len(paints) == 1:
+                wait_for_the_check(url)
     told(
         record_property,
         first_paint_ms=[round(each) for each in paints],
         first_row_ms=[round(each) for each in rows],
     )
-    assert median(paints[1:]) <= FIRST_PAINT  # the first one waits for the server's own imports
+    assert median(paints[1:]) <= FIRST_PAINT  # the first one comes while the document is checked
 
 
 def test_a_thousand_events_a_second_leave_every_frame_short_and_memory_as_it_is(
@@ -123,6 +125,13 @@ def test_a_thousand_events_a_second_leave_every_frame_short_and_memory_as_it_is(
     assert scripts <= LONGEST_FRAME
     assert grown[0] <= KEPT
     assert grown[1] <= KEPT
+
+
+def wait_for_the_check(url: str) -> None:
+    """Wait until the server knows the problems of its document."""
+    with httpx.Client(base_url=url, trust_env=False, timeout=120) as http:
+        place = http.get("/_api/projects").json()["projects"][0]["place"]
+        http.get(f"/_api/projects/{place}/problems", params={"limit": 1}).raise_for_status()
 
 
 def one_round(tab: Tab, url: str, *, seconds: int, first: int) -> None:
