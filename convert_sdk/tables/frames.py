@@ -29,7 +29,8 @@ def through(table: Frame, planned: Planned, run: Run, connection: object = None)
     if isinstance(table, pa.Table):
         found = _arrow_table(table, planned, run)
     elif isinstance(table, pa.RecordBatch):
-        found = _arrow_table(pa.Table.from_batches([table]), planned, run).combine_chunks().to_batches()[0]
+        whole = _arrow_table(pa.Table.from_batches([table]), planned, run).combine_chunks()
+        found = whole.to_batches()[0] if whole.num_rows else _none_of(whole.schema)
     else:
         kind = type(table)
         made: Callable[..., object] = _KINDS.get(

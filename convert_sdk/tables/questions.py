@@ -44,6 +44,8 @@ _MOST_KNOWN = 100_000
 """Values whose class is remembered from batch to batch."""
 _LARGEST_TABLE = 1 << 20
 """Combinations of classes that are looked up in a table; beyond that, those of each batch are listed."""
+_LARGEST_CODE = 1 << 62
+"""Combinations that a whole number of 64 bits can count; beyond that, rows are compared class by class."""
 _SMALL_TABLE = 1 << 15
 """Combinations whose numbers fit into 16 bits, which costs less memory to go through."""
 _FEW = 4
@@ -283,6 +285,8 @@ class Setting(NamedTuple):
     with_states: bool = False
 
 
+Coded = tuple[npt.NDArray[np.int64], Codes]
+"""Classes, and for each row the place of its own among them."""
 Judge = Callable[[Decision], int]
 """Gives the number of what a decision leads to that was made for a kind of visitor, without an id."""
 
@@ -317,37 +321,23 @@ class Group:
 
     def outcomes(self, batch: BatchFacts) -> list[Outcomes]:
         """For each experience the outcome of each row."""
-        coded: list[tuple[npt.NDArray[np.int64], Codes]] = []
-        for fact, question in self._questions.items():
-            column = batch.column(fact, question)
-            coded.append((question.classes(column), question.codes(column)))
-        counts = [len(each.representatives) for each in self._questions.values()]
-        if self._states is not None and batch.states is not None:
-            states = self._states
-            coded.append(
-                (
-                    np.array([states.class_of(each) for each in batch.states.values], np.int64),
-                    batch.states.codes,
-                )
-            )
-            counts.append(len(states.representatives))
+        coded = self._coded(batch)
         if not coded:
             return [np.full(batch.size, each, np.int64) for each in self._decide(())]
-        sizes = tuple(
-            1 << (count - 1).bit_length() for count in counts
-        )  # room, so that few tables are laid anew
-        codes: Codes | None = None
-        stride = 1
-        kind: type[np.signedinteger] = np.int16 if prod(sizes) <= _SMALL_TABLE else np.int64
-        for (classes, places), size in zip(coded, sizes, strict=True):
-            part: Codes = (classes * stride).astype(kind).take(places, mode="clip")
-            codes = part if codes is None else np.add(codes, part, codes)
-            stride *= size
-        assert codes is not None  # noqa: S101  # there is a question
-        if stride > _LARGEST_TABLE:
-            return self._listed(codes, sizes)
+        counts = [len(each.representatives) for each in self._questions.values()]
+        if self._states is not None:
+            counts.append(len(self._states.representatives))
+        # With room for further classes, so that few tables are laid anew.
+        sizes = tuple(1 << (count - 1).bit_length() for count in counts)
+        total = prod(sizes)
+        if total > _LARGEST_CODE:
+            return self._compared(coded)
+        codes = _combined(coded, sizes)
+        if total > _LARGEST_TABLE:
+            unique, places = np.unique(codes, return_inverse=True)
+            return self._listed([_digits(code, sizes) for code in unique.tolist()], places)
         if sizes != self._sizes:
-            self._lay(sizes, stride)
+            self._lay(sizes, total)
         places = codes.astype(np.intp, copy=False)  # once, and not by each `take`
         found = self._tables[0].take(places, mode="clip")
         if found.min(initial=0) < 0:
@@ -356,11 +346,27 @@ class Group:
             found = self._tables[0].take(places, mode="clip")
         return [found, *(table.take(places, mode="clip") for table in self._tables[1:])]
 
-    def _listed(self, codes: Codes, sizes: tuple[int, ...]) -> list[Outcomes]:
+    def _coded(self, batch: BatchFacts) -> list[Coded]:
+        """The classes of each fact that is asked for, and of the states, with the rows' places in them."""
+        coded: list[Coded] = []
+        for fact, question in self._questions.items():
+            column = batch.column(fact, question)
+            coded.append((question.classes(column), question.codes(column)))
+        if self._states is not None and batch.states is not None:
+            classes = [self._states.class_of(each) for each in batch.states.values]
+            coded.append((np.array(classes, np.int64), batch.states.codes))
+        return coded
+
+    def _compared(self, coded: Sequence[Coded]) -> list[Outcomes]:
+        """The outcomes where no whole number of 64 bits tells all combinations apart."""
+        rows = np.stack([classes.take(places, mode="clip") for classes, places in coded], axis=1)
+        kinds, places = np.unique(rows, axis=0, return_inverse=True)
+        return self._listed([tuple(kind) for kind in kinds.tolist()], places.reshape(-1))
+
+    def _listed(self, kinds: Sequence[tuple[int, ...]], places: Codes) -> list[Outcomes]:
         """The outcomes where there are more combinations than a table can hold."""
-        unique, places = np.unique(codes, return_inverse=True)
-        rows = [self._decide(_digits(code, sizes)) for code in unique.tolist()]
-        return [np.array(each, np.int64).take(places) for each in zip(*rows, strict=True)]
+        rows = np.array([self._decide(kind) for kind in kinds], np.int64).reshape(-1, len(self.experiences))
+        return [column.take(places) for column in rows.T]
 
     def _lay(self, sizes: tuple[int, ...], total: int) -> None:
         """Lay tables for as many classes as there are now, with what is decided already."""
@@ -408,6 +414,19 @@ class Group:
             self._setting.environment,
             state,
         )
+
+
+def _combined(coded: Sequence[Coded], sizes: tuple[int, ...]) -> Codes:
+    """The combination of classes of each row as one number, of which each class is a digit."""
+    codes: Codes | None = None
+    stride = 1
+    kind: type[np.signedinteger] = np.int16 if prod(sizes) <= _SMALL_TABLE else np.int64
+    for (classes, places), size in zip(coded, sizes, strict=True):
+        part: Codes = (classes * stride).astype(kind).take(places, mode="clip")
+        codes = part if codes is None else np.add(codes, part, codes)
+        stride *= size
+    assert codes is not None  # noqa: S101  # there is a question
+    return codes
 
 
 def _digits(code: int, sizes: tuple[int, ...]) -> tuple[int, ...]:

@@ -91,6 +91,9 @@ def test_a_record_batch_and_an_empty_table() -> None:
     assert assign(SHOP, batch).equals(assign(SHOP, VISITORS).combine_chunks().to_batches()[0])
     empty = assign(SHOP, VISITORS.slice(0, 0))
     assert (empty.num_rows, empty.schema) == (0, assign(SHOP, VISITORS).schema)
+    nobody = assign(SHOP, batch.slice(0, 0))
+    assert isinstance(nobody, pa.RecordBatch)
+    assert (nobody.num_rows, nobody.schema) == (0, empty.schema)
 
 
 def test_a_polars_frame_and_a_lazy_one() -> None:
@@ -360,6 +363,27 @@ def test_more_kinds_of_visitors_than_a_table_of_them_holds(monkeypatch: pytest.M
     shop = project(experience(audiences=["51"]), audiences=[entity("51", "a", rules)])
     table = VISITORS.append_column("age", pa.array([n % 90 for n in range(300)]))
     assert column(assign(shop, table), "checkout_variation_key") == expected(shop, table, "checkout")
+
+
+def test_more_kinds_of_visitors_than_a_whole_number_counts() -> None:
+    facts = [f"fact {n}" for n in range(40)]
+    ways = [every(*(leaf(fact, value) for fact in facts)) for value in "abc"]
+    audiences = [entity(f"5{n}", f"a{n}", rules) for n, rules in enumerate(ways)]
+    shop = project(experience(audiences=["50", "51", "52"]), audiences=audiences)
+    columns = {
+        fact: ["d" if row % 50 == n else "abc"[row % 3] for row in range(300)] for n, fact in enumerate(facts)
+    }
+    table = pa.table({"id": [f"v-{n}" for n in range(300)], **columns})
+    decided = column(assign(shop, table), "checkout_variation_key")
+    assert decided == expected(shop, table, "checkout")
+    assert {*decided} > {None}
+
+
+def test_a_chunk_without_rows_among_many_kinds_of_visitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "_LARGEST_TABLE", 1)
+    nobody = pa.RecordBatch.from_pylist([], VISITORS.schema)
+    reader = pa.RecordBatchReader.from_batches(VISITORS.schema, [*VISITORS.to_batches(), nobody])
+    assert assign(SHOP, reader, threads=1).read_all().equals(assign(SHOP, VISITORS))
 
 
 def without_polars() -> None:
