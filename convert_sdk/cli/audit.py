@@ -52,8 +52,9 @@ def audit(
     import pyarrow.parquet as pq
 
     from convert_sdk.tables.audit import AuditColumns, audit
-    from convert_sdk.tables.files import input_files, read_files, replaced, said_plainly
+    from convert_sdk.tables.files import replaced
     from convert_sdk.tables.frames import relation_reader
+    from convert_sdk.tables.reading import input_files, read_files, said_plainly
 
     columns = AuditColumns(visitor, experience, variation, time, reason, revision, tuple(other_id or ()))
     with plainly():

@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from convert_sdk.errors import TableError
 
+from .plan import check_unlike
+
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
@@ -104,6 +106,7 @@ def _relation(
     import duckdb
 
     plan = planned(relation_reader(table.limit(0)).schema)
+    check_unlike(plan, "leave it out of keep")
     # What runs inside a query cannot use the connection of that query: the result has one of its own.
     other = connection.cursor() if connection is not None else duckdb.cursor()
     source = RelationSource(table, plan, run)

@@ -24,23 +24,14 @@ import pyarrow.parquet as pq
 from convert_sdk._core.values import tree
 from convert_sdk.errors import TableError
 
-from .files import (
-    Planned,
-    Progress,
-    WrittenRows,
-    file_format,
-    parquet_schema,
-    read_files,
-    replaced,
-    rows_of,
-    said_plainly,
-    write_file,
-)
+from .files import Planned, Progress, WrittenRows, replaced, rows_of, write_file
 from .frames import relation_reader
 from .plan import TablePlan
+from .reading import file_format, parquet_schema, read_files, said_plainly
 from .stream import ROWS, assigned
 
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"
+"""Readers of folders, such as pyarrow and Spark, pass over names that begin so."""
 VERSION = 1
 _ROWS = 1_000_000
 """Rows of a part, where row groups allow it."""

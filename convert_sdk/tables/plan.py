@@ -234,6 +234,26 @@ def need_column(schema: pa.Schema, name: str, argument: str) -> None:
     raise TableError(f"{argument}: the table has no column {name!r}; it has {_listed(schema.names)}{hint}")
 
 
+def alike(names: Iterable[str]) -> tuple[str, str] | None:
+    """The first two names that are one to DuckDB, to which capitals of ASCII make no difference; None without such."""
+    seen: dict[bytes, str] = {}
+    for name in names:
+        known = seen.setdefault(name.encode().lower(), name)  # of bytes, it is ASCII that is lowered
+        if known is not name:
+            return known, name
+    return None
+
+
+def check_unlike(plan: TablePlan, instead: str) -> None:
+    """Check that DuckDB can hold the result. Raises TableError for two columns that only capitals tell apart."""
+    found = alike(plan.schema.names)
+    if found is not None:
+        raise TableError(
+            f"the result would have the columns {found[0]!r} and {found[1]!r}, which only capitals tell apart: "
+            f"rename the one of the table, or {instead}"
+        )
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:20]) + (", …" if len(names) > 20 else "") if names else "no columns"
 

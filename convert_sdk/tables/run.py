@@ -15,9 +15,10 @@ from convert_sdk._core.state import NOTHING
 from convert_sdk.errors import TableError
 from convert_sdk.project import Project
 
-from .files import Progress, WrittenRows, assign_file, file_format, input_files
+from .files import Progress, WrittenRows, assign_file
 from .parts import assign_folder
 from .plan import Columns, Constant, TablePlan, make_plan, unasked
+from .reading import file_format, input_files
 
 logger = logging.getLogger("convert_sdk")
 

@@ -150,6 +150,13 @@ def test_a_relation_of_duckdb_can_be_asked_again_and_again() -> None:
     assert result.aggregate("count(*)").fetchall() == [(300,)]
 
 
+def test_a_relation_whose_result_only_capitals_tell_apart() -> None:
+    duckdb = pytest.importorskip("duckdb")
+    relation = duckdb.connect().from_arrow(pa.table({"id": ["a"], "Checkout_Reason": ["x"]}))
+    with pytest.raises(TableError, match="'Checkout_Reason' and 'checkout_reason', which only capitals"):
+        assign(SHOP, relation)
+
+
 def test_whatever_streams_by_the_c_interface() -> None:
     class Source:
         def __arrow_c_stream__(self, requested_schema: object = None) -> object:

@@ -140,6 +140,16 @@ def test_globs_and_options(here: Path) -> None:
         (["twice.parquet", "-o", "out/"], "twice.parquet: it has two columns 'id'; rename one"),
         (["twice.csv", "-o", "out.parquet"], "twice.csv: it has two columns 'id'; rename one"),
         (["twice.csv", "-o", "out/"], "twice.csv: it has two columns 'id'; rename one"),
+        (
+            ["capitals.parquet", "-o", "out.parquet"],
+            "it has columns 'country' and 'COUNTRY', which only capitals",
+        ),
+        (["capitals.parquet", "-o", "out/"], "it has columns 'country' and 'COUNTRY', which only capitals"),
+        (
+            ["capitals.csv", "-o", "out.parquet"],
+            "it has columns 'country' and 'COUNTRY', which only capitals",
+        ),
+        (["capitals.jsonl", "-o", "out/"], "it has columns 'COUNTRY' and 'country', which only capitals"),
         (["visitors.parquet", "-o", "shop.json/"], "shop.json: [Errno 17] File exists"),
         (["late.csv", "-o", "out.csv"], "late.csv: "),
     ],
@@ -150,6 +160,9 @@ def test_what_cannot_be_used_is_one_line_and_leaves_nothing(
     Path("damaged.parquet").write_bytes(Path("visitors.parquet").read_bytes()[:-100])
     pq.write_table(VISITORS.rename_columns(["id", "country", "id"]), "twice.parquet")
     pyarrow.csv.write_csv(VISITORS.rename_columns(["id", "country", "id"]), "twice.csv")
+    pq.write_table(VISITORS.rename_columns(["id", "country", "COUNTRY"]), "capitals.parquet")
+    pyarrow.csv.write_csv(VISITORS.rename_columns(["id", "country", "COUNTRY"]), "capitals.csv")
+    Path("capitals.jsonl").write_text('{"id": "a", "country": "DE", "COUNTRY": "FR"}')
     Path("late.csv").write_text("id,country,age\n" + "a,DE,20\n" * 50_000 + "b,DE,20,and,more\n")
     before = {each.name for each in here.iterdir()}
     result = run(*arguments, code=1)
@@ -183,7 +196,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def manifest() -> dict[str, object]:
-    found: dict[str, object] = json.loads(Path("out/manifest.json").read_text())
+    found: dict[str, object] = json.loads(Path("out/_manifest.json").read_text())
     return found
 
 
@@ -214,7 +227,7 @@ def test_an_interrupted_run_goes_on(here: Path, small_parts: None, monkeypatch: 
     monkeypatch.setattr(parts, "write_file", interrupted)
     CliRunner().invoke(app, ["assign", "shop.json", "visitors.parquet", "-o", "out/"])
     assert sorted(each.name for each in Path("out").iterdir()) == [
-        "manifest.json",
+        "_manifest.json",
         "part-000000.parquet",
         "part-000001.parquet",
         "part-000002.parquet",
@@ -333,9 +346,9 @@ def test_the_columns_are_those_in_the_files(here: Path, output: str) -> None:
             "another revision of the document",
         ),
         (lambda: pq.write_table(VISITORS.slice(1), "visitors.parquet"), "another input"),
-        (lambda: Path("out/manifest.json").write_text("{"), "it cannot be read"),
-        (lambda: Path("out/manifest.json").write_text("[]"), "another version of the manifest"),
-        (lambda: Path("out/manifest.json").unlink(), "the folder is not empty and has no manifest.json"),
+        (lambda: Path("out/_manifest.json").write_text("{"), "it cannot be read"),
+        (lambda: Path("out/_manifest.json").write_text("[]"), "another version of the manifest"),
+        (lambda: Path("out/_manifest.json").unlink(), "the folder is not empty and has no _manifest.json"),
     ],
 )
 def test_a_folder_of_another_assignment_is_refused(
@@ -374,6 +387,91 @@ def test_ids_of_json_stay_as_they_are_written(here: Path) -> None:
         Path("odd.jsonl").write_text(json.dumps({"id": written}))
         run("odd.jsonl", "-o", "out.json", "--experience", "checkout")
         assert json.loads(Path("out.json").read_text())["id"] == written
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["DE", 5, True, None, "x", 1.5], ["DE", "5", "true", None, "x", "1.5"]),
+        ([["2020-01-01"], ["x", 5]], [["2020-01-01"], ["x", "5"]]),
+        ([{"at": "2020-01-01"}], [{"at": "2020-01-01"}]),
+        ([{'"': {"to": ["12:00:00"]}}], [{'"': {"to": ["12:00:00"]}}]),
+    ],
+)
+@pytest.mark.parametrize("output", ["out.parquet", "out/"])
+def test_values_of_json_stay_as_they_are_written(
+    here: Path, written: list[object], read: list[object], output: str
+) -> None:
+    Path("odd.jsonl").write_text("".join(json.dumps({"id": "v", "odd": each}) + "\n" for each in written))
+    run("odd.jsonl", "-o", output, "--experience", "checkout")
+    assert pq.read_table(output, columns=["odd"])["odd"].to_pylist() == read
+
+
+def test_keys_and_types_that_come_late_in_json(here: Path) -> None:
+    late = {"id": "00123", "country": "DE", "age": "twenty"}
+    early = '{"id": 1, "age": 20}\n' * 30_000
+    Path("late.jsonl").write_text(early + json.dumps(late) + "\n")
+    run("late.jsonl", "-o", "out.parquet", "--experience", "banner")
+    found = pq.read_table("out.parquet", columns=["id", "country", "age"])
+    assert found.slice(30_000).to_pylist() == [late]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("id\n'a'\n'b'\n", ["'a'", "'b'"]),
+        ("id,country\n#1,DE\n2,DE\n#3,DE\n", ["#1", "2", "#3"]),
+        ("id\na;b\nc;d\n", ["a;b", "c;d"]),
+        ('id\n"a""b"\n"c\nd"\n"e\\"\n', ['a"b', "c\nd", "e\\"]),
+        ("id,2024\na,1\n", ["a"]),
+        ("id;country\na;DE\n", ["a"]),
+    ],
+)
+def test_ids_of_csv_stay_as_they_are_written(here: Path, written: str, read: list[str]) -> None:
+    Path("odd.csv").write_text(written)
+    run("odd.csv", "-o", "out.parquet", "--experience", "checkout", "--keep", "id")
+    assert pq.read_table("out.parquet")["id"].to_pylist() == read
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"id": ["00123"]}, "'id' is string, and int64 in one.parquet"),
+        ({"id": [3.5]}, "'id' is double, and int64 in one.parquet"),
+        ({"id": [1], "country": ["DE"]}, "'country' is in one of them alone"),
+    ],
+)
+def test_parquet_files_that_duckdb_would_cast_or_cut_are_refused(
+    here: Path, columns: dict[str, list[object]], message: str
+) -> None:
+    pq.write_table(pa.table({"id": [1]}), "one.parquet")
+    pq.write_table(pa.table(columns), "other.parquet")
+    assert message in run("one.parquet", "other.parquet", "-o", "out.parquet", code=1).stderr
+
+
+def test_parquet_files_that_differ_in_the_width_of_their_types(here: Path) -> None:
+    pq.write_table(pa.table({"id": [1], "country": ["DE"]}), "one.parquet")
+    narrow = pa.table({"country": pa.array(["FR"]).dictionary_encode(), "id": pa.array([2], pa.int8())})
+    pq.write_table(narrow, "two.parquet")
+    pq.write_table(pa.table({"id": [3], "country": pa.nulls(1)}), "three.parquet")
+    run("one.parquet", "two.parquet", "three.parquet", "-o", "out.parquet", "--experience", "checkout")
+    found = pq.read_table("out.parquet")
+    assert (found["id"].to_pylist(), found["country"].to_pylist()) == ([1, 2, 3], ["DE", "FR", None])
+
+
+def test_columns_of_lists_are_kept(here: Path) -> None:
+    pq.write_table(pa.table({"id": ["a"], "seen": [["x", "y"]]}), "lists.parquet")
+    run("lists.parquet", "-o", "out.parquet", "--experience", "checkout")
+    assert pq.read_table("out.parquet")["seen"].to_pylist() == [["x", "y"]]
+
+
+def test_results_that_only_capitals_tell_apart(here: Path) -> None:
+    pq.write_table(pa.table({"id": ["a"], "Checkout_Reason": ["x"]}), "capitals.parquet")
+    for output in ("out.csv", "out.json"):
+        told = run("capitals.parquet", "-o", output, "--experience", "checkout", code=1).stderr
+        assert "'Checkout_Reason' and 'checkout_reason', which only capitals tell apart" in told
+    run("capitals.parquet", "-o", "out.parquet", "--experience", "checkout")
+    assert {"Checkout_Reason", "checkout_reason"} <= {*pq.read_schema("out.parquet").names}
 
 
 def test_the_function_of_a_query(here: Path) -> None:
