@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -146,7 +147,7 @@ def replaced(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the file's place once all is well; nothing is left of it otherwise."""
     with suppress(OSError):
         _remove_abandoned(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = beside(path)
     try:
         with temporary.open("wb") as held:
             _lock(held)
@@ -158,9 +159,17 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def beside(path: Path) -> Path:
+    """A name of its own, in the folder of a file, for what is to take its place."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.part")
+
+
+_numbers = count()
+
+
 def _remove_abandoned(path: Path) -> None:
     """Remove what processes that were killed have left of a file: their locks ended with them."""
-    name = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
+    name = re.compile(rf"\.{re.escape(path.name)}\.\d+-\d+\.part")
     for left in [each for each in path.parent.iterdir() if name.fullmatch(each.name)]:
         with left.open("rb") as file:
             if _lock(file):

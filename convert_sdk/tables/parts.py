@@ -11,7 +11,6 @@ and an assignment goes on only where all three are the same: parts of different 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +23,7 @@ import pyarrow.parquet as pq
 from convert_sdk._core.values import tree
 from convert_sdk.errors import TableError
 
-from .files import Planned, Progress, WrittenRows, replaced, rows_of, write_file
+from .files import Planned, Progress, WrittenRows, beside, replaced, rows_of, write_file
 from .frames import relation_reader
 from .plan import TablePlan
 from .reading import file_format, parquet_schema, read_files, said_plainly
@@ -188,7 +187,7 @@ _SAME = {
 
 def _claim(output: Path, manifest: str) -> None:
     """Write the first manifest, before any part: whoever comes later sees what the folder is for."""
-    temporary = output / f".{MANIFEST}.{os.getpid()}.part"
+    temporary = beside(output / MANIFEST)
     try:
         temporary.write_text(manifest, encoding="utf-8")
         (output / MANIFEST).hardlink_to(temporary)

@@ -134,8 +134,7 @@ def make_plan(
     keep: Literal["*"] | Iterable[str] = "*",
 ) -> TablePlan:
     """Check what is asked against the table and the project. Raises TableError, which names what does not fit."""
-    if nulls not in ("none", "missing"):
-        raise TableError(f'nulls must be "none" or "missing", not {nulls!r}')
+    check_nulls(nulls)
     need_column(schema, visitor, "visitor")
     check_ids(visitor, schema.field(visitor).type)
     if bucketing_id is not None:
@@ -170,6 +169,12 @@ def make_plan(
         kept=kept,
         schema=pa.schema([*(schema.field(name) for name in kept), *results]),
     )
+
+
+def check_nulls(nulls: str) -> None:
+    """Check the word for nulls. Raises TableError for another one."""
+    if nulls not in ("none", "missing"):
+        raise TableError(f'nulls must be "none" or "missing", not {nulls!r}')
 
 
 def experience_fields(experience: Experience) -> list[pa.Field]:
@@ -238,9 +243,10 @@ def alike(names: Iterable[str]) -> tuple[str, str] | None:
     """The first two names that are one to DuckDB, to which capitals of ASCII make no difference; None without such."""
     seen: dict[bytes, str] = {}
     for name in names:
-        known = seen.setdefault(name.encode().lower(), name)  # of bytes, it is ASCII that is lowered
-        if known is not name:
-            return known, name
+        lowered = name.encode().lower()  # of bytes, it is ASCII that is lowered
+        if lowered in seen:
+            return seen[lowered], name
+        seen[lowered] = name
     return None
 
 

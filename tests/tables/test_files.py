@@ -277,13 +277,24 @@ app(["assign", "shop.json", "visitors.parquet", "-o", "out.parquet"])
 """
     assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -signal.SIGKILL
     assert len(list(here.glob(".out.parquet.*.part"))) == 1
-    with Path(".out.parquet.1.part").open("wb") as alive:  # of a process that goes on
+    with Path(".out.parquet.1-0.part").open("wb") as alive:  # of a process that goes on
         fcntl.flock(alive, fcntl.LOCK_EX)
         run("visitors.parquet", "-o", "out.parquet")
-        assert [each.name for each in here.glob(".*")] == [".out.parquet.1.part"]
-    Path(".out.parquet.more.1.part").touch()  # of another file
+        assert [each.name for each in here.glob(".*")] == [".out.parquet.1-0.part"]
+    Path(".out.parquet.more.1-0.part").touch()  # of another file
     run("visitors.parquet", "-o", "out.parquet")
-    assert [each.name for each in here.glob(".*")] == [".out.parquet.more.1.part"]
+    assert [each.name for each in here.glob(".*")] == [".out.parquet.more.1-0.part"]
+
+
+def test_two_threads_that_write_one_file_do_not_share_what_becomes_it(here: Path) -> None:
+    path = here / "out.json"
+    with files.replaced(path) as one:
+        with files.replaced(path) as other:
+            one.write_text("one and more")
+            other.write_text("other")
+        assert path.read_text() == "other"
+    assert path.read_text() == "one and more"
+    assert not list(here.glob(".out.json*"))
 
 
 def test_of_two_processes_that_begin_at_once_the_second_question_is_refused(

@@ -184,10 +184,34 @@ def test_what_cannot_be_said_is_refused_by_name(rule: Json, columns: dict[str, s
 def test_arguments_that_name_nothing() -> None:
     with pytest.raises(TableError, match="dialect must be one of duckdb, spark"):
         write_sql(SHOP, "oracle", {})
+    with pytest.raises(TableError, match="nulls must be"):
+        write_sql(SHOP, "duckdb", COLUMNS, nulls="gone")  # type: ignore[arg-type]  # as the command may
     with pytest.raises(TableError, match="'age' must be one of text, number, boolean, not 'integer'"):
         write_sql(SHOP, "duckdb", {"age": "integer"})
     with pytest.raises(TableError, match=r"max_traffic of 0\.5"):
         write_sql(SHOP.with_bucketing(Bucketing(max_traffic=0.5)), "duckdb", COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "visitor", "message"),
+    [
+        ({"country": "text", "Country": "text"}, "id", "'country' and 'Country', which are one to SQL"),
+        ({"checkout_Reason": "text"}, "id", "'checkout_Reason' and 'checkout_reason'"),
+        ({}, "checkout_variation_id", "'checkout_variation_id' and 'checkout_variation_id'"),
+        ({"convert_fault": "text"}, "id", "'convert_fault' and 'convert_fault'"),
+        ({"convert_gate_0": "text"}, "id", "'convert_gate_0' and 'convert_gate_0'"),
+    ],
+)
+def test_columns_that_are_one_to_sql(columns: dict[str, str], visitor: str, message: str) -> None:
+    with pytest.raises(TableError, match=message):
+        write_sql(project(experience("100", "checkout")), "duckdb", columns, visitor=visitor)
+
+
+def test_a_project_s_ids_stay_in_the_comment() -> None:
+    shop = project(experience("100", "checkout"), project={"id": "2\nDROP TABLE visitors;"})
+    first, second = write_sql(shop, "duckdb", {}).splitlines()[:2]
+    assert "project 1/2 DROP TABLE visitors;, revision" in first
+    assert second == ""
 
 
 @pytest.mark.parametrize("dialect", ["bigquery", "snowflake"])

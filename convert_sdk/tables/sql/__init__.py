@@ -19,7 +19,7 @@ from convert_sdk._core.model import Audience, Experience
 from convert_sdk._core.state import NOTHING
 from convert_sdk.errors import TableError
 from convert_sdk.project import Project
-from convert_sdk.tables.plan import RowFault, chosen_experiences
+from convert_sdk.tables.plan import RowFault, alike, check_nulls, chosen_experiences, experience_fields
 
 from .conditions import KINDS, Conditions
 from .dialects import DIALECTS, Dialect
@@ -29,6 +29,7 @@ __all__ = ["DIALECTS", "write_sql"]
 
 _LARGEST_TRAFFIC = 1 << 21
 _HASHES = 1 << 32
+_FAULT = "convert_fault"
 
 
 def write_sql(
@@ -74,6 +75,7 @@ def write_sql(
     for name, kind in columns.items():
         if kind not in KINDS:
             raise TableError(f"columns: {name!r} must be one of {', '.join(KINDS)}, not {kind!r}")
+    check_nulls(nulls)
     _check_bucketing(project)
     wanted = chosen_experiences(project, experiences)
     conditions = Conditions(spoken, columns, nulls_are_missing=nulls == "missing")
@@ -87,6 +89,8 @@ def write_sql(
         raise TableError(
             f"SQL for {dialect} cannot say what the rules ask: {told}. Use assign, or leave the experience out"
         )
+    kept = [visitor, *(name for name in columns if name != visitor)]
+    _check_names(kept, parts)
     return (
         "\n\n".join(
             each
@@ -94,7 +98,7 @@ def write_sql(
                 _head(project, spoken),
                 spoken.functions(project.bucketing.seed),
                 _self_check(project, spoken),
-                _view(spoken, [visitor, *(x for x in columns if x != visitor)], visitor, table, view, parts),
+                _view(spoken, kept, visitor, table, view, parts),
             )
             if each
         )
@@ -110,9 +114,23 @@ def _check_bucketing(project: Project) -> None:
         )
 
 
+def _check_names(kept: Iterable[str], parts: Iterable[_ExperienceColumns]) -> None:
+    """Raise TableError for two columns of one name, or of names that are one to an engine without capitals."""
+    inner = [_FAULT, *(name for part in parts for name in (part.hash_name, part.gate_name))]
+    results = [field.name for part in parts for field in experience_fields(part.experience)]
+    found = alike((*kept, *inner, *results))
+    if found is not None:
+        raise TableError(
+            f"the script would have the columns {found[0]!r} and {found[1]!r}, which are one to SQL: rename the one of "
+            "the table, or leave an experience out"
+        )
+
+
 def _head(project: Project, dialect: Dialect) -> str:
     named = f"{project.account_id}/{project.id}, revision {project.revision}"
-    first = f"-- convert-sdk: project {named}; for {dialect.name}"
+    first = (
+        f"-- convert-sdk: project {' '.join(named.split())}; for {dialect.name}"  # a line ends the comment
+    )
     if dialect.run:
         return first
     return f"{first}\n-- NOT RUN BY US: no test of ours runs this engine. Compare a sample with what assign gives."
@@ -139,8 +157,10 @@ class _ExperienceColumns:
 
     def __init__(self, experience: Experience, number: int, dialect: Dialect, gate: str) -> None:
         self.experience = experience
-        self.hash = dialect.column(f"convert_hash_{number}")
-        self.gate = dialect.column(f"convert_gate_{number}")
+        self.hash_name = f"convert_hash_{number}"
+        self.gate_name = f"convert_gate_{number}"
+        self.hash = dialect.column(self.hash_name)
+        self.gate = dialect.column(self.gate_name)
         self.said_gate = gate
         self._dialect = dialect
 
@@ -214,7 +234,7 @@ def _view(
 ) -> str:
     name = dialect.column(visitor)
     text = dialect.as_text(name)
-    fault = dialect.column("convert_fault")
+    fault = dialect.column(_FAULT)
     listed = [dialect.column(each) for each in kept]
     no_id, empty_id = dialect.literal(RowFault.NO_ID.value), dialect.literal(RowFault.EMPTY_ID.value)
     inner = [
