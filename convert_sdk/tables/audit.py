@@ -21,16 +21,20 @@ import pyarrow as pa
 from convert_sdk._core.decision import Reason
 from convert_sdk._core.model import Experience, Variation
 from convert_sdk.analysis.sample_ratio import RatioVerdict, sample_ratio
+from convert_sdk.errors import TableError
 from convert_sdk.project import Project
 
-from .columns import FactColumn, Rows, check_ids, encoded, ids
+from .columns import FactColumn, Rows, check_ids, encoded, ids, is_text, without_views
 from .hashing import hashes
 from .plan import need_column
 from .stream import pieces
+from .texts import Places
 
 _FORCED = frozenset({Reason.FORCED.value, Reason.OVERRIDE.value, Reason.PREVIEW.value})
 _SPACE = 1 << 32
 _MOST_KEPT = 10_000
+_CAUSE, _EXPECTED = "cause", "expected_variation"
+"""The columns beside each row that is kept."""
 
 
 class Cause(StrEnum):
@@ -123,6 +127,11 @@ class AuditColumns(NamedTuple):
     other_ids: tuple[str, ...] = ()
     """Other ids of the visitor, that may have been hashed."""
 
+    def given(self) -> list[tuple[str, str]]:
+        """The columns that are read, each after what it is."""
+        single = [(field, name) for field, name in self._asdict().items() if isinstance(name, str)]
+        return single + [("other_ids", name) for name in self.other_ids]
+
 
 def audit(project: Project, exposures: object, columns: AuditColumns | None = None) -> AuditReport:
     """Recompute logged exposures.
@@ -150,16 +159,26 @@ def audit(project: Project, exposures: object, columns: AuditColumns | None = No
     if not hasattr(exposures, "__arrow_c_stream__"):
         raise TypeError(f"a table with __arrow_c_stream__ is needed, not {type(exposures).__name__}")
     reader = pa.RecordBatchReader.from_stream(exposures)
-    for field, value in named._asdict().items():
-        for name in value if isinstance(value, tuple) else (value,):
-            if name is not None:
-                need_column(reader.schema, name, field)
-                if field in ("visitor", "other_ids"):
-                    check_ids(name, reader.schema.field(name).type)
+    for field, name in named.given():
+        need_column(reader.schema, name, field)
+        kind = reader.schema.field(name).type
+        if field in ("visitor", "other_ids"):
+            check_ids(name, kind)
+        if field == "time":
+            _check_time(name, kind)
     auditor = _Audit(project, named)
     for batch in pieces(reader):
         auditor.add(batch)
     return auditor.report(reader.schema)
+
+
+def _check_time(name: str, kind: pa.DataType) -> None:
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    known = (is_text, pa.types.is_timestamp, pa.types.is_date, pa.types.is_null)
+    if not any(is_known(inner) for is_known in known):
+        raise TableError(
+            f"time: column {name!r} is {kind}; it must be a date, a timestamp, or text that begins with a date"
+        )
 
 
 class _Audit:
@@ -168,22 +187,25 @@ class _Audit:
     def __init__(self, project: Project, columns: AuditColumns) -> None:
         self._project = project
         self._columns = columns
+        self._read = list(dict.fromkeys(name for _, name in columns.given()))
         self._rows = 0
         self._counts: dict[str, Counter[str]] = {}
         self._days: dict[tuple[str, str], Counter[str]] = {}
-        self._kept: list[pa.RecordBatch] = []
+        self._kept: list[pa.Table] = []
         self._kept_rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count the rows of a batch."""
         self._rows += len(batch)
-        logged = encoded(batch.column(self._columns.experience))
+        asked = _that_can_be_taken(batch.select(self._read))
+        logged = encoded(asked.column(self._columns.experience))
         for place, value in enumerate(logged.values):
             rows = np.flatnonzero(np.asarray(logged.codes) == place)
             if len(rows):
-                self._add(str(value), batch.take(pa.array(rows)))
+                self._add(str(value), asked.take(pa.array(rows)), rows, batch)
 
-    def _add(self, named: str, batch: pa.RecordBatch) -> None:
+    def _add(self, named: str, batch: pa.RecordBatch, rows: Places, whole: pa.RecordBatch) -> None:
+        """Count the exposures of one experience: these rows of the whole batch."""
         experience = self._project.experiences.get(named) or self._project.experiences.of_id(named)
         given = encoded(batch.column(self._columns.variation))
         variations = _variations(experience)
@@ -197,8 +219,8 @@ class _Audit:
             else self._hashed(experience, batch, self._columns.visitor)
         )
         causes = np.full(len(batch), Cause.REAL.value, object)
-        for rows, cause in self._explained(experience, batch, seen):
-            causes[rows] = cause.value
+        for explained, cause in self._explained(experience, batch, seen):
+            causes[explained] = cause.value
         wrong = (seen != expected) | (seen == -2)
         counts = self._counts.setdefault(experience.key if experience is not None else named, Counter())
         counts["agreed"] += int((~wrong).sum())
@@ -206,9 +228,8 @@ class _Audit:
         if self._columns.time is not None and experience is not None:
             self._count_days(experience, batch.column(self._columns.time), seen)
         if wrong.any() and self._kept_rows < _MOST_KEPT:
-            self._keep(
-                batch, wrong, causes, [None if n < 0 else variations[n].key for n in expected.tolist()]
-            )
+            keys = [None if place < 0 else variations[place].key for place in expected[wrong].tolist()]
+            self._keep(whole, rows[wrong].tolist(), causes[wrong].tolist(), keys)
 
     def _hashed(self, experience: Experience, batch: pa.RecordBatch, column: str) -> npt.NDArray[np.int64]:
         """The place of the variation that the hash of a column gives; -1 for none, -3 without an id."""
@@ -251,6 +272,8 @@ class _Audit:
         return _among(encoded(batch.column(column)), {self._project.revision, None})
 
     def _count_days(self, experience: Experience, times: pa.Array, seen: npt.NDArray[np.int64]) -> None:
+        if pa.types.is_timestamp(times.type):  # Python has no nanoseconds
+            times = times.cast(pa.timestamp("us", times.type.tz), safe=False)
         column = encoded(times)
         days = [None if value is None else str(value)[:10] for value in column.values]
         keys = [each.key for each in experience.variations.values()]
@@ -263,24 +286,24 @@ class _Audit:
 
     def _keep(
         self,
-        batch: pa.RecordBatch,
-        wrong: Rows,
-        causes: npt.NDArray[np.object_],
+        whole: pa.RecordBatch,
+        rows: Sequence[int],
+        causes: Sequence[str],
         expected: Sequence[str | None],
     ) -> None:
-        rows = np.flatnonzero(wrong)[: _MOST_KEPT - self._kept_rows]
-        kept = batch.take(pa.array(rows))
-        told = [pa.array(causes[rows], pa.string()), pa.array([expected[row] for row in rows], pa.string())]
-        names = [*batch.schema.names, "cause", "expected_variation"]
-        self._kept.append(pa.RecordBatch.from_arrays([*kept.columns, *told], names=names))
-        self._kept_rows += len(rows)
+        """Keep rows with their causes, as far as there is room."""
+        room = _MOST_KEPT - self._kept_rows
+        kept = pa.Table.from_batches(
+            [whole.slice(row, 1) for row in rows[:room]]
+        )  # not every type can be taken from
+        told = kept.append_column(_CAUSE, pa.array(causes[:room], pa.string()))
+        self._kept.append(told.append_column(_EXPECTED, pa.array(expected[:room], pa.string())))
+        self._kept_rows += len(kept)
 
     def report(self, schema: pa.Schema) -> AuditReport:
         """The report of all batches."""
         total = sum(self._counts.values(), Counter[str]())
-        wanted = pa.schema(
-            [*schema, pa.field("cause", pa.string()), pa.field("expected_variation", pa.string())]
-        )
+        wanted = pa.schema([*schema, pa.field(_CAUSE, pa.string()), pa.field(_EXPECTED, pa.string())])
         return AuditReport(
             self._rows,
             total.pop("agreed", 0),
@@ -291,7 +314,7 @@ class _Audit:
                 for (key, day), counts in sorted(self._days.items())
                 if (each := self._ratio(key, day, counts))
             ),
-            pa.Table.from_batches(self._kept, wanted) if self._kept else wanted.empty_table(),
+            pa.concat_tables(self._kept).combine_chunks() if self._kept else wanted.empty_table(),
         )
 
     def _ratio(self, key: str, day: str, counts: Counter[str]) -> DayRatio | None:
@@ -308,6 +331,12 @@ class _Audit:
 
 def _variations(experience: Experience | None) -> tuple[Variation, ...]:
     return () if experience is None else tuple(experience.variations.values())
+
+
+def _that_can_be_taken(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch without views of text, from which Arrow takes no rows."""
+    columns = [without_views(each) if pa.types.is_string_view(each.type) else each for each in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _among(column: FactColumn, wanted: Iterable[object]) -> Rows:

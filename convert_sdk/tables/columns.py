@@ -121,10 +121,10 @@ def ids(array: pa.Array) -> Ids:
     if pa.types.is_dictionary(array.type):
         values = array.dictionary
         if pa.types.is_string_view(values.type):  # which Arrow cannot take from
-            array = pa.DictionaryArray.from_arrays(array.indices, _without_views(values))
+            array = pa.DictionaryArray.from_arrays(array.indices, without_views(values))
         array = array.dictionary_decode()
     if pa.types.is_string_view(array.type):
-        array = _without_views(array)
+        array = without_views(array)
     elif not pa.types.is_string(array.type) and not pa.types.is_large_string(array.type):
         array = array.cast(pa.large_string())
     count, begin = len(array), array.offset
@@ -139,7 +139,7 @@ def ids(array: pa.Array) -> Ids:
     return Ids(texts, absent, empty if empty.any() else None, _unreadable(array, texts))
 
 
-def _without_views(array: pa.Array) -> pa.Array:
+def without_views(array: pa.Array) -> pa.Array:
     """Views of text as text, row by row where this version of Arrow has no cast for them."""
     try:
         return array.cast(pa.large_string())

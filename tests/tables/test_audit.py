@@ -122,6 +122,46 @@ def test_a_day_of_a_few_visitors_is_too_few_to_tell() -> None:
     assert day.p_value is None
 
 
+def test_views_of_text_as_polars_gives_them() -> None:
+    table = logged().slice(0, 4)
+    told = table["variation"].to_pylist()
+    views = {name: pa.array(table[name].to_pylist(), pa.string_view()) for name in table.column_names}
+    views["variation"] = pa.array([told[0], other(told[1]), *told[2:]], pa.string_view())
+    seen = pa.ListArray.from_arrays(pa.array([0, 1, 2, 3, 4], pa.int32()), views["visitor_id"])
+    report = audit(SHOP, pa.table({**views, "seen": seen}))
+    assert (report.agreed, report.mismatches) == (3, {"real": 1})
+    row = table.slice(1, 1).to_pylist()[0]
+    assert report.mismatched.to_pylist() == [
+        {
+            **row,
+            "variation": other(told[1]),
+            "seen": [row["visitor_id"]],
+            "cause": "real",
+            "expected_variation": f"arm-{told[1]}",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("times", "day"),
+    [
+        (pa.array([1_700_000_000_123_456_789] * ROWS, pa.timestamp("ns")), "2023-11-14"),
+        (pa.array([1_700_000_000] * ROWS, pa.timestamp("s", "Asia/Tokyo")), "2023-11-15"),
+        (pa.array([19_675] * ROWS, pa.date32()), "2023-11-14"),
+        (pa.array(["2023-11-14 and so on"] * ROWS).dictionary_encode(), "2023-11-14"),
+    ],
+)
+def test_days_of_every_kind_of_time(times: pa.Array, day: str) -> None:
+    report = audit(SHOP, logged().append_column("at", times), AuditColumns(time="at"))
+    assert [(each.experience, each.day) for each in report.days] == [("checkout", day)]
+
+
+def test_a_time_that_has_no_day() -> None:
+    table = logged().append_column("at", pa.array([1_700_000_000] * ROWS))
+    with pytest.raises(TableError, match="time: column 'at' is int64; it must be a date"):
+        audit(SHOP, table, AuditColumns(time="at"))
+
+
 def test_what_is_no_log() -> None:
     with pytest.raises(TypeError, match="__arrow_c_stream__"):
         audit(SHOP, [])
