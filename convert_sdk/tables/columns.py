@@ -58,7 +58,7 @@ _NO_CODES = np.zeros(0, np.int8)
 def encoded(array: pa.Array) -> FactColumn:
     """A column as codes and the values that they stand for; None stands for a null."""
     if pa.types.is_dictionary(array.type):
-        indices, values = array.indices, readable(array.dictionary)
+        indices, values = _used(array)
     elif pa.types.is_nested(array.type) or pa.types.is_null(array.type):
         return FactColumn(np.arange(len(array), dtype=np.int32), readable(array))
     else:
@@ -71,6 +71,14 @@ def encoded(array: pa.Array) -> FactColumn:
         indices = indices.cast(pa.int32()).fill_null(len(values))
         values.append(None)
     return FactColumn(indices.to_numpy(zero_copy_only=False), values)
+
+
+def _used(array: pa.DictionaryArray) -> tuple[pa.Array, list[object]]:
+    """The indices and values of a column of codes; of a long dictionary the values alone that its rows have."""
+    if len(array.dictionary) <= len(array):
+        return array.indices, readable(array.dictionary)
+    places = array.indices.dictionary_encode()
+    return places.indices, [_value(array.dictionary, place) for place in places.dictionary.to_pylist()]
 
 
 def readable(array: pa.Array) -> list[object]:

@@ -17,7 +17,7 @@ from convert_sdk._core.facts import Facts
 from convert_sdk._core.state import VisitorState
 from convert_sdk.project import Project
 from convert_sdk.tables import Constant, RowFault, TableError, assign, hashing, questions
-from convert_sdk.tables.columns import ids
+from convert_sdk.tables.columns import encoded, ids
 from convert_sdk.tables.texts import Hashes, Texts
 from tests.documents import (
     Json,
@@ -462,6 +462,14 @@ def test_a_polars_hash_that_fails_or_differs_is_not_used(
 ) -> None:
     monkeypatch.setattr(hashing, "polars_hash", lambda: way)
     assert hashing.polars_way.__wrapped__() is None
+
+
+def test_of_a_long_dictionary_the_values_of_its_rows_are_read() -> None:
+    words = pa.array([f"word {n}" for n in range(50)] + [None])
+    column = pa.DictionaryArray.from_arrays(pa.array([7, None, 50, 7, 9]), words)
+    found = encoded(column.slice(1))
+    assert len(found.values) <= 4
+    assert [found.values[code] for code in found.codes] == [None, None, "word 7", "word 9"]
 
 
 def test_views_of_text_that_this_arrow_cannot_cast_are_read_row_by_row() -> None:
