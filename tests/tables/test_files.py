@@ -165,7 +165,7 @@ def test_what_cannot_be_used_is_one_line_and_leaves_nothing(
     Path("capitals.jsonl").write_text('{"id": "a", "country": "DE", "COUNTRY": "FR"}')
     Path("late.csv").write_text("id,country,age\n" + "a,DE,20\n" * 50_000 + "b,DE,20,and,more\n")
     before = {each.name for each in here.iterdir()}
-    result = run(*arguments, code=1)
+    result = run(*arguments, code=2)
     assert result.stderr.startswith("error: ")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
@@ -312,7 +312,7 @@ def test_of_two_processes_that_begin_at_once_the_second_question_is_refused(
         return look(output, identity)
 
     monkeypatch.setattr(parts, "_done", late)
-    assert "another question" in run("visitors.parquet", "-o", "out/", code=1).stderr
+    assert "another question" in run("visitors.parquet", "-o", "out/", code=2).stderr
 
 
 def test_a_folder_on_a_file_system_without_links(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,14 +368,14 @@ def test_a_folder_of_another_assignment_is_refused(
     run("visitors.parquet", "-o", "out/")
     before = {each: each.read_bytes() for each in Path("out").glob("part*")}
     change()
-    assert message in run("visitors.parquet", "-o", "out/", code=1).stderr
+    assert message in run("visitors.parquet", "-o", "out/", code=2).stderr
     assert {each: each.read_bytes() for each in Path("out").glob("part*")} == before
 
 
 def test_another_question_is_refused(here: Path) -> None:
     run("visitors.parquet", "-o", "out/")
     assert (
-        "another question" in run("visitors.parquet", "-o", "out/", "--experience", "banner", code=1).stderr
+        "another question" in run("visitors.parquet", "-o", "out/", "--experience", "banner", code=2).stderr
     )
 
 
@@ -383,7 +383,7 @@ def test_files_of_other_columns_are_refused(here: Path) -> None:
     pq.write_table(VISITORS.drop(["age"]), "other.parquet")
     assert (
         "'age' is in one of them alone"
-        in run("visitors.parquet", "other.parquet", "-o", "out/", code=1).stderr
+        in run("visitors.parquet", "other.parquet", "-o", "out/", code=2).stderr
     )
 
 
@@ -457,7 +457,7 @@ def test_parquet_files_that_duckdb_would_cast_or_cut_are_refused(
 ) -> None:
     pq.write_table(pa.table({"id": [1]}), "one.parquet")
     pq.write_table(pa.table(columns), "other.parquet")
-    assert message in run("one.parquet", "other.parquet", "-o", "out.parquet", code=1).stderr
+    assert message in run("one.parquet", "other.parquet", "-o", "out.parquet", code=2).stderr
 
 
 def test_parquet_files_that_differ_in_the_width_of_their_types(here: Path) -> None:
@@ -479,7 +479,7 @@ def test_columns_of_lists_are_kept(here: Path) -> None:
 def test_results_that_only_capitals_tell_apart(here: Path) -> None:
     pq.write_table(pa.table({"id": ["a"], "Checkout_Reason": ["x"]}), "capitals.parquet")
     for output in ("out.csv", "out.json"):
-        told = run("capitals.parquet", "-o", output, "--experience", "checkout", code=1).stderr
+        told = run("capitals.parquet", "-o", output, "--experience", "checkout", code=2).stderr
         assert "'Checkout_Reason' and 'checkout_reason', which only capitals tell apart" in told
     run("capitals.parquet", "-o", "out.parquet", "--experience", "checkout")
     assert {"Checkout_Reason", "checkout_reason"} <= {*pq.read_schema("out.parquet").names}

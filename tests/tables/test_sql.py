@@ -249,7 +249,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Project.load("shop.json"), "duckdb", {"country": "text"}, location=ANYWHERE
     )
     refused = CliRunner().invoke(app, [*arguments, "-o", "view.sql"])
-    assert (refused.exit_code, Path("view.sql").exists()) == (1, False)
+    assert (refused.exit_code, Path("view.sql").exists()) == (2, False)
     assert "equals on 'country' has no declared type" in refused.stderr
     for wrong in (["--column", "country"], ["--location", "["], ["--location", "[]"]):
         assert CliRunner().invoke(app, [*arguments, *wrong]).exit_code == 2
