@@ -122,7 +122,8 @@ def _state(value: object, *, is_map: bool) -> object:
     if value is None or value is UNREADABLE or value == "":
         return value or None
     if is_map:
-        return VisitorState.from_dict({"bucketing": dict(value)})  # type: ignore[call-overload]  # pairs
+        kept = {str(key): item for key, item in value}  # type: ignore[attr-defined]  # pairs
+        return VisitorState.from_dict({"bucketing": kept})
     try:
         return VisitorState.from_json(str(value))
     except (ValueError, RecursionError):

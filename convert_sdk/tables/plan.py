@@ -276,11 +276,16 @@ def _check_names(names: Sequence[str]) -> None:
 
 def _check_state(name: str, kind: pa.DataType) -> None:
     inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (is_text(inner) or pa.types.is_map(inner) or pa.types.is_null(inner)):
+    of_ids = pa.types.is_map(inner) and _is_id(inner.key_type) and _is_id(inner.item_type)
+    if not (is_text(inner) or of_ids or pa.types.is_null(inner)):
         raise TableError(
             f"state: column {name!r} is {kind}; it must be JSON text of VisitorState.to_json(), or a map of "
             "experience ids to variation ids"
         )
+
+
+def _is_id(kind: pa.DataType) -> bool:
+    return is_text(kind) or bool(pa.types.is_integer(kind))
 
 
 def chosen_experiences(project: Project, keys: Iterable[str] | None) -> tuple[Experience, ...]:

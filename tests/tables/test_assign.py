@@ -214,6 +214,9 @@ def test_a_visitor_column_of_the_wrong_type(kind: pa.DataType) -> None:
 
 
 def test_a_state_column_of_the_wrong_type() -> None:
+    lists = pa.array([[("100", ["1"])]], pa.map_(pa.string(), pa.list_(pa.string())))
+    with pytest.raises(TableError, match="state: column 'kept' is map<string, list<item: string>"):
+        assign(SHOP, pa.table({"id": ["a"], "kept": lists}), state="kept")
     with pytest.raises(TableError, match="state: column 'country' is int64; it must be JSON text"):
         assign(SHOP, pa.table({"id": ["a"], "country": [5]}), state="country")
 
@@ -289,6 +292,10 @@ def test_states_as_a_map_and_as_json() -> None:
     kept = [{"100": "2"}, {"100": "9"}, {}]
     for states in (
         pa.array([list(each.items()) for each in kept], pa.map_(pa.string(), pa.string())),
+        pa.array(
+            [[(int(key), int(each)) for key, each in one.items()] for one in kept],
+            pa.map_(pa.int64(), pa.int64()),
+        ),
         pa.array([VisitorState(each).to_json() for each in kept]),
         pa.array([VisitorState(each).to_json() for each in kept]).dictionary_encode(),
     ):
