@@ -10,7 +10,6 @@ decides, once for each kind of visitor, and the table repeats it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -21,10 +20,8 @@ from convert_sdk._core.state import NOTHING
 from convert_sdk.project import Project
 
 from .frames import Frame, through
-from .plan import Columns, TablePlan, make_plan, unasked
+from .plan import Columns, TablePlan, make_plan, tell_unasked
 from .stream import assigned
-
-logger = logging.getLogger("convert_sdk")
 
 
 def assign(
@@ -99,9 +96,7 @@ def assign(
         )
 
     def run(plan: TablePlan, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        missing = unasked(plan)
-        if missing:
-            logger.warning("rules ask for %s, which the table does not give", ", ".join(missing))
+        tell_unasked(plan, "table does")
         return assigned(plan, batches, threads)
 
     return through(table, planned, run, connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Literal, NamedTuple, TypedDict
@@ -19,6 +20,8 @@ from convert_sdk.project import Project
 
 from .columns import check_ids, is_text
 from .questions import Fact, asked
+
+logger = logging.getLogger("convert_sdk")
 
 Columns = Literal["*"] | Sequence[str] | Mapping[str, "str | Constant"]
 """The columns that give facts: "*" for all that are left, their names, or a column or constant by the fact's name."""
@@ -226,6 +229,13 @@ def unasked(plan: TablePlan) -> list[str]:
         for each in wanted - given
         if not each.of_location or located is not None
     )
+
+
+def tell_unasked(plan: TablePlan, source: str) -> None:
+    """Log the facts that rules ask for and that a source does not give."""
+    missing = unasked(plan)
+    if missing:
+        logger.warning("rules ask for %s, which the %s not give", ", ".join(missing), source)
 
 
 def need_column(schema: pa.Schema, name: str, argument: str) -> None:

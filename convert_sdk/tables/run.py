@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +16,8 @@ from convert_sdk.project import Project
 
 from .files import Progress, WrittenRows, assign_file
 from .parts import assign_folder
-from .plan import Columns, Constant, TablePlan, make_plan, unasked
+from .plan import Columns, Constant, TablePlan, make_plan, tell_unasked
 from .reading import file_format, input_files
-
-logger = logging.getLogger("convert_sdk")
 
 
 class TableQuestion(NamedTuple):
@@ -43,9 +40,7 @@ class TableQuestion(NamedTuple):
         plan = make_plan(
             project, schema, **{**asked, "nulls": cast("Literal['none', 'missing']", self.nulls)}
         )
-        missing = unasked(plan)
-        if missing:
-            logger.warning("rules ask for %s, which the files do not give", ", ".join(missing))
+        tell_unasked(plan, "files do")
         return plan
 
     def to_dict(self) -> dict[str, object]:

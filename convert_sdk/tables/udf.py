@@ -12,8 +12,9 @@ from convert_sdk._core.facts import Place
 from convert_sdk._core.state import NOTHING
 from convert_sdk.project import Project
 
-from .assign import assign
 from .columns import one_array
+from .evaluate import Evaluator
+from .plan import TablePlan, chosen_experiences, make_plan, tell_unasked
 
 _RESULT = {
     "variation_key": "VARCHAR",
@@ -47,6 +48,9 @@ def register_udf(
     The function gives a STRUCT of `variation_key`, `variation_id`, `reason` and `bucket_value`. `assign` over a
     relation is faster: a query calls the function for 2,048 rows at a time.
 
+    Raises:
+        TableError: For an experience that the project does not have.
+
     >>> import duckdb
     >>> connection = duckdb.connect()
     >>> register_udf(connection, project, "shipping-banner", {"country": "VARCHAR"})
@@ -54,27 +58,34 @@ def register_udf(
     [('bucketed',)]
     """
 
+    chosen_experiences(project, [experience])
+    columns = {each: f"fact {each}" for each in attributes}
+    plans: dict[pa.Schema, TablePlan] = {}
+
+    def plan_of(schema: pa.Schema) -> TablePlan:
+        if schema not in plans:
+            plans[schema] = make_plan(
+                project,
+                schema,
+                visitor="",
+                attributes=columns,
+                location=location,
+                experiences=[experience],
+                environment=environment,
+                keep=(),
+            )
+            tell_unasked(plans[schema], "function's arguments do")
+        return plans[schema]
+
     def decide(ids: pa.ChunkedArray, facts: pa.ChunkedArray) -> pa.Array:
-        members = one_array(facts)
-        columns = dict(zip(attributes, members.flatten(), strict=True))
-        table = pa.table(
-            [one_array(ids), *columns.values()], names=["", *(f"fact {each}" for each in columns)]
+        batch = pa.RecordBatch.from_arrays(
+            [one_array(ids), *one_array(facts).flatten()], names=["", *columns.values()]
         )
-        found = assign(
-            project,
-            table,
-            visitor="",
-            attributes={each: f"fact {each}" for each in columns},
-            location=location,
-            experiences=[experience],
-            environment=environment,
-            keep=(),
-            threads=1,
-        )
-        texts = [one_array(column).cast(pa.string()) for column in found.columns[:3]]
-        return pa.StructArray.from_arrays(
-            [*texts, one_array(found.columns[3]).cast(pa.int32())], names=[*_RESULT]
-        )
+        found = Evaluator(plan_of(batch.schema)).assign(
+            batch
+        )  # each call has its own: queries have several threads
+        texts = [column.cast(pa.string()) for column in found.columns[:3]]
+        return pa.StructArray.from_arrays([*texts, found.column(3).cast(pa.int32())], names=[*_RESULT])
 
     connection.create_function(
         name,

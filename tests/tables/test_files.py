@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from convert_sdk.cli.app import app
-from convert_sdk.tables import assign, evaluate
+from convert_sdk.tables import TableError, assign, evaluate
 from tests.documents import document, entity, every, experience, leaf
 
 duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed (extra duckdb)")
@@ -494,3 +494,16 @@ def test_the_function_of_a_query(here: Path) -> None:
     found = [row[0] for row in connection.sql(query).fetchall()]
     assert [each["variation_key"] for each in found] == [row["banner_variation_key"] for row in WANTED]
     assert [each["reason"] for each in found] == [row["banner_reason"] for row in WANTED]
+
+
+def test_a_function_of_a_query_says_once_what_nothing_gives(caplog: pytest.LogCaptureFixture) -> None:
+    from convert_sdk.tables.udf import register_udf
+
+    connection = duckdb.connect()
+    with pytest.raises(TableError, match="experiences: the project has no 'nothing'"):
+        register_udf(connection, SHOP, "nothing", {"country": "VARCHAR"})
+    register_udf(connection, SHOP, "banner", {"country": "VARCHAR"})
+    query = "SELECT convert_assign('v-' || n, {'country': 'DE'}) FROM range(10_000) AS numbers (n)"
+    assert len(connection.sql(query).fetchall()) == 10_000
+    told = [each.getMessage() for each in caplog.records]
+    assert told == ["rules ask for age, which the function's arguments do not give"]
