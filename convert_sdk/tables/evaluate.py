@@ -21,10 +21,11 @@ from .texts import Hashes, Places, Texts
 class Evaluator:
     """Decides batches, one after the other; what it learns of values and combinations it keeps. For one thread."""
 
-    __slots__ = ("_cells", "_features", "_groups", "_plan")
+    __slots__ = ("_cells", "_features", "_given", "_groups", "_plan")
 
     def __init__(self, plan: TablePlan) -> None:
         self._plan = plan
+        self._given = {each.key for each in plan.experiences}
         self._cells = {each.key: Cells(each) for each in plan.decided}
         setting = Setting(
             plan.source.attributes,
@@ -46,35 +47,46 @@ class Evaluator:
         """The batch with its decisions beside it."""
         plan = self._plan
         visitors = ids(batch.column(plan.visitor))
-        states = None
-        if plan.state is not None:
-            states = _states(batch.column(plan.state))
-        facts = BatchFacts(
-            {fact: batch.column(name) for fact, name in plan.source.columns.items()}, len(batch), states
-        )
-        outcomes: dict[str, Outcomes] = {}
-        for group in self._groups:
-            for experience, found in zip(group.experiences, group.outcomes(facts), strict=True):
-                outcomes[experience.key] = found
+        states = None if plan.state is None else _states(batch.column(plan.state))
+        columns = {fact: batch.column(name) for fact, name in plan.source.columns.items()}
+        facts = BatchFacts(columns, len(batch), states)
+        outcomes = self._outcomes(facts)
         faults = _faults(visitors, facts, states)
         hashed = self._hash(batch, visitors)
+        found: dict[str, Places] = {}
         results: dict[str, list[pa.Array]] = {}
-        found_cells: dict[str, Places] = {}
-        for experience in plan.decided:
-            cells = self._cells[experience.key]
-            found = cells.step(outcomes[experience.key], hashed[experience.key])
-            for rows, fault in faults:
-                found[rows] = cells.of_fault(fault)
-            found_cells[experience.key] = found
-            if experience in plan.experiences:
-                results[experience.key] = cells.columns(found, hashed[experience.key])
+        for (
+            key,
+            some,
+        ) in outcomes.items():  # one after the other, while its numbers are in the processor's cache
+            found[key] = self._answered(key, some, hashed[key], faults)
+            if key in self._given:
+                results[key] = self._cells[key].columns(found[key], hashed[key])
         arrays = [batch.column(name) for name in plan.kept]
         for experience in plan.experiences:
             arrays += results[experience.key]
         nobody = np.logical_or.reduce([rows for rows, _ in faults]) if faults else None
         for feature in self._features:
-            arrays += feature.columns(found_cells, nobody, len(batch))
+            arrays += feature.columns(found, nobody, len(batch))
         return pa.RecordBatch.from_arrays(arrays, schema=plan.schema)
+
+    def _outcomes(self, facts: BatchFacts) -> dict[str, Outcomes]:
+        """The outcome of each row, by experience."""
+        found: dict[str, Outcomes] = {}
+        for group in self._groups:
+            keys = [experience.key for experience in group.experiences]
+            found |= zip(keys, group.outcomes(facts), strict=True)
+        return found
+
+    def _answered(
+        self, key: str, outcomes: Outcomes, hashed: Hashes, faults: Sequence[tuple[Rows, RowFault]]
+    ) -> Places:
+        """The cell of each row's answer in one experience."""
+        cells = self._cells[key]
+        found = cells.step(outcomes, hashed)
+        for rows, fault in faults:
+            found[rows] = cells.of_fault(fault)
+        return found
 
     def _hash(self, batch: pa.RecordBatch, visitors: Ids) -> dict[str, Hashes]:
         texts = visitors.texts

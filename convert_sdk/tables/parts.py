@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ VERSION = 1
 _ROWS = 1_000_000
 """Rows of a part, where row groups allow it."""
 _ENDS = 65_536
-"""Bytes at both ends of a file that its fingerprint looks at; a Parquet file's own summary is at its end."""
+"""Bytes at both ends of a Parquet file that its fingerprint looks at: its own summary is at its end."""
 
 
 class Piece(NamedTuple):
@@ -68,28 +68,36 @@ def assign_folder(
         "asked": json.loads(json.dumps(tree(dict(asked)), default=str)),
         "input": [_fingerprint(path) for path in paths],
     }
-    with said_plainly(output):
-        output.mkdir(parents=True, exist_ok=True)
-        if _done(output, identity) is None:
-            _claim(output, _manifest(identity, {}, pieces))
-        done = _done(output, identity) or {}
+    done = _begun(output, identity, pieces)
     total = rows_of(paths)
-    rows = sum(done.values())
-    progress(rows, total)
+    progress(sum(done.values()), total)
     for number, piece in enumerate(pieces):
-        name = f"part-{number:06}.parquet"
+        name = _part_name(number)
         if name in done:
             continue
-        with said_plainly(piece.path), replaced(output / name) as temporary:
-            found = write_file(
+        with said_plainly(output / name), replaced(output / name) as temporary:
+            done[name] = write_file(
                 plan.schema, assigned(plan, _batches(piece, plan), threads), temporary, "parquet"
             )
-        done[name] = found
         with said_plainly(output), replaced(output / MANIFEST) as temporary:
             temporary.write_text(_manifest(identity, done, pieces), encoding="utf-8")
-        rows += found
-        progress(rows, total)
-    return WrittenRows(rows, output)
+        progress(sum(done.values()), total)
+    return WrittenRows(sum(done.values()), output)
+
+
+def _begun(output: Path, identity: Mapping[str, object], pieces: Sequence[Piece]) -> dict[str, int]:
+    """The rows of the parts that are done, in a folder that is from now on for this assignment."""
+    with said_plainly(output):
+        output.mkdir(parents=True, exist_ok=True)
+        done = _done(output, identity)
+        if done is None:
+            _claim(output, _manifest(identity, {}, pieces))
+            done = _done(output, identity) or {}
+    return done
+
+
+def _part_name(number: int) -> str:
+    return f"part-{number:06}.parquet"
 
 
 def _schema(paths: Sequence[Path]) -> pa.Schema:
@@ -136,22 +144,26 @@ def _pieces(path: Path) -> Iterator[Piece]:
 
 
 def _batches(piece: Piece, plan: TablePlan) -> Iterator[pa.RecordBatch]:
-    if piece.row_groups is None:
-        relation = read_files(duckdb.connect(), [piece.path])
-        yield from relation_reader(relation.select(*map(duckdb.ColumnExpression, plan.needed)))
-        return
-    with pq.ParquetFile(piece.path) as file:
-        yield from file.iter_batches(ROWS, row_groups=list(piece.row_groups), columns=plan.needed)
+    with said_plainly(piece.path):
+        if piece.row_groups is None:
+            relation = read_files(duckdb.connect(), [piece.path])
+            yield from relation_reader(relation.select(*map(duckdb.ColumnExpression, plan.needed)))
+            return
+        with pq.ParquetFile(piece.path) as file:
+            yield from file.iter_batches(ROWS, row_groups=list(piece.row_groups), columns=plan.needed)
 
 
 def _fingerprint(path: Path) -> dict[str, object]:
-    """The marks of a file: its name, its size and a digest of both its ends."""
+    """The marks of a file: its name, its size and a digest, of a Parquet file of both its ends."""
     with said_plainly(path), path.open("rb") as file:
         size = path.stat().st_size
-        digest = sha256(file.read(_ENDS))
-        file.seek(max(0, size - _ENDS))
-        digest.update(file.read(_ENDS))
-    return {"file": str(path), "size": size, "sha256_of_ends": digest.hexdigest()}
+        if file_format(path) == "parquet":
+            digest = sha256(file.read(_ENDS))
+            file.seek(max(0, size - _ENDS))
+            digest.update(file.read(_ENDS))
+        else:
+            digest = file_digest(file, "sha256")  # pyright: ignore[reportAssignmentType]  # one too
+    return {"file": str(path), "size": size, "sha256": digest.hexdigest()}
 
 
 def _done(output: Path, identity: Mapping[str, object]) -> dict[str, int] | None:
@@ -200,9 +212,9 @@ def _claim(output: Path, manifest: str) -> None:
 
 
 def _manifest(identity: Mapping[str, object], done: Mapping[str, int], pieces: Sequence[Piece]) -> str:
+    names = [_part_name(number) for number in range(len(pieces))]
     parts = [
         {**piece.to_json(), "part": name, "rows": done.get(name)}
-        for number, piece in enumerate(pieces)
-        for name in [f"part-{number:06}.parquet"]
+        for name, piece in zip(names, pieces, strict=True)
     ]
     return json.dumps({**identity, "complete": len(done) == len(pieces), "parts": parts}, indent=1)

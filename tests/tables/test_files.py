@@ -372,6 +372,39 @@ def test_a_folder_of_another_assignment_is_refused(
     assert {each: each.read_bytes() for each in Path("out").glob("part*")} == before
 
 
+def test_a_value_in_the_middle_of_a_long_csv_makes_it_another_input(here: Path) -> None:
+    lines = [f"{n:08}" for n in range(30_000)]
+    Path("long.csv").write_text("\n".join(["id", *lines]))
+    run("long.csv", "-o", "out/", "--experience", "checkout")
+    lines[15_000] = "another8"
+    Path("long.csv").write_text("\n".join(["id", *lines]))
+    assert "another input" in run("long.csv", "-o", "out/", "--experience", "checkout", code=2).stderr
+
+
+@pytest.mark.parametrize("output", ["out.parquet", "out/"])
+def test_a_disk_that_is_full_is_said_of_the_output(
+    here: Path, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "write_file", _full)
+    monkeypatch.setattr(parts, "write_file", _full)
+    told = run("visitors.parquet", "-o", output, code=2).stderr
+    assert told.startswith("error: out")
+    assert "No space left on device" in told
+    assert not list(here.rglob("*part*"))
+
+
+def _full(*_: object, **__: object) -> int:
+    raise OSError(28, "No space left on device")
+
+
+def test_an_input_that_is_damaged_in_its_middle_is_said_of_the_input(here: Path) -> None:
+    whole = bytearray(Path("visitors.parquet").read_bytes())
+    whole[4:400] = bytes(396)
+    Path("holed.parquet").write_bytes(whole)
+    for output in ("out.parquet", "out/"):
+        assert run("holed.parquet", "-o", output, code=2).stderr.startswith("error: holed.parquet: ")
+
+
 def test_another_question_is_refused(here: Path) -> None:
     run("visitors.parquet", "-o", "out/")
     assert (
