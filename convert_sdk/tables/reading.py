@@ -59,9 +59,9 @@ def input_files(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 def file_format(path: Path) -> str:
     """The format that a file's name tells. Raises TableError for another one."""
-    name = path.name.lower().removesuffix(".gz")
-    known = _FORMATS.get(Path(name).suffix)
-    if known is None:
+    name = path.name.lower()
+    known = _FORMATS.get(Path(name.removesuffix(".gz")).suffix)
+    if known is None or (known == "parquet" and name.endswith(".gz")):  # Parquet is compressed inside
         raise TableError(f"{path}: the name must end in one of {', '.join(_FORMATS)}")
     return known
 

@@ -129,6 +129,10 @@ def test_globs_and_options(here: Path) -> None:
         (["nothing.parquet", "-o", "out.parquet"], "nothing.parquet: there is no such file"),
         (["visitors.parquet", "visitors.csv", "-o", "out.parquet"], "the files are of several formats"),
         (["visitors.parquet", "-o", "out.xlsx"], "out.xlsx: the name must end in one of .parquet"),
+        (
+            ["visitors.parquet", "-o", "out.parquet.gz"],
+            "out.parquet.gz: the name must end in one of .parquet",
+        ),
         (["visitors.parquet", "-o", "none/out.parquet"], "there is no folder none"),
         (["visitors.parquet", "-o", "visitors.parquet"], "it is one of the files that are read"),
         (
