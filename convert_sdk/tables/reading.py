@@ -77,14 +77,38 @@ def read_files(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> 
                 "SELECT * FROM read_parquet($files, hive_partitioning = false)", params={"files": names}
             )
         if kind == "csv":
-            relation = connection.sql(
-                f"SELECT * FROM read_csv($files, header = true, {_CSV})",  # noqa: S608  # a constant
-                params={"files": names},
-            )
-            if _has_renamed(relation.columns):
-                check_names(paths[0], _header(connection, names[0]))
-            return relation
+            return _csv(connection, paths, names)
         return _json(connection, paths[0], names)
+
+
+def _csv(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], names: list[str]
+) -> duckdb.DuckDBPyRelation:
+    """The rows of CSV files of the same columns: DuckDB leaves out a column that the first one does not have."""
+
+    def read(some: list[str]) -> duckdb.DuckDBPyRelation:
+        return connection.sql(
+            f"SELECT * FROM read_csv($files, header = true, {_CSV})",  # noqa: S608  # a constant
+            params={"files": some},
+        )
+
+    first = read(names[:1]).columns
+    if len(first) == 1 and any(mark in first[0] for mark in ",;\t|"):  # DuckDB has found no delimiter
+        raise TableError(f"{paths[0]}: not every line has as many fields as the first one, {first[0]!r}")
+    if _has_renamed(first):
+        check_names(paths[0], _header(connection, names[0]))
+    for path, name in zip(paths[1:], names[1:], strict=True):
+        _check_same(path, read([name]).columns, paths[0], first)
+    return read(names)
+
+
+def _check_same(path: Path, names: Sequence[str], other: Path, wanted: Sequence[str]) -> None:
+    """Raise TableError for a column that one of two files has alone."""
+    alone = next((name for name in (*wanted, *names) if name not in wanted or name not in names), None)
+    if alone is not None:
+        raise TableError(
+            f"{path}: its columns differ from those of {other}: {alone!r} is in one of them alone"
+        )
 
 
 def check_names(path: Path, names: Iterable[str]) -> None:
@@ -128,11 +152,8 @@ def _check_alike(paths: Sequence[Path]) -> None:
     first = parquet_schema(paths[0])
     for path in paths[1:]:
         schema = parquet_schema(path)
-        for name in dict.fromkeys((*first.names, *schema.names)):
-            if name not in first.names or name not in schema.names:
-                raise TableError(
-                    f"{path}: its columns differ from those of {paths[0]}: {name!r} is in one of them alone"
-                )
+        _check_same(path, schema.names, paths[0], first.names)
+        for name in first.names:
             kind, wanted = schema.field(name).type, first.field(name).type
             if not _is_kept(kind, wanted):
                 raise TableError(f"{path}: {name!r} is {kind}, and {wanted} in {paths[0]}: give it one type")

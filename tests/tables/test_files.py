@@ -167,6 +167,7 @@ def test_what_cannot_be_used_is_one_line_and_leaves_nothing(
     pq.write_table(VISITORS.rename_columns(["id", "country", "COUNTRY"]), "capitals.parquet")
     pyarrow.csv.write_csv(VISITORS.rename_columns(["id", "country", "COUNTRY"]), "capitals.csv")
     Path("capitals.jsonl").write_text('{"id": "a", "country": "DE", "COUNTRY": "FR"}')
+    Path("uneven.csv").write_text("id,age\na\nb,20\nc,20,more\n")
     Path("late.csv").write_text("id,country,age\n" + "a,DE,20\n" * 50_000 + "b,DE,20,and,more\n")
     before = {each.name for each in here.iterdir()}
     result = run(*arguments, code=2)
@@ -444,6 +445,10 @@ def test_ids_of_json_stay_as_they_are_written(here: Path) -> None:
         ([["2020-01-01"], ["x", 5]], [["2020-01-01"], ["x", "5"]]),
         ([{"at": "2020-01-01"}], [{"at": "2020-01-01"}]),
         ([{'"': {"to": ["12:00:00"]}}], [{'"': {"to": ["12:00:00"]}}]),
+        (
+            [{f"day {n}": "2020-01-01" for n in range(300)}],
+            [[(f"day {n}", "2020-01-01") for n in range(300)]],
+        ),
     ],
 )
 @pytest.mark.parametrize("output", ["out.parquet", "out/"])
@@ -495,6 +500,16 @@ def test_parquet_files_that_duckdb_would_cast_or_cut_are_refused(
     pq.write_table(pa.table({"id": [1]}), "one.parquet")
     pq.write_table(pa.table(columns), "other.parquet")
     assert message in run("one.parquet", "other.parquet", "-o", "out.parquet", code=2).stderr
+
+
+def test_csv_files_of_which_duckdb_would_leave_out_a_column_are_refused(here: Path) -> None:
+    Path("one.csv").write_text("id,country\na,DE\n")
+    Path("other.csv").write_text("country,id\nFR,b\n")
+    run("one.csv", "other.csv", "-o", "out.parquet", "--experience", "checkout")
+    assert pq.read_table("out.parquet")["id"].to_pylist() == ["a", "b"]
+    Path("other.csv").write_text("id,country,age\na,DE,20\n")
+    told = run("one.csv", "other.csv", "-o", "out.parquet", code=2).stderr
+    assert "other.csv: its columns differ from those of one.csv: 'age' is in one of them alone" in told
 
 
 def test_parquet_files_that_differ_in_the_width_of_their_types(here: Path) -> None:
