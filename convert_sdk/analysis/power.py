@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from math import ceil, sqrt
 
-from scipy.stats import norm
+from convert_sdk._extras import needs_extra
+
+with needs_extra(__name__, "stats", "scipy"):
+    from scipy.stats import norm
 
 
 def sample_size(

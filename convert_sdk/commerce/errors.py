@@ -5,10 +5,10 @@ ConvertError
 │   ├── AuthError                     the key is missing, wrong or lacks a right
 │   ├── NotFoundError                 no such record
 │   ├── RateLimitedError              too many requests; `retry_after` in seconds where known
-│   ├── ValidationError               the request was understood and refused
+│   ├── ValidationError (ValueError)  the request was understood and refused
 │   ├── ServerError                   the other side failed
-│   └── TransportError                no complete answer arrived
-├── SyncError                         lists of a pull that could not be read, together
+│   ├── TransportError                no complete answer arrived
+│   └── SyncError                     lists of a pull that could not be read, together
 └── WebhookVerificationError          a delivery that must not be trusted
 """
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from convert_sdk._extras import needs_extra
 from convert_sdk.errors import TableError
 
-from .assign import assign
-from .plan import Constant, RowFault
+with needs_extra(__name__, "arrow", "numpy", "pyarrow"):
+    from .assign import assign
+    from .plan import Constant, RowFault
 
 __all__ = ["Constant", "RowFault", "TableError", "assign"]

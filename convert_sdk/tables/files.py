@@ -11,14 +11,18 @@ from itertools import count
 from pathlib import Path
 from typing import IO, NamedTuple
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from convert_sdk._extras import needs_extra
 
 from .frames import relation_reader
 from .plan import TablePlan, check_unlike, is_bucket_value
 from .reading import file_format, literal, read_files, said_plainly
 from .stream import assigned
+
+with needs_extra(__name__, "duckdb", "duckdb"):
+    import duckdb
 
 Progress = Callable[[int, int | None], None]
 """Is told of the rows that are done, and of how many there are where that is known."""

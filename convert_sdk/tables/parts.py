@@ -16,11 +16,11 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from convert_sdk._core.values import tree
+from convert_sdk._extras import needs_extra
 from convert_sdk.errors import TableError
 
 from .files import Planned, Progress, WrittenRows, beside, replaced, rows_of, write_file
@@ -28,6 +28,9 @@ from .frames import relation_reader
 from .plan import TablePlan
 from .reading import file_format, parquet_schema, read_files, said_plainly
 from .stream import ROWS, assigned
+
+with needs_extra(__name__, "duckdb", "duckdb"):
+    import duckdb
 
 MANIFEST = "_manifest.json"
 """Readers of folders, such as pyarrow and Spark, pass over names that begin so."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import duckdb
 import pyarrow as pa
-from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from convert_sdk._core.facts import Place
 from convert_sdk._core.state import NOTHING
+from convert_sdk._extras import needs_extra
 from convert_sdk.project import Project
 
 from .columns import one_array
 from .evaluate import Evaluator
 from .plan import TablePlan, chosen_experiences, make_plan, tell_unasked
+
+with needs_extra(__name__, "duckdb", "duckdb"):
+    import duckdb
+    from duckdb.func import FunctionNullHandling, PythonUDFType
 
 _RESULT = {
     "variation_key": "VARCHAR",

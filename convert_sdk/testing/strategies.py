@@ -19,13 +19,12 @@ from functools import cache
 from math import inf, nextafter
 from typing import Final
 
-from hypothesis import strategies as st
-
 from convert_sdk._core.asks import Asked, AskedCondition
 from convert_sdk._core.copy_json import copy_json
 from convert_sdk._core.javascript import js_string, numeric
 from convert_sdk._core.operators import OPERATORS, VALUELESS
 from convert_sdk._core.rules import Condition, Rules
+from convert_sdk._extras import needs_extra
 from convert_sdk.analysis.border_values import OTHER
 from convert_sdk.analysis.regex_example import regex_example
 from convert_sdk.project import Project
@@ -42,6 +41,9 @@ from .builders import (
 )
 from .rules import ConditionSpec, RuleExpression, Wire, bucketed_into
 from .specs import Entity, ExperienceSpec, Named, VariationSpec
+
+with needs_extra(__name__, "testing", "hypothesis"):
+    from hypothesis import strategies as st
 
 Facts = dict[str, object]
 

@@ -24,6 +24,14 @@ MODULES = [
     ("convert_sdk.integrations.rq", "rq", "rq"),
     ("convert_sdk.integrations.dramatiq", "dramatiq", "dramatiq"),
     ("convert_sdk._tokens.signing", "signing", "itsdangerous"),
+    ("convert_sdk.tables", "arrow", "pyarrow"),
+    ("convert_sdk.tables", "arrow", "numpy"),
+    ("convert_sdk.tables.files", "duckdb", "duckdb"),
+    ("convert_sdk.tables.parts", "duckdb", "duckdb"),
+    ("convert_sdk.tables.udf", "duckdb", "duckdb"),
+    ("convert_sdk.testing.strategies", "testing", "hypothesis"),
+    ("convert_sdk.testing.yaml_values", "testing", "ruamel"),
+    ("convert_sdk.analysis.power", "stats", "scipy"),
 ]
 PROGRAM = """
 import sys
