@@ -27,7 +27,6 @@ MODULES = [
     ("convert_sdk.tables", "arrow", "pyarrow"),
     ("convert_sdk.tables", "arrow", "numpy"),
     ("convert_sdk.tables.files", "duckdb", "duckdb"),
-    ("convert_sdk.tables.parts", "duckdb", "duckdb"),
     ("convert_sdk.tables.udf", "duckdb", "duckdb"),
     ("convert_sdk.testing.strategies", "testing", "hypothesis"),
     ("convert_sdk.testing.yaml_values", "testing", "ruamel"),

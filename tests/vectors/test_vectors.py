@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from copy import deepcopy
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import ROOT
+
 from .__main__ import main
 from .decisions import answered, shaped
-from .differences import Between, OneOf
+from .differences import QUESTIONS, REWRITES, Between, OneOf
 from .runner import HERE, Miss, cases, documents, judged, numbers, run, same
 
 FILES = {"cast": 1050, "compare": 3808, "decide": 3423, "extra": 761, "hash": 2218, "rules": 3311}
@@ -31,6 +34,14 @@ def test_every_case_agrees_or_is_explained(name: str) -> None:
     assert tally.agreed + tally.skipped.total() == tally.total
     assert set(tally.skipped) <= {"D1"}
     assert tally.agreed > 0.99 * tally.total
+
+
+def test_the_page_of_differences_names_those_that_are_counted() -> None:
+    counted = {name for table in (REWRITES, QUESTIONS) for each in table.values() for name in each}
+    page = (ROOT / "docs/differences.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"counts how often it applied: (.+?)\.", page)
+    assert set(re.findall(r"D\d+", named)) == counted
+    assert counted <= set(re.findall(r"^\| (D\d+) \|", page, re.MULTILINE))
 
 
 @pytest.mark.parametrize(
