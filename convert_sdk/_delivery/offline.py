@@ -173,6 +173,15 @@ class OfflineDelivery:
                     answer = _DELIVERED
                 finally:
                     self.queue.handle_response(answer, monotonic())
+                    self._log_warnings(delivered=answer is _DELIVERED)
+
+    def _log_warnings(self, *, delivered: bool) -> None:
+        """Log the queue's warnings; of a body that the sink has refused the caller gets the exception."""
+        notices = self.queue.stats.notices
+        while notices:  # to which other threads may add
+            notice = notices.popleft()
+            if delivered and notice.level == "warning":
+                _log.warning(notice.text)
 
     def _log_notices(self) -> None:
         while self._engine.notices:

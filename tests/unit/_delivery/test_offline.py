@@ -82,6 +82,27 @@ class TestDelivery:
         assert client.flush().sent == 1
         assert sink.events == [exposure("100", "1")]
 
+    def test_a_segment_that_cannot_be_reported_is_said_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        sink, broken = Sink(), [True]
+
+        def take(body: bytes) -> None:
+            if broken:
+                raise OSError("disk full")
+            sink(body)
+
+        client = Client.offline(project(experience()), take)
+        client.visitor(LOW, {"browser": {"a": 1}}).decide("checkout")
+        with pytest.raises(OSError, match="disk full"):
+            client.flush()
+        assert caplog.records == []
+        broken.clear()
+        client.flush()
+        client.visitor(HIGH, {"browser": ["a", "b"]}).decide("checkout")
+        client.flush()
+        line = "the segment browser is reported without what has no form there; expected a text"
+        assert [record.getMessage() for record in caplog.records] == [line]
+        assert len(sink.events) == 2
+
     def test_without_a_sink_nothing_waits(self) -> None:
         client = offline(experience())
         client.visitor(LOW).decide("checkout")
