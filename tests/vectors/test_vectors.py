@@ -19,6 +19,8 @@ from .differences import QUESTIONS, REWRITES, Between, OneOf
 from .runner import HERE, Miss, cases, documents, judged, numbers, run, same
 
 FILES = {"cast": 1050, "compare": 3808, "decide": 3423, "extra": 761, "hash": 2218, "rules": 3311}
+SKIPPED = {"decide": {"D1": 27}}
+"""The cases that hang on a variation whose id is a number, by file: no question brings the reference's answer."""
 CASES = cases(HERE)
 DOCUMENTS = documents(HERE)
 
@@ -32,8 +34,7 @@ def test_every_case_agrees_or_is_explained(name: str) -> None:
     tally = run(CASES[name], DOCUMENTS)
     assert [str(miss) for miss in tally.misses] == []
     assert tally.agreed + tally.skipped.total() == tally.total
-    assert set(tally.skipped) <= {"D1"}
-    assert tally.agreed > 0.99 * tally.total
+    assert tally.skipped == SKIPPED.get(name, {})
 
 
 def test_the_page_of_differences_names_those_that_are_counted() -> None:
