@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -181,9 +180,11 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def _lock(file: IO[bytes]) -> bool:
-    """Lock a file as long as it is open; False where another process has, or the file system has no locks."""
+    """Lock a file as long as it is open; False where another process has, or the platform has no locks."""
     try:
+        import fcntl
+
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (ImportError, OSError):
         return False
     return True

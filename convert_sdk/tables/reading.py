@@ -14,14 +14,17 @@ from glob import escape, glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from convert_sdk._extras import needs_extra
 from convert_sdk.errors import TableError
 
 from .columns import is_text
 from .plan import alike
+
+with needs_extra(__name__, "duckdb", "duckdb"):
+    import duckdb
 
 if TYPE_CHECKING:
     from duckdb.sqltypes import DuckDBPyType

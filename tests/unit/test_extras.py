@@ -26,7 +26,7 @@ MODULES = [
     ("convert_sdk._tokens.signing", "signing", "itsdangerous"),
     ("convert_sdk.tables", "arrow", "pyarrow"),
     ("convert_sdk.tables", "arrow", "numpy"),
-    ("convert_sdk.tables.files", "duckdb", "duckdb"),
+    ("convert_sdk.tables.reading", "duckdb", "duckdb"),
     ("convert_sdk.tables.udf", "duckdb", "duckdb"),
     ("convert_sdk.testing.strategies", "testing", "hypothesis"),
     ("convert_sdk.testing.yaml_values", "testing", "ruamel"),
