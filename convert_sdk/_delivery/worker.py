@@ -144,9 +144,9 @@ class Worker(ABC):
         return seconds
 
     def _wait_inline(self, request: FlushRequest, seconds: float) -> bool:
-        """Wait in place of the sender; False once the flush is over."""
+        """Wait in place of the sender; False once the flush is over, or another close has ended the client."""
         seconds = min(seconds, self._after_step())
-        if request.over or request.check(self.runtime.next_change):
+        if self.closed or request.over or request.check(self.runtime.next_change):
             return False
         self._pause(max(0.0, min(seconds, request.until - monotonic())))
         return True

@@ -8,8 +8,10 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -136,6 +138,27 @@ def test_a_spool_keeps_no_close_waiting_for_what_cannot_happen(tmp_path: Path) -
         closing.join(PATIENCE)
         assert not closing.is_alive()
         assert client.status().events.spooled == 1
+
+
+def test_a_close_that_is_left_to_the_sender_ends_with_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for the next try; another close does not, and wakes the sender before all else is ended."""
+    with site(lambda _: Answer(429, {"Retry-After": "300"})) as convert:
+        client = client_of(convert)
+        worker: Any = client._worker
+        client.visitor("v").track("goal-1")
+        worker._asked.append(partial(worker.close_by, monotonic() + 2 * 300))  # as from a signal's handler
+        worker.notify()
+        eventually(lambda: worker._sender._thread.ident in worker._inside)
+        eventually(lambda: client.status().retries)
+        end = worker.runtime.close
+
+        def end_later(until: float) -> None:
+            eventually(worker._sender.wake_event._lock.locked)
+            end(until)
+
+        monkeypatch.setattr(worker.runtime, "close", end_later)
+        client.close(0)
+        eventually(lambda: not worker.is_alive)
 
 
 def test_a_flush_in_the_middle_of_a_load_is_left_to_the_sender() -> None:
