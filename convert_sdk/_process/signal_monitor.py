@@ -1,4 +1,4 @@
-"""A signal that the main thread has missed is sent again.
+"""A signal that the main thread has missed interrupts what it waits for.
 
 Theory of operation
 -------------------
@@ -8,13 +8,17 @@ by itself, if ever. So `Pool.terminate` of multiprocessing, which ends its worke
 a lock, would wait for one of them for ever.
 
 CPython writes the number of each signal to a descriptor, if it is given one (`signal.set_wakeup_fd`). A thread reads
-it, gives the handler a moment, and sends the signal to the main thread again, which by then is inside its wait. It
-does so until the handler has begun, at longer and longer intervals: what C code does there may be interrupted, too.
+it, gives the handler a moment, and sends another signal to the main thread, which by then is inside its wait: the
+interpreter then runs the handlers of all signals that have come. It does so until that signal's own handler has run,
+at longer and longer intervals: what C code does there may be interrupted, too.
 
+- The signal itself is not sent again: somebody may have handled it and put this handler back, or it would meet the
+  disposition that the handler puts back.
+- SIGWINCH interrupts, because its default action is none, its number is the higher one, so that its handler runs after
+  the one that was missed, and nobody needs it in such a process. Where somebody does, nothing is watched.
 - The thread costs something, so it is for processes that are ended in this way.
-- There is one such descriptor in a process. Where somebody else has given one, nothing is watched.
-- The signal must not meet the disposition that the handler puts back. So neither changes it, nor sends, while the
-  other does: a handler that comes in the middle of sending does nothing, as it will be called again.
+- There is one such descriptor in a process. Where somebody else has given one, nothing is watched. Whoever gives one
+  later may put ours back when they are done, so it is not closed before.
 - Under gevent and eventlet there is nothing to watch: handlers run between two greenlets.
 """
 
@@ -26,7 +30,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from types import BuiltinFunctionType
+from types import BuiltinFunctionType, FrameType
 
 from .locks import WakeEvent
 
@@ -35,7 +39,7 @@ _PATIENCE = 0.2
 
 
 class SignalMonitor:
-    """Sends a signal to the main thread again until its handler has begun.
+    """Interrupts the main thread until it has run the handler of a signal.
 
     Args:
         number: The signal.
@@ -47,14 +51,33 @@ class SignalMonitor:
         self._is_awaited = is_awaited
         self._ends: tuple[int, int] | None = None
         """The pipe of the descriptor, while the signal is watched."""
-        self._deciding = threading.Lock()
-        """Held while the signal is sent, or the disposition changed."""
+        self._handled = WakeEvent()
+        """Notified when handlers have run after an interruption."""
 
     def start(self) -> None:
         """Watch the signal from now on, if this is the main thread; idempotent."""
         is_patched = not isinstance(_thread.start_new_thread, BuiltinFunctionType)
-        if self._ends is not None or is_patched or not hasattr(signal, "pthread_kill"):
+        if is_patched or not hasattr(signal, "pthread_kill"):
             return
+        if self._ends is not None:
+            _replace_wakeup_fd(self._ends[1], self._ends[1])  # an event loop may have taken it away
+        elif signal.getsignal(signal.SIGWINCH) == signal.SIG_DFL:
+            with suppress(OSError):  # no more descriptors
+                self._open_ends()
+
+    def stop(self) -> None:
+        """Watch no longer, if this is the main thread; idempotent."""
+        if self._ends is not None and _replace_wakeup_fd(self._ends[1], -1) in (self._ends[1], -1):
+            os.close(self._ends[1])  # the thread sees it, and closes the other end
+            self._ends = None
+            self._release_winch()
+
+    def reset_after_fork(self) -> None:
+        """Let go of what is the parent's: its thread would take the child's signals for its own."""
+        self._handled = WakeEvent()
+        self._close_ends()
+
+    def _open_ends(self) -> None:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         if _replace_wakeup_fd(-1, writing) != -1:
@@ -62,53 +85,45 @@ class SignalMonitor:
             os.close(writing)
             return
         self._ends = reading, writing
+        signal.signal(signal.SIGWINCH, self._note)
         try:
             _thread.start_new_thread(self._read_signals, (reading,))
         except RuntimeError:  # no more threads
             self._close_ends()
 
-    def stop(self) -> None:
-        """Watch no longer, if this is the main thread; idempotent."""
-        if self._ends is not None and _replace_wakeup_fd(self._ends[1], -1) is not None:
-            os.close(self._ends[1])  # the thread sees it, and closes the other end
-            self._ends = None
-
-    def reset_after_fork(self) -> None:
-        """Let go of what is the parent's: its thread would take the child's signals for its own."""
-        self._deciding = threading.Lock()
-        self._close_ends()
-
-    def enter_handler(self) -> bool:
-        """Let the handler change the disposition, until `leave_handler`; False while the signal is sent again."""
-        return self._deciding.acquire(blocking=False)
-
-    def leave_handler(self) -> None:
-        """Take note that the handler has changed the disposition."""
-        self._deciding.release()
-
     def _close_ends(self) -> None:
         if self._ends is not None and _replace_wakeup_fd(self._ends[1], -1) is not None:
             for end in self._ends:
                 os.close(end)
+            self._release_winch()
         self._ends = None
 
+    def _release_winch(self) -> None:
+        if self._has_winch:
+            signal.signal(signal.SIGWINCH, signal.SIG_DFL)
+
+    @property
+    def _has_winch(self) -> bool:
+        return signal.getsignal(signal.SIGWINCH) == self._note
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # Python calls it so
+        """Take note that handlers run."""
+        self._handled.notify()
+
     def _read_signals(self, reading: int) -> None:
-        pause = WakeEvent()
         with suppress(OSError):  # somebody has closed every descriptor
             while numbers := os.read(reading, 512):
-                seconds = _PATIENCE
-                while self._number in numbers and (pause.wait(seconds) or self._send_again()):
-                    seconds *= 2
+                if self._number in numbers:
+                    self._interrupt()
             os.close(reading)
 
-    def _send_again(self) -> bool:
-        """Send the signal again, if its handler has not begun; False if it has."""
-        main = threading.main_thread().ident
-        with self._deciding:
-            if main is None or not self._is_awaited():
-                return False
-            signal.pthread_kill(main, self._number)
-            return True
+    def _interrupt(self) -> None:
+        """Interrupt the main thread until handlers have run there."""
+        main, seconds = threading.main_thread().ident, _PATIENCE
+        self._handled.wait(0.0)  # a note of an earlier time
+        while not self._handled.wait(seconds) and self._is_awaited() and self._has_winch and main is not None:
+            signal.pthread_kill(main, signal.SIGWINCH)
+            seconds *= 2
 
 
 def _replace_wakeup_fd(mine: int, new: int) -> int | None:

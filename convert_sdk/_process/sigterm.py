@@ -17,7 +17,7 @@ A child forgets each signal that comes between the fork and Python's first steps
 and would wait for it for ever. So the thread that forks blocks SIGTERM meanwhile, where the handler is ours.
 
 The children of multiprocessing are ended by SIGTERM while they wait in C code: there a signal that the main thread has
-missed is sent again (`SignalMonitor`).
+missed interrupts that wait (`SignalMonitor`).
 
 As the first process of a container (pid 1) the kernel ignores SIGTERM where its disposition is the default. There the
 handler stays, and the process goes on, as it would without us.
@@ -84,16 +84,16 @@ class Sigterm:
 
     def block_for_fork(self) -> None:
         """Keep the signal back in the thread that is about to fork, and in its child."""
-        if self._is_on_top():
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-            if signal.SIGTERM not in blocked:
-                self._forking.add(threading.get_ident())
+        if self._is_on_top() and signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, []):
+            # In this order: the handler of another signal may raise between two steps.
+            self._forking.add(threading.get_ident())
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 
     def unblock_after_fork(self) -> None:
         """Let the signal come that was kept back; in the parent, and in the child."""
         if threading.get_ident() in self._forking:
-            self._forking.discard(threading.get_ident())
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+            self._forking.discard(threading.get_ident())
 
     def install(self) -> None:
         """Handle the signal, if this is the main thread and nobody else does; idempotent."""
@@ -127,13 +127,8 @@ class Sigterm:
         """Start the helper and return."""
         stays = self._stays()
         if not stays:
-            if not self._monitor.enter_handler():  # it is sent again at this moment
-                return
-            try:
-                signal.signal(number, self._former)
-                self._acting = True
-            finally:
-                self._monitor.leave_handler()
+            signal.signal(number, self._former)
+            self._acting = True
         try:
             _thread.start_new_thread(self._act, (number, stays))
         except RuntimeError:  # no more threads; or the interpreter ends, and delivers by itself
