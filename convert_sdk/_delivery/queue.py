@@ -470,6 +470,11 @@ class EventQueue:
         counts, waiting = self.counts(), self._in_memory()
         return Snapshot(waiting, counts.offered - counts.pending + len(waiting))
 
+    def all_returned_at(self) -> int:
+        """The count of `returned` at which all events are back, or dropped, that are on disk only now."""
+        with self.lock:
+            return self.stats.returned + self.stats.spooled
+
     def is_settled(self, snapshot: Snapshot) -> bool:
         """Tell whether every event of a snapshot is sent, rejected, deduplicated or dropped."""
         counts = self.counts()

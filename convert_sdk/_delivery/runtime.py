@@ -550,7 +550,7 @@ class Runtime:
             yield self._nothing_waits
         elif queue.stats.spooled or (spool_sync is not None and spool_sync.found > found):
             # Those on disk only, and those of earlier processes, have no place in a snapshot before they are back.
-            returned = queue.stats.returned + queue.stats.spooled
+            returned = queue.all_returned_at()
             yield lambda: self._waives_unless(not queue.stats.spooled or queue.stats.returned >= returned)
             back = queue.snapshot()
             yield lambda: self._waives_unless(queue.is_settled(back))

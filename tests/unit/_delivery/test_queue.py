@@ -559,11 +559,14 @@ def test_shelved_events_leave_memory_and_come_back() -> None:
     machine.spooled()
     assert machine.room == 3
     assert machine.counts() == Counts(offered=3, spooled=3)
+    assert (machine.stats.returned, machine.all_returned_at()) == (0, 3)
     machine.restore(batch[:2], 5.0)
     assert machine.counts() == Counts(offered=3, queued=2, spooled=1)
     assert machine.due() == 5.0
+    assert (machine.stats.returned, machine.all_returned_at()) == (2, 3)
     machine.drop_spooled(1, DropReason.EXPIRED)
     assert machine.counts() == Counts(offered=3, queued=2, dropped=1)
+    assert machine.stats.returned == 3
 
 
 def test_events_of_an_earlier_process_count_as_offered() -> None:
