@@ -431,8 +431,9 @@ class TaskWorker(Worker):
             return self._report(before)
         try:
             complete = not self.runtime.has_work or (await self._flush(until, Flush.CLOSING)).is_complete
-            if self.runtime.may_flush_again(complete=complete):
-                await self._flush(until, Flush.CLOSING)
+            again = self.runtime.may_flush_again(complete=complete)
+            # Cut short, a request would be sent again by the next process with the same spool.
+            await self._flush(until, Flush.CLOSING if again else Flush.LAST)
         except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
             self.runtime.report_error(error)
         self.closed = True
@@ -460,8 +461,8 @@ class TaskWorker(Worker):
         until = since + self.shutdown_timeout
         try:
             complete = self._deliver(until, Flush.CLOSING)
-            if self.runtime.may_flush_again(complete=complete):
-                self._deliver(until, Flush.CLOSING)
+            again = self.runtime.may_flush_again(complete=complete)
+            self._deliver(until, Flush.CLOSING if again else Flush.LAST)
         except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
             self.runtime.report_error(error)
         self.closed = True

@@ -362,8 +362,9 @@ class ThreadWorker(Worker):
         with self._entered():
             try:
                 complete = not self.runtime.has_work or self._flush(until, Flush.CLOSING).is_complete
-                if self.runtime.may_flush_again(complete=complete):
-                    self._flush(until, Flush.CLOSING)
+                again = self.runtime.may_flush_again(complete=complete)
+                # Cut short, a request would be sent again by the next process with the same spool.
+                self._flush(until, Flush.CLOSING if again else Flush.LAST)
             except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
                 self.runtime.report_error(error)
             self._end(until)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from convert_sdk import AsyncClient, Client, ConversionResult, FlushReport, MemoryStore
+from convert_sdk._delivery.flush_request import Flush
 from convert_sdk.observation import Observation
 from convert_sdk.stores import Changes, VisitorState, Winners
 from tests.reliability.collector import Answer, Collector, Received
@@ -126,6 +127,74 @@ def test_what_is_counted_while_the_last_flush_ends_is_sent(monkeypatch: pytest.M
         assert late[0]
         assert sorted(visitor for visitor, _ in convert.events) == ["early", "late"]
         assert client.status().dropped == {}
+
+
+def test_a_request_that_begins_while_the_last_flush_ends_is_not_cut_short(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What other threads track then goes at once; the next process would send it again."""
+    asked, let_go = Event(), Event()
+    with site() as convert:
+        client = client_of(convert, spool=str(tmp_path), shutdown_timeout=PATIENCE)
+        worker: Any = client._worker
+        flush = worker._flush  # nothing public happens between its end and the closing
+        kinds: list[Flush] = []
+
+        def flush_and_track(until: float, kind: Flush) -> object:
+            if kind is Flush.LAST:
+                let_go.set()
+            request = flush(until, kind)
+            if not kinds:
+                convert.answer = serving(ask_of(convert, asked, let_go))
+                client.visitor("late").track("goal-1")
+                assert asked.wait(PATIENCE)
+            kinds.append(kind)
+            return request
+
+        monkeypatch.setattr(worker, "_flush", flush_and_track)
+        client.visitor("early").track("goal-1")
+        client.close()
+        let_go.set()
+        with client_of(convert, spool=str(tmp_path)) as heir:
+            heir.visitor("heir")
+        assert sorted(visitor for visitor, _ in convert.events) == ["early", "late"]
+        assert client.status().events.spooled == 0
+
+
+def test_a_request_that_begins_while_the_last_flush_of_a_loop_ends_is_not_cut_short(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked, let_go = Event(), Event()
+
+    async def work(convert: Collector) -> None:
+        client = async_client_of(convert, spool=str(tmp_path), shutdown_timeout=PATIENCE)
+        worker: Any = client._worker
+        flush = worker._flush  # nothing public happens between its end and the closing
+        kinds: list[Flush] = []
+
+        async def flush_and_track(until: float, kind: Flush) -> object:
+            if kind is Flush.LAST:
+                let_go.set()
+            request = await flush(until, kind)
+            if not kinds:
+                convert.answer = serving(ask_of(convert, asked, let_go))
+                visitor.track("goal-1")
+                assert await asyncio.to_thread(asked.wait, PATIENCE)
+            kinds.append(kind)
+            return request
+
+        monkeypatch.setattr(worker, "_flush", flush_and_track)
+        visitor = await client.visitor("late")
+        (await client.visitor("early")).track("goal-1")
+        await client.close()
+        assert client.status().events.spooled == 0
+
+    with site() as convert:
+        asyncio.run(work(convert))
+        let_go.set()
+        with client_of(convert, spool=str(tmp_path)) as heir:
+            heir.visitor("heir")
+        assert sorted(visitor for visitor, _ in convert.events) == ["early", "late"]
 
 
 def test_a_spool_keeps_no_close_waiting_for_what_cannot_happen(tmp_path: Path) -> None:
