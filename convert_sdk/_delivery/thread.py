@@ -112,6 +112,10 @@ class ThreadWorker(Worker):
         """Open once there is a document, or the first fetch has failed."""
         self._in_use = Latch()
         """Open once there is a document, or the client is closed."""
+        self._ended = Latch()
+        """Open once a close has let go of everything."""
+        if self.closed:
+            self._ended.open()
         report = self.runtime.report_error
         self._sender = DaemonThread("convert_sdk-sender", self._send, on_error=report)
         self._poller = DaemonThread("convert_sdk-poller", self._poll, on_error=report)
@@ -340,8 +344,11 @@ class ThreadWorker(Worker):
         return self._report(before)
 
     def close_by(self, since: float) -> None:
-        """Deliver and close at the end of the process."""
-        self._close(since + self.shutdown_timeout)
+        """Deliver and close at the end of the process, which waits for a thread that is closing already."""
+        until = since + self.shutdown_timeout
+        self._close(until)
+        if threading.get_ident() not in self._inside:
+            self._ended.wait(until - monotonic())
 
     def flush_by(self, since: float) -> int:
         """Deliver what waits before the process may end; returns the number of events that still wait."""
@@ -374,10 +381,13 @@ class ThreadWorker(Worker):
             if self.closed:
                 return
             self.closed = True
-        self._in_use.open()
-        for thread in (self._sender, self._poller):
-            thread.stop()
-        self.runtime.close(until)
-        for thread in (self._sender, self._poller):
-            thread.join(min(_PARTING, until - monotonic()))
-        self._connections.close_unused()
+        try:
+            self._in_use.open()
+            for thread in (self._sender, self._poller):
+                thread.stop()
+            self.runtime.close(until)
+            for thread in (self._sender, self._poller):
+                thread.join(min(_PARTING, until - monotonic()))
+            self._connections.close_unused()
+        finally:
+            self._ended.open()

@@ -273,6 +273,36 @@ print(client.status().sigterm)
         assert finished(HEAD + script, convert.url, KEY) == (0, "not_main_thread\ninstalled\n", "")
 
 
+CLOSED_BY_A_THREAD = """
+from tests.waiting import eventually
+
+client = Client(key, **options)
+client.visitor("v")
+main, begun = threading.main_thread(), threading.Event()
+end = client._worker.runtime.close
+
+def main_waits_in_us():
+    frame = sys._current_frames()[main.ident]
+    return frame.f_code.co_name == "wait" and "convert_sdk" in frame.f_code.co_filename
+
+def end_slowly(until):
+    begun.set()
+    eventually(main_waits_in_us)
+    end(until)
+    print("closed", flush=True)
+
+client._worker.runtime.close = end_slowly
+threading.Thread(target=client.close, daemon=True).start()
+begun.wait()
+"""
+
+
+def test_the_end_waits_for_a_thread_that_closes_already() -> None:
+    """It would be stopped in the middle of writing what waits to the disk."""
+    with site() as convert:
+        assert finished(HEAD + CLOSED_BY_A_THREAD, convert.url, KEY) == (0, "closed\n", "")
+
+
 def test_closing_twice_and_closing_unused_clients_is_fine() -> None:
     with site() as convert:
         client = Client(KEY, config_endpoint=convert.url, track_endpoint=convert.url, start_wait=120)
