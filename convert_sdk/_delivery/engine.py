@@ -37,6 +37,7 @@ from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.override import without_overridden
 from convert_sdk._core.state import NOTHING, VisitorState, Winners, kept_segments
 from convert_sdk._process.clock import Clock, monotonic, wall_time
+from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.status import DropReason
 
 from .held import HeldEvents, HeldVisitors
@@ -524,6 +525,11 @@ class Engine:
         if queue is None:
             return ConversionResult(ConversionReason.TRACKING_OFF, uuid)
         return _new_result((_ACCEPTED, uuid, len(wires)))
+
+    @property
+    def busy(self) -> bool:
+        """True for a signal's handler that has interrupted this thread in the middle of a change."""
+        return held_by_this_thread(self.lock) or any(map(held_by_this_thread, self._visitor_locks))
 
     def _lock_of(self, visitor_id: str) -> threading.RLock:
         return self._visitor_locks[hash(visitor_id) % _LOCKS]

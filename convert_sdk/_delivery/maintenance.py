@@ -117,7 +117,8 @@ class Maintenance:
 
     def commit(self) -> None:
         """Write what was offered before this returns; for a handler that interrupts a write, soon after it."""
-        if self.busy or self._queue.busy:
+        # Whoever has the disk may wait for a lock that the interrupted code holds.
+        if self.busy or self._queue.busy or self._engine.busy:
             return
         with self._disk:
             if self.spool_sync is not None:

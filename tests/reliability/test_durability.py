@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
@@ -24,7 +24,7 @@ from convert_sdk.status import DropReason
 from tests.processes import running
 from tests.reliability.collector import Answer, Received
 from tests.reliability.site import KEY, dead, serving, site
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 WRITES = """
 import itertools, random, sys
@@ -332,6 +332,25 @@ def test_all_that_waits_is_written_in_one_transaction(
                     assert client.visitor(f"v{n // 20}").track(f"goal-{n % 20}")
             eventually(lambda: sum(written) == 1_500)
         assert written == [1_500]
+
+
+def test_a_handler_in_the_middle_of_a_change_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    """Who has the disk may wait for what the interrupted code holds: the event is written as soon as both are done."""
+    with site(dead) as convert:
+        options = {"config_endpoint": convert.url, "track_endpoint": convert.url, "start_wait": 120}
+        with Client(KEY, spool=str(tmp_path), durability="sync", shutdown_timeout=0.1, **options) as client:  # type: ignore[arg-type]
+            runtime = client._worker.runtime  # type: ignore[union-attr]  # a client with a network has one
+            tracked = Event()
+
+            def interrupted() -> None:
+                with runtime.engine.lock:  # as of a decision that a signal's handler has interrupted
+                    client.visitor("v").track("goal-1")
+                tracked.set()
+
+            with runtime.maintenance._disk:
+                Thread(target=interrupted, daemon=True).start()
+                assert tracked.wait(PATIENCE)
+            eventually(lambda: [report.events for report in inspect(tmp_path)] == [1])
 
 
 def test_an_event_that_is_refused_for_good_lies_aside(tmp_path: Path) -> None:
