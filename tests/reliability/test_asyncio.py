@@ -17,6 +17,7 @@ from tests.processes import finished
 from tests.reliability.collector import Answer, Received
 from tests.reliability.fault_proxy import Fault, FaultProxy
 from tests.reliability.site import BODY, KEY, dead, serving, site
+from tests.waiting import PATIENCE
 
 
 def worker_of(client: AsyncClient) -> TaskWorker:
@@ -50,7 +51,7 @@ def test_two_loops_in_a_row_share_one_client() -> None:
 
 def test_loops_at_once_share_one_client() -> None:
     """None of them ends in the middle of the others' requests."""
-    everybody = Barrier(4)
+    everybody = Barrier(4, timeout=PATIENCE)
     with site() as convert:
         client = client_of(convert.url)
 
@@ -58,6 +59,8 @@ def test_loops_at_once_share_one_client() -> None:
             for n in range(50):
                 visitor = await client.visitor(f"{name}{n}")
                 visitor.track("goal-1")
+            # What others track after a flush began is pending after it.
+            await asyncio.to_thread(everybody.wait)
             assert (await client.flush(120)).pending == 0
             await asyncio.to_thread(everybody.wait)
 
