@@ -6,13 +6,15 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from convert_sdk import Client
-from tests.processes import program, running
+from tests.processes import Child, program, running
 from tests.reliability.collector import Answer, Collector, Received
 from tests.reliability.site import KEY, dead, serving, site
 
@@ -248,7 +250,9 @@ assert client.visitor("late").track("goal-1")
 """
 
 
-def test_a_handler_that_is_set_meanwhile_finds_a_client_that_accepts(tmp_path: Path) -> None:
+@contextmanager
+def handled_meanwhile(body: str, folder: Path) -> Iterator[tuple[Collector, Child]]:
+    """A process that has set a handler of its own while SIGTERM's flush waited for an answer, and has heard from it."""
     flushing, answered = Event(), Event()
 
     def hold(_: Received) -> Answer:
@@ -256,7 +260,7 @@ def test_a_handler_that_is_set_meanwhile_finds_a_client_that_accepts(tmp_path: P
         assert answered.wait(120)
         return Answer()
 
-    with site(hold) as convert, running(script(HANDLES_LATER), convert.url, KEY, str(tmp_path)) as child:
+    with site(hold) as convert, running(script(body), convert.url, KEY, str(folder)) as child:
         child.hear("ready")
         child.send(signal.SIGTERM)
         assert flushing.wait(120)
@@ -264,6 +268,11 @@ def test_a_handler_that_is_set_meanwhile_finds_a_client_that_accepts(tmp_path: P
         child.hear("handled")
         answered.set()
         child.hear("told")
+        yield convert, child
+
+
+def test_a_handler_that_is_set_meanwhile_finds_a_client_that_accepts(tmp_path: Path) -> None:
+    with handled_meanwhile(HANDLES_LATER, tmp_path) as (convert, child):
         assert child.end("go") == (0, "", "")
         assert (len(convert.events), convert.duplicates()) == (2, 0)
 
@@ -282,21 +291,7 @@ wait()
 
 
 def test_where_the_default_action_comes_back_the_next_signal_delivers(tmp_path: Path) -> None:
-    flushing, answered = Event(), Event()
-
-    def hold(_: Received) -> Answer:
-        flushing.set()
-        assert answered.wait(120)
-        return Answer()
-
-    with site(hold) as convert, running(script(HANDLES_AGAIN), convert.url, KEY, str(tmp_path)) as child:
-        child.hear("ready")
-        child.send(signal.SIGTERM)
-        assert flushing.wait(120)
-        child.say("go")
-        child.hear("handled")
-        answered.set()
-        child.hear("told")
+    with handled_meanwhile(HANDLES_AGAIN, tmp_path) as (convert, child):
         child.say("go")
         child.hear("host")
         child.hear("installed")
