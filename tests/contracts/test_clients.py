@@ -283,7 +283,7 @@ class TestEveryClient:
                 assert (found.get("price", 0), type(found.get("price", 0))) == (5, int)
                 assert (found.get("discount", 0), found.get("discount", "none")) == (0, "none")
                 assert (found.get("nothing", 0), found.get("rate", 0.25)) == (0, 0.25)
-            client.flush(30)
+            client.flush(120)
             client.close()
             assert client.status().incidents == {"mismatched": 6}
         assert sorted(record.getMessage() for record in caplog.records if record.name == "convert_sdk") == [
@@ -475,7 +475,7 @@ class TestEveryClient:
         with site(host="127.0.0.2") as convert:
             client = make(convert, trust_env=False, allow_http=True, ca_bundle=certifi.where())
             assert client.visitor("v").decide("button-10").variation is not None
-            assert client.flush(30).pending == 0
+            assert client.flush(120).pending == 0
             assert len(convert.events) == 1
             assert not list(tmp_path.iterdir())
             # As a check of this test: the environment does say all this.
@@ -498,7 +498,7 @@ class TestEveryClient:
             url = convert.url.replace("//", "//me:hunter2@")
             client = make(convert, config_endpoint=url, track_endpoint=url, flush_interval=3600)
             assert client.visitor("v").decide("button-10").variation is not None
-            assert client.flush(30).sent == 1
+            assert client.flush(120).sent == 1
             convert.answer = dead
             client.visitor("v").track("goal-1")
             client.flush(0.1)

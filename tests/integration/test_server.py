@@ -31,6 +31,7 @@ from tests import processes
 from tests.processes import Child
 from tests.servers.programs import free_port, server_program
 from tests.shapes import of
+from tests.waiting import PATIENCE
 
 JSON = {"Content-Type": "application/json"}
 GZIP = {**JSON, "Content-Encoding": "gzip"}
@@ -93,7 +94,7 @@ def server(registry: Registry, shop: ServedProject) -> Iterator[LocalServer]:
 
 @pytest.fixture
 def http(server: LocalServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client:
         yield client
 
 

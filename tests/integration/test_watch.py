@@ -18,7 +18,7 @@ pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk import ANYWHERE, Client
 from convert_sdk.server import DEMO_SDK_KEY, Registry, demo_document, running
 from tests import processes
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 RUN = "from convert_sdk.cli import main; main()"
 WIDE = {**os.environ, "COLUMNS": "200"}
@@ -100,6 +100,6 @@ def test_a_terminal_shows_it_live_until_ctrl_c(tmp_path: Path) -> None:
     finally:
         os.kill(child, signal.SIGINT)
         _, status = os.waitpid(child, 0)
-        reading.join(10)
+        reading.join(PATIENCE)
         os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 0

@@ -22,7 +22,7 @@ from tests.openfeature.asking import Details, Question, about, asked, asked_asyn
 from tests.openfeature.flag_set import BALLMER, DOCUMENT, PICTURES, flag_client
 from tests.reliability.collector import Answer, Collector, Received
 from tests.reliability.site import KEY
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 PLAIN = (
     Question("boolean-flag", "Boolean", False),
@@ -187,7 +187,7 @@ def unstable_provider(state: str, folder: Path) -> Iterator[None]:
         )
         if state == "stale":  # a document on disk, and a server that cannot confirm it
             with closing(client):
-                assert client.wait_until_ready(5)
+                assert client.wait_until_ready(PATIENCE)
             answers["stale"] = Answer(503)
             client = Client(KEY, config_endpoint=server.url, track_endpoint=server.url, cache_dir=str(folder))
         with closing(client):

@@ -325,7 +325,7 @@ def test_all_that_waits_is_written_in_one_transaction(
         options = {"config_endpoint": convert.url, "track_endpoint": convert.url, "start_wait": 120}
         with Client(KEY, spool=str(tmp_path), shutdown_timeout=0.1, **options) as client:  # type: ignore[arg-type]
             client.visitor("first").track("goal-1")
-            client.flush(0.1)
+            eventually(lambda: written == [1])
             written.clear()
             with client._worker.runtime.maintenance._disk:  # type: ignore[union-attr]  # the spool's thread waits until all are there
                 for n in range(1_500):

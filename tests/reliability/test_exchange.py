@@ -453,7 +453,7 @@ def test_a_cancelled_exchange_loses_nothing(proxy: FaultProxy, collector: Collec
     async def main() -> None:
         async with open_async_client() as client:
             task = asyncio.create_task(astep(machine, client, clock=lambda: 1.0))
-            assert await asyncio.to_thread(proxy.arrived.wait, 10)
+            assert await asyncio.to_thread(proxy.arrived.wait, 120)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

@@ -16,7 +16,7 @@ pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk import ANYWHERE, AsyncClient, Client, OptionError
 from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, ServedProject, demo_document, running
 from tests.processes import finished
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 FACTS = {"customer_group": "retail"}
 
@@ -93,7 +93,7 @@ def test_a_server_that_is_gone_and_a_folder_that_is_not_there_are_survived(tmp_p
         with Client(DEMO_SDK_KEY, **options(server, status_url=nowhere, status_file=missing)) as client:
             client.visitor("v-1", FACTS, location=ANYWHERE).decide_all()
             eventually(lambda: {"status_file", "status_url"} <= client.status().incidents.keys())
-            assert client.flush(5).pending == 0
+            assert client.flush(PATIENCE).pending == 0
 
 
 def test_a_client_without_the_options_has_no_such_thread(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_client_that_is_collected_reports_no_more(tmp_path: Path) -> None:
     with running(registry) as server:
         client = Client(DEMO_SDK_KEY, **options(server, status_file=str(tmp_path / "status.json")))
         client.visitor("v-1", FACTS, location=ANYWHERE).decide_all()
-        client.flush(5)
+        client.flush(PATIENCE)
         with pytest.warns(ResourceWarning, match="was not closed"):
             client._worker.abandon()  # as when the client is collected
         eventually(lambda: "convert_sdk-status" not in {each.name for each in threading.enumerate()})

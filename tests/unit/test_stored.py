@@ -195,7 +195,7 @@ def test_a_client_sends_all_that_waits_in_the_spool(stored: Path, spool: Path, t
     convert = Convert(document(stored))
     with claiming(convert, spool, tmp_path) as client:
         client.visitor("restart")
-        assert client.flush(30).pending == 0
+        assert client.flush(120).pending == 0
         status = client.status()
     expected = sent_events(before, "event") + expected_of_pending()
     assert convert.events == expected
@@ -232,7 +232,7 @@ def test_each_owner_finds_its_files(stored: Path, spool: Path, options: OptionAr
     }
     with Client(KEY, **options) as client:
         client.visitor("restart")
-        assert client.flush(30).sent == 1
+        assert client.flush(120).sent == 1
     wire = {"eventType": "conversion", "data": {"goalId": "71"}}
     assert convert.events == {("v-1", json.dumps(wire, sort_keys=True)): 1}
 
@@ -260,7 +260,7 @@ def test_the_command_line_shows_and_replays_what_was_refused(
     convert = Convert(document(stored))
     with claiming(convert, spool, tmp_path) as client:
         client.visitor("restart")
-        assert client.flush(30).pending == 0
+        assert client.flush(120).pending == 0
     replayed = Counter(
         (body[0], json.dumps(json.loads(body[1]), sort_keys=True))
         for body in (json.loads(row.body) for row in before if row.kind == "dead")
@@ -495,7 +495,7 @@ def test_a_bridge_goes_on_where_the_ledger_stands(stored: Path) -> None:
         assert (report.resent, report.unresolved) == (1, ("website:shop.example.com:unresolved",))
         # What is due goes out, under the transaction ids that it had.
         assert bridge.tick() == 7
-        assert client.flush(30).pending == 0
+        assert client.flush(120).pending == 0
         assert amounts(convert) == {
             "website:shop.example.com:seen": 49.9,
             "website:shop.example.com:seen-by-id": 49.9,
@@ -509,7 +509,7 @@ def test_a_bridge_goes_on_where_the_ledger_stands(stored: Path) -> None:
         # Claims of a process that died, and what a client had refused, have their turn.
         now = MADE + 4000
         assert bridge.tick() == 4 + len(TRIED_AGAIN)
-        assert client.flush(30).pending == 0
+        assert client.flush(120).pending == 0
         late = {name.rpartition(":")[2] for name in amounts(convert)}
         assert {"claimed", "claimed-unheard", "held", "undated"} < late
         assert bridge.report().waiting == {"unpaid": 1, "unresolved": 1}

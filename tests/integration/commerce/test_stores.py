@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from convert_sdk.testing.stores import ConvertmaxStore, ConvictionalStore, WebsiteStore
+from tests.waiting import PATIENCE
 
 from .asking import Either
 
@@ -27,7 +28,7 @@ def ask(
     headers = {"Authorization": store.key if key is None else key, "User-Agent": "raw/1"} | options.pop(
         "headers", {}
     )
-    return httpx.request(method, store.url + path, headers=headers, **options)
+    return httpx.request(method, store.url + path, headers=headers, timeout=PATIENCE, **options)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ from convert_sdk.commerce.website.webhooks import (
 from convert_sdk.errors import OptionError
 from convert_sdk.testing.stores import WebsiteStore
 from tests.shapes import of, present
+from tests.waiting import PATIENCE
 
 from .openapi import FIXTURES
 
@@ -248,7 +249,7 @@ def hook(request: pytest.FixtureRequest, intake: Intake) -> Iterator[str]:
 
 
 def post(url: str, body: bytes, topic: str = "order_created", **options: Any) -> int:
-    return httpx.post(url, content=body, headers=signed(body, topic, **options)).status_code
+    return httpx.post(url, content=body, headers=signed(body, topic, **options), timeout=PATIENCE).status_code
 
 
 class TestReceivers:

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, ServedProject, demo_document, running
 from tests.shapes import of
+from tests.waiting import PATIENCE
 
 PLACE = DEMO_SDK_KEY
 
@@ -64,7 +65,10 @@ class Served(NamedTuple):
 def served_shop() -> Iterator[Served]:
     registry = Registry()
     shop = registry.add(demo_document(), sdk_key=DEMO_SDK_KEY)
-    with running(registry) as server, httpx.Client(base_url=server.url, trust_env=False) as http:
+    with (
+        running(registry) as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as http,
+    ):
         yield Served(registry, shop, server, Page(http, token_of(http)))
 
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from tests.waiting import PATIENCE
+
 
 class Sent(NamedTuple):
     """One event of a stream."""
@@ -56,7 +58,7 @@ class Stream:
 
 @contextmanager
 def stream(http: httpx.Client, path: str, **query: str) -> Iterator[Stream]:
-    with http.stream("GET", path, params=query, timeout=10) as response:
+    with http.stream("GET", path, params=query, timeout=PATIENCE) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
         yield Stream(response.iter_lines())

@@ -9,7 +9,7 @@ import httpx
 from convert_sdk import Client
 from convert_sdk.server import demo_document
 from convert_sdk.server.revisions import MAX_REVISIONS
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from .conftest import PLACE, Served
 
@@ -55,7 +55,7 @@ def test_a_connected_client_decides_with_what_was_edited(own: Served) -> None:
     url = own.server.url
     with Client(PLACE, config_endpoint=url, track_endpoint=url, refresh_interval=0.1) as client:
         facts = {"customer_group": "retail"}
-        assert client.wait_until_ready(5)
+        assert client.wait_until_ready(PATIENCE)
         edit(own, allocation={"original": 0, "one-page": 100}, locations=[])
         eventually(
             lambda: (

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from convert_sdk import Client
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from .conftest import PLACE, Served
 
@@ -91,7 +91,7 @@ def test_a_hanging_request_goes_on_once_the_switch_is_off(own: Served) -> None:
     asking.start()
     eventually(lambda: fault(own, "hang")["hits"] == 1)
     switch(own, hang={"on": False})
-    asking.join(10)
+    asking.join(PATIENCE)
     assert answers == [503]
 
 
@@ -101,7 +101,7 @@ def test_the_server_stops_while_requests_hang(own: Served) -> None:
     asking.start()
     eventually(lambda: fault(own, "hang")["hits"] == 1)
     own.server.stop()
-    asking.join(10)
+    asking.join(PATIENCE)
     assert not asking.is_alive()
 
 

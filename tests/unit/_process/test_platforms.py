@@ -39,7 +39,7 @@ with running(registry) as server, TemporaryDirectory() as cache:
         with Client(DEMO_SDK_KEY, config_endpoint=server.url, track_endpoint=server.url, cache_dir=cache) as client:
             assert client.visitor("v-1", location={"path": "/"}).decide("home-story")
             assert client.visitor("v-1").track("purchase")
-            report = client.flush(30)
+            report = client.flush(120)
             assert (report.pending, report.dropped) == (0, 0)
     assert list(Path(cache).iterdir())
 """
