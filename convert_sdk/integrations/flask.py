@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Unpack, cast
 
@@ -15,7 +15,7 @@ from convert_sdk.visitor import Visitor
 from ._web.options import WebArguments
 from ._web.request import WebRequest, WsgiRequest
 from ._web.scope import RequestScope, forget_visitor
-from .wsgi import ConvertMiddleware, WsgiApplication
+from .wsgi import ConvertMiddleware, Environ, StartResponse, WsgiApplication
 
 with needs_extra(__name__, "flask", "flask"):
     from flask import (
@@ -30,6 +30,8 @@ with needs_extra(__name__, "flask", "flask"):
     )
 
 _EXTENSION = "convert_sdk"
+_SERVED = "convert_sdk.served"
+"""In the environment of a request that came through the application, and not from a context of a test."""
 
 
 class FlaskMiddleware(ConvertMiddleware):
@@ -38,6 +40,11 @@ class FlaskMiddleware(ConvertMiddleware):
     def __init__(self, app: Flask, client: Client, **options: Unpack[WebArguments[Any]]) -> None:
         super().__init__(cast("WsgiApplication", app.wsgi_app), client, **options)
         self._request_class = app.request_class
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        environ[_SERVED] = True
+        return super().__call__(environ, start_response)
 
     def _native(self, described: WebRequest) -> object:
         environ = cast("WsgiRequest", described).environ
@@ -124,9 +131,13 @@ class Convert:
 
     @property
     def visitor(self) -> Visitor:
-        """The visitor of the request, made when it is first asked for. Raises LookupError outside of one."""
+        """The visitor of the request, made when it is first asked for. Raises LookupError outside of one.
+
+        A request that `only=` leaves out has none, and neither has a thread that goes on after the request, or that
+        took Flask's context along and not the whole one (`contextvars.copy_context`).
+        """
         middleware = self._middleware
-        if has_request_context() and open_scope(middleware.client) is None:
+        if open_scope(middleware.client) is None and has_request_context() and _SERVED not in request.environ:
             return middleware.visit_in_context().visitor()
         return current_visitor(middleware.client)
 

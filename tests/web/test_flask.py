@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 pytest.importorskip("flask", reason="needs Flask: pip install convert-sdk[flask]")
 
-from flask import Flask, Response, render_template_string, stream_with_context
+from flask import Flask, Response, copy_current_request_context, render_template_string, stream_with_context
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from convert_sdk import AsyncClient, OptionError, Project, current_visitor
@@ -88,6 +90,51 @@ def test_a_context_of_a_test_has_a_visitor(store: Shop) -> None:
         assert convert.visitor is convert.visitor
     with pytest.raises(LookupError, match="no request is served here"):
         _ = convert.visitor
+
+
+def test_a_request_that_only_leaves_out_has_none(store: Shop) -> None:
+    app = Flask("shop")
+    convert = Convert(app, store.client, only=["/shop"])
+
+    @app.get("/other")
+    def page() -> str:
+        with pytest.raises(LookupError, match="only= may leave requests out"):
+            _ = convert.visitor
+        with pytest.raises(LookupError, match="only= may leave requests out"):
+            render_template_string("""{{ experience("checkout") }}""")
+        return "nobody"
+
+    response = app.test_client(use_cookies=False).get("/other", headers=COOKIE)
+    assert (response.text, "Vary" in response.headers) == ("nobody", False)
+    assert (store.sent(), store.client.status().visitors) == ([], 0)
+
+
+def test_a_thread_that_goes_on_after_the_request_has_none(store: Shop) -> None:
+    app = Flask("shop")
+    convert = Convert(app, store.client)
+    later: list[Callable[[], None]] = []
+    said: list[str] = []
+
+    def work() -> None:
+        try:
+            convert.visitor.track("buy")
+        except LookupError as error:
+            said.append(str(error))
+
+    @app.get("/")
+    def page() -> str:
+        later.append(copy_current_request_context(work))
+        later.append(partial(contextvars.copy_context().run, work))
+        return convert.visitor.id
+
+    ended = app.test_client(use_cookies=False).get("/", headers=COOKIE, buffered=True)
+    assert ended.text == LOW
+    for target in later:
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+    assert [text.partition(":")[0] for text in said] == ["no request is served here"] * 2
+    assert store.sent() == []
 
 
 def test_a_stream_with_its_context(store: Shop) -> None:
