@@ -240,12 +240,13 @@ class Visitor(Facts):
         from ._tokens.handover import HandedConsent, Handover
 
         consent, bucketing_id = self._consent, self.bucketing_id
+        wanted = self._tracking if consent is None else self._wants_tracking and consent.too_late is None
         return Handover(
             self.id,
             None if bucketing_id == self.id else bucketing_id,
             {} if consent is not None and consent.withheld is not None else self._known_decisions(),
             None if consent is None else HandedConsent(*consent.handed),
-            self._shown is None and (self._tracking if consent is None else self._wants_tracking),
+            self._shown is None and wanted,
         )
 
     def _known_decisions(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from convert_sdk._core.consent import WITHHELD, BeforeConsent, Consent
@@ -34,6 +34,8 @@ class VisitorConsent:
         stable: The id stays the same in the visitor's next request, so that events may wait for that.
         withheld: A reason for which the visitor gets no variation, whatever they agree to.
         brought: The state that a token brought, to be remembered when they agree.
+        too_late: Called where the visitor agrees, but no later request can have the id: nothing is remembered or sent
+            then. None while the id lasts.
     """
 
     __slots__ = (
@@ -45,6 +47,7 @@ class VisitorConsent:
         "_withheld",
         "brought",
         "consent",
+        "too_late",
     )
 
     def __init__(
@@ -57,6 +60,7 @@ class VisitorConsent:
         stable: bool = True,
         withheld: Reason | None = None,
         brought: VisitorState | None = None,
+        too_late: Callable[[], None] | None = None,
     ) -> None:
         self._engine = engine
         self._visitor_id = visitor_id
@@ -65,6 +69,7 @@ class VisitorConsent:
         self._withheld = withheld
         self._held: HeldEvents | None = None
         self.brought = brought
+        self.too_late = too_late
         self.consent = consent
         self._apply()
 
@@ -86,7 +91,7 @@ class VisitorConsent:
     @property
     def granted(self) -> bool:
         """True if everything may be remembered and sent."""
-        return self.consent is Consent.GRANTED and self._withheld is None
+        return self.consent is Consent.GRANTED and self._withheld is None and self.too_late is None
 
     def set(self, consent: Consent) -> None:
         """Take the visitor's answer: what is held is sent, or given up."""
@@ -103,6 +108,7 @@ class VisitorConsent:
             stable=self._stable,
             withheld=self._withheld,
             brought=self.brought,
+            too_late=self.too_late,
         )
 
     def end(self) -> None:
@@ -113,6 +119,8 @@ class VisitorConsent:
     def _apply(self) -> None:
         if self.consent is Consent.UNKNOWN:
             return
+        if self.consent is Consent.GRANTED and self.too_late is not None:
+            self.too_late()
         if self.brought is not None and self.granted:
             self._engine.take_up(self._visitor_id, self.brought)
             self.brought = None
@@ -168,6 +176,8 @@ class VisitorConsent:
         """Hold a conversion that would be counted."""
         if self._withheld is not None:
             return self._engine.convert_not(facts, project, goal, request, WITHHELD[self._withheld])
+        if self.consent is Consent.GRANTED and self.too_late is not None:
+            return self._engine.convert_not(facts, project, goal, request, ConversionReason.TRACKING_OFF)
         result = self._engine.convert_not(facts, project, goal, request, ConversionReason.CONSENT)
         if self.consent is not Consent.DENIED and result.reason is ConversionReason.CONSENT:
             self._hold(HeldConversion(snapshot(facts), goal, request))

@@ -231,6 +231,38 @@ class TestConsent:
             assert COOKIE not in jar
         assert store.sent() == [exposure("100", "1")]  # of the page on which the visitor refused, before that
 
+    @pytest.mark.parametrize("answer", ["unknown", "denied"])
+    def test_an_answer_after_the_headers_counts_for_nobody_new(
+        self, name: str, store: Shop, caplog: pytest.LogCaptureFixture, answer: str
+    ) -> None:
+        asked = {"consent": consent_of, "before_consent": "decide"}
+        with visits(name, store.client, **asked) as ask:
+            jars = [browser(), browser()]
+            answers = [ask("/agree-late", jar, headers={"X-Consent": answer}).text.split() for jar in jars]
+        assert [COOKIE in jar for jar in jars] == [False, False]
+        for before, agreed, part, tracked in answers:
+            assert agreed in ("1", "2")
+            assert (before, part, tracked) == (
+                "consent" if answer == "denied" else agreed,
+                agreed,
+                "tracking_off",
+            )
+        assert (store.sent(), store.client.status().visitors) == ([], 0)
+        held = {DropReason.CONSENT: 2} if answer == "unknown" else {}
+        assert store.client.status().dropped == held
+        (said,) = warnings_in(caplog)
+        assert said.startswith("web integration: a visitor agreed after the headers of a response had left")
+
+    def test_but_for_those_with_an_id_that_lasts(
+        self, name: str, store: Shop, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        asked = {"consent": consent_of, "before_consent": "decide", "identify": user_of, "on_login": "switch"}
+        with visits(name, store.client, **asked) as ask:
+            assert ask("/agree-late", browser(LOW)).text == "1 1 1 accepted"
+            assert ask("/agree-late", browser(), headers={"X-User": HIGH}).text == "2 2 2 accepted"
+        assert [each["visitorId"] for each in _sent_visitors(store)] == [LOW, HIGH]
+        assert warnings_in(caplog) == []
+
     def test_a_callable_that_raises_knows_no_answer(
         self, name: str, store: Shop, caplog: pytest.LogCaptureFixture
     ) -> None:

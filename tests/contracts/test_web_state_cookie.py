@@ -191,6 +191,24 @@ class TestConsent:
         response = one.ask("/leave-after-a-look", jar)
         assert ({*jar}, len(state_cookies(response))) == (set(), 1)
 
+    @pytest.mark.parametrize(
+        ("path", "asked"),
+        [
+            pytest.param("/leave", {}, id="nobody is asked for"),
+            pytest.param("/leave-after-a-look", {"headers": {"User-Agent": "curl/8.0"}}, id="a bot"),
+            pytest.param("/leave-after-a-look", {"method": "HEAD"}, id="without a view"),
+        ],
+    )
+    def test_a_device_keeps_nothing_of_who_left(
+        self, name: str, stack: ExitStack, path: str, asked: dict[str, Any]
+    ) -> None:
+        one = worker(name, stack)
+        one.ask("/decide", jar := browser())
+        response = one.ask(path, jar, **asked)
+        assert (len(state_cookies(response)), len(named(response, COOKIE)), {*jar}) == (1, 1, set())
+        assert response.headers["cache-control"] == "private"
+        assert state_cookies(one.ask("/leave", browser(LOW))) == []
+
 
 class TestLogin:
     def test_what_a_device_brings_counts_for_the_user(self, name: str, stack: ExitStack) -> None:

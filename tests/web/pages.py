@@ -66,6 +66,20 @@ def _answer(consent: Consent) -> Page:
     return Page(f"{before} {shown(visitor)}")
 
 
+def _agree_late() -> Page:
+    """The answer comes when the headers have left; what is then decided and tracked, and how."""
+    visitor = current_visitor()
+    before = shown(visitor)
+
+    def chunks() -> Iterator[str]:
+        part = visitor.with_context(attributes={"part": "of the page"})
+        yield before
+        visitor.set_consent(Consent.GRANTED)
+        yield f" {shown(visitor)} {shown(part)} {part.track('buy').reason.value}"
+
+    return Page(chunks=chunks)
+
+
 def _buy_and_agree() -> Page:
     visitor = current_visitor()
     before = shown(visitor)
@@ -91,6 +105,7 @@ PAGES: dict[str, Callable[[], Page]] = {
     "/stream-late": _stream_late,
     "/agree": lambda: _answer(Consent.GRANTED),
     "/refuse": lambda: _answer(Consent.DENIED),
+    "/agree-late": _agree_late,
     "/buy-and-agree": _buy_and_agree,
     "/guest": lambda: Page("nobody" if current_visitor(default=None) is None else "somebody"),
     "/leave": lambda: Page("left", forgets=True),

@@ -8,7 +8,8 @@ with a loop does the same ahead of the application where something has to be awa
 there, but counts as asked for only when the application asks.
 
 The response learns of it when its headers are about to leave. A visitor that is asked for after that cannot get a
-cookie any more, so that nothing is stored and nothing sent of it.
+cookie any more, so that nothing is stored and nothing sent of it; nor of one who agrees after that, if the browser does
+not have the id.
 
 The scope holds the visitor, and the visitor knows nothing of the scope: without a cycle both go when the request ends.
 """
@@ -16,9 +17,10 @@ The scope holds the visitor, and the visitor knows nothing of the scope: without
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from inspect import isawaitable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convert_sdk._core.consent import Consent
 from convert_sdk._core.decision import Decision, Reason
@@ -306,18 +308,20 @@ class RequestScope:
     # The response.
 
     def begin_response(self) -> ResponseChanges | None:
-        """The changes to the headers that are about to leave; None where nobody asked for the visitor."""
+        """The changes to the headers that are about to leave; None where the visitor changes nothing in them."""
         self.headers_left = True
-        visitor, plan, cookie = self._visitor, self._plan, self.web.options.cookie
+        visitor, plan, vary = self._visitor, self._plan, self.web.vary
+        ended = self._ended_state() if self.forgotten else ()
         if not self.used or visitor is None or plan is None:
-            return None
-        vary = self.web.vary
+            return ResponseChanges(ended, vary=vary) if ended else None
         if plan.preview is not None or plan.override is not None:
-            return ResponseChanges(store=False, vary=vary)
+            return ResponseChanges(ended, store=False, vary=vary)
         if plan.verdict.withheld is not None or visitor._consent is None or plan.handed is not None:
-            return ResponseChanges(vary=vary)
-        answer, scheme = visitor._consent.consent, self.request.scheme
-        set_cookies = [self._state_header(visitor, plan, answer)]
+            return ResponseChanges(ended, vary=vary)
+        answer, scheme, cookie = visitor._consent.consent, self.request.scheme, self.web.options.cookie
+        if cookie is not None and answer is not _GRANTED and not self._is_kept(plan, answer):
+            visitor._consent.too_late = partial(self.web.warn, "late consent", _LATE_CONSENT)
+        set_cookies = [*ended] if self.forgotten else [self._state_header(visitor, plan, answer)]
         if cookie is not None and not self.forgotten:
             if answer is Consent.DENIED and cookie.name in self.request.cookies:
                 set_cookies.append(cookie.deletion(scheme))
@@ -325,12 +329,25 @@ class RequestScope:
                 set_cookies.append(cookie.header(plan.id, scheme))
         return ResponseChanges(tuple(value for value in set_cookies if value is not None), vary=vary)
 
+    def _is_kept(self, plan: Plan, answer: Consent) -> bool:
+        """True if a later request has the id of a visitor who had not agreed when the headers left."""
+        if plan.stable:
+            return True
+        return plan.id == plan.former and answer is Consent.UNKNOWN and not self.forgotten
+
+    def _ended_state(self) -> tuple[str, ...]:
+        """The value of `Set-Cookie` that ends the state in the browser; nothing where it has none."""
+        cookie = self.web.state_cookie
+        if cookie is None or cookie.name not in self.request.cookies:
+            return ()
+        return (cookie.deletion(self.request.scheme),)
+
     def _state_header(self, visitor: Visitor, plan: Plan, answer: Consent) -> str | None:
         """The value of `Set-Cookie` that keeps or ends the state in the browser; None where nothing changes there."""
         carried = self._state
         if carried is None or plan.verdict.quiet:
             return None
-        if self.forgotten or answer is Consent.DENIED:
+        if answer is Consent.DENIED:
             return carried.deletion()
         if answer is not _GRANTED or visitor._engine.project is None:
             return None
@@ -353,6 +370,10 @@ class RequestScope:
 _LATE = (
     "the visitor was first asked for after the headers of a response had left: nothing is stored or sent of such "
     "a visitor; ask before the response begins"
+)
+_LATE_CONSENT = (
+    "a visitor agreed after the headers of a response had left without a cookie: nothing is stored or sent of an id "
+    "that ends with its request; call set_consent before the response begins"
 )
 
 

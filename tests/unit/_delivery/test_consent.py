@@ -350,6 +350,24 @@ class TestTheNextRequest:
         consent.end()
         assert dropped(client) == 4
 
+    @pytest.mark.parametrize("by", ["set_consent", "with_context"])
+    def test_or_where_the_answer_comes_too_late(self, client: Client, sink: Sink, by: str) -> None:
+        said: list[str] = []
+        consent = VisitorConsent(client._engine, LOW, UNKNOWN, before_consent="decide", stable=False)
+        visitor = client.visitor(LOW)
+        visitor._give_consent(consent)
+        use(visitor)
+        consent.too_late = lambda: said.append("too late")
+        if by == "set_consent":
+            visitor.set_consent(GRANTED)
+        else:
+            visitor = visitor.with_context(consent=GRANTED, tracking=True)
+        assert visitor.decide("checkout")
+        assert visitor.track("buy").reason is ConversionReason.TRACKING_OFF
+        consent.end()
+        client.flush()
+        assert (said, sink, client.status().visitors, dropped(client)) == (["too late"], [], 0, 4)
+
     def test_a_forked_child_does_not_count_them(self, client: Client) -> None:
         use(client.visitor(LOW, consent=UNKNOWN, before_consent="decide"))
         client._engine.reset_after_fork()

@@ -170,6 +170,17 @@ class TestWho:
         second.close()
         assert (sink.events, second._engine.states) == ([], {})
 
+    def test_nor_is_who_agreed_too_late(self) -> None:
+        second = client(Sink())
+        visitor = client().visitor(LOW)
+        consent = VisitorConsent(visitor._engine, LOW, Consent.UNKNOWN, too_late=lambda: None)
+        visitor._give_consent(consent)
+        visitor.set_consent(Consent.GRANTED)
+        handed = taken_up(second, visitor.handover())
+        assert handed.decide("checkout")
+        assert not handed.track("buy")
+        assert second._engine.states == {}
+
     def test_a_preview_is_shown_elsewhere_and_not_counted(self) -> None:
         sink = Sink()
         second = client(sink)
