@@ -11,6 +11,7 @@ from convert_sdk.errors import OptionError
 VISITOR_COOKIE = "convert_visitor_id"
 """The name that Convert's own edge package uses."""
 _YEAR = 31_536_000
+_HOST_PREFIX = "__host-"
 _SEPARATORS = frozenset('()<>@,;:\\"/[]?={} \t')
 
 Secure = Literal["auto"] | bool
@@ -27,7 +28,12 @@ class Cookie(NamedTuple):
     same_site: SameSite = "Lax"
     http_only: bool = True
     secure: Secure = "auto"
-    """"auto" is on where the request is https."""
+    """"auto" is on where the request is https, and always where browsers take the cookie with `Secure` only."""
+
+    @property
+    def _needs_secure(self) -> bool:
+        """True if browsers take the cookie with `Secure` only."""
+        return self.same_site == "None" or self.name.lower().startswith(("__secure-", _HOST_PREFIX))
 
     def header(self, value: str, scheme: str) -> str:
         """The value of `Set-Cookie`; the cookie's value is percent-encoded.
@@ -48,7 +54,7 @@ class Cookie(NamedTuple):
         parts += [f"Max-Age={max_age}", f"SameSite={self.same_site}"]
         if self.http_only:
             parts.append("HttpOnly")
-        if self.secure is True or (self.secure == "auto" and scheme == "https"):
+        if self.secure is True or self._needs_secure or (self.secure == "auto" and scheme == "https"):
             parts.append("Secure")
         return "; ".join(parts)
 
@@ -68,6 +74,15 @@ def checked_cookie(cookie: Cookie) -> Cookie:
         raise OptionError(f'a cookie\'s same_site is "Lax", "Strict" or "None", not {cookie.same_site!r}')
     if cookie.secure not in ("auto", True, False):
         raise OptionError(f'a cookie\'s secure is "auto", True or False, not {cookie.secure!r}')
+    if cookie._needs_secure and not cookie.secure:
+        raise OptionError(
+            'browsers take a cookie with same_site="None", and one whose name begins with __Secure- or __Host-, '
+            "only if it is secure: leave out secure=False"
+        )
+    if cookie.name.lower().startswith(_HOST_PREFIX) and (cookie.domain is not None or cookie.path != "/"):
+        raise OptionError(
+            'browsers take a cookie whose name begins with __Host- only with path="/" and without a domain'
+        )
     return cookie
 
 

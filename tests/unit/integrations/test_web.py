@@ -31,9 +31,18 @@ class TestCookies:
             cookie.header("a", "http")
             == "me=a; Path=/shop; Domain=shop.example; Max-Age=60; SameSite=None; Secure"
         )
-        assert cookie._replace(secure=False).deletion("https") == (
-            "me=; Path=/shop; Domain=shop.example; Max-Age=0; SameSite=None"
+        assert cookie._replace(same_site="Strict", secure=False).deletion("https") == (
+            "me=; Path=/shop; Domain=shop.example; Max-Age=0; SameSite=Strict"
         )
+
+    @pytest.mark.parametrize(
+        "cookie",
+        [Cookie(same_site="None"), Cookie("__Host-me"), Cookie("__secure-me", domain="shop.example")],
+    )
+    def test_what_browsers_take_securely_only_is_secure(self, cookie: Cookie) -> None:
+        checked = checked_cookie(cookie)
+        assert checked.header("a", "http").endswith("; Secure")
+        assert checked.deletion("http").endswith("; Secure")
 
     @pytest.mark.parametrize(
         ("wrong", "said"),
@@ -47,6 +56,11 @@ class TestCookies:
             ({"max_age": True}, "a cookie's max_age is a number"),
             ({"same_site": "lax"}, 'a cookie\'s same_site is "Lax", "Strict" or "None", not \'lax\''),
             ({"secure": "yes"}, 'a cookie\'s secure is "auto", True or False'),
+            ({"same_site": "None", "secure": False}, "only if it is secure: leave out secure=False"),
+            ({"name": "__Secure-me", "secure": False}, "only if it is secure"),
+            ({"name": "__host-me", "secure": False}, "only if it is secure"),
+            ({"name": "__Host-me", "domain": "shop.example"}, 'only with path="/" and without a domain'),
+            ({"name": "__Host-me", "path": "/shop"}, 'only with path="/" and without a domain'),
         ],
     )
     def test_what_no_browser_takes_is_refused(self, wrong: dict[str, Any], said: str) -> None:
