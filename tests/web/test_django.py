@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -17,6 +18,8 @@ pytest.importorskip("django", reason="needs Django: pip install convert-sdk[djan
 
 from tests.web import django_site  # isort: skip  # it configures Django, which what follows needs
 
+from django.contrib.sessions.backends.signed_cookies import SessionStore
+from django.core.asgi import get_asgi_application
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.http import FileResponse, HttpRequest, HttpResponse
@@ -24,16 +27,27 @@ from django.template import Context, RequestContext, Template, TemplateSyntaxErr
 from django.test import RequestFactory, override_settings
 from django.urls import path
 
-from convert_sdk import AsyncClient, Client, Consent, OptionError, Project, Visitor, current_visitor
+from convert_sdk import (
+    AsyncClient,
+    Client,
+    Consent,
+    MemoryStore,
+    OptionError,
+    Project,
+    Visitor,
+    current_visitor,
+)
 from convert_sdk.integrations import GeoHeaders
 from convert_sdk.integrations.django import ConvertMiddleware, get_client
 from convert_sdk.integrations.django.checks import check_settings
 from convert_sdk.integrations.django.configuration import middleware_options
+from tests.contracts.test_web import warnings_in
 from tests.documents import HIGH, LOW, change, experience, exposure, feature, offline, variation
 from tests.reliability.site import KEY, site
 from tests.web.pages import Shop, shop
-from tests.web.sites import asked_by_wsgi
+from tests.web.sites import asked_by_asgi, asked_by_wsgi
 
+SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
 ARMS = [variation("1", changes=[change("81", text="<b>")]), variation("2", changes=[change("81", text="&")])]
 
 
@@ -310,6 +324,56 @@ class TestSettings:
         with override_settings(MIDDLEWARE=[cache, django_site.MIDDLEWARE]):
             assert check_settings(None) == []
 
+    def test_callables_that_are_asked_before_sessions_and_logins_are_warned_of(self, store: Shop) -> None:
+        login = "django.contrib.auth.middleware.AuthenticationMiddleware"
+        early, late = [django_site.MIDDLEWARE, SESSION, login], [SESSION, login, django_site.MIDDLEWARE]
+        with override_settings(MIDDLEWARE=early):
+            assert check_settings(None) == []  # nothing is asked
+        block = {"CLIENT": store.client, "IDENTIFY": named_in_session}
+        with override_settings(MIDDLEWARE=early, CONVERT=block):
+            (found,) = check_settings(None)
+            assert (found.id, found.hint) == (
+                "convert.W003",
+                "Put ConvertMiddleware after AuthenticationMiddleware.",
+            )
+            assert found.msg.startswith(
+                "IDENTIFY may be asked ahead of SessionMiddleware and AuthenticationMiddleware"
+            )
+        with override_settings(MIDDLEWARE=late, CONVERT=block):
+            assert check_settings(None) == []
+
+    @pytest.mark.parametrize(
+        ("chain", "named"),
+        [([SESSION, django_site.MIDDLEWARE], True), ([django_site.MIDDLEWARE, SESSION], False)],
+    )
+    def test_in_a_loop_a_session_is_read_where_it_is_there(
+        self, chain: list[str], named: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def who(request: Any) -> HttpResponse:
+            return HttpResponse(request.convert.id)
+
+        session = SessionStore()
+        session["user"] = "user-7"
+        session.save()
+        settings = override_settings(
+            CONVERT={
+                "CLIENT": shop(store=MemoryStore()).client,
+                "IDENTIFY": named_in_session,
+                "ON_LOGIN": "switch",
+            },
+            MIDDLEWARE=chain,
+            ROOT_URLCONF=(path("who", who),),
+            SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
+        )
+        with settings, asyncio.Runner() as runner:
+            ask = asked_by_asgi(get_asgi_application(), runner)
+            answer = ask("/who", headers={"Cookie": f"sessionid={session.session_key}"}).text
+        assert (answer == "user-7") == named
+        assert [text.partition(";")[0] for text in warnings_in(caplog)] == (
+            [] if named else ["web integration: identify= raised AttributeError: it counts as no answer"]
+        )
+        assert ("run before that" in caplog.text) != named
+
     def test_a_client_of_asyncio_needs_a_loop(self) -> None:
         client = AsyncClient.offline(Project.parse(b'{"account_id": "1", "project": {"id": "2"}}'))
         with (
@@ -324,6 +388,11 @@ CLIENT = offline(experience())
 
 def made() -> Client:
     return CLIENT
+
+
+def named_in_session(request: Any) -> str | None:
+    found: str | None = request.session.get("user")
+    return found
 
 
 def refused(request: HttpRequest) -> Consent:

@@ -191,11 +191,9 @@ class RequestScope:
         from asyncio import to_thread
 
         web, options = self.web, self.web.options
-        user = await self._awaited("identify", web.ask("identify", options.identify, self.request))
-        consent = await self._awaited("consent", web.ask("consent", options.consent, self.request))
-        attributes = await self._awaited(
-            "attributes", web.ask("attributes", options.attributes, self.request)
-        )
+        user = await self._awaited("identify", options.identify)
+        consent = await self._awaited("consent", options.consent)
+        attributes = await self._awaited("attributes", options.attributes)
         plan = self._planned(user, consent, attributes)
         if web.overrides is not None:
             plan = self._with_override(plan, web.overrides)
@@ -214,13 +212,14 @@ class RequestScope:
                 await to_thread(client.visitor, plan.former or "")
         self._equip(visitor, plan)
 
-    async def _awaited(self, name: str, answer: object) -> object:
+    async def _awaited(self, name: str, asked: Callable[[Any], object] | None) -> object:
+        answer = self.web.ask(name, asked, self.request, ahead=True)
         if not isawaitable(answer):
             return answer
         try:
             return await answer
         except Exception as error:  # noqa: BLE001  # the application's own
-            self.web.raised(name, error)
+            self.web.raised(name, error, ahead=True)
             return None
 
     def _planned(self, user_answer: object, consent_answer: object, attributes: object) -> Plan:

@@ -168,19 +168,31 @@ class Web:
             self.raised("is_bot", error)
             return False
 
-    def ask(self, name: str, asked: Callable[[Any], object] | None, request: WebRequest) -> object:
-        """The answer of a callable of the application; None where it raises."""
+    def ask(
+        self, name: str, asked: Callable[[Any], object] | None, request: WebRequest, *, ahead: bool = False
+    ) -> object:
+        """The answer of a callable of the application; None where it raises. `ahead` says: before the application."""
         if asked is None:
             return None
         try:
             return asked(self.native(request))
         except Exception as error:  # noqa: BLE001  # the application's own
-            self.raised(name, error)
+            self.raised(name, error, ahead=ahead)
             return None
 
-    def raised(self, name: str, error: Exception) -> None:
-        """Log that a callable of the application raised, once for each."""
-        self.warn(f"{name} raised", f"{name}= raised {type(error).__name__}: it counts as no answer")
+    def raised(self, name: str, error: Exception, *, ahead: bool = False) -> None:
+        """Log that a callable of the application raised, once for each, and the likely cause."""
+        text = f"{name}= raised {type(error).__name__}: it counts as no answer"
+        if ahead and isinstance(error, _MISSING):
+            text += (
+                "; it is asked where ConvertMiddleware begins, so have the middleware that brings what it reads, such "
+                "as sessions and logins, run before that"
+            )
+        self.warn(f"{name} raised", text)
+
+
+_MISSING = (AttributeError, LookupError, AssertionError)
+"""What the requests of frameworks raise where a middleware has not run yet; Starlette's raises the last one."""
 
 
 def _test_of(only: Sequence[str] | Callable[[Any], bool] | None) -> Callable[[Any], bool] | None:
