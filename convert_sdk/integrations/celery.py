@@ -15,8 +15,8 @@ with needs_extra(__name__, "celery", "celery"):
     from celery import Celery, signals
 
 _ATTRIBUTE = "_convert_scopes"
-_connections: dict[str | None, CeleryConnection] = {}
-"""By the name of the application; kept, as Celery's signals hold their receivers weakly."""
+_connections: dict[Celery | None, CeleryConnection] = {}
+"""By the application; kept, as Celery's signals hold their receivers weakly."""
 
 
 class CeleryConnection:
@@ -74,11 +74,12 @@ def connect(client: Client | AsyncClient, app: Celery | None = None, *, max_age:
 
     Args:
         client: The client; tasks run with a `Client`, an `AsyncClient` only publishes them. It needs `secrets`.
-        app: The application whose tasks have visitors; None for all of this process.
+        app: The application whose tasks have visitors, or a proxy of it such as `current_app`, which is looked up now;
+            None for all of this process.
         max_age: Seconds for which a task takes up what was decided; an older one knows the id alone.
 
     Raises:
-        TypeError: For what is no client, and for a time that is no number.
+        TypeError: For what is no client, what is no application, and a time that is no number.
         ValueError: For a time that is not above 0.
 
     >>> from celery import Celery
@@ -88,7 +89,11 @@ def connect(client: Client | AsyncClient, app: Celery | None = None, *, max_age:
     ... def send_receipt(order: str) -> None:
     ...     current_visitor().track("receipt-sent")
     """
-    visitors, name = TaskVisitors(client, max_age), None if app is None else app.main
-    if name in _connections:
-        _connections.pop(name).close()
-    _connections[name] = CeleryConnection(visitors, app)
+    visitors = TaskVisitors(client, max_age)
+    if app is not None:
+        app = getattr(app, "_get_current_object", lambda: app)()
+        if not isinstance(app, Celery):
+            raise TypeError(f"app must be a Celery application or None, not {type(app).__name__}")
+    if app in _connections:
+        _connections.pop(app).close()
+    _connections[app] = CeleryConnection(visitors, app)

@@ -13,6 +13,7 @@ import redis
 import rq
 from celery import Celery, signals
 from celery.app.trace import build_tracer
+from celery.local import Proxy
 from dramatiq.brokers.stub import StubBroker
 
 from convert_sdk import AsyncClient, Client, Consent, MemoryStore, Project, current_visitor
@@ -167,7 +168,7 @@ class TestCelery:
         celery_integration.connect(client, app)
         celery_integration.connect(client, app)  # again: in the place of the former
         yield app
-        celery_integration._connections.pop("in memory").close()
+        celery_integration._connections.pop(app).close()
 
     @pytest.fixture
     def published(self) -> Iterator[list[dict[str, Any]]]:
@@ -206,6 +207,45 @@ class TestCelery:
             assert [run("1", (), {}, request).retval for request in (with_one, {"id": "2"})] == ["ann", None]
         finally:
             celery_integration._connections.pop(None).close()
+
+    def test_each_application_without_a_name_has_its_own(self, client: Client) -> None:
+        apps = [Celery(broker="memory://", set_as_current=False) for _ in range(2)]
+        seen: list[str | None] = []
+
+        def name() -> None:
+            visitor = current_visitor(default=None)
+            seen.append(None if visitor is None else visitor.id)
+
+        for app in apps:
+            celery_integration.connect(client, app)
+        try:
+            for app in apps:
+                run = build_tracer("name", app.task(name, name="name"), app=app)
+                run("1", (), {}, {"id": "1", TOKEN_NAME: token_of(client)})
+        finally:
+            for app in apps:
+                celery_integration._connections.pop(app).close()
+        assert seen == ["ann", "ann"]
+
+    def test_a_proxy_stands_for_its_application(self, client: Client) -> None:
+        app = Celery("proxied", broker="memory://", set_as_current=False)
+        proxy: Any = Proxy(lambda: app)  # as celery.current_app is one
+        celery_integration.connect(client, proxy)
+
+        def name() -> str | None:
+            visitor = current_visitor(default=None)
+            return None if visitor is None else visitor.id
+
+        run = build_tracer("name", app.task(name, name="name"), app=app)
+        try:
+            assert run("1", (), {}, {"id": "1", TOKEN_NAME: token_of(client)}).retval == "ann"
+        finally:
+            celery_integration._connections.pop(app).close()
+
+    def test_what_is_no_application_is_refused(self, client: Client) -> None:
+        name: Any = "shop"
+        with pytest.raises(TypeError, match="app must be a Celery application or None, not str"):
+            celery_integration.connect(client, name)
 
     def test_in_eager_mode_a_task_is_in_the_scope_around_it(self, app: Celery, client: Client) -> None:
         app.conf.task_always_eager = True
