@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 from convert_sdk._core.consent import Consent
 from convert_sdk._core.web_settings import Area, WebSettings
 
 from .request import WebRequest
 
-MEMBERS_AS_OF = date(2020, 2, 1)
-"""The day from which the two sets hold: the United Kingdom left both on the last day of January 2020."""
-
+# The members since 1 February 2020: the United Kingdom left both on the day before.
 EU = frozenset({
     "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU",
     "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
