@@ -1,7 +1,9 @@
-"""URLs that an application names: the host they lead to, what is wrong with them, and how they are shown."""
+"""Convert's URLs and those of an application: the host they lead to, what is wrong with them, how they are shown."""
 
 from __future__ import annotations
 
+CONFIG_ENDPOINT = "https://cdn-4.convertexperiments.com/api/v1/"
+TRACK_ENDPOINT = "https://[project_id].metrics.convertexperiments.com/v1/"
 _UNSAFE = "\"'`\u2018\u2019\u201c\u201d<>^{}|\\"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PROJECT = "[project_id]"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, TypeVar, cast
 from . import _checks as check
 from ._checks import Check
 from ._core.bucketing import DEFAULT, Bucketing
-from ._urls import is_loopback, masked
+from ._urls import CONFIG_ENDPOINT, TRACK_ENDPOINT, is_loopback, masked
 from .errors import OptionError
 
 if TYPE_CHECKING:
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
     from .observation import Observation
     from .stores import AsyncStore, Store
 
-CONFIG_ENDPOINT = "https://cdn-4.convertexperiments.com/api/v1/"
-TRACK_ENDPOINT = "https://[project_id].metrics.convertexperiments.com/v1/"
 Token = str | Callable[[], str]
-
-
 T = TypeVar("T")
 
 

@@ -7,6 +7,7 @@ from json import dumps
 from typing import NamedTuple
 
 from convert_sdk._core.problem import ignore
+from convert_sdk._core.rules import EXCLUSION
 
 from .coerce import as_id, ids, objects
 from .json import read_json
@@ -72,7 +73,7 @@ def _referred(
             text = lists[kind].get(name)
             if text is not None:
                 yield text
-                if kind == "audiences" and "bucketed_into_experience_key" in text:
+                if kind == "audiences" and EXCLUSION in text:
                     yield from (other for key, other in keyed.items() if dumps(key) in text)
 
 

@@ -7,10 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from convert_sdk._http.messages import TIMEOUT, Request, request_headers
-from convert_sdk._urls import masked
-
-ENDPOINT = "https://cdn-4.convertexperiments.com/api/v1"
-
+from convert_sdk._urls import CONFIG_ENDPOINT, masked
 
 _ETAG = re.compile(r"[\x20-\x7e]{1,256}")
 _SAFE = "!'()*~"
@@ -21,7 +18,7 @@ class DocumentSource(NamedTuple):
     """The origin of a document. `key` goes into the path as it is: an SDK key, or `account/project`."""
 
     key: str
-    endpoint: str = ENDPOINT
+    endpoint: str = CONFIG_ENDPOINT
     environment: str | None = None
     """Sent only when set."""
     low_cache: bool = False

@@ -67,12 +67,6 @@ FLAG_REASONS: Final[Mapping[Reason, FlagReason]] = {
 }
 """The table. A `SPLIT` is refined by `flag_reason`: by who was asked, and by what else there was to get."""
 
-FLAG_ERRORS: Final[Mapping[Reason, FlagError]] = {
-    Reason.NOT_READY: FlagError.PROVIDER_NOT_READY,
-    Reason.UNKNOWN: FlagError.FLAG_NOT_FOUND,
-}
-"""The errors of the reasons that are errors."""
-
 _TURNED_AWAY = frozenset({Reason.AUDIENCE, Reason.SEGMENT})
 """Reasons that are about who the visitor is."""
 

@@ -106,14 +106,12 @@ def step(machine: Machine, client: httpx.Client, *, clock: Clock = monotonic, un
     return True
 
 
-async def astep(
-    machine: Machine, client: httpx.AsyncClient, *, clock: Clock = monotonic, until: float = inf
-) -> bool:
+async def astep(machine: Machine, client: httpx.AsyncClient, *, clock: Clock = monotonic) -> bool:
     """Exchange the one request that is due; True if there was one.
 
     A machine handles a large response in a thread, as it may compile it.
     """
-    request = _next(machine, clock(), until)
+    request = _next(machine, clock(), inf)
     if request is None:
         return False
     answer: Response | Failure = _INTERRUPTED

@@ -409,11 +409,6 @@ class EventQueue:
 
     # Claims in a shared store.
 
-    def undecided_claims(self) -> Sequence[Event]:
-        """Events that wait for the store: `claim` is the goal key, `uuid` the name to claim it under."""
-        with self.lock:
-            return self._lanes.held()
-
     def resolve_claims(self, won: Collection[str], lost: Collection[str], now: float) -> None:
         """Take the store's decisions, by the ids of events; an event that lost is not sent."""
         with self._changing():

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 
 from convert_sdk._process.clock import monotonic
 from convert_sdk._spool.files import RowKind
+from convert_sdk._urls import TRACK_ENDPOINT
 from convert_sdk.errors import SpoolError
-from convert_sdk.options import TRACK_ENDPOINT, Options
+from convert_sdk.options import Options
 from convert_sdk.status import DropReason, EventOutcome
 
 from .background import drain

@@ -85,8 +85,6 @@ class SpoolCounts(NamedTuple):
     rejected: int = 0
     expired: int = 0
     """Deleted for their age."""
-    overflowed: int = 0
-    """Not stored, for want of room."""
     corrupt: int = 0
     """Orphan files that could not be read and were renamed."""
 
@@ -252,7 +250,6 @@ class Spool:
             stored.get(RowKind.PENDING, 0),
             stored.get(RowKind.REJECTED, 0),
             self._expired,
-            self._overflowed,
             self._corrupt,
         )
 
@@ -280,7 +277,7 @@ class Spool:
         self._pid = os.getpid()
         self._opening = threading.Lock()
         self._current = None
-        self._expired = self._overflowed = self._corrupt = 0
+        self._expired = self._corrupt = 0
 
     def _opened(self) -> Database:
         if self._pid != os.getpid():
@@ -314,7 +311,6 @@ class Spool:
                     "DO UPDATE SET kind = excluded.kind, body = excluded.body WHERE kind = ?",
                     [*chain.from_iterable((uuid, kind, body, now) for uuid, body in batch), RowKind.PENDING],
                 )
-        self._overflowed += len(rows) - stored
         return stored
 
     def _read_rows(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
-from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
+from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue, EventState
 from convert_sdk._http.messages import Failure, Response
 from convert_sdk.status import DropReason
 
@@ -92,7 +92,7 @@ class QueueLife(RuleBasedStateMachine):
             counts.queued
             and not counts.in_flight
             and not self.config.durable
-            and not self.queue.undecided_claims()
+            and not self.queue.by_state()[EventState.HELD]
         ):
             assert self.queue.due() in (0.0, float("inf"))
 
@@ -164,16 +164,16 @@ class QueueLife(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def the_store_answers(self, data: st.DataObject) -> None:
-        names = [event.uuid for event in self.queue.undecided_claims()]
+        names = [event.uuid for event in self.queue.by_state()[EventState.HELD]]
         won = set(data.draw(st.lists(st.sampled_from(names)))) if names else set()
         lost = set(data.draw(st.lists(st.sampled_from(names)))) - won if names else set()
         self.queue.resolve_claims(won, lost, self.now)
-        assert not (won | lost) & {event.uuid for event in self.queue.undecided_claims()}
+        assert not (won | lost) & {event.uuid for event in self.queue.by_state()[EventState.HELD]}
 
     @rule()
     def stop_waiting_for_the_store(self) -> None:
         self.queue.send_unclaimed(self.now)
-        assert not self.queue.undecided_claims()
+        assert not self.queue.by_state()[EventState.HELD]
 
     @rule(answer=ANSWERS, seconds=st.floats(0.01, 400.0))
     def exchange(self, answer: Response | Failure, seconds: float) -> None:
@@ -243,7 +243,7 @@ class QueueLife(RuleBasedStateMachine):
             self.next_request()
             if self.flight is not None:
                 self.handle_response(Response(200))
-            elif not self.queue.undecided_claims():
+            elif not self.queue.by_state()[EventState.HELD]:
                 break
         self.the_law_holds()
         self.every_event_is_accounted_for()

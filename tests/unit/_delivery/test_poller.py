@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert_sdk._config.source import ENDPOINT, DocumentSource, document_request, preview_url, request_url
+from convert_sdk._config.source import DocumentSource, document_request, preview_url, request_url
 from convert_sdk._delivery.poller import ConfigPoller
 from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk.errors import FetchError
+from convert_sdk._urls import CONFIG_ENDPOINT
 
 LOST = Failure("undelivered", "ConnectError: refused")
 
@@ -57,11 +58,11 @@ def ask(machine: ConfigPoller, now: float) -> Request:
 @pytest.mark.parametrize(
     ("source", "url"),
     [
-        (DocumentSource("sk/96-c2"), f"{ENDPOINT}/config/sk/96-c2"),
-        (DocumentSource("sk/96-c2", environment=""), f"{ENDPOINT}/config/sk/96-c2"),
+        (DocumentSource("sk/96-c2"), f"{CONFIG_ENDPOINT}config/sk/96-c2"),
+        (DocumentSource("sk/96-c2", environment=""), f"{CONFIG_ENDPOINT}config/sk/96-c2"),
         (
             DocumentSource("sk/96-c2", environment="staging"),
-            f"{ENDPOINT}/config/sk/96-c2?environment=staging",
+            f"{CONFIG_ENDPOINT}config/sk/96-c2?environment=staging",
         ),
         (DocumentSource("k", "https://cdn.invalid/v1/"), "https://cdn.invalid/v1/config/k"),
         (DocumentSource("k", "https://cdn.invalid/v1//"), "https://cdn.invalid/v1//config/k"),

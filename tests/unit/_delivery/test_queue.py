@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from convert_sdk._core.events import Event, TrackingContext, exposure_wire
-from convert_sdk._delivery.queue import MOST_BYTES, DeliveryConfig, Endpoint, EventQueue
+from convert_sdk._delivery.queue import MOST_BYTES, DeliveryConfig, Endpoint, EventQueue, EventState
 from convert_sdk._delivery.stats import classify, error_of
 from convert_sdk._http.messages import Failure, Request, Response, request_headers
 from convert_sdk.status import Counts, DeliveryError, DropReason, EndpointState, FlushReport, RejectedEvent
@@ -621,7 +621,7 @@ def test_a_claim_is_decided_before_its_event_is_sent() -> None:
     machine.offer([event("a", claim="g"), event("b", claim="g"), event("free")], now=0.0)
     assert names(machine.next_request(1.0)) == ["free"]
     machine.handle_response(OK, 1.0)
-    assert [event.uuid for event in machine.undecided_claims()] == ["a", "b"]
+    assert [event.uuid for event in machine.by_state()[EventState.HELD]] == ["a", "b"]
     assert machine.due() == 6.0
     machine.resolve_claims({"a"}, {"b"}, 1.5)
     assert names(machine.next_request(1.5)) == ["a"]
