@@ -8,10 +8,16 @@ from typing import NamedTuple
 
 from convert_sdk._http.messages import TIMEOUT, Request, request_headers
 from convert_sdk._urls import CONFIG_ENDPOINT, masked
+from convert_sdk.errors import ConvertError, FetchError
 
 _ETAG = re.compile(r"[\x20-\x7e]{1,256}")
+_TOKEN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _SAFE = "!'()*~"
 """The characters that `encodeURIComponent` keeps, besides letters, digits, `-`, `.` and `_`."""
+_NO_HEADER = (
+    "debug_token gave what no header can carry: expected text of visible ASCII characters on one line, "
+    "without white space around it"
+)
 
 
 class DocumentSource(NamedTuple):
@@ -62,16 +68,26 @@ def usable_etag(text: str | None) -> str | None:
 def document_request(
     source: DocumentSource, *, experience_id: str | None = None, etag: str | None = None
 ) -> Request:
-    """One fetch; with `experience_id` that of a preview. Raises what a callable debug token raises."""
+    """One fetch; with `experience_id` that of a preview.
+
+    Raises what a callable debug token raises, and FetchError for what it gave if no header can carry that.
+    """
     token = source.debug_token() if callable(source.debug_token) else source.debug_token
     headers = request_headers(source.secret)
     if token:
+        if not (isinstance(token, str) and _TOKEN.fullmatch(token)):
+            raise FetchError(_NO_HEADER)  # the library's own error would quote it
         headers["convert-debug-token"] = token
     if etag:
         headers["If-None-Match"] = etag
     if experience_id is None:
         return Request("GET", request_url(source, debug=bool(token)), headers, timeout=source.timeout)
     return Request("GET", preview_url(source, experience_id), headers, timeout=source.timeout)
+
+
+def token_failure(error: Exception) -> str:
+    """The words for what a callable debug token raised, or for what it gave; neither is quoted."""
+    return str(error) if isinstance(error, ConvertError) else f"debug_token raised {type(error).__name__}"
 
 
 def _url(source: DocumentSource, experience_id: str | None, *, low_cache: bool) -> str:

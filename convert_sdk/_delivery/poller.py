@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from math import inf
 
-from convert_sdk._config.source import DocumentSource, document_request, usable_etag
+from convert_sdk._config.source import DocumentSource, document_request, token_failure, usable_etag
 from convert_sdk._http.backoff import MAX_RETRY_AFTER, Random, full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk.errors import ConvertError
@@ -142,7 +142,7 @@ class ConfigPoller:
                 request = document_request(self._source, etag=self._etag)
                 self._asked = self._etag
         except Exception as error:  # noqa: BLE001  # the application's own callable
-            self._failed(now, "debug_token", f"debug_token raised {type(error).__name__}")
+            self._failed(now, "debug_token", token_failure(error))
         finally:
             if request is None:
                 self._fetching.release()

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from time import monotonic
 from typing import NamedTuple
 
-from convert_sdk._config.source import document_request
+from convert_sdk._config.source import DocumentSource, document_request, token_failure
 from convert_sdk._delivery.previews import document_source
 from convert_sdk._http.messages import Failure, Request, Response, request_headers
 from convert_sdk._urls import masked
@@ -35,8 +35,9 @@ def examine_endpoints(subject: Subject) -> Iterator[Examined]:
     options = subject.options
     source = document_source(options, subject.key)._replace(timeout=subject.timeout)
     tracked = f"{_track_endpoint(subject)}/track/{subject.key}"
+    fetch, token_flaw = _fetch(source)
     requests = {
-        "config endpoint": document_request(source),
+        "config endpoint": fetch,
         "tracking endpoint": Request(
             "GET", tracked, request_headers(options.sdk_secret), timeout=subject.timeout
         ),
@@ -54,7 +55,7 @@ def examine_endpoints(subject: Subject) -> Iterator[Examined]:
             start = monotonic()
             answers[name] = _TimedAnswer(send(client, request), monotonic() - start)
     config = answers["config endpoint"]
-    yield _key(subject, config.outcome)
+    yield _key(subject, config.outcome) if token_flaw is None else token_flaw
     yield _config(options.config_endpoint, config)
     yield _tracking(answers["tracking endpoint"])
     yield _proxy(subject, requests["config endpoint"].url)
@@ -64,6 +65,16 @@ def examine_endpoints(subject: Subject) -> Iterator[Examined]:
 
 def _track_endpoint(subject: Subject) -> str:
     return subject.options.track_endpoint.replace("[project_id]", subject.project_id).removesuffix("/")
+
+
+def _fetch(source: DocumentSource) -> tuple[Request, Examined | None]:
+    """The fetch of the document, and what is wrong with the debug token; then the fetch goes without it."""
+    try:
+        return document_request(source), None
+    except Exception as error:  # noqa: BLE001  # the application's own callable
+        advice = "Look at the callable that is given as debug_token: while it fails, no document is fetched."
+        flaw = Examined("key and secret", _FAILED, token_failure(error), advice)
+        return document_request(source._replace(debug_token=None)), flaw
 
 
 def _key(subject: Subject, outcome: Response | Failure) -> Examined:

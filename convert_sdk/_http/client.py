@@ -42,6 +42,8 @@ _NOT_SENT = tuple(
     )
 )
 """Failures after which the server certainly has no request."""
+_QUOTING = (httpx.LocalProtocolError, httpcore.LocalProtocolError)
+"""Failures whose texts quote what was to be sent, such as a header with a secret in it."""
 
 
 def log_flaw(flaw: Flaw) -> None:
@@ -203,6 +205,8 @@ def _failure(error: Exception) -> Failure:
 
 
 def _describe(error: Exception) -> str:
+    if isinstance(error, _QUOTING):
+        return f"{type(error).__name__}: the request cannot be sent as it is"
     text = str(error) or ("the deadline has passed" if isinstance(error, TimeoutError) else "")
     return f"{type(error).__name__}: {text}"[:400]
 

@@ -181,6 +181,22 @@ def test_a_key_that_is_not_there() -> None:
     assert (found.verdict.value, found.found) == ("failed", "unknown: HTTP 404")
 
 
+@pytest.mark.parametrize("given", ["s3cret\n", RuntimeError("s3cret")])
+def test_a_debug_token_that_cannot_be_had(given: str | Exception) -> None:
+    def token() -> str:
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=demo_document()))
+    with Client("1/2", transport=transport, debug_token=token, start_wait=0) as client:
+        found = client.doctor(60)
+    assert found.of("key and secret").verdict.value == "failed"
+    assert found.of("key and secret").found.startswith("debug_token ")
+    assert found.of("config endpoint").verdict.value == "ok"
+    assert "s3cret" not in str(found)
+
+
 def test_beside_a_loop(server: LocalServer) -> None:
     async def look() -> Diagnosis:
         async with AsyncClient(

@@ -107,6 +107,11 @@ def test_what_cannot_be_sent_is_undelivered(ask: Ask, url: str, headers: dict[st
     assert answer.kind == "undelivered"
 
 
+def test_a_header_that_cannot_be_sent_is_not_quoted(ask: Ask, collector: Collector) -> None:
+    answer = ask(Request("GET", collector.url, {"Authorization": "Bearer s3cret\n"}))
+    assert answer == Failure("undelivered", "LocalProtocolError: the request cannot be sent as it is")
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -159,6 +160,16 @@ def test_a_token_that_cannot_be_had_is_a_failed_fetch() -> None:
     assert machine.failures == {"debug_token": 1}
     assert machine.error == "debug_token raised PermissionError"
     assert machine.due() == 1.5
+
+
+@pytest.mark.parametrize("token", ["s3cret\n", " s3cret", "s3cret\0", "s3cr\xe9t", b"s3cret", 5])
+def test_a_token_that_no_header_can_carry_is_not_quoted(token: Any) -> None:
+    machine = poller(source=DocumentSource("k", debug_token=lambda: token))
+    assert machine.next_request(1.0) is None
+    assert machine.failures == {"debug_token": 1}
+    said = f"{machine.error} {machine.notices}"
+    assert "debug_token gave what no header can carry" in said
+    assert "s3c" not in said
 
 
 # What is an answer.
