@@ -54,6 +54,7 @@ class ConfigPoller:
         "_random",
         "_refresh",
         "_source",
+        "answered",
         "error",
         "failures",
         "fetches",
@@ -83,6 +84,8 @@ class ConfigPoller:
         """The number of good fetches, 304 included."""
         self.failures: Counter[str] = Counter()
         """Failed fetches, by status or kind of failure."""
+        self.answered = 0.0
+        """The time of the last answer."""
         self.status: int | None = None
         """The status of the last response."""
         self.error: str | None = None
@@ -106,10 +109,6 @@ class ConfigPoller:
         """Fetch nothing any more."""
         self._due = inf
 
-    def fetch_now(self) -> None:
-        """Fetch now, back-off or not."""
-        self._due = 0.0
-
     def age(self, now: float) -> float | None:
         """Seconds since the server last confirmed the document in use; None if it never did."""
         return None if self._confirmed is None else now - self._confirmed
@@ -121,7 +120,12 @@ class ConfigPoller:
     @property
     def stale_at(self) -> float:
         """The time after which the document counts as stale; `-inf` if the server never confirmed it."""
-        return -inf if self._confirmed is None else self._confirmed + 2 * (self._refresh or inf)
+        return -inf if self._confirmed is None else self._confirmed + 2 * self.refresh
+
+    @property
+    def refresh(self) -> float:
+        """Seconds between two fetches; `inf` if one good fetch is enough."""
+        return inf if self._refresh is None else self._refresh
 
     @property
     def denied(self) -> bool:
@@ -150,6 +154,7 @@ class ConfigPoller:
 
     def handle_response(self, answer: Response | Failure, now: float) -> None:
         """Take the document, or plan the next fetch: only 200, or 304 to a conditional request, is good."""
+        self.answered = now
         try:
             self._settle(answer, now)
         finally:

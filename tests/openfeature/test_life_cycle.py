@@ -187,7 +187,7 @@ def test_a_key_that_is_taken_after_all_is_ready(site: Site) -> None:
         site.now = given(shop(0.1))
         worker = client._worker
         assert isinstance(worker, ThreadWorker)
-        worker.runtime.poller.fetch_now()  # and not in five minutes
+        worker.runtime.poller._due = 0.0  # and not in five minutes
         worker._poller.wake_event.notify()
         events.wait_for(ERROR, READY)
         assert asked(QUESTION).value == 0.1

@@ -31,9 +31,9 @@ def line() -> Runtime:
 
 def answered(subject: Runtime, reply: Response | Failure) -> Project | None:
     """What is served after one fetch."""
-    subject.poller.fetch_now()
-    assert subject.poller.next_request(1e9) is not None
-    subject.poller.handle_response(reply, 1e9)
+    now = subject.poller.due()
+    assert subject.poller.next_request(now) is not None
+    subject.poller.handle_response(reply, now)
     return subject.engine.project
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from convert_sdk._config.source import DocumentSource, document_request, preview_url, request_url
 from convert_sdk._delivery.poller import ConfigPoller
 from convert_sdk._http.messages import Failure, Request, Response
-from convert_sdk.errors import FetchError
 from convert_sdk._urls import CONFIG_ENDPOINT
+from convert_sdk.errors import FetchError
 
 LOST = Failure("undelivered", "ConnectError: refused")
 
@@ -324,14 +324,6 @@ def test_retry_after_is_a_minimum(status: int) -> None:
     ask(machine, 1.0)
     machine.handle_response(Response(status, {"retry-after": "90"}), 1.0)
     assert machine.due() == 91.0
-
-
-def test_hurry_asks_now() -> None:
-    machine = poller()
-    ask(machine, 1.0)
-    machine.handle_response(Response(401), 1.0)
-    machine.fetch_now()
-    assert machine.due() == 0.0
 
 
 def test_without_refresh_one_good_fetch_is_enough() -> None:

@@ -33,15 +33,16 @@ def body(**changed: Any) -> bytes:
 MISSING = object()
 
 
-def runtime() -> Runtime:
+def runtime(**options: Any) -> Runtime:
     engine = Engine(VisitorCache(10, stored=False), None)
-    return Runtime(Options(sdk_key="k"), "k", engine, notify=lambda: None)
+    return Runtime(Options(sdk_key="k", **options), "k", engine, notify=lambda: None)
 
 
-def served(subject: Runtime, answer: bytes | Response | Failure) -> Project | None:
-    subject.poller.fetch_now()
-    assert subject.poller.next_request(1e9) is not None
-    subject.poller.handle_response(Response(200, {}, answer) if isinstance(answer, bytes) else answer, 1e9)
+def served(subject: Runtime, answer: bytes | Response | Failure, *, late: float = 60.0) -> Project | None:
+    """What is served after one fetch, so many seconds later than it was due."""
+    now = subject.poller.due() + late
+    assert subject.poller.next_request(now) is not None
+    subject.poller.handle_response(Response(200, {}, answer) if isinstance(answer, bytes) else answer, now)
     return subject.engine.project
 
 
@@ -146,6 +147,31 @@ def test_a_fetch_that_fails_between_them_changes_nothing() -> None:
     ):
         assert served(subject, answer) is good
     assert served(subject, body(goals=None)) is not good
+
+
+def test_fetches_of_one_minute_are_not_believed_however_many_they_are() -> None:
+    subject = runtime()
+    good = served(subject, body())
+    lost = body(goals=None)
+    assert served(subject, lost) is good
+    first = subject.poller.answered
+    times = 1
+    while subject.poller.due() < first + 60.0:
+        assert served(subject, lost, late=0.0) is good
+        times += 1
+    assert times >= 3
+    assert served(subject, lost, late=0.0) is not good
+    assert warnings(subject)[-1] == f"goals missing from {times + 1} documents in a row: the entries are gone"
+
+
+def test_where_a_refresh_is_short_it_is_long_enough() -> None:
+    subject = runtime(refresh_interval=2.0)
+    good = served(subject, body(), late=0.0)
+    lost = body(goals=None)
+    assert served(subject, lost, late=0.0) is good
+    assert str(subject.poller.error).endswith("believed once 2 more say the same and 2 s have passed")
+    assert served(subject, lost, late=1.0) is good
+    assert served(subject, lost, late=1.0) is not good
 
 
 def test_parse_accepts_what_it_always_did() -> None:
