@@ -62,7 +62,8 @@ CREATE INDEX IF NOT EXISTS rows_by_kind ON rows (kind, seq)
 
 _WRITE_WAIT = 1.0
 _NAME_LIMIT = 120
-_REJECTED_AGE = 30 * 86_400.0
+REJECTED_AGE = 30 * 86_400.0
+"""Seconds for which a rejected event is kept."""
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 _INSERT = "INSERT OR IGNORE INTO rows (uuid, kind, body, stored, status, message) VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT = """
@@ -322,7 +323,7 @@ def _recover_locked(orphan: SpoolFile, into: Database, age: float, now: float) -
 def _salvage(orphan: SpoolFile, contents: Contents, into: Database, age: float, now: float) -> Recovered:
     """Move the rows of a damaged file that can be read, and keep the file for a person to look at."""
     rows = [row for row in salvage(contents, SCHEMA) if row[1] in {*RowKind}]
-    ages = {RowKind.EVENT: age, RowKind.PENDING: age, RowKind.REJECTED: _REJECTED_AGE}
+    ages = {RowKind.EVENT: age, RowKind.PENDING: age, RowKind.REJECTED: REJECTED_AGE}
     young = [row for row in rows if row[3] > now - ages[RowKind(row[1])]]
     with into.transaction() as target:
         before = target.total_changes
@@ -353,7 +354,7 @@ def _move(orphan: SpoolFile, into: Database, age: float, now: float) -> Recovere
             target.executemany(_INSERT, _rows(database, _SELECT, now, RowKind.EVENT, now - age))
             events = target.total_changes - before
             target.executemany(_INSERT, _rows(database, _SELECT, now, RowKind.PENDING, now - age))
-            target.executemany(_INSERT, _rows(database, _SELECT, now, RowKind.REJECTED, now - _REJECTED_AGE))
+            target.executemany(_INSERT, _rows(database, _SELECT, now, RowKind.REJECTED, now - REJECTED_AGE))
         with into.connection() as connection:
             # The orphan is deleted next: its rows must be as safe from a power cut here as they were there.
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")

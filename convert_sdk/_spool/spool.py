@@ -3,10 +3,10 @@
 Theory of operation
 -------------------
 A row has one of the kinds in `RowKind`: an event waits to be sent; a pending record is a conversion that waits for
-the first document; a rejected event was refused for good and is kept 30 days for a person to look at.
+the first document; a rejected event was refused for good and is kept for a person to look at, for 30 days and while
+there is room.
 
 =========  ==========================  ===========================================
-import threading
 from       by                          to
 =========  ==========================  ===========================================
 (nothing)  append, append_pending      event, pending
@@ -15,7 +15,7 @@ event      delete                      (nothing): sent, or dropped and counted
 any        delete_visitor              (nothing): the visitor was forgotten
 event      reject, an unreadable body  rejected
 event      its age, when it is loaded  (nothing): counted as expired; pending alike
-rejected   30 days, when recovered     (nothing)
+rejected   30 days, want of room       (nothing): events need the room more
 =========  ==========================  ===========================================
 
 Rows are ordered by `seq`, the order of storing. A row's id is the event's id, unique in a file, so storing it twice
@@ -46,6 +46,7 @@ from convert_sdk._process.sqlite import Database
 from convert_sdk.errors import SpoolError
 
 from .files import (
+    REJECTED_AGE,
     DeletedRow,
     Recovered,
     RowKind,
@@ -68,6 +69,15 @@ _MOST_PROBLEMS = 100
 _ROWS_OF_A_STATEMENT = 240
 _MOST_PASSES = 3
 _ROW_OVERHEAD = 160  # the id twice, the columns and the index entries, generously
+_OLDEST_REJECTED = "SELECT seq FROM rows WHERE kind = ?1 ORDER BY seq"
+_DELETE_OLD = f"DELETE FROM rows WHERE stored <= ?2 AND seq IN ({_OLDEST_REJECTED} LIMIT 1000)"  # noqa: S608  # ours
+"""Deletes the rejected rows that are past their age, a thousand at the most: what looks at more takes longer."""
+_DELETE_HALF = f"""
+DELETE FROM rows WHERE kind = ?1 AND seq <= (
+    {_OLDEST_REJECTED} LIMIT 1 OFFSET (SELECT (count(*) - 1) / 2 FROM rows WHERE kind = ?1)
+)
+"""  # noqa: S608  # as above
+"""Deletes the older half of the rejected rows, and the last one."""
 
 
 class SpoolLimits(NamedTuple):
@@ -186,7 +196,7 @@ class Spool:
                 connection.execute(f"DELETE FROM rows WHERE uuid IN ({marks})", batch)  # noqa: S608  # marks
 
     def reject(self, events: Sequence[Event], status: int | None, message: str) -> None:
-        """Keep refused events apart for 30 days, with the status and message that refused them."""
+        """Keep refused events apart, with the refusal's status and message: for 30 days, and while there is room."""
         message = message[:_MESSAGE_LIMIT].encode("utf-8", "replace").decode()
         now = self._clock()
         with self._writing() as connection:
@@ -196,6 +206,7 @@ class Spool:
                 "status = excluded.status, message = excluded.message",
                 [(event.uuid, RowKind.REJECTED, _body(event), now, status, message) for event in events],
             )
+            self._make_room(connection, 0)
 
     def rejected(self, limit: int = 100) -> list[RejectedRow]:
         """Read the rejected events, oldest first."""
@@ -208,18 +219,26 @@ class Spool:
 
         Each is emptied under its own lock, so one of several processes gets it. Killed between the
         commit and the deletion, the next process finds the same rows, with the same ids, again.
-        What could not be taken over, or not whole, is named in `problems`.
+        What could not be taken over, or not whole, is named in `problems`. An error raises where nothing was moved.
         """
         moved = 0
         with _as_spool_error():
             own = self._opened()
+            with own.transaction() as connection:
+                connection.execute(_DELETE_OLD, (RowKind.REJECTED, self._clock() - REJECTED_AGE))
             for orphan in list_files(self._folder):
                 if orphan.path == own.path:
                     continue
-                with own.connection() as connection:
-                    if _size(connection) >= self._limits.size:
-                        break
-                recovered = recover_orphan(orphan, own, age=self._limits.age, now=self._clock())
+                try:
+                    with own.transaction() as connection:
+                        if self._make_room(connection, 1) <= 0:
+                            break
+                    recovered = recover_orphan(orphan, own, age=self._limits.age, now=self._clock())
+                except (sqlite3.Error, OSError) as error:
+                    if not moved:
+                        raise
+                    self._name(f"{orphan.path.name} cannot be taken over: {error}")
+                    break  # those that were moved are in nobody's count but this one's
                 moved += self._count(recovered)
         return moved
 
@@ -302,8 +321,9 @@ class Spool:
     def _store(self, kind: RowKind, rows: Sequence[tuple[str, str]]) -> int:
         now = self._clock()
         with self._writing() as connection:
-            room = self._limits.size - _size(connection)
-            stored = sum(end <= room for end in accumulate(len(body) + _ROW_OVERHEAD for _, body in rows))
+            ends = [*accumulate(len(body) + _ROW_OVERHEAD for _, body in rows)]
+            room = self._make_room(connection, ends[-1] if ends else 0)
+            stored = sum(end <= room for end in ends)
             for batch in _batches(rows[:stored]):
                 values = ", ".join("(?, ?, ?, ?)" for _ in batch)
                 connection.execute(
@@ -312,6 +332,13 @@ class Spool:
                     [*chain.from_iterable((uuid, kind, body, now) for uuid, body in batch), RowKind.PENDING],
                 )
         return stored
+
+    def _make_room(self, connection: sqlite3.Connection, wanted: int) -> int:
+        """The bytes that are left, for which rejected rows are deleted where they are fewer than wanted."""
+        while (room := self._limits.size - _size(connection)) < wanted:
+            if not connection.execute(_DELETE_HALF, (RowKind.REJECTED,)).rowcount:
+                break
+        return room
 
     def _read_rows(
         self, kind: RowKind, limit: int, skip: Container[str], read: Callable[[str, str], _T]
@@ -343,13 +370,16 @@ class Spool:
         return taken
 
     def _count(self, recovered: Recovered) -> int:
-        problem = recovered.problem
-        if problem is not None and problem not in self._named and len(self._named) < _MOST_PROBLEMS:
-            self._named.add(problem)
-            self.problems.append(problem)
+        if recovered.problem is not None:
+            self._name(recovered.problem)
         self._expired += recovered.expired
         self._corrupt += recovered.corrupt
         return recovered.events
+
+    def _name(self, problem: str) -> None:
+        if problem not in self._named and len(self._named) < _MOST_PROBLEMS:
+            self._named.add(problem)
+            self.problems.append(problem)
 
 
 def _close(file: SpoolFile, database: Database) -> None:

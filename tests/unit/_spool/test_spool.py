@@ -145,6 +145,45 @@ class TestOneLife:
         assert 0 < stored < 300
         assert uuids(spool.load(1000)) == uuids(offered[:stored])
 
+    def test_rejected_events_give_way_the_oldest_first(self, open_spool: OpenSpool, tmp_path: Path) -> None:
+        spool = open_spool(limits=SpoolLimits(size=200_000))
+        for first in range(0, 1_000, 10):
+            offered = [event(str(n), "x" * 1000) for n in range(first, first + 10)]
+            assert spool.append(offered) == 10, "there is room for what waits"
+            spool.reject(offered, 400, "no")
+        kept = [row.uuid for row in spool.rejected(1_000)]
+        assert 50 < len(kept) < 200
+        assert kept == [str(n) for n in range(1_000 - len(kept), 1_000)]
+        waiting = [event(f"waits {n}", "x" * 1000) for n in range(300)]
+        stored = sum(spool.append(waiting[n : n + 10]) for n in range(0, 300, 10))
+        assert 100 < stored < 200
+        assert spool.counts() == SpoolCounts(events=stored)
+        spool.close()
+        (path,) = tmp_path.rglob("*.db")
+        assert path.stat().st_size <= 200_000 + 5 * 4096
+
+    def test_rejected_events_that_were_never_stored_take_no_more(self, open_spool: OpenSpool) -> None:
+        spool = open_spool(limits=SpoolLimits(size=200_000))
+        for number in range(500):
+            spool.reject([event(str(number), "x" * 1000)], 400, "no")
+        assert spool.counts().rejected < 200
+        assert spool.append([event("waits", "x" * 1000)]) == 1
+
+    def test_rejected_events_go_after_thirty_days(self, open_spool: OpenSpool) -> None:
+        clock = Clock()
+        spool = open_spool(clock=clock)
+        spool.reject([event("old")], 400, "no")
+        clock.now += 86_400
+        spool.append([event("waits")])
+        spool.reject([event("young")], 400, "no")
+        clock.now += 29 * 86_400 - 1
+        spool.recover()
+        assert [row.uuid for row in spool.rejected()] == ["old", "young"]
+        clock.now += 1
+        assert spool.recover() == 0
+        assert [row.uuid for row in spool.rejected()] == ["young"]
+        assert spool.counts() == SpoolCounts(events=1, rejected=1)
+
     def test_a_row_that_cannot_be_read_is_set_aside(self, open_spool: OpenSpool, tmp_path: Path) -> None:
         spool = open_spool()
         spool.append([event("good"), event("bad")])
@@ -265,6 +304,49 @@ class TestTheNextLife:
         before.close()
         assert open_spool(limits=SpoolLimits(size=1)).recover() == 0
         assert open_spool().recover() == 1
+
+    def test_rejected_events_leave_room_for_those_of_the_dead(self, open_spool: OpenSpool) -> None:
+        before = open_spool()
+        before.append([event("1")])
+        before.close()
+        after = open_spool(limits=SpoolLimits(size=100_000))
+        with after._writing() as connection:
+            row = "INSERT INTO rows (uuid, kind, body, stored) VALUES (?, 'dead', ?, ?)"
+            connection.executemany(row, [(f"r{n}", "x" * 1000, after._clock()) for n in range(200)])
+        assert after.recover() == 1
+        assert uuids(after.load(10)) == ["1"]
+        assert 0 < after.counts().rejected < 200
+
+    def test_those_that_were_moved_count_although_the_disk_is_full_then(self, open_spool: OpenSpool) -> None:
+        for name in "ab":
+            before = open_spool()
+            before.append([event(f"{name}{n}", "x" * 1000) for n in range(100)])
+            before.close()
+        after = open_spool()
+        pages = "PRAGMA max_page_count = "
+        with after._reading() as connection:
+            connection.execute(f"{pages} 50")
+        assert after.recover() == 100
+        assert len(after.load(1_000)) == 100
+        (problem,) = after.problems
+        assert problem.endswith("cannot be taken over: database or disk is full")
+        with after._reading() as connection:
+            connection.execute(f"{pages} 5000")
+        assert after.recover() == 100
+        assert len(after.load(1_000)) == 200
+
+    def test_a_disk_that_is_full_at_once_is_an_error(self, open_spool: OpenSpool) -> None:
+        before = open_spool()
+        before.append([event(str(n), "x" * 1000) for n in range(100)])
+        before.close()
+        after = open_spool()
+        with after._reading() as connection:
+            connection.execute("PRAGMA max_page_count = 10")
+        with pytest.raises(SpoolError, match="disk is full"):
+            after.recover()
+        with after._reading() as connection:
+            connection.execute("PRAGMA max_page_count = 5000")
+        assert after.recover() == 100
 
     @pytest.mark.parametrize("content", [b"no database at all" * 400, MAGIC + b"\x00" * 5000])
     def test_a_damaged_file_is_put_aside(self, open_spool: OpenSpool, tmp_path: Path, content: bytes) -> None:
