@@ -258,10 +258,9 @@ class SpoolSync:
         self._deletable.update(self.on_disk.intersection(uuids))
 
     def _forget(self) -> None:
-        error = self._queue.stats.last_error
-        status, message = (error.status, error.message) if error is not None else (None, "")
         while self._rejected:
-            self._spool.reject(self._rejected[0].events, status, message)
+            _, events, error = self._rejected[0]
+            self._spool.reject(events, error.status, error.message)
             self.on_disk.difference_update(event.uuid for event in self._rejected.popleft().events)
         if self._deletable:
             self._spool.delete(self._deletable)

@@ -51,6 +51,8 @@ class Settled(NamedTuple):
 
     outcome: EventOutcome
     events: tuple[Event, ...]
+    error: DeliveryError = _NO_ERROR
+    """The reason why they were rejected."""
 
 
 class Notice(NamedTuple):
@@ -128,6 +130,7 @@ class DeliveryStats:
 
     def settle(self, outcome: EventOutcome, events: Sequence[Event]) -> None:
         """Count events that were sent, rejected or deduplicated."""
+        error = _NO_ERROR
         if outcome is EventOutcome.SENT:
             self.sent += len(events)
             self.notices.extend(Notice("warning", text) for text in self._unknown.among(events))
@@ -137,7 +140,7 @@ class DeliveryStats:
             self.rejected += len(events)
             error = self.last_error or _NO_ERROR
             self.rejected_events.extend(RejectedEvent(event, error) for event in events)
-        self._note_settled(outcome, events)
+        self._note_settled(outcome, events, error)
 
     def drop(self, events: Sequence[Event], reason: DropReason) -> None:
         """Count accepted events that are given up."""
@@ -149,9 +152,11 @@ class DeliveryStats:
         kept = [each for each in self.rejected_events if each.event.visitor_id != visitor_id]
         self.rejected_events = deque(kept, maxlen=self.rejected_events.maxlen)
 
-    def _note_settled(self, outcome: EventOutcome, events: Sequence[Event]) -> None:
+    def _note_settled(
+        self, outcome: EventOutcome, events: Sequence[Event], error: DeliveryError = _NO_ERROR
+    ) -> None:
         if events and self._keep_settled:
-            self.settled.append(Settled(outcome, tuple(events)))
+            self.settled.append(Settled(outcome, tuple(events), error))
 
     def refuse(self, count: int, now: float, reason: DropReason = DropReason.FULL) -> None:
         """Count events that are not accepted, and warn of a full queue at most once a minute. For any thread."""
