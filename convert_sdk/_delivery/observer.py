@@ -15,8 +15,6 @@ from convert_sdk.observation import Exposed, Observation
 _MOST_WAITING = 100_000
 _PATIENCE = 1.0
 """Seconds that a flush waits for one call."""
-_WINDOW = 0.05
-"""Seconds after the first observation in which more are gathered, so that a busy thread is not woken for each."""
 
 
 class Observer:
@@ -30,7 +28,7 @@ class Observer:
         "_called_at",
         "_delivering",
         "_hooks",
-        "_since",
+        "_told",
         "_waiting",
         "failures",
         "hook_failures",
@@ -50,20 +48,20 @@ class Observer:
         self._hooks = (*hooks,)
         self.with_facts = with_facts
         self.notify: Callable[[], None] = lambda: None
-        """Called when there is something to deliver where there was nothing."""
+        """Called when there is something to deliver of which nobody was told yet."""
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
         """Start with nothing that waits: it is the parent's."""
         self._waiting: deque[Observation] = deque(maxlen=_MOST_WAITING)
-        self._since = 0.0
         self._called_at = inf
         self.failures = self.hook_failures = self.lost = 0
         self.reset_locks()
 
     def reset_locks(self) -> None:
-        """Make a new lock; for a time at which nobody holds the old one."""
+        """Make a new lock; for a time at which nobody holds the old one. Whoever delivers then is told anew."""
         self._delivering = threading.Lock()
+        self._told = False
 
     @property
     def has_callbacks(self) -> bool:
@@ -81,8 +79,8 @@ class Observer:
         return monotonic() - self._called_at > _PATIENCE
 
     def due(self) -> float:
-        """The time of the next delivery; `inf` while nothing waits."""
-        return self._since + _WINDOW if self._waiting else inf
+        """The time of the next delivery: at once, or `inf` while nothing waits."""
+        return 0.0 if self._waiting else inf
 
     def add(self, observation: Observation) -> None:
         """Take an observation; for any thread."""
@@ -97,8 +95,9 @@ class Observer:
         if len(waiting) == _MOST_WAITING:
             self.lost += 1
         waiting.append(observation)
-        if len(waiting) == 1:
-            self._since = monotonic()
+        # Not by their number: of two threads that append at once, neither need see the first one alone.
+        if not self._told:
+            self._told = True
             self.notify()
 
     def add_exposures(self, exposures: Iterable[Event], decisions: Iterable[Decision]) -> None:
@@ -116,6 +115,7 @@ class Observer:
         if not self._delivering.acquire(blocking=False):
             return
         try:
+            self._told = False  # before they are counted: what comes after the count is told anew
             for _ in range(len(self._waiting)):  # what the callback itself brings about is for the next time
                 if monotonic() >= until:
                     break
@@ -127,6 +127,7 @@ class Observer:
         """Count what still waits as lost."""
         self.lost += len(self._waiting)
         self._waiting.clear()
+        self._told = False
 
     def _call(self, observation: Observation) -> None:
         for callback in self._callbacks:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import deque
+from math import inf
 from time import time
 from typing import Any
 
@@ -36,6 +38,42 @@ def test_a_callback_that_brings_about_more_is_told_of_it_the_next_time() -> None
     assert heard == [INCIDENT]
     observer.deliver()
     assert heard == [INCIDENT, INCIDENT]
+
+
+def test_of_two_threads_that_add_at_once_one_wakes_whoever_delivers() -> None:
+    told: list[bool] = []
+    observer = Observer([lambda _: None])
+    observer.notify = lambda: told.append(True)
+
+    class Waiting(deque[Observation]):
+        def append(self, observation: Observation) -> None:
+            super().append(observation)
+            if len(self) == 1:  # the other thread comes before this one looks at what waits
+                observer.add(INCIDENT)
+
+    observer._waiting = Waiting()
+    observer.add(INCIDENT)
+    assert (len(observer._waiting), len(told)) == (2, 1)
+
+
+def test_whoever_delivers_is_woken_once_for_all_that_waits() -> None:
+    told: list[bool] = []
+    observer = Observer([lambda _: None])
+    observer.notify = lambda: told.append(True)
+    for wakings in (1, 2):
+        assert observer.due() == inf
+        observer.add(INCIDENT)
+        observer.add(INCIDENT)
+        assert observer.due() == 0.0
+        assert len(told) == wakings
+        observer.deliver()
+    observer.add(INCIDENT)
+    observer.drop()
+    observer.add(INCIDENT)
+    assert len(told) == 4
+    observer.reset_locks()
+    observer.add(INCIDENT)
+    assert len(told) == 5
 
 
 def test_a_callback_that_raises_is_counted_and_the_rest_is_told() -> None:
