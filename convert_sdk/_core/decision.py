@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, overload
 
@@ -12,6 +13,7 @@ from convert_sdk._core.half_made import shown_half_made
 from .bucketing import scale
 from .copy_json import copy_json
 from .events import to_json
+from .javascript import double
 from .mismatches import Mismatch
 from .model import Change, Experience, Feature, Variation
 
@@ -377,7 +379,11 @@ class ResolvedFeature:
         if kind is type(default) or default is None:
             return copy_json(value) if kind in _CONTAINERS else value
         if type(default) is float and type(value) is int:
-            return float(value)
+            number = double(value)
+            if isfinite(number):
+                return number
+            self._report(name, kind.__name__, default)
+            return default
         if type(default) is int and isinstance(value, float) and value.is_integer():
             return int(value)
         if isinstance(default, bool) or isinstance(value, bool) or not isinstance(value, type(default)):

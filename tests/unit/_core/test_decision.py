@@ -135,6 +135,17 @@ def test_a_value_that_has_no_form_in_its_declared_type_gives_the_default() -> No
     ]
 
 
+def test_an_int_beyond_every_float_gives_the_default() -> None:
+    arm = variation("1", 100, changes=[change("81", rate=10**400)])
+    client = offline(experience(variations=[arm]), features=[feature("81", "pricing")])
+    said = Log()
+    assert client.project is not None
+    client.project.mismatches.listen(said.note)
+    pricing = client.visitor(LOW).feature("pricing")
+    assert (pricing.get("rate", 0.25), pricing.get("rate", 0)) == (0.25, 10**400)
+    assert len(said) == 1
+
+
 def test_a_whole_float_fits_a_default_that_is_an_int() -> None:
     prices = feature("81", "pricing", price="float", discount="float")
     arm = variation("1", 100, changes=[change("81", price="5", discount="0.5")])
