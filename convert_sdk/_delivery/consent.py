@@ -12,6 +12,7 @@ from convert_sdk._core.decision import Decision, Reason
 from convert_sdk._core.facts import UNSEEN, Facts
 from convert_sdk._core.goals import ConversionReason, ConversionRequest, ConversionResult
 from convert_sdk._core.state import VisitorState
+from convert_sdk._core.values import tree
 from convert_sdk._process.clock import monotonic
 
 from .engine import Engine
@@ -180,7 +181,8 @@ class VisitorConsent:
             return self._engine.convert_not(facts, project, goal, request, ConversionReason.TRACKING_OFF)
         result = self._engine.convert_not(facts, project, goal, request, ConversionReason.CONSENT)
         if self.consent is not Consent.DENIED and result.reason is ConversionReason.CONSENT:
-            self._hold(HeldConversion(snapshot(facts), goal, request))
+            kept = request._replace(rule_data=tree(request.rule_data))  # until now the application's own
+            self._hold(HeldConversion(snapshot(facts), goal, kept))
         return result
 
     def _hold(self, action: HeldDecision | HeldConversion | HeldSegments) -> None:

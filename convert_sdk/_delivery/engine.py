@@ -36,6 +36,7 @@ from convert_sdk._core.mismatches import Mismatch
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.override import without_overridden
 from convert_sdk._core.state import NOTHING, VisitorState, Winners, kept_segments
+from convert_sdk._core.values import tree
 from convert_sdk._process.clock import Clock, monotonic, wall_time
 from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.status import DropReason
@@ -474,7 +475,9 @@ class Engine:
 
     def _keep_pending(self, conversion: PendingConversion) -> ConversionResult | Project:
         """Keep a conversion for the first document; the project, if that has come meanwhile."""
-        queue = self.queue
+        queue, request = self.queue, conversion.request
+        # The application's own until now, and it may go on to change them.
+        conversion = conversion._replace(request=request._replace(rule_data=tree(request.rule_data)))
         with self.lock:
             if self.project is not None:
                 return self.project

@@ -152,6 +152,16 @@ class TestUnknown:
         client.flush()
         assert sink.events == [conversion("91")]
 
+    def test_rule_data_that_changes_meanwhile_counts_as_it_was(self, sink: Sink) -> None:
+        client = offline(sink=sink, goals=[entity("93", "big", every(leaf("total", 50)))])
+        visitor = client.visitor(LOW, consent=UNKNOWN)
+        order = {"total": 50}
+        assert visitor.track("big", rule_data=order).reason is ConversionReason.CONSENT
+        order["total"] = 5
+        visitor.set_consent(GRANTED)
+        client.flush()
+        assert sink.events == [conversion("93")]
+
     def test_deciding_is_as_it_will_be(self, client: Client) -> None:
         visitor = client.visitor(LOW, consent=UNKNOWN, before_consent="decide")
         assert [visitor.decide("checkout").reason for _ in range(2)] == [Reason.BUCKETED, Reason.STICKY]

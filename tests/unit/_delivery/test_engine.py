@@ -22,7 +22,7 @@ from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue
 from convert_sdk._delivery.visitors import VisitorCache
 from convert_sdk.observation import Converted, Exposed, Observation
 from convert_sdk.stores import Winners
-from tests.documents import LOW, entity, experience, project
+from tests.documents import LOW, entity, every, experience, leaf, project
 
 SHOP = project(experience(), goals=[entity("91", "buy")])
 
@@ -71,6 +71,14 @@ class TestBeforeTheFirstDocument:
         waiting.install(SHOP)
         assert offered(waiting) == 1
         assert visitor(waiting).track("buy").reason is ConversionReason.DUPLICATE
+
+    def test_rule_data_that_changes_meanwhile_counts_as_it_was(self) -> None:
+        waiting = engine()
+        order = {"total": 50, "skus": ["a"]}
+        visitor(waiting).track("big", rule_data=order)
+        order["total"] = 5
+        waiting.install(project(experience(), goals=[entity("92", "big", every(leaf("total", 50)))]))
+        assert offered(waiting) == 1
 
     def test_nothing_is_kept_of_a_visitor_without_tracking(self) -> None:
         waiting = engine()
