@@ -97,6 +97,9 @@ class BootstrapContents(NamedTuple):
     withheld: bool
     """True for somebody who gets no variation at all, and whose state is not shown."""
 
+    def __repr__(self) -> str:
+        return f"BootstrapContents(environment={self.environment!r}, tracking={self.tracking})"
+
 
 def write_bootstrap(project: Project | None, contents: BootstrapContents) -> Bootstrap:
     """The JSON of a page; without a project it has no decision and no state."""

@@ -57,6 +57,9 @@ class HeldSegments(NamedTuple):
     segments: dict[str, object]
     events: int = 0
 
+    def __repr__(self) -> str:
+        return f"HeldSegments({len(self.segments)} segments)"
+
 
 HeldAction = HeldDecision | HeldConversion | HeldSegments
 

@@ -90,6 +90,9 @@ class StoredConversion(NamedTuple):
     conversion: PendingConversion
     segments: Mapping[str, object]
 
+    def __repr__(self) -> str:
+        return f"StoredConversion({self.conversion!r})"
+
 
 def to_record(conversion: PendingConversion, segments: Mapping[str, object]) -> dict[str, object]:
     """The JSON object that lies on disk; its keys stay, as later versions read it."""

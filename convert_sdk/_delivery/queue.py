@@ -49,6 +49,7 @@ from convert_sdk._core.events import Event, TrackingContext, tracking_body
 from convert_sdk._http.backoff import MAX_RETRY_AFTER, Random, full_jitter, retry_after, slow_cadence
 from convert_sdk._http.messages import TIMEOUT, Failure, Request, Response
 from convert_sdk._process.locks import held_by_this_thread
+from convert_sdk._urls import host_of
 from convert_sdk.status import Counts, DeliveryError, DropReason, EndpointState, EventOutcome
 
 from .stats import DeliveryStats, ResponseClass, classify, error_of, redirection
@@ -146,7 +147,7 @@ class Endpoint(NamedTuple):
     enrich_data: bool = True
 
     def __repr__(self) -> str:
-        return f"Endpoint({self.url!r})"
+        return f"Endpoint({host_of(self.url)!r}, {self.address!r})"
 
 
 class Snapshot(NamedTuple):

@@ -17,6 +17,7 @@ import httpcore
 import httpx
 
 from convert_sdk._process.threads import run_in_thread
+from convert_sdk._urls import masked
 
 from .environment import Flaw, ProxyEnvironment, Route, read_environment, through
 from .names import Resolver
@@ -36,6 +37,10 @@ class TransportSettings(NamedTuple):
     trust_env: bool
     report: Report
     """Called once with each variable of the environment that cannot be used."""
+
+    def __repr__(self) -> str:
+        proxy = None if self.proxy is None else masked(self.proxy)
+        return f"TransportSettings(proxy={proxy!r}, trust_env={self.trust_env})"
 
     def environment(self) -> ProxyEnvironment:
         """The proxies to take; flaws are reported."""

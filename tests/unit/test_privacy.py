@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+import httpx
 import pytest
 
 from convert_sdk import Client, Consent, MemoryStore
+from convert_sdk._bootstrap import BootstrapContents
 from convert_sdk._core.events import Event, TrackingContext
 from convert_sdk._core.goals import ConversionRequest
-from convert_sdk._delivery.pending import PendingConversion
+from convert_sdk._delivery.held import HeldSegments
+from convert_sdk._delivery.pending import PendingConversion, StoredConversion
 from convert_sdk._delivery.queue import Endpoint
 from convert_sdk._delivery.stats import Settled
 from convert_sdk._delivery.store_writer import StateSave
 from convert_sdk._delivery.visitors import PendingChanges
+from convert_sdk._http.transport import TransportSettings
 from convert_sdk._tokens.handover import Handover, HandoverReading
 from convert_sdk._tokens.signing import TokenReading
 from convert_sdk._tokens.state import CarriedState, SignedState, StateReading
@@ -47,7 +51,11 @@ VISITOR = offline(
         StateSave("s3cret", PendingChanges(), CHANGES),
         ConversionRequest("s3cret", {"plan": "s3cret"}),
         PendingConversion("id-1", VISITOR, "buy", ConversionRequest(rule_data={"plan": "s3cret"})),
-        Endpoint("https://example.com", {"Authorization": "Bearer s3cret"}, TrackingContext("1", "2")),
+        StoredConversion(PendingConversion("id-1", VISITOR, "buy", ConversionRequest()), {"plan": "s3cret"}),
+        HeldSegments(VISITOR, {"plan": "s3cret"}),
+        Endpoint("https://example.com/s3cret", {"Authorization": "Bearer s3cret"}, TrackingContext("1", "2")),
+        TransportSettings(None, "http://user:s3cret@localhost:80", httpx.Limits(), True, print),
+        BootstrapContents("s3cret", (), None, None, VISITOR._state, "1-2-s3cret", None, True, False),
         VISITOR,
         VISITOR.explain("checkout"),
         VISITOR.explain("checkout").gates,
