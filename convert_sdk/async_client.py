@@ -50,7 +50,7 @@ _STORE_CLOSE = 1.0
 
 
 class AsyncClient:
-    """`Client` for asyncio: the same names, one task; what may move bytes is awaited.
+    """`Client` for asyncio: the same names, tasks in place of threads; what may move bytes is awaited.
 
     Made without a loop, it starts in the loop that first uses it. The visitors are the same plain class.
     Raises OptionError for an option that cannot be used.
@@ -194,9 +194,9 @@ class AsyncClient:
         return cls._of(async_offline_parts(build({**options}, {}), project, sink))
 
     async def start(self) -> None:
-        """Start the task that fetches and delivers, without waiting for it; idempotent.
+        """Start the tasks that fetch and deliver, without waiting for them; idempotent.
 
-        The first visitor of a process starts it too. Call it at start-up, so that no visitor waits for the document:
+        The first visitor of a process starts them too. Call it at start-up, so that no visitor waits for the document:
         in a server that forks, in the parent with `wait_until_ready` (its children decide at once), in each child, or
         in both.
 
@@ -502,7 +502,7 @@ class AsyncClient:
         return await self._worker.forget(forgotten, seconds)
 
     async def close(self, timeout: float | None = None) -> FlushReport:
-        """Flush and end the task; idempotent. Visitors still decide afterwards, and nothing more is sent.
+        """Flush and end the tasks; idempotent. Visitors still decide afterwards, and nothing more is sent.
 
         An asynchronous store's connections in this event loop are closed, too.
 

@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Runs a project's experiments: decides in memory, delivers in one daemon thread.
+    """Runs a project's experiments: decides in memory, fetches and delivers in daemon threads.
 
-    The constructor does no I/O. The first `visitor()` of a process starts the thread and waits up to
-    `start_wait` seconds, once, for the document. Threads share a client;
+    The constructor does no I/O. The first `visitor()` of a process starts two threads (more with a spool, a store or
+    `observe`) and waits up to `start_wait` seconds, once, for the document. Threads share a client;
     forked processes get a fresh one by themselves. Raises OptionError for an option that cannot be used.
 
     Args:
@@ -199,9 +199,9 @@ class Client:
         return cls._of(offline_parts(build({**options}, {}), project, sink))
 
     def start(self) -> None:
-        """Start the thread that fetches and delivers, without waiting for it; idempotent.
+        """Start the threads that fetch and deliver, without waiting for them; idempotent.
 
-        The first visitor of a process starts it too. Call it at start-up, so that no visitor waits for the document:
+        The first visitor of a process starts them too. Call it at start-up, so that no visitor waits for the document:
         in a server that forks, in the parent with `wait_until_ready` (its children decide at once), in each child, or
         in both.
 
@@ -515,7 +515,7 @@ class Client:
         return self._worker.forget(forgotten, seconds)
 
     def close(self, timeout: float | None = None) -> FlushReport:
-        """Flush and end the thread; idempotent. Visitors still decide afterwards, and nothing more is sent.
+        """Flush and end the threads; idempotent. Visitors still decide afterwards, and nothing more is sent.
 
         Args:
             timeout: Seconds for the last delivery; `shutdown_timeout` by default.
