@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from convert_sdk._config.source import DocumentSource, document_request, token_failure
 from convert_sdk._delivery.previews import document_source
+from convert_sdk._delivery.stats import redirection
 from convert_sdk._http.messages import Failure, Request, Response, request_headers
 from convert_sdk._urls import masked
 from convert_sdk.diagnosis import Examined, Health
@@ -17,6 +18,12 @@ from .subject import Subject
 
 _TOLERATED_SKEW = 60.0
 _OK, _WARNING, _FAILED, _SKIPPED = Health.OK, Health.WARNING, Health.FAILED, Health.SKIPPED
+_REFUSALS = {
+    401: "compare the key and its secret, and track_endpoint with that of Convert.",
+    403: "compare the key and its secret, and see what stands in between: a firewall, a proxy?",
+    407: "the proxy wants a name and a password: give them in the proxy option or HTTPS_PROXY.",
+}
+"""The things to do, by the status of a tracking endpoint that lets nobody in."""
 
 
 class _TimedAnswer(NamedTuple):
@@ -124,12 +131,19 @@ def _tracking(answer: _TimedAnswer) -> Examined:
     name, outcome = "tracking endpoint", answer.outcome
     if isinstance(outcome, Failure):
         return Examined(name, _FAILED, outcome.detail, _way_out(outcome.detail))
-    took = f"reached in {answer.seconds * 1000:.0f} ms, no event was sent"
-    if outcome.status >= 500:
-        return Examined(
-            name, _WARNING, f"HTTP {outcome.status}", "Events wait and are sent again; look again soon."
-        )
-    return Examined(name, _OK, took)
+    status = outcome.status
+    if status >= 500:
+        return Examined(name, _WARNING, f"HTTP {status}", "Events wait and are sent again; look again soon.")
+    # No more than a warning: a GET says little about the POST that brings events.
+    if status in _REFUSALS:
+        return Examined(name, _WARNING, f"HTTP {status}", f"Events may be refused: {_REFUSALS[status]}")
+    if 300 <= status < 400:
+        advice = "Events may be refused: give the address that it leads to as track_endpoint."
+        return Examined(name, _WARNING, f"HTTP {status}{redirection(outcome)}", advice)
+    took = f"reached in {answer.seconds * 1000:.0f} ms"
+    # An endpoint that takes POST alone answers so.
+    unusual = "" if status < 300 else f" (HTTP {status} for a GET)"
+    return Examined(name, _OK, f"{took}{unusual}, no event was sent")
 
 
 def _way_out(detail: str) -> str:

@@ -20,7 +20,7 @@ import trustme
 pytest.importorskip("starlette", reason="needs the extra server")
 
 from convert_sdk import AsyncClient, Client
-from convert_sdk.diagnosis import Diagnosis
+from convert_sdk.diagnosis import Diagnosis, Examined
 from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, demo_document, running
 from convert_sdk.stores.sqlite import SqliteStore
 from tests.processes import finished
@@ -195,6 +195,48 @@ def test_a_debug_token_that_cannot_be_had(given: str | Exception) -> None:
     assert found.of("key and secret").found.startswith("debug_token ")
     assert found.of("config endpoint").verdict.value == "ok"
     assert "s3cret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("status", "found", "advice"),
+    [
+        (301, "HTTP 301 and leads to https://***@login.example/, which is not followed", "track_endpoint"),
+        (302, "HTTP 302 and leads to https://***@login.example/, which is not followed", "track_endpoint"),
+        (401, "HTTP 401", "the key and its secret"),
+        (403, "HTTP 403", "what stands in between"),
+        (407, "HTTP 407", "the proxy wants a name"),
+    ],
+)
+def test_a_tracking_endpoint_that_refuses(status: int, found: str, advice: str) -> None:
+    examined = tracking_answered(status)
+    assert (examined.verdict.value, examined.found) == ("warning", found)
+    assert examined.advice.startswith("Events may be refused: ")
+    assert advice in examined.advice
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+def test_a_tracking_endpoint_that_takes_no_get(status: int) -> None:
+    examined = tracking_answered(status)
+    assert examined.verdict.value == "ok"
+    assert f" (HTTP {status} for a GET), no event was sent" in examined.found
+
+
+def test_a_tracking_endpoint_that_takes_a_get() -> None:
+    examined = tracking_answered(204)
+    assert examined.verdict.value == "ok"
+    assert "HTTP" not in examined.found
+
+
+def tracking_answered(status: int) -> Examined:
+    """What is found of a tracking endpoint that answers so."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "/track/" in request.url.path:
+            return httpx.Response(status, headers={"Location": "https://me:s3cret@login.example/?token=1"})
+        return httpx.Response(200, json=demo_document())
+
+    with Client("1/2", transport=httpx.MockTransport(answer), start_wait=0) as client:
+        return client.doctor(60).of("tracking endpoint")
 
 
 def test_beside_a_loop(server: LocalServer) -> None:
