@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from .tracking import ConversionData, ConversionEvent, ExposureData, TrackedVisitor, TrackingRequest
+from .tracking import LARGEST, ConversionData, ConversionEvent, ExposureData, TrackedVisitor, TrackingRequest
 
 MAX_EVENTS = 100_000
 MAX_VISITORS = 50_000
@@ -330,7 +330,10 @@ def _credited(goal_id: str, bucketing: Mapping[str, str]) -> Iterable[tuple[str,
 
 
 def _decimal(value: object) -> Decimal:
+    """The number in a figure; what is none that can be added counts as 0."""
     try:
-        return Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
         return Decimal()
+    # It reads what a float does not, and the check of a request let pass: sNaN, nan123, 1_e9999999.
+    return number if number.is_finite() and -LARGEST <= number <= LARGEST else Decimal()

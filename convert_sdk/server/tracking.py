@@ -22,7 +22,7 @@ from convert_sdk._config.json import json_path, read_json
 from convert_sdk._config.schema.values import kind
 from convert_sdk.errors import DocumentError
 
-_LARGEST = 10**15
+LARGEST = 10**15
 """Beyond it no number is an amount, a count or an id that anybody means."""
 _LONGEST_NUMBER = 100
 """Characters of the text of one."""
@@ -36,7 +36,7 @@ def _unexpected(expected: str, value: object) -> PydanticCustomError:
 def _id(value: object) -> str:
     if isinstance(value, str) and value:
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return str(int(value)) if value == int(value) else str(value)
     raise _unexpected("an id", value)
 
@@ -80,8 +80,8 @@ def _addable(text: str) -> str:
 
 
 def _small(number: float) -> float:
-    if not abs(number) <= _LARGEST:
-        raise _unexpected(f"a number of at most {_LARGEST}", number)
+    if not abs(number) <= LARGEST:
+        raise _unexpected(f"a number of at most {LARGEST}", number)
     return number
 
 

@@ -101,6 +101,15 @@ def test_sums_per_goal_and_variation(book: Book) -> None:
     assert (summary.visitors, summary.requests, summary.transaction_ids) == (2, 2, 2)
 
 
+@pytest.mark.parametrize("figure", ["sNaN", "-snan7", "nan123", "infinity_", "1_e9999999", "no number"])
+def test_a_figure_that_cannot_be_added_adds_nothing(book: Book, figure: str) -> None:
+    bought = metrics(amount=figure, productsCount=figure, transactionId="T-1")
+    book.send("v", conversion("7", goalData=bought))
+    book.send("v", conversion("7", goalData=metrics(amount=5, productsCount=1)))
+    assert book.record.summary().goals == (GoalTotal("7", None, None, 0, 2, Decimal(5), 1),)
+    assert len(book.record.events()) == 2
+
+
 def test_events_are_bounded_and_sums_are_not(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convert_sdk.server.record.MAX_EVENTS", 3)
     book.record.clear()
