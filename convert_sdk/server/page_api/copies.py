@@ -20,8 +20,6 @@ from convert_sdk.server.revisions import ServedRevision
 from .visitor_answers import decision_of, explained_visitor
 from .visitor_question import Instead, InsteadHow, VisitorQuestion, asked_visitor
 
-_SHORT_LINE = 100
-
 
 def copies(revision: ServedRevision, asked: VisitorQuestion, key: str) -> dict[str, object]:
     """All copies; raises UnknownNameError for what the document lacks."""
@@ -182,7 +180,7 @@ def _cells(project: Project, asked: VisitorQuestion, decision: Decision) -> dict
 
 
 def _csv_row(cells: Mapping[str, object]) -> str:
-    """A header, with types where a cell is no text, and the row."""
+    """A header, with types where a cell is no plain text, and the row."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([f"{name}{_csv_type(value)}" for name, value in cells.items()])
@@ -191,6 +189,8 @@ def _csv_row(cells: Mapping[str, object]) -> str:
 
 
 def _csv_type(value: object) -> str:
+    if value in ("", "null"):  # as plain text they are a missing value, and null
+        return ":json"
     if value is None or isinstance(value, str):
         return ""
     if isinstance(value, bool):
@@ -201,7 +201,7 @@ def _csv_type(value: object) -> str:
 def _csv_cell(value: object) -> str:
     if value is None:
         return "null"
-    return value if isinstance(value, str) else to_json(value)
+    return value if isinstance(value, str) and not _csv_type(value) else to_json(value)
 
 
 def _yaml_row(cells: Mapping[str, object]) -> str:
@@ -217,9 +217,10 @@ def _overrides(asked: VisitorQuestion) -> dict[str, object]:
     for each in asked.instead:
         whom = {"visitor_id": asked.visitor_id}
         if each.feature is not None:
-            features[each.feature] = (
-                {**whom, "variables": dict(each.variables or {})} if each.enabled else False
+            wanted: dict[str, object] = (
+                {"variables": dict(each.variables or {})} if each.enabled else {"enabled": False}
             )
+            features[each.feature] = {**wanted, **whom}
         elif each.experience is not None:
             named = {"enabled": False} if each.variation is None else {"variation": each.variation}
             experiences[each.experience] = {**named, **whom}

@@ -125,7 +125,14 @@ def test_a_copied_test_holds(page: Page, shop: ServedProject, changes: dict[str,
     copied(shop.current.project)
 
 
-@pytest.mark.parametrize("changes", QUESTIONS[:4])
+ODD_TEXTS: list[dict[str, Any]] = [
+    {"attributes": {"customer_group": "", "country": "null"}},
+    {"visitor_id": "null", "location": {"path": ""}},
+]
+"""Texts that an untyped cell of a CSV says otherwise."""
+
+
+@pytest.mark.parametrize("changes", [*QUESTIONS[:4], *ODD_TEXTS])
 def test_copied_rows_hold(page: Page, shop: ServedProject, changes: dict[str, Any]) -> None:
     found = page.ask("/copies", {**VISITOR, **changes, "experience": "checkout-layout"})
     tables = [parse_csv(found["table_row"]), parse_yaml(f"rows:\n{found['yaml_row']}")]
@@ -133,6 +140,8 @@ def test_copied_rows_hold(page: Page, shop: ServedProject, changes: dict[str, An
         results = [*run_table(table, shop.current.project)]
         assert [str(each) for each in results if not each.passed] == []
         assert len(results) == 1
+    as_csv, as_yaml = (table.rows[0].cells for table in tables)
+    assert as_csv == as_yaml
 
 
 def test_a_link_asks_the_same(page: Page) -> None:
@@ -159,6 +168,17 @@ def test_copied_overrides_are_a_file_of_overrides(page: Page) -> None:
     assert [(each.key, each.variation, each.visitor_id) for each in read.overrides] == [
         ("checkout-layout", "one-page", "visitor-42")
     ]
+
+
+@pytest.mark.parametrize("state", [{"enabled": False}, {"variables": {"discount": 0.2}}])
+def test_copied_overrides_of_a_feature_are_for_this_visitor_alone(page: Page, state: dict[str, Any]) -> None:
+    instead = [{"feature": "pricing", "how": "override", **state}]
+    text = page.ask("/copies", {**VISITOR, "instead": instead, "experience": "checkout-layout"})["overrides"]
+    read = read_overrides(text.encode(), ".json", Origin("copied.json", only_unknown=False))
+    assert read.problems == ()
+    (override,) = read.overrides
+    assert (override.key, override.visitor_id) == ("pricing", "visitor-42")
+    assert (override.enabled, override.variables) == (state.get("enabled", True), state.get("variables", {}))
 
 
 @pytest.mark.parametrize(
