@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from os import strerror
 from pathlib import Path
+from shlex import quote
+from socket import gethostname
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -70,6 +73,7 @@ def serve(
 
     def ready(url: str) -> None:
         _tell_addresses(url, key, served)
+        _tell_address_elsewhere(url, host)
         if sys.stdout.isatty() if browser is None else browser:
             open_page(f"{url}/")
 
@@ -89,10 +93,24 @@ def serve(
 
 
 def _tell_addresses(url: str, key: str, served: ServedProject) -> None:
-    typer.echo(f"export CONVERT_SDK_KEY={key} CONVERT_CONFIG_ENDPOINT={url} CONVERT_TRACK_ENDPOINT={url}")
+    at = quote(url)
+    typer.echo(
+        f"export CONVERT_SDK_KEY={quote(key)} CONVERT_CONFIG_ENDPOINT={at} CONVERT_TRACK_ENDPOINT={at}"
+    )
     typer.echo(f"The page, to see and ask: {url}/", err=True)
     typer.echo(f"What was tracked: {url}/_summary/{served.place}", err=True)
-    typer.echo(f"To compare both ends: export CONVERT_STATUS_URL={url}/_status/{served.place}", err=True)
+    status_url = quote(f"{url}/_status/{served.place}")
+    typer.echo(f"To compare both ends: export CONVERT_STATUS_URL={status_url}", err=True)
+
+
+def _tell_address_elsewhere(url: str, host: str) -> None:
+    """Say how clients on other machines reach a server that listens beyond this one."""
+    from convert_sdk.server.access import is_loopback
+
+    if not is_loopback(host):
+        here = urlsplit(url)
+        elsewhere = f"http://{gethostname()}:{here.port}" if is_loopback(here.hostname or "") else url
+        typer.echo(f"From other machines: {elsewhere}, which a client takes with allow_http=True", err=True)
 
 
 def refused_address(host: str, port: int, error: OSError) -> typer.Exit:

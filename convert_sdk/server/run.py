@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from threading import Event, Thread
 
 import uvicorn
@@ -138,7 +139,7 @@ def serve(
         host: The address to listen on. Beyond loopback, Convert's endpoints answer under any name; what is not part
             of Convert's API is still only answered on the machine itself.
         port: 0 takes a free one.
-        ready: Called with the endpoint's URL once connections are accepted.
+        ready: Called with the endpoint's URL, as this machine reaches it, once connections are accepted.
         checked: Called in a thread of its own once every document is compiled and checked, which takes seconds for
             large ones: requests are answered meanwhile.
 
@@ -150,12 +151,19 @@ def serve(
     OSError: ...
     """
     with _listen(host, port) as listener:
-        found = listener.getsockname()[1]
         app = create_app(registry, hosts=() if is_loopback(host) else (ANY_HOST, host.lower()))
         if ready is not None:
-            ready(f"http://{f'[{host}]' if ':' in host else host}:{found}")
+            ready(_url(host, listener))
         Thread(target=_warm, args=(registry, checked), name="convert-warm", daemon=True).start()
         _Server(app).run([listener])
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    """The URL at which this machine reaches a listener; an address that stands for all of them is none of a server."""
+    address, port = listener.getsockname()[:2]
+    if ip_address(address).is_unspecified:
+        host = "::1" if ":" in address else LOOPBACK
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _warm(registry: Registry, checked: Callable[[], None] | None) -> None:

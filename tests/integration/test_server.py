@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import shlex
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import httpx
 import pytest
 
 pytest.importorskip("starlette", reason="needs the extra server")
+from convert_sdk import Client
 from convert_sdk.errors import DocumentError
 from convert_sdk.server import (
     DEMO_SDK_KEY,
@@ -692,6 +695,14 @@ def test_serve_runs_until_it_is_told_to_stop() -> None:
         assert process.end().status in {0, -signal.SIGTERM}
 
 
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 def write_document(path: Path, name: str) -> None:
     """As an editor does: whole, in place of the old one."""
     beside = path.with_suffix(".new")
@@ -712,6 +723,28 @@ class TestCommand:
     def test_it_accepts_connections_once_it_says_so(self) -> None:
         with self.serving("--port", "0") as (url, _):
             assert httpx.get(f"{url}/config/{DEMO_SDK_KEY}", trust_env=False).status_code == 200
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+    def test_a_client_takes_the_addresses_of_a_server_for_all(self, host: str) -> None:
+        if ":" in host and not has_ipv6():
+            pytest.skip("needs IPv6")
+        with processes.running(RUN, "serve", "--host", host, "--port", "0") as process:
+            export, *words = shlex.split(process.hear())
+            key, config, track = (word.partition("=")[2] for word in words)
+            assert export == "export"
+            with Client(
+                key, config_endpoint=config, track_endpoint=track, trust_env=False, start_wait=0
+            ) as client:
+                assert client.wait_until_ready(60)
+            port = config.rpartition(":")[2]
+            elsewhere = process.complains("From other machines: ")
+            assert f"http://{socket.gethostname()}:{port}," in elsewhere
+            assert "allow_http=True" in elsewhere
+
+    def test_a_key_is_quoted_for_the_shell(self) -> None:
+        key = "it's one; and another"
+        with processes.running(RUN, "serve", "--sdk-key", key, "--port", "0") as process:
+            assert f"CONVERT_SDK_KEY={key}" in shlex.split(process.hear())
 
     def test_a_taken_port_is_one_line(self, server: LocalServer) -> None:
         status, out, err = processes.finished(RUN, "serve", "--port", str(server.port))
