@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 EVERY = 1.0
 """Seconds between two reports."""
+GONE_AFTER = 10.0
+"""Seconds without a report after which a client counts as gone."""
 CLIENT_HEADER = "Convert-Client"
 """The header that names the client, here and with its events, so that a local server can compare both."""
 _PATIENCE = 2.0
@@ -127,6 +129,88 @@ class StatusReport:
             self._report("status_url", f"the status was not taken: {answer.detail}")
         elif answer.status >= 300:
             self._report("status_url", f"the status was not taken: {answer.status}")
+
+
+class ReceivedReport:
+    """A report as it is read, from a client of any version: what is missing or of another kind counts as not told.
+
+    >>> report = ReceivedReport({"pid": 7, "status": {"healthy": True, "events": {"sent": 3, "dropped": "many"}}})
+    >>> report.healthy, report.closed, report.events("sent"), report.events("dropped")
+    (True, False, 3, 0)
+    """
+
+    __slots__ = ("content", "status")
+
+    def __init__(self, content: Mapping[str, object]) -> None:
+        self.content = content
+        self.status = _mapping(content.get("status"))
+
+    @property
+    def about(self) -> dict[str, object]:
+        """The process, and the SDK in it."""
+        return {name: self.content.get(name) for name in ("pid", "host", "version", "language")}
+
+    @property
+    def client(self) -> object:
+        """The client's id."""
+        return self.content.get("client")
+
+    @property
+    def at(self) -> float | None:
+        """The time of the report, in seconds since the epoch."""
+        return _number(self.content.get("at"))
+
+    @property
+    def uptime(self) -> float | None:
+        """Seconds since the client began to report."""
+        return _number(self.content.get("uptime"))
+
+    @property
+    def closed(self) -> bool:
+        """True for the last report of a client."""
+        return self.content.get("closed") is True
+
+    @property
+    def healthy(self) -> bool:
+        """True if nothing needs attention."""
+        return self.status.get("healthy") is True
+
+    @property
+    def revision(self) -> str | None:
+        """The document in use."""
+        revision = self.status.get("revision")
+        return revision if isinstance(revision, str) else None
+
+    def events(self, name: str) -> int:
+        """One of the counts of events."""
+        return _count(_mapping(self.status.get("events")).get(name))
+
+    def figure(self, name: str) -> int:
+        """One of the other figures."""
+        return _count(self.status.get(name))
+
+    def errors(self) -> Iterator[str]:
+        """The last errors and the incidents, a line each."""
+        fetch, last = self.status.get("fetch_error"), _mapping(self.status.get("last_error"))
+        if isinstance(fetch, str):
+            yield fetch
+        if last:
+            yield f"tracking: {last.get('status') or ''} {last.get('message')}".strip()
+        incidents = _mapping(self.status.get("incidents"))
+        if incidents:
+            yield ", ".join(f"{name} {count}" for name, count in incidents.items())
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _path(option: str | None) -> Path | None:

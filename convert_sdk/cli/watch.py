@@ -16,12 +16,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-GONE_AFTER = 5.0
-"""Seconds without a new report after which a client counts as gone."""
+from convert_sdk._delivery.status_report import GONE_AFTER, ReceivedReport
+
 _LARGEST = 1024 * 1024
 _READABLE = 130
 """Columns of a pipe or a log, which have no width of their own: the table fits with nothing cut."""
 _ANY_WIDTH = 10_000
+_UNREAD = ReceivedReport({})
 _TEXTS = ("client", "state", "document")
 _FIGURES = ("offered", "/s", "sent", "queued", "in flight", "dropped", "rejected", "retries", "visitors")
 
@@ -30,40 +31,23 @@ class ClientRow(NamedTuple):
     """The last report of one client, and the file that has it."""
 
     file: str
-    report: Mapping[str, object]
+    report: ReceivedReport
     flaw: str = ""
-
-    @property
-    def status(self) -> Mapping[str, object]:
-        """The figures."""
-        found = self.report.get("status")
-        return found if isinstance(found, Mapping) else {}
-
-    def event_count(self, name: str) -> int:
-        """One of the counts of events."""
-        events = self.status.get("events")
-        value = events.get(name) if isinstance(events, Mapping) else None
-        return value if isinstance(value, int) else 0
-
-    def figure(self, name: str) -> str:
-        """One of the other figures."""
-        value = self.status.get(name)
-        return f"{value:,}" if isinstance(value, int) else "0"
 
     def age(self, now: float) -> float:
         """Seconds since the report."""
-        at = self.report.get("at")
-        return max(0.0, now - at) if isinstance(at, (int, float)) else 0.0
+        at = self.report.at
+        return 0.0 if at is None else max(0.0, now - at)
 
     def state(self, now: float) -> str:
         """The state in a word or two."""
         if self.flaw:
             return self.flaw
-        if self.report.get("closed") is True:
+        if self.report.closed:
             return "closed"
         if self.age(now) > GONE_AFTER:
             return f"silent for {self.age(now):.0f} s"
-        return "healthy" if self.status.get("healthy") is True else "needs attention"
+        return "healthy" if self.report.healthy else "needs attention"
 
 
 def watch(
@@ -89,7 +73,10 @@ def watch(
         if as_json:
             typer.echo(
                 json.dumps(
-                    [{"file": row.file, "state": row.state(time.time()), **row.report} for row in rows]
+                    [
+                        {"file": row.file, "state": row.state(time.time()), **row.report.content}
+                        for row in rows
+                    ]
                 )
             )
         else:
@@ -131,7 +118,7 @@ class Screen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows, table = self._rows, self._table()
-        total = sum(row.event_count("pending") for row in rows)
+        total = sum(row.report.events("pending") for row in rows)
         yield Text(
             f"{len(rows)} client{'' if len(rows) == 1 else 's'}, {total:,} events pending", style="bold"
         )
@@ -141,8 +128,8 @@ class Screen:
         else:
             yield from self._lines()
         for row in rows:
-            for line in _errors(row):
-                yield Text(f"{row.report.get('pid', row.file)}: {line}")
+            for line in row.report.errors():
+                yield Text(f"{row.report.about['pid'] or row.file}: {line}")
 
     def _table(self) -> Table:
         table = Table(expand=True, box=None, header_style="bold")
@@ -174,49 +161,38 @@ class _RowTexts(NamedTuple):
 
 
 def _cells(row: ClientRow, before: ClientRow | None, now: float) -> _RowTexts:
-    state = row.state(now)
+    report, state = row.report, row.state(now)
     colour = {"healthy": "green", "closed": "dim"}.get(state, "red")
-    name = f"{row.report.get('host', '?')}:{row.report.get('pid', '?')}"
+    name = f"{report.about['host'] or '?'}:{report.about['pid'] or '?'}"
     rate = ""
-    if before is not None and before.report.get("client") == row.report.get("client"):
+    if before is not None and before.report.client == report.client:
         seconds = _moved(before, row)
-        made = row.event_count("offered") - before.event_count("offered")
+        made = report.events("offered") - before.report.events("offered")
         rate = f"{made / seconds:,.0f}" if seconds > 0 else ""
     return _RowTexts(
         (
-            Text(name if row.report else row.file),
+            Text(name if report.content else row.file),
             Text(state, style=colour),
-            Text(str(row.status.get("revision") or "none yet")),
+            Text(report.revision or "none yet"),
         ),
         (
-            f"{row.event_count('offered'):,}",
+            f"{report.events('offered'):,}",
             rate,
-            f"{row.event_count('sent'):,}",
-            f"{row.event_count('queued') + row.event_count('spooled'):,}",
-            f"{row.event_count('in_flight'):,}",
-            f"{row.event_count('dropped'):,}",
-            f"{row.event_count('rejected'):,}",
-            row.figure("retries"),
-            row.figure("visitors"),
+            f"{report.events('sent'):,}",
+            f"{report.events('queued') + report.events('spooled'):,}",
+            f"{report.events('in_flight'):,}",
+            f"{report.events('dropped'):,}",
+            f"{report.events('rejected'):,}",
+            f"{report.figure('retries'):,}",
+            f"{report.figure('visitors'):,}",
         ),
     )
 
 
 def _moved(before: ClientRow, row: ClientRow) -> float:
     """Seconds between two reports."""
-    one, other = before.report.get("at"), row.report.get("at")
-    return other - one if isinstance(one, (int, float)) and isinstance(other, (int, float)) else 0.0
-
-
-def _errors(row: ClientRow) -> Iterator[str]:
-    fetch, last = row.status.get("fetch_error"), row.status.get("last_error")
-    if isinstance(fetch, str):
-        yield fetch
-    if isinstance(last, Mapping):
-        yield f"tracking: {last.get('status') or ''} {last.get('message')}".strip()
-    incidents = row.status.get("incidents")
-    if isinstance(incidents, Mapping) and incidents:
-        yield ", ".join(f"{name} {count}" for name, count in incidents.items())
+    one, other = before.report.at, row.report.at
+    return 0.0 if one is None or other is None else other - one
 
 
 def _paths(patterns: Iterable[str]) -> Iterator[Path]:
@@ -231,15 +207,16 @@ def _paths(patterns: Iterable[str]) -> Iterator[Path]:
 def _read(path: Path) -> ClientRow:
     try:
         if path.stat().st_size > _LARGEST:
-            return ClientRow(str(path), {}, "too large")
+            return ClientRow(str(path), _UNREAD, "too large")
         found: object = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        return ClientRow(str(path), {}, "no file yet")
+        return ClientRow(str(path), _UNREAD, "no file yet")
     except (OSError, ValueError):
-        return ClientRow(str(path), {}, "cannot be read")
-    if not isinstance(found, dict) or not isinstance(found.get("status"), dict):
-        return ClientRow(str(path), {}, "no status of a client")
-    return ClientRow(str(path), found)
+        return ClientRow(str(path), _UNREAD, "cannot be read")
+    report = ReceivedReport(found) if isinstance(found, dict) else _UNREAD
+    if not report.status:
+        return ClientRow(str(path), _UNREAD, "no status of a client")
+    return ClientRow(str(path), report)
 
 
 def _exit_code(rows: list[ClientRow]) -> int:

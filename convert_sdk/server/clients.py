@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
+from convert_sdk._delivery.status_report import GONE_AFTER, ReceivedReport
+
 from .activity import MAX_CLIENTS, Activity
 
-GONE_AFTER = 10.0
-"""Seconds without a report after which a client counts as gone."""
 _STALE = 0.5
 """Seconds by which the server may be ahead of a client's last report."""
 
@@ -58,13 +58,11 @@ class ClientFigures(NamedTuple):
         return f"the server has {-self.difference} more"
 
 
-class _ClientReport(NamedTuple):
+class _LastReport(NamedTuple):
     """The last report of a client."""
 
     seen_at: float
-    about: Mapping[str, object]
-    status: Mapping[str, object]
-    closed: bool
+    report: ReceivedReport
     sent_before: int
     """Events that it had sent before this server could count them."""
 
@@ -77,23 +75,18 @@ class ConnectedClients:
         self._clock = clock
         self._lock = Lock()
         self._started = clock()
-        self._reports: LRUCache[tuple[str, str], _ClientReport] = LRUCache(MAX_CLIENTS)
+        self._reports: LRUCache[tuple[str, str], _LastReport] = LRUCache(MAX_CLIENTS)
         self.version = 0
         """Goes up with each report."""
 
     def report(self, place: str, client: str, body: Mapping[str, object]) -> None:
         """Take a client's report: `status`, and what it says of its process."""
-        given = body.get("status")
-        status = given if isinstance(given, Mapping) else {}
+        report = ReceivedReport(body)
         now = self._clock()
         with self._lock:
             known = self._reports.get((place, client))
-            before = (
-                known.sent_before if known is not None else self._sent_before(place, client, body, status)
-            )
-            about = {name: body.get(name) for name in ("pid", "host", "version", "language")}
-            closed = body.get("closed") is True
-            self._reports[(place, client)] = _ClientReport(now, about, status, closed, before)
+            before = known.sent_before if known is not None else self._sent_before(place, client, report)
+            self._reports[(place, client)] = _LastReport(now, report, before)
             self.version += 1
 
     def listed(self, place: str) -> list[dict[str, object]]:
@@ -102,19 +95,19 @@ class ConnectedClients:
         return [
             {
                 "id": client,
-                **report.about,
-                "seen_at": report.seen_at,
-                "gone": report.closed or now - report.seen_at > GONE_AFTER,
-                "closed": report.closed,
-                "status": dict(report.status),
-                **self._figures(place, client, report).to_dict(),
+                **last.report.about,
+                "seen_at": last.seen_at,
+                "gone": last.report.closed or now - last.seen_at > GONE_AFTER,
+                "closed": last.report.closed,
+                "status": dict(last.report.status),
+                **self._figures(place, client, last).to_dict(),
             }
-            for client, report in self._of(place)
+            for client, last in self._of(place)
         ]
 
     def totals(self, place: str) -> ClientFigures:
         """The sums over the clients of a project."""
-        figures = [self._figures(place, client, report) for client, report in self._of(place)]
+        figures = [self._figures(place, client, last) for client, last in self._of(place)]
         verdicts = {each.verdict for each in figures}
         worst = next(
             (verdict for verdict in reversed(ClientVerdict) if verdict in verdicts), ClientVerdict.EQUAL
@@ -134,34 +127,31 @@ class ConnectedClients:
     def clear(self, place: str) -> None:
         """Count from here: what the clients have sent so far is of before."""
         with self._lock:
-            for key, report in [*self._reports.items()]:
+            for key, last in [*self._reports.items()]:
                 if key[0] == place:
-                    self._reports[key] = report._replace(sent_before=_count(report.status, "sent"))
+                    self._reports[key] = last._replace(sent_before=last.report.events("sent"))
             self.version += 1
 
-    def _of(self, place: str) -> Iterator[tuple[str, _ClientReport]]:
+    def _of(self, place: str) -> Iterator[tuple[str, _LastReport]]:
         with self._lock:
-            found = [(key[1], report) for key, report in self._reports.items() if key[0] == place]
+            found = [(key[1], last) for key, last in self._reports.items() if key[0] == place]
         return iter(found)
 
-    def _sent_before(
-        self, place: str, client: str, body: Mapping[str, object], status: Mapping[str, object]
-    ) -> int:
-        uptime = body.get("uptime")
-        if isinstance(uptime, (int, float)) and self._clock() - uptime >= self._started:
+    def _sent_before(self, place: str, client: str, report: ReceivedReport) -> int:
+        if report.uptime is not None and self._clock() - report.uptime >= self._started:
             return 0
-        return max(0, _count(status, "sent") - self._activity.received(place, client).events)
+        return max(0, report.events("sent") - self._activity.received(place, client).events)
 
-    def _figures(self, place: str, client: str, report: _ClientReport) -> ClientFigures:
-        status, before = report.status, report.sent_before
-        count = {name: _count(status, name) for name in _COUNTS}
+    def _figures(self, place: str, client: str, last: _LastReport) -> ClientFigures:
+        before = last.sent_before
+        count = {name: last.report.events(name) for name in _COUNTS}
         received = self._activity.received(place, client)
         gone = count["dropped"] + count["rejected"] + count["deduplicated"]
         offered, sent = count["offered"] - before, count["sent"] - before
         difference = offered - gone - received.events
         if difference == 0:
             verdict = ClientVerdict.EQUAL
-        elif 0 < difference <= count["pending"] or (difference < 0 and received.at + _STALE > report.seen_at):
+        elif 0 < difference <= count["pending"] or (difference < 0 and received.at + _STALE > last.seen_at):
             verdict = ClientVerdict.IN_FLIGHT
         else:
             verdict = ClientVerdict.DIFFERENT
@@ -179,9 +169,3 @@ class ConnectedClients:
 
 
 _COUNTS = ("offered", "sent", "pending", "in_flight", "dropped", "rejected", "deduplicated")
-
-
-def _count(status: Mapping[str, object], name: str) -> int:
-    events = status.get("events")
-    value = events.get(name) if isinstance(events, Mapping) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0

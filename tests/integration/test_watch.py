@@ -14,8 +14,11 @@ from threading import Thread
 
 import pytest
 
+pytest.importorskip("typer", reason="needs the extra cli")
 pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk import ANYWHERE, Client
+from convert_sdk._delivery.status_report import GONE_AFTER, ReceivedReport
+from convert_sdk.cli.watch import ClientRow
 from convert_sdk.server import DEMO_SDK_KEY, Registry, demo_document, running
 from tests import processes
 from tests.waiting import PATIENCE, eventually
@@ -72,6 +75,12 @@ def test_json_for_tools_and_what_cannot_be_read(tmp_path: Path) -> None:
     assert [each["state"] for each in rows] == ["closed", "cannot be read", "no file yet"]
     assert rows[0]["status"]["events"]["sent"] > 0
     assert status == 1
+
+
+def test_a_client_is_gone_when_a_server_takes_it_for_gone() -> None:
+    row = ClientRow("one.json", ReceivedReport({"at": 1000.0, "status": {"healthy": True}}))
+    assert row.state(1000.0 + GONE_AFTER) == "healthy"
+    assert row.state(1001.0 + GONE_AFTER) == f"silent for {GONE_AFTER + 1:.0f} s"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of its own")

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("starlette", reason="needs the extra server")
+from convert_sdk._delivery.status_report import GONE_AFTER
 from convert_sdk.server.activity import Activity
-from convert_sdk.server.clients import GONE_AFTER, ClientVerdict, ConnectedClients
+from convert_sdk.server.clients import ClientVerdict, ConnectedClients
 
 PLACE = "1/2"
 
