@@ -144,6 +144,15 @@ class ForgottenState(VisitorState):
 _new = object.__new__
 
 
+def store_key(account_id: str, project_id: str, visitor_id: str) -> str:
+    """The key of a visitor in every store.
+
+    >>> store_key("100", "200", "v-42")
+    '100-200-v-42'
+    """
+    return f"{account_id}-{project_id}-{visitor_id}"
+
+
 def kept_segments(segments: Mapping[str, object]) -> Mapping[str, object]:
     """A copy of segments, to be remembered: nothing in it is the application's any more."""
     copied = tree(segments)

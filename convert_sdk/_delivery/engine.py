@@ -35,7 +35,7 @@ from convert_sdk._core.goals import ConversionReason, ConversionRequest, Convers
 from convert_sdk._core.mismatches import Mismatch
 from convert_sdk._core.model import Experience, Goal
 from convert_sdk._core.override import without_overridden
-from convert_sdk._core.state import NOTHING, VisitorState, Winners, kept_segments
+from convert_sdk._core.state import NOTHING, VisitorState, Winners, kept_segments, store_key
 from convert_sdk._core.values import tree
 from convert_sdk._process.clock import Clock, monotonic, wall_time
 from convert_sdk._process.locks import held_by_this_thread
@@ -214,7 +214,7 @@ class Engine:
     def store_key(self, visitor_id: str) -> str:
         """The visitor's key in a store; there is a project by then."""
         project = self.project
-        return f"{project.account_id}-{project.id}-{visitor_id}" if project is not None else visitor_id
+        return visitor_id if project is None else store_key(project.account_id, project.id, visitor_id)
 
     def claim_restored(self, events: Iterable[Event]) -> set[str]:
         """Claim events that came back from disk, under their former names; returns the ids of those that lost."""

@@ -13,6 +13,7 @@ from convert_sdk import ANYWHERE, Client, MemoryStore, Project, VisitorState
 from convert_sdk._core.events import to_json
 from convert_sdk._core.facts import Place
 from convert_sdk._core.model import Experience, Feature
+from convert_sdk._core.state import store_key
 from convert_sdk.analysis import (
     Kind,
     NamedEntity,
@@ -141,7 +142,7 @@ def _decision(project: Project, experience: Experience, asked: _Asked) -> Output
 
 def _store(project: Project, visitor_id: str, state: VisitorState) -> MemoryStore:
     store = MemoryStore()
-    key = f"{project.account_id}-{project.id}-{visitor_id}"
+    key = store_key(project.account_id, project.id, visitor_id)
     store.save(Changes(key, state.bucketing, state.goals, state.segments, state.locations))
     return store
 

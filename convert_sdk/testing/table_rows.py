@@ -14,6 +14,7 @@ from convert_sdk._core.events import to_json
 from convert_sdk._core.explain import Explanation
 from convert_sdk._core.facts import ANYWHERE, Place
 from convert_sdk._core.model import Audience, Experience, RuleSet
+from convert_sdk._core.state import store_key
 from convert_sdk._core.trace import RuleTrace
 from convert_sdk.client import Client
 from convert_sdk.project import Project
@@ -208,7 +209,7 @@ class _Run:
         store = MemoryStore()
         segments = [each.id for each in project.segments if self._is_true(f"segments.{each.key}")]
         custom: dict[str, object] = {"customSegments": segments} if segments else {}
-        key = f"{project.account_id}-{project.id}-{visitor_id}"
+        key = store_key(project.account_id, project.id, visitor_id)
         store.save(Changes(key, bucketing=self.remembered, segments=custom))
         client = Client.offline(project, store=store, environment=environment)
         return client.visitor(visitor_id, self.attributes, location=self._place())

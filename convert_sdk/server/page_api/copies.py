@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import to_json
 from convert_sdk._core.facts import ANYWHERE
+from convert_sdk._core.state import store_key
 from convert_sdk.analysis import Kind, explanation_html, find, named_state
 from convert_sdk.project import Project
 from convert_sdk.server.revisions import ServedRevision
@@ -98,7 +99,7 @@ def _test_lines(project: Project, asked: VisitorQuestion, decision: Decision) ->
     options = ""
     if remembered:
         yield "    store = MemoryStore()"
-        key = f"{project.account_id}-{project.id}-{asked.visitor_id}"
+        key = store_key(project.account_id, project.id, asked.visitor_id)
         parts = [repr(key), f"bucketing={dict(state.bucketing)!r}"]
         if segments:
             parts.append(f"segments={{'customSegments': {segments!r}}}")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from starlette.exceptions import HTTPException
 
 from convert_sdk._core.facts import ANYWHERE, Place
+from convert_sdk._core.state import store_key
 from convert_sdk.analysis import Kind, find, named_state
 from convert_sdk.client import Client
 from convert_sdk.errors import UnknownNameError
@@ -112,7 +113,7 @@ def asked_visitor(project: Project, asked: VisitorQuestion) -> Iterator[Visitor]
     if custom:
         segments["customSegments"] = custom
     store = MemoryStore()
-    key = f"{project.account_id}-{project.id}-{asked.visitor_id}"
+    key = store_key(project.account_id, project.id, asked.visitor_id)
     store.save(Changes(key, remembered.bucketing, remembered.goals, segments, remembered.locations))
     with ExitStack() as held:
         client = held.enter_context(Client.offline(project, store=store, environment=asked.environment))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from convert_sdk import VisitorState
-from convert_sdk._core.state import Changes, ForgottenState, Winners, apply, checked, merge
+from convert_sdk._core.state import Changes, ForgottenState, Winners, apply, checked, merge, store_key
 
 STATE = VisitorState({"100": "1"}, {"buy": "u-1"}, {"country": "DE", "customSegments": ["71"]}, ("cart",))
 
@@ -28,6 +28,10 @@ def test_it_leaves_the_process(value: VisitorState | Changes) -> None:
 def test_a_forgotten_visitors_state_leaves_it_too() -> None:
     there = pickle.loads(pickle.dumps(ForgottenState(STATE, at=1_764)))  # noqa: S301  # made right here
     assert (there, there.at) == (STATE, 1_764)
+
+
+def test_the_key_in_a_store() -> None:
+    assert store_key("1", "2", "ann") == "1-2-ann"
 
 
 class TestJson:
