@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeVar
@@ -33,7 +35,7 @@ from convert_sdk.commerce.bridge.orders import (
 )
 from convert_sdk.commerce.convictional import BuyerClient, BuyerOrder
 from convert_sdk.commerce.errors import NotFoundError
-from convert_sdk.commerce.website import Booking, WebsiteClient
+from convert_sdk.commerce.website import Booking, Contact, WebsiteClient
 from convert_sdk.commerce.website import Order as WebsiteOrder
 from convert_sdk.commerce.website.webhooks import (
     BookingCreated,
@@ -45,6 +47,7 @@ from convert_sdk.commerce.website.webhooks import (
 
 _PAGE = 50
 AnySource = TypeVar("AnySource", bound="Source")
+_log = logging.getLogger("convert_sdk")
 
 
 class WebhookContents(NamedTuple):
@@ -60,6 +63,16 @@ def _contents(order: OrderSnapshot | UnreadableOrder | None) -> WebhookContents:
     if isinstance(order, UnreadableOrder):
         return WebhookContents(unreadable=(order,))
     return WebhookContents(() if order is None else (order,))
+
+
+@functools.cache
+def _warn_of_unsigned(topic: str) -> None:
+    """Say once that webhooks of a topic do not count."""
+    _log.warning(
+        "an unsigned webhook of %s is not believed, so it does not count: give its receiver the secret, or have "
+        'a pull find them by WebsiteSource(bookings=True, forms="list")',
+        topic,
+    )
 
 
 def in_ledger(source: AnySource, transaction: LedgerTransaction) -> AnySource:
@@ -119,33 +132,51 @@ class WebsiteSource:
         return order
 
     def read(self, event: WebhookEvent, identity: Identity, now: datetime) -> WebhookContents:
-        """The contents of a verified webhook."""
+        """The contents of a webhook; of one that is not signed, what the store says of it when asked."""
         email = identity.email_key
         if isinstance(event, OrderEvent):
             record = self._latest(event)
+            if record is None:
+                return WebhookContents()
             # A body says nothing of when it was true: only what was read again is later than something else.
             order = self.order(record, identity, read_at=None if record is event.order else now)
             return _contents(order)
+        if isinstance(event, ContactUpdated):
+            contact = event.contact if event.signed else self._asked(event.contact)
+            return WebhookContents() if contact is None else self._known_contact(contact)
+        if not event.signed:
+            self._warn_of_loss(event)
+            return WebhookContents()
         if isinstance(event, BookingCreated):
             return _contents(from_booking(event.booking, self.site, email, seen=now))
         if isinstance(event, FormSubmitted) and self.forms == "webhook":
             return WebhookContents((from_form(event.form, self.site, email, seen=now),))
-        if isinstance(event, ContactUpdated):
-            return self._known_contact(event)
         return WebhookContents()
 
-    def _latest(self, event: OrderEvent) -> WebsiteOrder:
+    def _latest(self, event: OrderEvent) -> WebsiteOrder | None:
+        """The order as it is now; None for one that anybody can have made up."""
+        told = event.order if event.signed else None
         if event.order.id is None or (event.signed and not self.refetch):
-            return event.order
+            return told
         try:
             return self.client.orders.get(event.order.id)
         except NotFoundError:
-            if not event.signed:
-                return WebsiteOrder()  # anybody can have made it up
-            return event.order  # deleted meanwhile: the webhook is all there is
+            return told  # deleted meanwhile: the webhook is all there is
 
-    def _known_contact(self, event: ContactUpdated) -> WebhookContents:
-        contact = event.contact
+    def _asked(self, contact: Contact) -> Contact | None:
+        """The contact as the store has it."""
+        try:
+            return None if contact.id is None else self.client.contacts.get(contact.id)
+        except NotFoundError:
+            return None
+
+    def _warn_of_loss(self, event: WebhookEvent) -> None:
+        """Say of an unsigned webhook if no pull will find what it told."""
+        is_lost = isinstance(event, FormSubmitted) and self.forms == "webhook"
+        if is_lost or (isinstance(event, BookingCreated) and not self.bookings):
+            _warn_of_unsigned(event.topic)
+
+    def _known_contact(self, contact: Contact) -> WebhookContents:
         found: tuple[tuple[IdentityKeyKind, int | str | None], ...] = (
             ("contact", contact.id), ("member", contact.member_id),
         )  # fmt: skip

@@ -44,8 +44,8 @@ class Intake:
 
     A delivery with the content last seen for its record and topic within `remember` seconds is a
     duplicate; a record that goes back to what it was is not. `secret=None` takes unsigned deliveries, which anybody
-    can send: a bridge asks the store for such an order, and never believes the body. `accepted`, `duplicates`,
-    `refused` and `failed` count what came.
+    can send: a bridge asks the store for such an order or contact, leaves the rest to its pull, and never believes
+    the body. `accepted`, `duplicates`, `refused` and `failed` count what came.
 
     >>> events = []
     >>> intake = Intake(events.append, "secret")

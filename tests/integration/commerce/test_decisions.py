@@ -14,6 +14,7 @@ import pytest
 
 from convert_sdk.commerce.bridge import (
     BuyerRules,
+    IdentityKey,
     IntoConvertmax,
     Ledger,
     LedgerStore,
@@ -24,8 +25,10 @@ from convert_sdk.commerce.bridge import (
     WebsiteSource,
     facts_from_orders,
 )
+from convert_sdk.commerce.bridge.sources import _warn_of_unsigned
 from convert_sdk.commerce.convertmax import ConvertmaxClient
 from convert_sdk.commerce.website import WebsiteClient
+from convert_sdk.commerce.website.webhooks import parse
 from convert_sdk.errors import OptionError, StoreError
 from convert_sdk.server import Conversion
 from convert_sdk.testing.stores import ConvertmaxStore
@@ -366,6 +369,61 @@ class TestLateWebhooks:
         world.deliver()
         [conversion] = world.conversions()
         assert conversion.bucketing == {}
+
+
+class TestUnsignedWebhooks:
+    """Anybody can have made them up: with a token of their own, and the store's real ids."""
+
+    def told(self, world: World, topic: str, body: dict[str, Any]) -> None:
+        world.store.deliveries.clear()
+        world.store.fire(topic, body)
+        [delivery] = world.store.deliveries
+        event = parse(delivery.body, delivery.headers, None)
+        assert not event.signed
+        world.bridge.handle(event)
+
+    def test_an_order_that_the_store_does_not_have(self, world: World) -> None:
+        for order_id in (99, {"odd": 1}):
+            self.told(world, "order_created", {"id": order_id, "paid": True, "total": 1e6})
+        assert world.bridge.report()[:2] == ({}, {})
+        assert world.bridge.report().unreadable == ()
+
+    def test_a_booking_is_found_by_the_pull(self, world: World) -> None:
+        world.client.close()
+        world.open(Policy(), sources=[world.site])
+        self.told(world, "booking_created", {"id": 99, "eventId": 9, "contactId": 4})
+        assert world.bridge.report().states == {}
+        row = world.store.book(eventId=9, contactId=4)
+        self.told(world, "booking_created", row)
+        assert world.bridge.report().states == {}
+        world.bridge.sync()
+        assert world.bridge.report().states == {"waiting": 1}
+
+    def test_a_form_is_found_by_the_list_alone(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        _warn_of_unsigned.cache_clear()
+        for _ in range(2):
+            self.told(
+                world, "form_submitted", {"formName": "Contact", "contact": {"id": 4}, "formValues": []}
+            )
+        assert world.bridge.report().states == {}
+        assert sum("of form_submitted is not believed" in each for each in caplog.messages) == 1
+
+    def test_a_contact_is_asked_for_at_the_store(self, world: World) -> None:
+        def linked() -> list[str]:
+            with world.ledger.transaction() as transaction:
+                links = transaction.links(IdentityKey("contact", f"{world.site.scope}:4"))
+            return [each.visitor_id for each in links]
+
+        def contact(visitor_id: str) -> dict[str, Any]:
+            token = {"name": "convert_visitor_id", "value": IDENTITY.token(visitor_id)}
+            return {"id": 4, "createdOn": 1_776_999_000, "properties": [token]}
+
+        self.told(world, "contact_updated", contact("v-2"))
+        self.told(world, "contact_updated", {**contact("v-2"), "id": None})
+        assert linked() == []
+        world.store.contacts[4] = contact("v-1")
+        self.told(world, "contact_updated", contact("v-2"))
+        assert linked() == ["v-1"]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
