@@ -330,8 +330,9 @@ def _buyer_currency(lines: Sequence[BuyerOrderItem], rules: BuyerRules) -> str |
 def _kept(order: BuyerOrder) -> list[BuyerOrderItem]:
     """The lines that are neither cancelled nor a refunded seller's.
 
-    A line is found by its own id, else by its variant in its seller's part.
+    A line is found by its own id. A seller's line whose ids are none of the order's goes by its variant.
     """
+    own = {value for line in order.items for value in (line.id, line.seller_order_item_id)} - {None}
     gone = [
         (seller, item)
         for seller in order.seller_orders
@@ -339,7 +340,11 @@ def _kept(order: BuyerOrder) -> list[BuyerOrderItem]:
         if item.cancelled or seller.refunded
     ]
     ids = {value for _, item in gone for value in (item.id, item.seller_order_item_id) if value is not None}
-    variants = {(seller.id, item.variant_id) for seller, item in gone if item.variant_id is not None}
+    variants = {
+        (seller.id, item.variant_id)
+        for seller, item in gone
+        if item.variant_id is not None and not {item.id, item.seller_order_item_id} & own
+    }
     sellers = {seller.id for seller in order.seller_orders if seller.refunded and seller.id is not None}
     return [
         item

@@ -170,6 +170,16 @@ class TestConvictional:
         assert isinstance(order, OrderSnapshot)
         assert (order.products, order.cancelled) == (0, True)
 
+    def test_another_line_of_the_same_variant_counts(self) -> None:
+        items = [
+            {"id": each, "variantId": "v-1", "sellerOrderId": "s-1", "quantity": 1, "retailPrice": price}
+            for each, price in (("i-1", 10), ("i-2", 20))
+        ]
+        parts = [{"id": each["id"], "variantId": "v-1", "cancelled": each["id"] == "i-1"} for each in items]
+        order = bought(items=items, sellerOrders=[{"id": "s-1", "items": parts}])
+        assert isinstance(order, OrderSnapshot)
+        assert (order.amount, order.products, order.cancelled) == (Decimal("20.00"), 1, False)
+
     def test_all_lines_cancelled_is_a_cancelled_order(self) -> None:
         order = bought(sellerOrders=cancelling("v-1", "v-2"))
         assert isinstance(order, OrderSnapshot)
