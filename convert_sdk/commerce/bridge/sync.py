@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import NamedTuple
 
 from convert_sdk.commerce.bridge.conversions import DAY, OrderConversion
@@ -14,7 +15,6 @@ from convert_sdk.commerce.bridge.orders import OrderSnapshot, UnreadableOrder
 from convert_sdk.commerce.bridge.reports import SyncProgress, SyncReport
 from convert_sdk.commerce.bridge.sources import Source, WebsiteSource
 from convert_sdk.commerce.errors import (
-    AuthError,
     ConnectorError,
     NotFoundError,
     ServerError,
@@ -62,8 +62,8 @@ def sync(
                         break
             except ConnectorError as error:
                 errors[name] = error
-                if isinstance(error, AuthError):
-                    break  # no other list of this store will be given
+                if error.status == HTTPStatus.UNAUTHORIZED:
+                    break  # no other list of this store will be given; 403 is of one list
         else:
             try:
                 total = _sum(total, ask_unpaid(intake, source))

@@ -14,7 +14,7 @@ from convert_sdk.commerce.bridge import IntoConvertmax, MemoryLedger, Policy, Up
 from convert_sdk.commerce.bridge.sync import ask_unpaid
 from convert_sdk.commerce.convertmax import ConvertmaxClient
 from convert_sdk.commerce.convictional import BuyerClient
-from convert_sdk.commerce.errors import ServerError, SyncError
+from convert_sdk.commerce.errors import ConnectorError, ServerError, SyncError
 from convert_sdk.commerce.website import WebsiteClient
 from convert_sdk.commerce.website.receivers import Intake
 from convert_sdk.commerce.website.webhooks import AnyEvent, sign
@@ -430,6 +430,27 @@ def test_a_list_that_fails_keeps_no_other_from_being_pulled(world: World) -> Non
     world.bridge.sync()
     world.deliver()
     assert len(world.conversions()) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_without_the_right_to_one_list_pulls_the_others(one_site: World, status: int) -> None:
+    """While one that is refused altogether is not tried at every list."""
+    world = one_site
+    order_id = int(str(world.order("v-1", paid=False)["id"]))
+    world.now += 60
+    world.bridge.sync()
+    world.store.orders[order_id]["paid"] = True
+    world.store.book(eventId=9)
+    world.now += 2 * DAY
+    world.store.requests.clear()
+    world.store.fail(status, times=2)
+    with pytest.raises(ConnectorError):
+        world.bridge.sync()
+    asked = [each.path.removeprefix("/api/site/") for each in world.store.requests]
+    others = ["orders", "bookings", f"orders/{order_id}"]
+    assert asked == ["orders", *(others if status == 403 else [])]
+    world.deliver()
+    assert len(world.conversions()) == (status == 403)
 
 
 def test_what_cannot_be_read_is_not_written_to_convertmax(world: World) -> None:
