@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias, cast
 
 from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce.bridge.conversions import OrderConversion, folded, key_of, seen
@@ -15,8 +15,10 @@ from convert_sdk.commerce.bridge.identity import Identity
 from convert_sdk.commerce.bridge.ledger import LedgerStore, LedgerTransaction, forgotten
 from convert_sdk.commerce.bridge.orders import FORM_WINDOW, OrderSnapshot, UnreadableOrder, previous_window
 from convert_sdk.commerce.bridge.reports import SyncReport
+from convert_sdk.errors import OptionError
 
 Goal = str | int
+GoalMap: TypeAlias = "Mapping[str, Goal] | Mapping[int, Goal] | Mapping[str | int, Goal]"
 
 _log = logging.getLogger("convert_sdk")
 
@@ -26,16 +28,22 @@ _log = logging.getLogger("convert_sdk")
 class Goals:
     """The goals (keys as text, ids as int) that orders, bookings and forms count for.
 
-    `bookings` maps the id of a booking's event, or else of its service, `forms` the name of a form; "*" is any
-    other.
+    `bookings` maps the id of a booking's event, or else of its service, as a number or a text, `forms` the name of a
+    form; "*" is any other.
 
     >>> Goals("purchase", forms={"Contact us": "lead"}).of_kind("form", "Contact us")
     ('lead',)
     """
 
     orders: Goal | Sequence[Goal] = ()
-    bookings: Mapping[str, Goal] = field(default_factory=dict)
-    forms: Mapping[str, Goal] = field(default_factory=dict)
+    bookings: GoalMap = field(default_factory=dict)
+    forms: GoalMap = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for goal in self.of_kind("order"):
+            _check_goal("orders", goal)
+        for name in ("bookings", "forms"):
+            object.__setattr__(self, name, _by_text(name, getattr(self, name)))
 
     def of_kind(self, kind: str, *topics: str) -> tuple[Goal, ...]:
         """The goals of one happening, by the first of its topics that has one."""
@@ -44,8 +52,30 @@ class Goals:
             return (
                 tuple(orders) if isinstance(orders, Sequence) and not isinstance(orders, str) else (orders,)
             )
-        table = self.bookings if kind == "booking" else self.forms
+        table = cast("Mapping[str, Goal]", self.bookings if kind == "booking" else self.forms)
         return tuple(table[each] for each in (*topics, "*") if each in table)[:1]
+
+
+def _by_text(name: str, given: object) -> dict[str, Goal]:
+    """A goal map with texts as keys. Raises OptionError for what no happening or no goal is called."""
+    if not isinstance(given, Mapping):
+        raise OptionError(f"{name}: expected a mapping of ids or names to goals, not {type(given).__name__}")
+    found: dict[str, Goal] = {}
+    for key, goal in given.items():
+        if isinstance(key, bool) or not isinstance(key, str | int):
+            raise OptionError(f"{name}: expected ids or names as keys, not {type(key).__name__}")
+        text = key if isinstance(key, str) else str(key)
+        if text in found:
+            raise OptionError(f"{name}: {text!r} is there as a number and as a text: give it once")
+        found[text] = _check_goal(f"{name}[{key!r}]", goal)
+    return found
+
+
+def _check_goal(name: str, goal: object) -> Goal:
+    """The goal. Raises OptionError for what is none."""
+    if isinstance(goal, bool) or not isinstance(goal, str | int):
+        raise OptionError(f"{name}: expected the key (str) or id (int) of a goal, not {type(goal).__name__}")
+    return goal
 
 
 class Recorded(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -30,6 +31,7 @@ from convert_sdk.commerce.convictional import BuyerOrder
 from convert_sdk.commerce.website import Booking, FormSubmission
 from convert_sdk.commerce.website import Order as WebsiteOrder
 from convert_sdk.commerce.website.webhooks import SubmittedForm
+from convert_sdk.errors import OptionError
 from tests.shapes import of
 
 SITE = "shop.example.com"
@@ -233,14 +235,34 @@ class TestBookingsAndForms:
             ({"9": "event", "3": "service"}, "event"),
             ({"3": "service", "*": "any"}, "service"),
             ({"*": "any"}, "any"),
+            ({9: "event", "3": "service"}, "event"),
+            ({3: "service"}, "service"),
         ],
     )
-    def test_a_goal_by_event_else_by_service_else_by_any(self, table: dict[str, str], goal: str) -> None:
+    def test_a_goal_by_event_else_by_service_else_by_any(
+        self, table: dict[str | int, str | int], goal: str
+    ) -> None:
         record = {"id": 5, "eventId": 9, "service": {"id": 3}}
         order = from_booking(Booking.model_validate(record), SITE, hashed, seen=AT)
         assert isinstance(order, OrderSnapshot)
         assert Goals(bookings=table).of_kind(order.kind, order.topic, order.service) == (goal,)
         assert Goals(forms={"*": "any"}).of_kind(order.kind, order.topic, order.service) == ()
+
+    @pytest.mark.parametrize(
+        ("given", "problem"),
+        [
+            ({"bookings": "booked"}, "bookings: expected a mapping of ids or names to goals, not str"),
+            ({"bookings": {(9,): "booked"}}, "bookings: expected ids or names as keys, not tuple"),
+            ({"forms": {True: "lead"}}, "forms: expected ids or names as keys, not bool"),
+            ({"bookings": {9: "a", "9": "b"}}, "bookings: '9' is there as a number and as a text"),
+            ({"forms": {"Contact": None}}, "forms['Contact']: expected the key (str) or id (int) of a goal"),
+            ({"orders": {"purchase"}}, "orders: expected the key (str) or id (int) of a goal, not set"),
+            ({"orders": ["purchase", 1.5]}, "orders: expected the key (str) or id (int) of a goal, not float"),
+        ],
+    )  # fmt: skip
+    def test_goals_that_nothing_could_count_for_are_refused(self, given: Any, problem: str) -> None:
+        with pytest.raises(OptionError, match=re.escape(problem)):
+            Goals(**given)
 
     def test_the_same_form_is_one_within_its_window(self) -> None:
         def form(name: str = "Contact", value: str = "hi", minute: int = 1) -> OrderSnapshot:
