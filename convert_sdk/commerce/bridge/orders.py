@@ -165,8 +165,9 @@ class WebsiteRules:
 class BuyerRules:
     """The rules by which a buyer's orders count: at first sight, or `when_posted` by all sellers.
 
-    The API names no total. Without `amount` it is the sum of retail prices of the lines that are not cancelled,
-    and none where there are no prices; what the buyer pays the sellers is never taken for revenue.
+    The API names no total. Without `amount` it is the sum of retail prices of the lines that are not cancelled, and
+    none if any of them lacks its price or quantity: the order counts without an amount then. What the buyer pays the
+    sellers is never taken for revenue.
     """
 
     amount: Callable[[BuyerOrder], Decimal | None] | None = None
@@ -286,8 +287,7 @@ def from_convictional(
     if order.is_test:
         return None
     lines = _kept(order)
-    prices = total(times(item.retail_price, item.quantity) for item in lines)
-    computed = _computed(lambda: rules.amount(order) if rules.amount else prices or None, rules.digits)
+    computed = _computed(lambda: rules.amount(order) if rules.amount else _prices(lines), rules.digits)
     odd = tuple(place for place in order.unreadable if _BUYER_NEEDS.fullmatch(place))
     if rules.amount:
         odd = tuple(place for place in odd if not place.endswith(("quantity", "retailPrice")))
@@ -319,6 +319,13 @@ _BUYER_NEEDS = re.compile(
     r"_?id|isTest|orderedDate|created|items|items\[\d+\]\.(quantity|retailPrice)|sellerOrders"
     r"|sellerOrders\[\d+\]\.(refunded|posted|items|items\[\d+\]\.cancelled)"
 )
+
+
+def _prices(lines: Sequence[BuyerOrderItem]) -> Decimal | None:
+    """The sum of retail prices; None unless every line has its own, as a part is not the whole."""
+    if any(line.retail_price is None or line.quantity is None for line in lines):
+        return None
+    return total(times(line.retail_price, line.quantity) for line in lines) or None
 
 
 def _buyer_currency(lines: Sequence[BuyerOrderItem], rules: BuyerRules) -> str | None:

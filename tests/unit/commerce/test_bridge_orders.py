@@ -161,6 +161,20 @@ class TestConvictional:
         assert isinstance(order, OrderSnapshot)
         assert (order.amount, order.products) == (None, 2)
 
+    @pytest.mark.parametrize("lacking", ["retailPrice", "quantity"])
+    def test_the_prices_of_some_lines_are_not_the_amount(self, lacking: str) -> None:
+        line = {"id": "i-2", "variantId": "v-2", "sellerOrderId": "s-1", "quantity": 1, "retailPrice": 5}
+        items = [
+            {"id": "i-1", "variantId": "v-1", "sellerOrderId": "s-1", "quantity": 2, "retailPrice": 10.5},
+            {name: value for name, value in line.items() if name != lacking},
+        ]
+        order = bought(items=items)
+        assert isinstance(order, OrderSnapshot)
+        assert (order.amount, order.paid) == (None, True)
+        without_it = bought(items=items, sellerOrders=cancelling("v-2"))
+        assert isinstance(without_it, OrderSnapshot)
+        assert without_it.amount == Decimal("21.00")
+
     def test_a_cancelled_line_does_not_count(self) -> None:
         order = bought(sellerOrders=cancelling("v-1"))
         assert isinstance(order, OrderSnapshot)
