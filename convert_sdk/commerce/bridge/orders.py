@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce.bridge.money import less, pieces, rounded, times, total
+from convert_sdk.errors import OptionError
 
 if TYPE_CHECKING:
     from convert_sdk.commerce._wire import StoreRecord
@@ -159,6 +160,17 @@ class WebsiteRules:
     currency: str | None = None
     digits: int = 2
 
+    def __post_init__(self) -> None:
+        if not callable(self.amount) and self.amount not in ("total", "sub_total", "net"):
+            raise OptionError(
+                f'amount must be "total", "sub_total", "net" or a function of the order, not {self.amount!r}'
+            )
+        if self.counts_when not in ("paid", "created", "completed"):
+            raise OptionError(
+                f'counts_when must be "paid", "created" or "completed", not {self.counts_when!r}'
+            )
+        _check_digits(self.digits)
+
 
 @shown_half_made
 @dataclass(frozen=True, slots=True)
@@ -174,6 +186,16 @@ class BuyerRules:
     when_posted: bool = False
     currency: str | None = None
     digits: int = 2
+
+    def __post_init__(self) -> None:
+        if self.amount is not None and not callable(self.amount):
+            raise OptionError(f"amount must be a function of the order or None, not {self.amount!r}")
+        _check_digits(self.digits)
+
+
+def _check_digits(digits: object) -> None:
+    if isinstance(digits, bool) or not isinstance(digits, int) or digits < 0:
+        raise OptionError(f"digits must be a whole number, 0 or more, not {digits!r}")
 
 
 DEFAULT_WEBSITE = WebsiteRules()

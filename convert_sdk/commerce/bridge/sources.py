@@ -44,6 +44,7 @@ from convert_sdk.commerce.website.webhooks import (
     OrderEvent,
     WebhookEvent,
 )
+from convert_sdk.errors import OptionError
 
 _PAGE = 50
 AnySource = TypeVar("AnySource", bound="Source")
@@ -111,6 +112,10 @@ class WebsiteSource:
     horizon: float = 365 * DAY
     bookings: bool = True
     account: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.forms not in ("webhook", "list"):
+            raise OptionError(f'forms must be "webhook" or "list", not {self.forms!r}')
 
     @property
     def site(self) -> str:

@@ -16,6 +16,7 @@ from convert_sdk.commerce._call import Call, call, one
 from convert_sdk.commerce._json import Answer
 from convert_sdk.commerce._operations import Resource, S_co, operation
 from convert_sdk.commerce._wire import Id, MaybeId, Moment, StoreRecord, Text, Time, encode, required, rfc3339
+from convert_sdk.errors import OptionError
 
 Entity: TypeAlias = Literal["product", "contact", "order"]
 KEY_HEADER = "x-idempotency-key"
@@ -32,6 +33,10 @@ class ConvertmaxOptions:
 
     x_api_key: bool = False
     key_in: Literal["header", "body", "both"] = "header"
+
+    def __post_init__(self) -> None:
+        if self.key_in not in ("header", "body", "both"):
+            raise OptionError(f'key_in must be "header", "body" or "both", not {self.key_in!r}')
 
 
 DEFAULT_OPTIONS = ConvertmaxOptions()

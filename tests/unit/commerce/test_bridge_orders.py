@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convert_sdk.commerce._wire import read
-from convert_sdk.commerce.bridge import Goals
+from convert_sdk.commerce.bridge import Goals, WebsiteSource
 from convert_sdk.commerce.bridge.orders import (
     UNKNOWN,
     BuyerRules,
@@ -27,8 +28,9 @@ from convert_sdk.commerce.bridge.orders import (
     from_website,
     previous_window,
 )
+from convert_sdk.commerce.convertmax import ConvertmaxOptions
 from convert_sdk.commerce.convictional import BuyerOrder
-from convert_sdk.commerce.website import Booking, FormSubmission
+from convert_sdk.commerce.website import Booking, FormSubmission, WebsiteClient
 from convert_sdk.commerce.website import Order as WebsiteOrder
 from convert_sdk.commerce.website.webhooks import SubmittedForm
 from convert_sdk.errors import OptionError
@@ -228,6 +230,24 @@ class TestConvictional:
         order = bought(attributes={"convert_visitor_id": value})
         assert isinstance(order, OrderSnapshot)
         assert order.token == token
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "problem"),
+    [
+        (WebsiteRules, {"amount": "subtotal"}, """amount must be "total", "sub_total", "net" or a function of the """),
+        (WebsiteRules, {"counts_when": "Paid"}, """counts_when must be "paid", "created" or "completed", not 'Paid'"""),
+        (WebsiteRules, {"digits": -1}, "digits must be a whole number, 0 or more, not -1"),
+        (BuyerRules, {"digits": 2.0}, "digits must be a whole number, 0 or more, not 2.0"),
+        (BuyerRules, {"digits": True}, "digits must be a whole number, 0 or more, not True"),
+        (BuyerRules, {"amount": "total"}, "amount must be a function of the order or None, not 'total'"),
+        (partial(WebsiteSource, WebsiteClient(SITE, "k")), {"forms": "lists"}, 'forms must be "webhook" or "list"'),
+        (ConvertmaxOptions, {"key_in": "headers"}, """key_in must be "header", "body" or "both", not 'headers'"""),
+    ],
+)  # fmt: skip
+def test_a_rule_that_is_none_is_refused(kind: Any, given: dict[str, object], problem: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(problem)):
+        kind(**given)
 
 
 class TestBookingsAndForms:
