@@ -6,6 +6,8 @@ receiver answers at once and refuses only what it cannot trust or keep.
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
@@ -24,6 +26,7 @@ from convert_sdk.commerce.website.webhooks import (
     secrets_of,
     warn_of_unsigned,
 )
+from convert_sdk.errors import OptionError
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -40,7 +43,7 @@ _log = logging.getLogger("convert_sdk")
 
 
 class Intake:
-    """Verifies deliveries and gives each new event to `enqueue`, which must not block.
+    """Verifies deliveries and gives each new event to `enqueue`, which must not block, and is not awaited.
 
     A delivery with the content last seen for its record and topic within `remember` seconds is a
     duplicate; a record that goes back to what it was is not. `secret=None` takes unsigned deliveries, which anybody
@@ -62,6 +65,8 @@ class Intake:
         max_body: int = LARGEST_BODY,
         remember: float = 3600.0,
     ) -> None:
+        if inspect.iscoroutinefunction(enqueue):
+            raise OptionError("enqueue: it is not awaited: give a queue's put_nowait, or a function")
         self._enqueue = enqueue
         self._secrets = None if secret is None else secrets_of(secret)
         if secret is None:
@@ -102,10 +107,12 @@ class Intake:
                 return HTTPStatus.OK
             self._last[key] = event.digest
         try:
-            self._enqueue(event)
+            failure = _unawaited(self._enqueue(event))
         except Exception as error:  # noqa: BLE001 - the application's own code; the sender must hear of it
+            failure = type(error).__name__
+        if failure:
             self._forget(key, before)
-            _log.warning("a webhook could not be enqueued: %s", type(error).__name__)
+            _log.warning("a webhook could not be enqueued: %s", failure)
             return HTTPStatus.SERVICE_UNAVAILABLE
         with self._lock:
             self.accepted += 1
@@ -117,6 +124,18 @@ class Intake:
             self._last.pop(key, None)
             if before is not None:
                 self._last[key] = before
+
+
+def _unawaited(result: object) -> str:
+    """The reason why `enqueue` did nothing yet: its result would have to be awaited. Empty if it has none.
+
+    A future or a task runs by itself.
+    """
+    if not inspect.isawaitable(result) or asyncio.isfuture(result):
+        return ""
+    if inspect.iscoroutine(result):
+        result.close()
+    return "what enqueue gives would have to be awaited"
 
 
 def asgi_receiver(intake: Intake) -> AsgiApp:

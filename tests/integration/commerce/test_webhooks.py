@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Any, Literal, TypeAlias, cast
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.types import WSGIApplication
@@ -253,6 +254,29 @@ def post(url: str, body: bytes, topic: str = "order_created", **options: Any) ->
 
 
 class TestReceivers:
+    async def test_a_queue_that_would_have_to_be_awaited_is_refused(self) -> None:
+        waiting: asyncio.Queue[Any] = asyncio.Queue()
+        for enqueue in (waiting.put, partial(waiting.put)):
+            with pytest.raises(OptionError, match="enqueue: it is not awaited: give a queue's put_nowait"):
+                Intake(enqueue, SECRET)
+        intake = Intake(waiting.put_nowait, SECRET)
+        assert intake.receive(b'{"id": 1}', signed(b'{"id": 1}')) == 200
+        assert waiting.qsize() == 1
+
+    async def test_what_was_not_awaited_was_not_taken(self, caplog: pytest.LogCaptureFixture) -> None:
+        waiting: asyncio.Queue[Any] = asyncio.Queue()
+        intake = Intake(lambda event: waiting.put(event), SECRET)
+        for _ in range(2):
+            assert intake.receive(b'{"id": 1}', signed(b'{"id": 1}')) == 503
+        assert (intake.failed, intake.accepted, intake.duplicates, waiting.qsize()) == (2, 0, 0, 0)
+        assert "what enqueue gives would have to be awaited" in caplog.text
+
+    async def test_a_task_goes_on_by_itself(self) -> None:
+        waiting: asyncio.Queue[Any] = asyncio.Queue()
+        intake = Intake(lambda event: asyncio.ensure_future(waiting.put(event)), SECRET)
+        assert intake.receive(b'{"id": 1}', signed(b'{"id": 1}')) == 200
+        assert (await waiting.get()).order.id == 1
+
     def test_a_delivery_is_verified_and_queued(self, hook: str, events: Events, intake: Intake) -> None:
         assert post(hook, b'{"id": 1, "total": 49.9}') == 200
         event = events.get_nowait()
