@@ -38,8 +38,9 @@ from convert_sdk.commerce.bridge import (
     WebsiteSource,
     recording,
 )
-from convert_sdk.commerce.bridge.orders import FORM_WINDOW, UNKNOWN
+from convert_sdk.commerce.bridge.orders import UNKNOWN
 from convert_sdk.commerce.website import WebsiteClient
+from convert_sdk.commerce.website.webhooks import FORM_WINDOW
 from convert_sdk.observation import Delivered, Exposed
 from convert_sdk.status import EventOutcome
 

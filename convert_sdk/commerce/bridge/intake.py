@@ -13,8 +13,9 @@ from convert_sdk.commerce.bridge.currency import LedgerCurrency
 from convert_sdk.commerce.bridge.cursors import Read
 from convert_sdk.commerce.bridge.identity import Identity
 from convert_sdk.commerce.bridge.ledger import LedgerStore, LedgerTransaction, forgotten
-from convert_sdk.commerce.bridge.orders import FORM_WINDOW, OrderSnapshot, UnreadableOrder, previous_window
+from convert_sdk.commerce.bridge.orders import OrderSnapshot, UnreadableOrder, previous_window
 from convert_sdk.commerce.bridge.reports import SyncReport
+from convert_sdk.commerce.website.webhooks import FORM_WINDOW
 from convert_sdk.errors import OptionError
 
 Goal = str | int

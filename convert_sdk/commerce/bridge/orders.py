@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce.bridge.money import less, pieces, rounded, times, total
+from convert_sdk.commerce.website.webhooks import FORM_WINDOW
 from convert_sdk.errors import OptionError
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("convert_sdk")
 
 TOKEN_FIELD = "convert_visitor_id"  # noqa: S105 - the name of a field
-FORM_WINDOW = 600
 UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 Kind: TypeAlias = Literal["order", "booking", "form"]

@@ -19,6 +19,7 @@ from cachetools import TTLCache
 from convert_sdk.commerce.errors import ValidationError, WebhookVerificationError
 from convert_sdk.commerce.website.webhooks import (
     DEFAULT_SCHEME,
+    FORM_WINDOW,
     LARGEST_BODY,
     AnyEvent,
     SignatureScheme,
@@ -45,10 +46,10 @@ _log = logging.getLogger("convert_sdk")
 class Intake:
     """Verifies deliveries and gives each new event to `enqueue`, which must not block, and is not awaited.
 
-    A delivery with the content last seen for its record and topic within `remember` seconds is a
-    duplicate; a record that goes back to what it was is not. `secret=None` takes unsigned deliveries, which anybody
-    can send: a bridge asks the store for such an order or contact, leaves the rest to its pull, and never believes
-    the body. `accepted`, `duplicates`, `refused` and `failed` count what came.
+    A delivery with the content last seen for its record and topic within `remember` seconds is a duplicate; a record
+    that goes back to what it was is not, nor is a form, which has no id, ten minutes later. `secret=None` takes
+    unsigned deliveries, which anybody can send: a bridge asks the store for such an order or contact, leaves the rest
+    to its pull, and never believes the body. `accepted`, `duplicates`, `refused` and `failed` count what came.
 
     >>> events = []
     >>> intake = Intake(events.append, "secret")
@@ -73,9 +74,8 @@ class Intake:
             warn_of_unsigned()
         self._scheme = scheme
         self._lock = threading.Lock()
-        self._last: MutableMapping[tuple[str, str], str] = TTLCache[tuple[str, str], str](
-            _REMEMBERED, remember
-        )
+        self._last = _memory(remember)
+        self._nameless = _memory(min(remember, FORM_WINDOW))
         self.max_body = max_body
         self.accepted = self.duplicates = self.refused = self.failed = 0
 
@@ -100,30 +100,35 @@ class Intake:
 
     def _hand_on(self, event: AnyEvent) -> HTTPStatus:
         key = (event.topic, event.subject or event.digest)
+        last = self._last if event.subject else self._nameless
         with self._lock:
-            before = self._last.get(key)
+            before = last.get(key)
             if before == event.digest:
                 self.duplicates += 1
                 return HTTPStatus.OK
-            self._last[key] = event.digest
+            last[key] = event.digest
         try:
             failure = _unawaited(self._enqueue(event))
         except Exception as error:  # noqa: BLE001 - the application's own code; the sender must hear of it
             failure = type(error).__name__
         if failure:
-            self._forget(key, before)
+            self._forget(last, key, before)
             _log.warning("a webhook could not be enqueued: %s", failure)
             return HTTPStatus.SERVICE_UNAVAILABLE
         with self._lock:
             self.accepted += 1
         return HTTPStatus.OK
 
-    def _forget(self, key: _Key, before: str | None) -> None:
+    def _forget(self, last: MutableMapping[_Key, str], key: _Key, before: str | None) -> None:
         with self._lock:
             self.failed += 1
-            self._last.pop(key, None)
+            last.pop(key, None)
             if before is not None:
-                self._last[key] = before
+                last[key] = before
+
+
+def _memory(seconds: float) -> MutableMapping[_Key, str]:
+    return TTLCache[_Key, str](_REMEMBERED, seconds)
 
 
 def _unawaited(result: object) -> str:

@@ -28,6 +28,8 @@ from convert_sdk.commerce.website.parts import FieldValue
 from convert_sdk.errors import OptionError
 
 LARGEST_BODY = 1_048_576
+FORM_WINDOW = 600
+"""The seconds within which the same form of the same person is one."""
 _log = logging.getLogger("convert_sdk")
 
 

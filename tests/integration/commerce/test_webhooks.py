@@ -20,12 +20,14 @@ from wsgiref.types import WSGIApplication
 import httpx
 import pytest
 import uvicorn
+from cachetools import TTLCache
 
 from convert_sdk.commerce.errors import ValidationError, WebhookVerificationError
 from convert_sdk.commerce.website import Intake, WebsiteClient, asgi_receiver, wsgi_receiver
 from convert_sdk.commerce.website.models import Topic
 from convert_sdk.commerce.website.receivers import Message, Receive, Send
 from convert_sdk.commerce.website.webhooks import (
+    AnyEvent,
     BookingCreated,
     ContactUpdated,
     FormSubmitted,
@@ -254,7 +256,21 @@ def post(url: str, body: bytes, topic: str = "order_created", **options: Any) ->
 
 
 class TestReceivers:
-    async def test_a_queue_that_would_have_to_be_awaited_is_refused(self) -> None:
+    def test_the_same_form_after_ten_minutes_is_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now, heard = [0.0], list[Any]()
+        monkeypatch.setattr(
+            "convert_sdk.commerce.website.receivers._memory",
+            lambda seconds: TTLCache[Any, str](10, seconds, timer=lambda: now[0]),
+        )
+        intake = Intake(heard.append, SECRET)
+        form, order = b'{"formName": "Contact"}', b'{"id": 1}'
+        for now[0] in (0, 599, 601, 1300):
+            assert intake.receive(form, signed(form, "form_submitted")) == 200
+            assert intake.receive(order, signed(order)) == 200
+        assert [event.topic for event in heard].count("form_submitted") == 3
+        assert [event.topic for event in heard].count("order_created") == 1
+
+    def test_a_queue_that_would_have_to_be_awaited_is_refused(self) -> None:
         waiting: asyncio.Queue[Any] = asyncio.Queue()
         for enqueue in (waiting.put, partial(waiting.put)):
             with pytest.raises(OptionError, match="enqueue: it is not awaited: give a queue's put_nowait"):
@@ -263,19 +279,27 @@ class TestReceivers:
         assert intake.receive(b'{"id": 1}', signed(b'{"id": 1}')) == 200
         assert waiting.qsize() == 1
 
-    async def test_what_was_not_awaited_was_not_taken(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_what_was_not_awaited_was_not_taken(self, caplog: pytest.LogCaptureFixture) -> None:
         waiting: asyncio.Queue[Any] = asyncio.Queue()
-        intake = Intake(lambda event: waiting.put(event), SECRET)
+
+        class Enqueue:
+            async def __call__(self, event: AnyEvent) -> None:
+                await waiting.put(event)
+
+        intake = Intake(Enqueue(), SECRET)
         for _ in range(2):
             assert intake.receive(b'{"id": 1}', signed(b'{"id": 1}')) == 503
         assert (intake.failed, intake.accepted, intake.duplicates, waiting.qsize()) == (2, 0, 0, 0)
         assert "what enqueue gives would have to be awaited" in caplog.text
 
-    async def test_a_task_goes_on_by_itself(self) -> None:
-        waiting: asyncio.Queue[Any] = asyncio.Queue()
-        intake = Intake(lambda event: asyncio.ensure_future(waiting.put(event)), SECRET)
-        assert intake.receive(b'{"id": 1}', signed(b'{"id": 1}')) == 200
-        assert (await waiting.get()).order.id == 1
+    def test_a_task_goes_on_by_itself(self) -> None:
+        async def main() -> Any:
+            waiting: asyncio.Queue[Any] = asyncio.Queue()
+            intake = Intake(lambda event: asyncio.ensure_future(waiting.put(event)), SECRET)
+            assert intake.receive(b'{"id": 1}', signed(b'{"id": 1}')) == 200
+            return await waiting.get()
+
+        assert asyncio.run(main()).order.id == 1
 
     def test_a_delivery_is_verified_and_queued(self, hook: str, events: Events, intake: Intake) -> None:
         assert post(hook, b'{"id": 1, "total": 49.9}') == 200
