@@ -241,7 +241,7 @@ class Bridge:
     def _forget(self, transaction: LedgerTransaction, visitor_id: str) -> None:
         now = self.ledger.clock()
         for conversion in transaction.unsent_of(visitor_id):
-            match = self.identity.match(conversion.order, transaction, now)
+            match = self.identity.match(conversion.order, transaction, now, self.ledger.policy.slack)
             if match is not None and match.visitor_id == visitor_id:
                 transaction.keep(forgotten(conversion))
         transaction.forget(visitor_id)

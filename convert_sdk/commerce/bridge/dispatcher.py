@@ -142,7 +142,7 @@ class Dispatcher:
 
     def _match(self, conversion: OrderConversion, transaction: LedgerTransaction, now: float) -> Match | None:
         if not (conversion.refund_of and conversion.visitor_id and conversion.match_source):
-            return self._identity.match(conversion.order, transaction, now)
+            return self._identity.match(conversion.order, transaction, now, self._ledger.policy.slack)
         at = conversion.order.created.timestamp()
         off = has_objected(conversion.visitor_id, conversion.order.identity_keys, transaction, at, now)
         return Match(conversion.visitor_id, conversion.match_source, tracking=not off)

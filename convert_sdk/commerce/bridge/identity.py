@@ -81,12 +81,15 @@ class Identity:
         normal = _normal_email(address)
         return hmac.digest(self._pepper, normal.encode(errors="replace"), hashlib.sha256).hex()
 
-    def match(self, order: OrderSnapshot, transaction: LedgerTransaction, now: float) -> Match | None:
+    def match(
+        self, order: OrderSnapshot, transaction: LedgerTransaction, now: float, slack: float = 0.0
+    ) -> Match | None:
         """The visitor of an order: by its token, else by the surest identity key that has a link.
 
-        Whichever it is, `tracking` is off if the visitor, or anybody by one of the order's identity keys, objected.
+        A link may seem to come `slack` seconds after the order that it was made before. Whichever visitor it is,
+        `tracking` is off if they, or anybody by one of the order's identity keys, objected.
         """
-        found = self._found(order, transaction, now)
+        found = self._found(order, transaction, now, slack)
         if found is None:
             return None
         at = order.created.timestamp()
@@ -94,14 +97,17 @@ class Identity:
             tracking=not has_objected(found.visitor_id, order.identity_keys, transaction, at, now)
         )
 
-    def _found(self, order: OrderSnapshot, transaction: LedgerTransaction, now: float) -> Match | None:
+    def _found(
+        self, order: OrderSnapshot, transaction: LedgerTransaction, now: float, slack: float
+    ) -> Match | None:
         visitor_id = self.visitor_of(order.token) if order.token else None
         if visitor_id is not None:
             return Match(visitor_id, "token")
         for identity_key in order.identity_keys:
             links = [link for link in transaction.links(identity_key) if link.expires > now]
             if links:
-                return Match(nearest(links, order.created.timestamp()).visitor_id, identity_key.kind)
+                at = order.created.timestamp() + slack
+                return Match(nearest(links, at).visitor_id, identity_key.kind)
         return None
 
     def links(

@@ -151,7 +151,9 @@ class OrderIntake:
                 _log.warning("an order cannot be read and is passed over: %s", each)
 
     def _is_forgotten(self, transaction: LedgerTransaction, conversion: OrderConversion, now: float) -> bool:
-        match = None if conversion.is_over else self.identity.match(conversion.order, transaction, now)
+        if conversion.is_over:
+            return False
+        match = self.identity.match(conversion.order, transaction, now, self.ledger.policy.slack)
         return match is not None and transaction.is_forgotten(match.visitor_id)
 
 

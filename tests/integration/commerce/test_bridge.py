@@ -111,6 +111,20 @@ class TestOneOrder:
         assert len(world.conversions()) == 1
 
 
+class TestSeveralVisitors:
+    def test_the_one_linked_in_the_second_of_the_order_has_it(self, world: World) -> None:
+        """The store cuts the order's time to whole seconds."""
+        for visitor_id, moment in (("laptop", 0.0), ("phone", DAY + 0.7)):
+            world.now = 1_777_000_000.0 + moment
+            world.bridge.link(visitor_id, source=world.site.scope, member=3)
+        order = world.order(None, memberId=3)
+        assert float(str(order["created"])) < world.now
+        world.hear_all()
+        world.deliver()
+        [conversion] = world.conversions()
+        assert conversion.visitor_id == "phone"
+
+
 class TestWaiting:
     def test_for_payment(self, world: World) -> None:
         order = world.order(paid=False)

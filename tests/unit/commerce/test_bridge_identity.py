@@ -130,6 +130,16 @@ class TestSeveralVisitors:
         links = [link(self.CLUE, visitor, at) for visitor, at in (("b", 5.0), ("a", 9.0))]
         assert nearest(links, 1.0).visitor_id == "b"
 
+    def test_slack_is_for_whose_an_order_is_and_not_for_what_they_said(self) -> None:
+        key = ORDER.identity_keys[2]
+        links = [link(key, "a"), link(key, "b", NOW + 0.7), link(key, "b", NOW + 0.9, tracking=False)]
+        back = link(key, "b", NOW + 3)
+        with MemoryLedger().transaction() as transaction:
+            for each in (*links, back):
+                transaction.add_link(each)
+            assert IDENTITY.match(ORDER, transaction, NOW) == Match("a", "member")
+            assert IDENTITY.match(ORDER, transaction, NOW, 2.0) == Match("b", "member")
+
     def test_equals_go_by_id(self) -> None:
         links = [link(self.CLUE, visitor, 5.0) for visitor in ("b", "a", "c")]
         assert nearest(links, 9.0).visitor_id == nearest(links, 1.0).visitor_id == "a"
