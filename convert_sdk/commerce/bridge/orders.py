@@ -84,10 +84,11 @@ class OrderSnapshot:
     earliest: datetime | None = None
 
     def __post_init__(self) -> None:
-        if self.created.tzinfo is None:
-            raise ValueError("created: a naive datetime could mean any time zone: give it one, as tzinfo=UTC")
-        if self.amount is not None and not self.amount.is_finite():
-            raise ValueError(f"amount: expected a number of major units, or None, not {self.amount}")
+        _check_moment("created", self.created)
+        for name in ("version", "earliest"):
+            if getattr(self, name) is not None:
+                _check_moment(name, getattr(self, name))
+        object.__setattr__(self, "amount", _amount(self.amount))
 
     @property
     def scope(self) -> str:
@@ -139,6 +140,26 @@ class OrderSnapshot:
     def anonymous(self) -> OrderSnapshot:
         """The same without what could lead to a person."""
         return replace(self, token=None, reference=None, member_id=None, contact_id=None, email_key=None)
+
+
+def _check_moment(name: str, moment: object) -> None:
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{name}: expected a datetime with a time zone, not {type(moment).__name__}")
+    if moment.utcoffset() is None:
+        raise ValueError(f"{name}: a naive datetime could mean any time zone: give it one, as tzinfo=UTC")
+
+
+def _amount(given: object) -> Decimal | None:
+    """The amount, which a whole number is too; a float is not, as it has no last digit."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        return Decimal(given)
+    if given is not None and not isinstance(given, Decimal):
+        raise TypeError(
+            f'amount: expected a Decimal of major units, as Decimal("49.90"), not {type(given).__name__}'
+        )
+    if given is not None and not given.is_finite():
+        raise ValueError(f"amount: expected a number of major units, or None, not {given}")
+    return given
 
 
 AmountRule: TypeAlias = "Literal['total', 'sub_total', 'net'] | Callable[[WebsiteOrder], Decimal | None]"

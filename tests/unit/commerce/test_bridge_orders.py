@@ -371,3 +371,29 @@ class TestMerging:
     def test_a_naive_time_is_refused(self) -> None:
         with pytest.raises(ValueError, match="tzinfo=UTC"):
             OrderSnapshot("w", SITE, "7", datetime(2026, 5, 1))  # noqa: DTZ001 - what is refused
+
+
+class TestByHand:
+    NAIVE = datetime(2026, 5, 1)  # noqa: DTZ001 - what is refused
+
+    def test_a_whole_amount_is_exact(self) -> None:
+        order = OrderSnapshot("till", "berlin", "7", AT, amount=49)  # type: ignore[arg-type]  # as it is typed by hand
+        assert (type(order.amount), order.amount) == (Decimal, Decimal(49))
+
+    @pytest.mark.parametrize(
+        ("fields", "kind", "problem"),
+        [
+            ({"amount": 49.9}, TypeError, 'amount: expected a Decimal of major units, as Decimal("49.90"), not float'),
+            ({"amount": "49.90"}, TypeError, "not str"),
+            ({"amount": True}, TypeError, "not bool"),
+            ({"amount": Decimal("NaN")}, ValueError, "amount: expected a number of major units, or None, not NaN"),
+            ({"version": NAIVE}, ValueError, "version: a naive datetime could mean any time zone"),
+            ({"earliest": NAIVE}, ValueError, "earliest: a naive datetime could mean any time zone"),
+            ({"created": 1_777_000_000}, TypeError, "created: expected a datetime with a time zone, not int"),
+        ],
+    )  # fmt: skip
+    def test_what_could_not_be_counted_is_refused_at_once(
+        self, fields: dict[str, Any], kind: type[Exception], problem: str
+    ) -> None:
+        with pytest.raises(kind, match=re.escape(problem)):
+            OrderSnapshot("till", "berlin", "7", **{"created": AT, **fields})
