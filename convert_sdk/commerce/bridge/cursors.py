@@ -89,9 +89,12 @@ class Stream:
 Convert: TypeAlias = Callable[[T], OrderSnapshot | UnreadableOrder | None]
 
 
-def by_skip(scan: Cursor, page: Page[T], convert: Convert[T]) -> Read:
-    """Take the next rows of a scan; a total that changes meanwhile may have moved rows, so it begins anew."""
-    read, name = converted(page, convert), _name(page)
+def by_skip(scan: Cursor, page: Page[T], convert: Convert[T], listed: str = "a list") -> Read:
+    """Take the next rows of a scan; a total that changes meanwhile may have moved rows, so it begins anew.
+
+    `listed` is what the list is called to people.
+    """
+    read, name = converted(page, convert, f"{listed}: row", scan.place), _name(page)
     if scan.place and page.total_count != scan.total:
         if scan.redone < _REDONE:
             return read._replace(cursor=scan.begun_anew())
@@ -104,15 +107,20 @@ def by_skip(scan: Cursor, page: Page[T], convert: Convert[T]) -> Read:
     return read._replace(cursor=replace(scan, place=place, total=page.total_count, last=name))
 
 
-def by_page(scan: Cursor, page: Page[T], before: Page[T] | None, convert: Convert[T]) -> Read:
+def by_page(
+    scan: Cursor, page: Page[T], before: Page[T] | None, convert: Convert[T], listed: str = "a list"
+) -> Read:
     """Take the next page of a scan, after which the one `before` it was read once more.
 
     What had slipped from this page to that one by the time it was read is seen there. As long as that one still
-    has anything it had, no more than a page can have slipped; else the scan begins anew.
+    has anything it had, no more than a page can have slipped; else the scan begins anew. `listed` is what the list
+    is called to people.
     """
-    read = converted(page, convert)
+    rows = f"{listed}: page {scan.place}, row"
+    read = converted(page, convert, rows)
     if before is not None:
-        slipped = converted([item for item in before if not _names([item]) & {*scan.last.split()}], convert)
+        moved = [item for item in before if not _names([item]) & {*scan.last.split()}]
+        slipped = converted(moved, convert, rows)
         read = Read(read.orders + slipped.orders, scan, unreadable=read.unreadable + slipped.unreadable)
         names = _names(before)
         if page.items and _names(page) == names:
@@ -128,10 +136,14 @@ def by_page(scan: Cursor, page: Page[T], before: Page[T] | None, convert: Conver
     return read._replace(cursor=replace(scan, place=scan.place + 1, last=" ".join(_names(page))))
 
 
-def converted(page: Iterable[T], convert: Convert[T]) -> Read:
-    """The orders of a page, and what is unreadable in it; the cursor is for the caller to set."""
+def converted(page: Iterable[T], convert: Convert[T], rows: str, first: int = 0) -> Read:
+    """The orders of a page, and what is unreadable in it; the cursor is for the caller to set.
+
+    A row that is no record at all goes by its number: `rows` is what stands before that, `first` that of the first.
+    """
     orders: list[OrderSnapshot] = []
-    odd = [UnreadableOrder(f"a row of the list at {at}", (at,)) for at in getattr(page, "unreadable", ())]
+    numbers = [first + int(at.strip("[]")) for at in getattr(page, "unreadable", ())]
+    odd = [UnreadableOrder(f"{rows} {number}", (f"[{number}]",)) for number in numbers]
     for item in page:
         match convert(item):
             case OrderSnapshot() as order:

@@ -245,9 +245,9 @@ def from_website(
     >>> from_website(read, "shop.example.com", str).amount
     Decimal('49.90')
     """
-    needed = {"id", "created", "status", *_amount_fields(rules.amount)}
+    needed = {"id", "created", "status", *_amount_places(rules.amount)}
     needed |= {"paid"} if rules.counts_when == "paid" else set()
-    odd = tuple(place for place in order.unreadable if re.split(r"[.\[]", place)[0] in needed)
+    odd = tuple(place for place in order.unreadable if _POSITION.sub("[]", place) in needed)
     computed = _computed(lambda: _website_amount(order, rules.amount), rules.digits)
     if odd or not computed.is_good:
         return UnreadableOrder(f"website:{site}:{_named(order.id)}", odd or ("amount",))
@@ -273,10 +273,16 @@ def from_website(
     )
 
 
-def _amount_fields(rule: AmountRule) -> set[str]:
+_POSITION = re.compile(r"\[\d+\]")
+
+
+def _amount_places(rule: AmountRule) -> set[str]:
+    """The places that an amount is read from, those in a list without their positions."""
     if rule == "sub_total":
         return {"subTotal"}
-    return {"total", "shippingAmount", "taxes"} if rule == "net" else {"total"} if rule == "total" else set()
+    if rule == "net":
+        return {"total", "shippingAmount", "taxes", "taxes[].total"}
+    return {"total"} if rule == "total" else set()
 
 
 class _Computed(NamedTuple):

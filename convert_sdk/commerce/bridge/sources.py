@@ -235,14 +235,19 @@ class WebsiteSource:
             skip=scan.place,
         )
         read_at = datetime.fromtimestamp(now, UTC)
-        return by_skip(scan, next(pages.pages()), lambda each: self.order(each, identity, read_at=read_at))
+
+        def order(record: WebsiteOrder) -> OrderSnapshot | UnreadableOrder | None:
+            return self.order(record, identity, read_at=read_at)
+
+        return by_skip(scan, next(pages.pages()), order, f"{self.scope}/orders")
 
     def _forms(self, cursor: Cursor, now: float, identity: Identity) -> Read:
         scan = self._next_window(cursor, now)
         span = {"received_min": int(scan.start or 0), "received_max": int(scan.end or 0)}
         pages = self.client.form_submissions.list(**span, limit=_PAGE, skip=scan.place)
         email = identity.email_key
-        return by_skip(scan, next(pages.pages()), lambda form: from_submission(form, self.site, email))
+        page, listed = next(pages.pages()), f"{self.scope}/forms"
+        return by_skip(scan, page, lambda form: from_submission(form, self.site, email), listed)
 
     def _bookings(self, cursor: Cursor, now: float, identity: Identity) -> Read:
         scan = cursor if cursor.is_open else cursor.opened(now - DAY, now + self.horizon)
@@ -255,7 +260,7 @@ class WebsiteSource:
             earliest = self._earliest(booking, scan)
             return from_booking(booking, self.site, identity.email_key, seen=seen, earliest=earliest)
 
-        read = by_skip(scan, next(pages.pages()), booked)
+        read = by_skip(scan, next(pages.pages()), booked, f"{self.scope}/bookings")
         is_complete = not (read.cursor.is_open or read.unsettled)
         return read._replace(cursor=cursor.closed((scan.start or 0.0) + DAY)) if is_complete else read
 
@@ -313,7 +318,8 @@ class ConvictionalSource:
         updated = [order.updated.timestamp() for order in read if order.updated is not None]
         newest = max([*updated, *([] if scan.newest is None else [scan.newest])], default=None)
         placed = replace(scan, newest=newest)
-        return by_page(placed, page, before, lambda each: self.order(each, identity))
+        listed = f"{self.scope}/orders"
+        return by_page(placed, page, before, lambda each: self.order(each, identity), listed)
 
     def _opened(self, cursor: Cursor, now: float) -> Cursor:
         if cursor.is_open:

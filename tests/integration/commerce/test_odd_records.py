@@ -193,7 +193,23 @@ def test_what_is_no_order_at_all_is_counted_and_moves_no_page(one_site: World) -
     assert (report.orders, report.unreadable) == (60, 1)
     world.deliver()
     assert len(world.conversions()) == len(good)
-    assert world.bridge.report().unreadable == ("a row of the list at [10] ([10])",)
+    assert world.bridge.report().unreadable == (f"{world.site.scope}/orders: row 60 ([60])",)
+
+
+def test_a_row_that_is_no_record_is_named_by_its_list_and_number(world: World) -> None:
+    rows = {number: [f"row {number}-{at}" for at in range(50)] for number in (0, 1)}
+    for number, items in rows.items():
+        page = {"items": items[:1] if number else items, "totalCount": 51, "limit": 50, "skip": 50 * number}
+        world.store.faults.append(Fault(200, page))
+    world.store.faults.append(Fault(200, {"items": ["a row"], "totalCount": 1, "limit": 50, "skip": 0}))
+    world.buyers.faults.append(Fault(200, {"data": ["a row"], "error": []}))
+    assert world.bridge.sync().unreadable == 53
+    names = {each.rpartition(" (")[0] for each in world.bridge.report().unreadable}
+    orders = {f"{world.site.scope}/orders: row {number}" for number in range(51)}
+    assert names == orders | {
+        f"{world.site.scope}/bookings: row 0",
+        "convictional:acme/orders: page 0, row 0",
+    }
 
 
 def test_numbers_that_nothing_can_hold_do_no_harm(one_site: World, website: WebsiteStore) -> None:

@@ -98,6 +98,24 @@ class TestWebsite:
     def test_amount_rules(self, rule: Any, amount: str | None) -> None:
         assert website(WebsiteRules(amount=rule)).amount == (None if amount is None else Decimal(amount))
 
+    @pytest.mark.parametrize(
+        ("taxes", "odd"),
+        [
+            ([{"total": 4.9, "rate": "ten", "appliedToItems": "all"}], ()),
+            ([{"total": 1}, {"total": "ten", "rate": "ten"}], ("taxes[1].total",)),
+            ("ten", ("taxes",)),
+        ],
+    )
+    def test_net_needs_of_taxes_their_totals(self, taxes: object, odd: tuple[str, ...]) -> None:
+        record = read(
+            WebsiteOrder, {"id": 7, "total": 49.9, "shippingAmount": 5, "taxes": taxes, "paid": True}
+        )
+        order = from_website(record, SITE, hashed, rules=WebsiteRules(amount="net"))
+        if odd:
+            assert order == UnreadableOrder("website:shop.example.com:7", odd)
+        else:
+            assert of(OrderSnapshot, order).amount == Decimal("40.00")
+
     def test_digits_of_the_currency(self) -> None:
         order = website(WebsiteRules(currency="JPY", digits=0), total=1234.5)
         assert (order.amount, order.currency) == (Decimal(1235), "JPY")
