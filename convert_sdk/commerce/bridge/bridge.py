@@ -17,7 +17,14 @@ from convert_sdk.commerce.bridge.currency import LedgerCurrency, Rate
 from convert_sdk.commerce.bridge.dispatcher import Dispatcher
 from convert_sdk.commerce.bridge.identity import Identity, has_objected
 from convert_sdk.commerce.bridge.intake import Goals, OrderIntake, Recorded
-from convert_sdk.commerce.bridge.ledger import LedgerStore, LedgerTransaction, Link, StateAndReason, forgotten
+from convert_sdk.commerce.bridge.ledger import (
+    LedgerStore,
+    LedgerTransaction,
+    Link,
+    StateAndReason,
+    can_be_kept,
+    forgotten,
+)
 from convert_sdk.commerce.bridge.orders import IdentityKey, OrderSnapshot, UnreadableOrder
 from convert_sdk.commerce.bridge.reporting import loop_of, refuse_in, reporting
 from convert_sdk.commerce.bridge.reports import SyncReport
@@ -165,8 +172,8 @@ class Bridge:
 
         `source` is a source's `scope`, needed where there are several. After `tracking=False` no order of theirs
         is reported, however its visitor is found, until `tracking=True` is said of the same; by default it stays as it
-        was. False where nothing was kept: the visitor was forgotten, or the ledger could not be written, which is
-        not raised, as a page is waiting.
+        was. False where nothing was kept: the visitor was forgotten, or has an id with half a character, or the ledger
+        could not be written, which is not raised, as a page is waiting.
         """
         visitor_id = check.visitor_id(visitor_id)
         try:
@@ -197,7 +204,7 @@ class Bridge:
     def _link(self, visitor_id: str, identity_keys: Sequence[IdentityKey], tracking: bool | None) -> bool:
         now = self.ledger.clock()
         with self.ledger.transaction() as transaction:
-            if transaction.is_forgotten(visitor_id):
+            if not can_be_kept(visitor_id) or transaction.is_forgotten(visitor_id):
                 return False
             on = tracking
             if on is None:

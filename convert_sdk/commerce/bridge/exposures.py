@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from convert_sdk.commerce.bridge.conversions import Policy, settled
-from convert_sdk.commerce.bridge.ledger import ExposureRecord, LedgerStore, LedgerTransaction
+from convert_sdk.commerce.bridge.ledger import ExposureRecord, LedgerStore, LedgerTransaction, can_be_kept
 from convert_sdk.commerce.bridge.orders import OrderSnapshot
 from convert_sdk.errors import StoreError
 from convert_sdk.observation import Delivered, Exposed, Observation
@@ -54,7 +54,7 @@ def _record(ledger: LedgerStore, waiting: deque[tuple[Observation, float]]) -> N
             if isinstance(observation, Exposed):
                 _, visitor_id, experience_id, variation_id = observation
                 with ledger.transaction() as transaction:
-                    if not transaction.is_forgotten(visitor_id):
+                    if can_be_kept(visitor_id) and not transaction.is_forgotten(visitor_id):
                         transaction.add_exposure(ExposureRecord(visitor_id, experience_id, variation_id, at))
             elif isinstance(observation, Delivered):
                 _deliver(ledger, observation)

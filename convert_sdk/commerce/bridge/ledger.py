@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -12,6 +14,8 @@ from typing import NamedTuple, Protocol
 from convert_sdk.commerce.bridge.conversions import OrderConversion, Policy
 from convert_sdk.commerce.bridge.orders import IdentityKey
 from convert_sdk.status import EventOutcome
+
+_log = logging.getLogger("convert_sdk")
 
 
 class Link(NamedTuple):
@@ -226,6 +230,23 @@ def forgotten(conversion: OrderConversion) -> OrderConversion:
     if conversion.is_over:
         return blank
     return replace(blank, state="dropped", reason="forgotten", due=None, owner=None, event=None)
+
+
+def can_be_kept(visitor_id: str) -> bool:
+    """True if a ledger takes this visitor id; a warning says once of those that it does not."""
+    try:
+        visitor_id.encode()
+    except UnicodeEncodeError:
+        _warn_of_half_characters()
+        return False
+    return True
+
+
+@functools.cache
+def _warn_of_half_characters() -> None:
+    _log.warning(
+        "nothing is kept of a visitor whose id has half a character, which no file takes: give another id"
+    )
 
 
 def mark_of(salt: bytes, visitor_id: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -17,12 +18,14 @@ from convert_sdk.commerce.bridge import (
     Bridge,
     ConvictionalSource,
     Goals,
+    Ledger,
     LedgerTransaction,
     MemoryLedger,
     OrderSnapshot,
     Policy,
     recording,
 )
+from convert_sdk.commerce.bridge.ledger import _warn_of_half_characters
 from convert_sdk.observation import Delivered, Exposed, Observation
 from convert_sdk.server import DEMO_SDK_KEY
 from convert_sdk.status import EventOutcome
@@ -164,3 +167,36 @@ class TestRecording:
         with pytest.raises(StoreError):
             observe(Exposed("e-1", "v-1", "exp-1", "var-1"))
         assert len(heard) == 1
+
+
+class TestHalfACharacter:
+    """No file takes an id that ends within a character."""
+
+    ODD = "v-\ud83d"
+
+    def test_in_a_link_raises_nothing_in_the_page(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        _warn_of_half_characters.cache_clear()
+        for _ in range(2):
+            assert not world.bridge.link(self.ODD, source=world.site.scope, member=3)
+        [said] = [each for each in caplog.messages if "half a character" in each]
+        assert self.ODD not in said
+        world.order(None, memberId=3)
+        world.hear_all()
+        assert world.bridge.report().waiting == {"unresolved": 1}
+
+    @pytest.mark.parametrize("kind", ["sqlite", "memory"])
+    def test_in_an_exposure_keeps_no_other_from_being_written(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+    ) -> None:
+        _warn_of_half_characters.cache_clear()
+        ledger = Ledger(tmp_path / "bridge.db") if kind == "sqlite" else MemoryLedger()
+        observe = recording(ledger)
+        for event, visitor_id in (("e-1", self.ODD), ("e-2", "v-2")):
+            observe(Exposed(event, visitor_id, "exp-1", "var-1"))
+        with ledger.transaction() as transaction:
+            assert len(transaction.exposures("v-2", 0.0, 1e12)) == 1
+        assert sum("half a character" in each for each in caplog.messages) == 1
+        if isinstance(ledger, Ledger):
+            ledger.close()
