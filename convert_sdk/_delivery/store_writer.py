@@ -158,13 +158,13 @@ class StoreWriter:
 
     def not_deleted(self, request: ForgetRequest, error: Exception, now: float) -> None:
         """Note that the store has not forgotten a visitor: it is tried again, unless that is hopeless."""
+        text = error_text(error, self._engine.store_key(request.visitor_id), request.visitor_id)
         if isinstance(error, (StoreError, OSError)) and not isinstance(error, VisitorStateError):
-            self._end_round(f"a visitor is not deleted: {error}", now)
+            self._end_round(f"a visitor is not deleted: {text}", now)
             return
         self._retry_at = now + _RETRY_AFTER
         request.tries += 1
         if request.tries >= _TRIES:
-            text = str(error) if isinstance(error, StoreError) else type(error).__name__
             self._report("forget", f"a visitor cannot be deleted from the store: {text}")
             self._end(request, StoreDeletion.FAILED)
 
@@ -219,11 +219,10 @@ class StoreWriter:
 
     def failed(self, save: StateSave, error: Exception, now: float) -> None:
         """Note that a save failed: its changes are kept, unless it is this visitor's alone and hopeless."""
+        text = error_text(error, save.changes.key, save.visitor_id)
         if isinstance(error, (StoreError, OSError)) and not isinstance(error, VisitorStateError):
-            self._end_round(f"visitors are not saved: {error}", now)
+            self._end_round(f"visitors are not saved: {text}", now)
             return
-        # An error of the application's own store may name the visitor.
-        text = str(error) if isinstance(error, StoreError) else type(error).__name__
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _OUTAGE:
             self._end_round(f"visitors are not saved: {text}", now)
@@ -253,6 +252,18 @@ class StoreWriter:
         for _ in range(replaced - self._replaced):
             self._report("replaced", "the store held a visitor's state that cannot be read: it is replaced")
         self._replaced = max(replaced, self._replaced)
+
+
+def error_text(error: Exception, key: str, visitor_id: str) -> str:
+    """What a log may say of a store's error: one of the application's own may name the visitor."""
+    name = type(error).__name__
+    if isinstance(error, StoreError):
+        text = str(error)
+    elif isinstance(error, OSError) and error.strerror:  # and not the name of the file
+        text = f"{name}: {error.strerror}"
+    else:
+        return name
+    return text.replace(key, "…").replace(visitor_id, "…")
 
 
 def store_thread(

@@ -10,12 +10,14 @@ from convert_sdk import Visitor
 from convert_sdk._core.events import TrackingContext
 from convert_sdk._core.state import NOTHING
 from convert_sdk._delivery.engine import Engine
+from convert_sdk._delivery.forgetting import ForgetRequest
 from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue, EventState
 from convert_sdk._delivery.store_writer import StoreWriter
 from convert_sdk._delivery.visitors import VisitorCache
 from convert_sdk._http.messages import Response
 from convert_sdk._process.clock import monotonic
 from convert_sdk.errors import StoreError, VisitorStateError
+from convert_sdk.status import StoreDeletion
 from convert_sdk.stores import Changes, MemoryStore, VisitorState, Winners
 from convert_sdk.stores.sqlite import SqliteStore
 from tests.documents import entity, experience, project
@@ -192,6 +194,43 @@ def test_a_row_that_cannot_be_read_is_replaced_and_reported(tmp_path: Path) -> N
     # 39 conversions were counted by the first process; the one whose claim could not be read, by both.
     assert second.queue.counts().deduplicated == 39
     store.close()
+
+
+ANN = "ann@example.com"
+NAMING = [
+    (
+        FileNotFoundError(2, "No such file or directory", f"/no/such/1-2-{ANN}.json"),
+        "FileNotFoundError: No such file or directory",
+    ),
+    (OSError(5, f"1-2-{ANN} is on a bad block"), "OSError: … is on a bad block"),
+    (OSError(ANN), "OSError"),
+    (StoreError(f"1-2-{ANN} is locked, and so is {ANN}"), "… is locked, and so is …"),
+    (VisitorStateError(f"cannot read 1-2-{ANN}"), "cannot read …"),
+    (KeyError(ANN), "KeyError"),
+]
+
+
+class Undeletable(Failing):
+    """A store of the same kind whose deletions fail, too."""
+
+    def delete(self, key: str) -> int:
+        raise self.failures[ANN]
+
+
+@pytest.mark.parametrize(("error", "text"), NAMING, ids=lambda value: type(value).__name__)
+class TestAnErrorThatNamesTheVisitor:
+    def test_of_a_save(self, kind: type[Failing], error: Exception, text: str) -> None:
+        shop = Shop()
+        shop.visit(ANN)
+        shop.save(kind({ANN: error}))
+        assert [said.rpartition("saved: ")[2] for _, said in shop.reports] == [text]
+
+    def test_of_a_deletion(self, error: Exception, text: str) -> None:
+        shop = Shop()
+        shop.visit("warm")
+        shop.writer.forget(ForgetRequest(ANN, in_spool=False, store=StoreDeletion.PENDING))
+        shop.save(Undeletable({ANN: error}), times=3)
+        assert {said.rpartition(": ")[2] for _, said in shop.reports} == {text.rpartition(": ")[2]}
 
 
 class Forgetful(Failing):
