@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from inspect import isawaitable
 from typing import TYPE_CHECKING, cast
 from weakref import WeakSet
@@ -18,15 +17,15 @@ from convert_sdk._process.fork import check_pid, register_after_fork
 from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.status import FlushReport, ForgetReport, Status, StoreDeletion
 
-from .engine import Engine, claim_results
+from .engine import Engine
 from .forgetting import ForgetRequest, deletion_of
 from .override_file import override_file, reloadable
 from .queue import DeliveryConfig, Endpoint, EventQueue
 from .runtime import status_of
-from .visitors import PendingChanges, to_changes
+from .store_writer import StateSave, apply_save, saves
 
 if TYPE_CHECKING:
-    from convert_sdk._core.state import Changes, VisitorState, Winners
+    from convert_sdk._core.state import VisitorState, Winners
     from convert_sdk.options import Options
     from convert_sdk.project import Project
     from convert_sdk.status import Counts
@@ -197,33 +196,16 @@ class OfflineDelivery:
     def _save(self) -> None:
         if self._store is None:
             return
-        for visitor_id, pending in self.take_changes().items():
-            winners: Winners | None = None
-            with suppress(Exception):  # the store may be the application's own
-                winners = checked(self._store.save(self.changes_of(visitor_id, pending)))
-            self.accept_winners(visitor_id, pending, winners)
+        for save in saves(self._engine):
+            try:
+                winners = checked(self._store.save(save.changes))
+            except Exception:  # noqa: BLE001, S112  # the store may be the application's own
+                continue
+            self.saved(save, winners)
 
-    def take_changes(self) -> dict[str, PendingChanges]:
-        """Everything that the store has yet to hear of, by visitor id."""
-        engine = self._engine
-        with engine.lock:
-            return engine.visitors.take_pending(len(engine.visitors.pending or ()))
-
-    def changes_of(self, visitor_id: str, pending: PendingChanges) -> Changes:
-        """The changes of one visitor as the store takes them."""
-        engine = self._engine
-        return to_changes(engine.store_key(visitor_id), pending, engine.visitors.forgotten.get(visitor_id, 0))
-
-    def accept_winners(self, visitor_id: str, pending: PendingChanges, winners: Winners | None) -> None:
-        """Take over what the store answered; None where it failed, and the changes wait for the next time."""
-        engine = self._engine
-        with engine.lock:
-            if winners is None:
-                engine.visitors.restore_pending(visitor_id, pending)
-                return
-            engine.visitors.apply_winners(visitor_id, winners)
-        results = claim_results(pending.goals, winners)
-        self.queue.resolve_claims(results.won, results.lost, monotonic())
+    def saved(self, save: StateSave, winners: Winners) -> None:
+        """Take over what the store answered."""
+        apply_save(self._engine, self.queue, save, winners, monotonic())
 
 
 class AsyncOfflineDelivery:
@@ -269,15 +251,19 @@ class AsyncOfflineDelivery:
         """As `OfflineDelivery.flush`; an asynchronous store is awaited."""
         check_pid()
         before = self._inner.queue.counts()
-        store = self._store
-        if store is not None:
-            for visitor_id, pending in self._inner.take_changes().items():
-                winners: Winners | None = None
-                with suppress(Exception):  # the store may be the application's own
-                    saved = store.save(self._inner.changes_of(visitor_id, pending))
-                    winners = checked(await saved if isawaitable(saved) else saved)
-                self._inner.accept_winners(visitor_id, pending, winners)
+        await self._save()
         return self._inner.hand_over(before)
+
+    async def _save(self) -> None:
+        if self._store is None:
+            return
+        for save in saves(self._engine):
+            try:
+                answer = self._store.save(save.changes)
+                winners = checked(await answer if isawaitable(answer) else answer)
+            except Exception:  # noqa: BLE001, S112  # the store may be the application's own
+                continue
+            self._inner.saved(save, winners)
 
     async def forget(self, visitor_id: str, timeout: float) -> ForgetReport:  # noqa: ARG002 # as every delivery
         """As `OfflineDelivery.forget`; an asynchronous store is awaited."""

@@ -5,8 +5,11 @@ Theory of operation
 A save fails in one of two ways. *The store does not answer* (`StoreError`, `OSError`): the round ends, and the rest
 follows a second later. *One visitor cannot be saved* (`VisitorStateError`, and whatever else a store of the
 application raises): the round goes on without them, and they are tried again in the next rounds. Three times in vain,
-while others were saved meanwhile, and their changes are given up, counted, and their conversions sent unclaimed.
+with others saved between the tries, and their changes are given up, counted, and their conversions sent unclaimed.
 Several such failures in a row with no save between them are an outage after all.
+
+*Order.* The oldest changes come first. Visitors who were asked in vain come last in the next round: no few of them
+keep the others from being saved.
 
 *Forgetting.* Visitors to be deleted come before those to be saved, and fail in the same two ways. Changes that are in
 hand meanwhile are from before: the store keeps none of them, and what it answers is not applied.
@@ -47,15 +50,16 @@ class StateSave(NamedTuple):
     """The changes of one visitor that are being saved."""
 
     visitor_id: str
-    pending: PendingChanges
     changes: Changes
+    in_hand: dict[str, PendingChanges]
+    """Those that were taken together: whoever is saved or given up is to be removed from them."""
 
     def __repr__(self) -> str:
         return f"StateSave({self.changes!r})"
 
 
 class _Failures(NamedTuple):
-    """The failures of one visitor's save, and how many saves of others had succeeded before the first."""
+    """The failures of one visitor's save, and how many saves of others had succeeded before the last of them."""
 
     failures: int
     saved_before: int
@@ -72,7 +76,6 @@ class StoreWriter:
         self._queue = queue
         self._report = report
         self._retry_at = 0.0
-        self._in_hand: dict[str, PendingChanges] = {}
         self._failing: dict[str, _Failures] = {}
         self.deletions: deque[ForgetRequest] = deque()
         """Visitors whom the store is to forget."""
@@ -88,12 +91,11 @@ class StoreWriter:
     @property
     def to_save(self) -> int:
         """The number of visitors whose changes are not saved yet."""
-        return len(self._engine.visitors.pending or ()) + len(self._in_hand)
+        visitors = self._engine.visitors
+        return len(visitors.pending or ()) + sum(map(len, visitors.in_hand))
 
     def forget(self, request: ForgetRequest) -> None:
-        """Let go of a visitor's changes in hand, and have the store forget the visitor if it can."""
-        with self._engine.lock:
-            self._in_hand.pop(request.visitor_id, None)
+        """Have the store forget a visitor, if it can."""
         if request.report().store is StoreDeletion.PENDING:
             self.deletions.append(request)
 
@@ -183,39 +185,14 @@ class StoreWriter:
         if self._engine.project is None or (now < self._retry_at and not everything):
             return
         self.down = False
-        visitors = self._engine.visitors
-        with self._engine.lock:
-            waiting = visitors.take_pending(len(visitors.pending or ()) if everything else _AT_ONCE)
-            known = {visitor_id: visitors.forgotten.get(visitor_id, 0) for visitor_id in waiting}
-            self._in_hand = waiting
-        try:
-            for visitor_id, pending in list(waiting.items()):
-                if visitor_id not in waiting:  # forgotten meanwhile
-                    continue
-                changes = to_changes(self._engine.store_key(visitor_id), pending, known[visitor_id])
-                yield StateSave(visitor_id, pending, changes)
-                if self.down:
-                    return
-                if visitor_id not in self._failing:
-                    waiting.pop(visitor_id, None)
-        finally:
-            with self._engine.lock:
-                for visitor_id, pending in waiting.items():
-                    if visitors.forgotten.get(visitor_id, 0) == known[visitor_id]:
-                        visitors.restore_pending(visitor_id, pending)
-                self._in_hand = {}
+        yield from saves(self._engine, None if everything else _AT_ONCE, lambda: self.down)
 
     def saved(self, save: StateSave, winners: Winners, now: float) -> None:
         """Apply what the store holds after a save, and let conversions go that won their claims."""
         self._saved += 1
         self._failed_in_a_row = 0
         self._failing.pop(save.visitor_id, None)
-        with self._engine.lock:
-            visitors = self._engine.visitors
-            if visitors.forgotten.get(save.visitor_id, 0) == save.changes.forgotten:
-                visitors.apply_winners(save.visitor_id, winners)
-        results = claim_results(save.changes.goals, winners)
-        self._queue.resolve_claims(results.won, results.lost, now)
+        apply_save(self._engine, self._queue, save, winners, now)
 
     def failed(self, save: StateSave, error: Exception, now: float) -> None:
         """Note that a save failed: its changes are kept, unless it is this visitor's alone and hopeless."""
@@ -228,9 +205,11 @@ class StoreWriter:
             self._end_round(f"visitors are not saved: {text}", now)
             return
         self._retry_at = now + _RETRY_AFTER
-        failures, saved_before = self._failing.get(save.visitor_id, _Failures(0, self._saved))
-        self._failing[save.visitor_id] = _Failures(failures + 1, saved_before)
-        if failures + 1 >= _TRIES and self._saved > saved_before:
+        failures, saved_before = self._failing.get(save.visitor_id, _Failures(0, -1))
+        if self._saved > saved_before:  # otherwise the store may be at fault
+            failures += 1
+            self._failing[save.visitor_id] = _Failures(failures, self._saved)
+        if failures >= _TRIES:
             self._give_up(save, now)
         self._report("state", f"a visitor is not saved: {text}")
 
@@ -242,6 +221,7 @@ class StoreWriter:
 
     def _give_up(self, save: StateSave, now: float) -> None:
         del self._failing[save.visitor_id]
+        save.in_hand.pop(save.visitor_id, None)
         self._engine.visitors.lost += 1
         unclaimed = {event_id for uuid in save.changes.goals.values() for event_id in event_ids(uuid)}
         self._queue.resolve_claims(unclaimed, (), now)
@@ -252,6 +232,41 @@ class StoreWriter:
         for _ in range(replaced - self._replaced):
             self._report("replaced", "the store held a visitor's state that cannot be read: it is replaced")
         self._replaced = max(replaced, self._replaced)
+
+
+def saves(
+    engine: Engine, most: int | None = None, over: Callable[[], bool] = lambda: False
+) -> Iterator[StateSave]:
+    """The saves of so many visitors' changes, or of all, until `over`.
+
+    What is neither saved nor given up by the end, be it that somebody cancels it, waits for the next time.
+    """
+    visitors = engine.visitors
+    with engine.lock:
+        in_hand = visitors.take_pending(most)
+        known = {visitor_id: visitors.forgotten.get(visitor_id, 0) for visitor_id in in_hand}
+    asked: set[str] = set()
+    try:
+        for visitor_id, pending in list(in_hand.items()):
+            if visitor_id not in in_hand:  # forgotten meanwhile
+                continue
+            asked.add(visitor_id)
+            changes = to_changes(engine.store_key(visitor_id), pending, known[visitor_id])
+            yield StateSave(visitor_id, changes, in_hand)
+            if over():
+                return
+    finally:
+        with engine.lock:
+            visitors.put_back(in_hand, asked)
+
+
+def apply_save(engine: Engine, queue: EventQueue, save: StateSave, winners: Winners, now: float) -> None:
+    """Apply what the store holds after a save, and let conversions go that won their claims."""
+    with engine.lock:
+        if save.in_hand.pop(save.visitor_id, None) is not None:  # not forgotten meanwhile
+            engine.visitors.apply_winners(save.visitor_id, winners)
+    results = claim_results(save.changes.goals, winners)
+    queue.resolve_claims(results.won, results.lost, now)
 
 
 def error_text(error: Exception, key: str, visitor_id: str) -> str:

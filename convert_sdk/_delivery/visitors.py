@@ -15,12 +15,14 @@ that the store gave to each such visitor; changes from then on carry it, and tho
 
 With a store, all visitors share one lock, as `pending`, the changes to save, is one dict for all. A state with
 pending changes stays in the cache, up to twice its bound; then the oldest goes after all and counts as `lost`.
+While changes are being saved they are `in_hand`. A load may be answered before the store has them, so both lie over
+what it gives: nobody loses sight of what this process has just written.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from convert_sdk._core.decision import Decision
 from convert_sdk._core.events import known_segments
@@ -60,7 +62,17 @@ class VisitorCache:
     Every method but `create` is called under the visitor's lock. `pending` is None where there is no store.
     """
 
-    __slots__ = ("_segments", "bound", "failed_loads", "forgotten", "lost", "notify", "pending", "states")
+    __slots__ = (
+        "_segments",
+        "bound",
+        "failed_loads",
+        "forgotten",
+        "in_hand",
+        "lost",
+        "notify",
+        "pending",
+        "states",
+    )
 
     def __init__(self, bound: int, *, stored: bool, notify: Callable[[], None] = lambda: None) -> None:
         self.bound = bound
@@ -69,12 +81,15 @@ class VisitorCache:
         """Called when there is something to save where there was nothing."""
         self.states: OrderedDict[str, VisitorState] = OrderedDict()
         self.pending: dict[str, PendingChanges] | None = {} if stored else None
+        self.in_hand: list[dict[str, PendingChanges]] = []
+        """The changes that were taken and are not saved yet: a dict for each `take_pending`, the oldest first."""
         self.forgotten: OrderedDict[str, int] = OrderedDict()
         """The times at which visitors were forgotten, as the store gave them; 0 until it has."""
         self._segments: dict[tuple[tuple[str, object], ...], Mapping[str, object]] = {}
 
     def reset_after_fork(self) -> None:
-        """Forget the pending changes: the parent process saves them."""
+        """Forget the changes that are not saved: the parent process saves them."""
+        self.in_hand = []
         if self.pending is not None:
             self.pending = {}
 
@@ -148,25 +163,28 @@ class VisitorCache:
         return kept_segments(segments)
 
     def merge_loaded(self, visitor_id: str, loaded: VisitorState) -> None:
-        """Merge a state from the store; pending changes of this process win, unless the visitor was forgotten since."""
+        """Merge a state from the store; unsaved changes of this process win, unless the visitor was forgotten since."""
         if isinstance(loaded, ForgottenState):
             if loaded.at > self.forgotten.get(visitor_id, 0):
                 self.forget(visitor_id, loaded.at)
             loaded = VisitorState(loaded.bucketing, loaded.goals, loaded.segments, loaded.locations)
+        for changes in (*self.in_hand, self.pending or {}):
+            unsaved = changes.get(visitor_id)
+            if unsaved is not None:
+                loaded.bucketing.update(unsaved.bucketing)
+                loaded.goals = {**unsaved.goals, **loaded.goals}
+                loaded.segments = {**loaded.segments, **unsaved.segments}
+                if unsaved.locations is not None:
+                    loaded.locations = unsaved.locations
         state = self.states.setdefault(visitor_id, loaded)
         if state is loaded:
             if len(self.states) > self.bound:
                 self._forget_oldest(visitor_id)
             return
-        waiting = self.pending.get(visitor_id) if self.pending else None
         state.bucketing.update(loaded.bucketing)
         state.goals = {**state.goals, **loaded.goals}
         state.segments = {**state.segments, **loaded.segments}
-        if waiting is None or waiting.locations is None:
-            state.locations = loaded.locations
-        if waiting is not None:
-            state.bucketing.update(waiting.bucketing)
-            state.segments = {**state.segments, **waiting.segments}
+        state.locations = loaded.locations
 
     def merge_brought(self, visitor_id: str, brought: VisitorState) -> None:
         """Merge a state that a token brought: its decisions and segments win, and a goal counts in neither again."""
@@ -202,13 +220,13 @@ class VisitorCache:
         changed.bucketing[experience_id] = variation_id
 
     def forget(self, visitor_id: str, at: int = 0) -> None:
-        """Forget a visitor, and what waits to be saved; `at` is the time that the store has given to it."""
+        """Forget a visitor, and what is not saved; `at` is the time that the store has given to it."""
         state = self.states.pop(visitor_id, None)
         if state is not None:
             state.bucketing, state.goals = {}, NO_GOALS
             state.segments, state.locations = NOTHING, ()
-        if self.pending:
-            self.pending.pop(visitor_id, None)
+        for changes in (*self.in_hand, self.pending or {}):
+            changes.pop(visitor_id, None)
         self.note_forgotten(visitor_id, at)
 
     def note_forgotten(self, visitor_id: str, at: int) -> None:
@@ -222,8 +240,11 @@ class VisitorCache:
         at = self.forgotten.get(visitor_id)
         return at is not None and (at == 0 or issued * 1000 <= at)
 
-    def take_pending(self, most: int) -> dict[str, PendingChanges]:
-        """Take out the pending changes of so many visitors, the oldest first."""
+    def take_pending(self, most: int | None = None) -> dict[str, PendingChanges]:
+        """Take the pending changes of so many visitors in hand, or of all, the oldest first.
+
+        Whoever takes them removes those that are saved or given up, and puts the others back in the end.
+        """
         if not self.pending:
             return {}
         taken: dict[str, PendingChanges] = {}
@@ -231,7 +252,14 @@ class VisitorCache:
             pending = self.pending.pop(visitor_id, None)
             if pending is not None:
                 taken[visitor_id] = pending
+        self.in_hand.append(taken)
         return taken
+
+    def put_back(self, taken: dict[str, PendingChanges], last: Container[str]) -> None:
+        """Put back what is left of the changes that were taken, those of some visitors behind the others."""
+        self.in_hand = [each for each in self.in_hand if each is not taken]
+        for visitor_id in sorted(taken, key=last.__contains__):
+            self.restore_pending(visitor_id, taken[visitor_id])
 
     def restore_pending(self, visitor_id: str, older: PendingChanges) -> None:
         """Put changes back whose save failed; newer ones win."""

@@ -48,7 +48,7 @@ VISITOR = offline(
         Settled(EventOutcome.SENT, (EVENT,)),
         RejectedEvent(EVENT, DeliveryError(400, None, "no")),
         CHANGES,
-        StateSave("s3cret", PendingChanges(), CHANGES),
+        StateSave("s3cret", CHANGES, {"s3cret": PendingChanges()}),
         ConversionRequest("s3cret", {"plan": "s3cret"}),
         PendingConversion("id-1", VISITOR, "buy", ConversionRequest(rule_data={"plan": "s3cret"})),
         StoredConversion(PendingConversion("id-1", VISITOR, "buy", ConversionRequest()), {"plan": "s3cret"}),

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
 
-from convert_sdk import Client, FlushReport, MemoryStore, Reason, StoreError, VisitorState
+from convert_sdk import (
+    AsyncClient,
+    Client,
+    FlushReport,
+    MemoryStore,
+    Reason,
+    StoreError,
+    VisitorState,
+)
 from convert_sdk.stores import Changes, Winners
 from tests.documents import (
     HIGH,
@@ -178,11 +188,60 @@ class TestStore:
         assert state is not None
         assert state.bucketing == {"100": "1"}
 
+    def test_what_is_written_while_it_saves_stands(self) -> None:
+        """Another request of the visitor, who is loaded again, comes in the middle of a save."""
+
+        class Slow(MemoryStore):
+            def save(self, changes: Changes) -> Winners:
+                seen.append(client.visitor(LOW).segments)
+                return super().save(changes)
+
+        store, seen = Slow(shared=True), list[Mapping[str, object]]()
+        MemoryStore.save(store, Changes(f"1-2-{LOW}", segments={"country": "US"}))
+        client = offline(experience(), store=store)
+        client.visitor(LOW).set_segments({"country": "DE"})
+        client.flush()
+        assert [*seen, client.visitor(LOW).segments] == [{"country": "DE"}] * 2
+
+    def test_a_flush_that_is_cancelled_loses_nothing(self) -> None:
+        store = Awaited()
+
+        async def use() -> FlushReport:
+            client = AsyncClient.offline(project(experience()), store=store)
+            for name in (LOW, HIGH, "third"):
+                (await client.visitor(name)).set_segments({"country": "DE"})
+            flush = asyncio.create_task(client.flush())
+            await store.asked.wait()
+            flush.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await flush
+            store.may_answer.set()
+            await client.close()
+            assert client.status().incidents == {}
+            return await client.flush()
+
+        asyncio.run(use())
+        kept = [store.inner.load(f"1-2-{name}") for name in (LOW, HIGH, "third")]
+        assert kept == [VisitorState(segments={"country": "DE"})] * 3
+
+    def test_a_save_that_is_interrupted_loses_nothing(self) -> None:
+        store = Failing(error=KeyboardInterrupt())
+        client = offline(experience(), store=store)
+        client.visitor(LOW).decide("checkout")
+        with pytest.raises(KeyboardInterrupt):
+            client.flush()
+        store.down = False
+        client.close()
+        assert store.load(f"1-2-{LOW}") == VisitorState({"100": "1"})
+
 
 class Failing(MemoryStore):
     """A store that can be down."""
 
-    down = True
+    def __init__(self, *, shared: bool = False, error: BaseException | None = None) -> None:
+        super().__init__(shared=shared)
+        self.down = True
+        self.error = error or StoreError("the store is down")
 
     def load(self, key: str) -> VisitorState | None:
         if self.down:
@@ -191,8 +250,29 @@ class Failing(MemoryStore):
 
     def save(self, changes: Changes) -> Winners:
         if self.down:
-            raise StoreError("the store is down")
+            raise self.error
         return super().save(changes)
+
+
+class Awaited:
+    """A store that is awaited, and answers a save once it may."""
+
+    shared = False
+
+    def __init__(self) -> None:
+        self.inner = MemoryStore()
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def load(self, key: str) -> VisitorState | None:
+        return self.inner.load(key)
+
+    async def save(self, changes: Changes) -> Winners:
+        self.asked.set()
+        await self.may_answer.wait()
+        return self.inner.save(changes)
+
+    async def close(self) -> None:
+        pass
 
 
 class TestMismatches:

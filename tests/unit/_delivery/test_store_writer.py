@@ -15,6 +15,7 @@ from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue, Ev
 from convert_sdk._delivery.store_writer import StoreWriter
 from convert_sdk._delivery.visitors import VisitorCache
 from convert_sdk._http.messages import Response
+from convert_sdk._new_visitor import merge_loaded
 from convert_sdk._process.clock import monotonic
 from convert_sdk.errors import StoreError, VisitorStateError
 from convert_sdk.status import StoreDeletion
@@ -147,6 +148,21 @@ class TestAVisitorThatCannotBeSaved:
         shop.save(store, times=10)
         assert (shop.writer.waiting, shop.engine.visitors.lost) == (1, 0)
 
+    def test_several_keep_nobody_else_waiting(self, kind: type[Failing]) -> None:
+        bad, good = [f"bad-{number}" for number in range(5)], [f"good-{number}" for number in range(3)]
+        shop, store = Shop(), kind(dict.fromkeys(bad, ValueError()))
+        shop.visit(*bad, *good)
+        shop.save(store, times=2)
+        assert [name for name in good if store.memory.load(f"1-2-{name}") is None] == []
+        assert (shop.writer.waiting, shop.engine.visitors.lost) == (5, 0)
+        shop.save(store, times=10)
+        assert shop.engine.visitors.lost == 0, "with nobody saved meanwhile it may be the store"
+        for turn in range(12):
+            shop.visit(f"other-{turn}")
+            shop.save(store)
+        assert (shop.writer.waiting, shop.engine.visitors.lost) == (0, 5)
+        assert shop.held() == 0
+
     def test_the_next_round_is_a_second_later(self) -> None:
         shop, store = Shop(), Failing({"v-2": ValueError()})
         shop.visit("v-2")
@@ -231,6 +247,57 @@ class TestAnErrorThatNamesTheVisitor:
         shop.writer.forget(ForgetRequest(ANN, in_spool=False, store=StoreDeletion.PENDING))
         shop.save(Undeletable({ANN: error}), times=3)
         assert {said.rpartition(": ")[2] for _, said in shop.reports} == {text.rpartition(": ")[2]}
+
+
+class TestALoadInTheMiddleOfASave:
+    """The store still has what was there before."""
+
+    @staticmethod
+    def shop() -> Shop:
+        shop = Shop()
+        ann = Visitor(shop.engine, "ann", NOTHING, NOTHING)
+        ann.force("checkout", variation_id="1")
+        ann.set_segments({"country": "DE"})
+        shop.engine.states["ann"].locations = shop.engine.visitors.changes_of("ann").locations = ("new",)
+        return shop
+
+    def test_what_this_process_has_written_stands(self) -> None:
+        shop, store = self.shop(), MemoryStore(shared=True)
+        store.save(Changes("1-2-ann", segments={"country": "US", "browser": "CH"}, locations=("old",)))
+        saves = shop.writer.take(0.0)
+        save = next(saves)
+        merge_loaded(shop.engine, "ann", store.load("1-2-ann"), None)
+        written = VisitorState({"100": "1"}, {}, {"country": "DE", "browser": "CH"}, ("new",))
+        assert shop.engine.states["ann"] == written
+        shop.writer.saved(save, store.save(save.changes), 0.0)
+        assert [*saves] == []
+        assert (shop.writer.to_save, shop.engine.states["ann"]) == (0, written)
+        assert store.load("1-2-ann") == written
+
+    def test_what_the_store_has_decided_stands_as_soon_as_it_is_known(self) -> None:
+        shop, store = self.shop(), MemoryStore(shared=True)
+        store.save(Changes("1-2-ann", {"100": "2"}))
+        saves = shop.writer.take(0.0)
+        save = next(saves)
+        shop.writer.saved(save, store.save(save.changes), 0.0)
+        merge_loaded(shop.engine, "ann", store.load("1-2-ann"), None)
+        assert shop.engine.states["ann"].bucketing == {"100": "2"}
+
+    def test_what_could_not_be_saved_is_tried_again(self) -> None:
+        shop = self.shop()
+        saves = shop.writer.take(0.0)
+        shop.writer.failed(next(saves), StoreError("down"), 0.0)
+        assert [*saves] == []
+        assert (shop.writer.to_save, shop.engine.visitors.in_hand) == (1, [])
+
+    def test_two_that_save_at_once_lose_nothing(self) -> None:
+        """As tasks of two loops do: the second one begins anew what the first one has found to be down."""
+        shop = self.shop()
+        first = shop.writer.take(0.0)
+        shop.writer.failed(next(first), StoreError("down"), 0.0)
+        assert [*shop.writer.take(0.0, everything=True)] == []
+        assert [*first] == []
+        assert shop.writer.to_save == 1
 
 
 class Forgetful(Failing):

@@ -90,6 +90,40 @@ class TestLoading:
         memory.merge_loaded("a", VisitorState({"100": "1"}, segments={"country": "DE"}, locations=("cart",)))
         assert own == VisitorState({"100": "2"}, segments={"country": "FR"}, locations=("shop",))
 
+    def test_what_is_being_saved_wins_and_what_came_since_wins_over_that(self) -> None:
+        memory = VisitorCache(2, stored=True)
+        own, in_hand = remembered(memory, "a"), memory.changes_of("a")
+        own.bucketing["100"] = in_hand.bucketing["100"] = "2"
+        own.segments = in_hand.segments = {"country": "FR", "browser": "CH"}
+        own.locations = in_hand.locations = ("shop",)
+        memory.take_pending()
+        own.segments = {"country": "IT", "browser": "CH"}
+        memory.changes_of("a").segments = {"country": "IT"}
+        memory.merge_loaded("a", VisitorState({"100": "1"}, segments={"country": "DE"}, locations=("cart",)))
+        assert own == VisitorState(
+            {"100": "2"}, segments={"country": "IT", "browser": "CH"}, locations=("shop",)
+        )
+
+    def test_who_left_memory_while_they_were_saved_comes_back_with_that(self) -> None:
+        memory = VisitorCache(1, stored=True)
+        remembered(memory, "a")
+        in_hand = memory.changes_of("a")
+        in_hand.bucketing, in_hand.goals, in_hand.segments = {"100": "1"}, {"buy": "u"}, {"country": "DE"}
+        memory.take_pending()
+        remembered(memory, "b")
+        assert "a" not in memory.states
+        memory.merge_loaded("a", VisitorState())
+        assert memory.states["a"] == VisitorState({"100": "1"}, {"buy": "u"}, {"country": "DE"})
+
+    def test_what_was_being_saved_of_somebody_forgotten_is_gone(self) -> None:
+        memory = VisitorCache(2, stored=True)
+        remembered(memory, "a")
+        memory.changes_of("a").segments = {"country": "FR"}
+        memory.take_pending()
+        memory.forget("a")
+        memory.merge_loaded("a", VisitorState({"100": "1"}))
+        assert memory.states["a"] == VisitorState({"100": "1"})
+
 
 class TestSaving:
     def test_the_worker_is_told_of_the_first_change(self) -> None:
@@ -129,11 +163,23 @@ class TestSaving:
         assert pending.bucketing == {"100": "2", "200": "5"}
         assert (pending.segments, pending.locations) == ({"country": "FR", "team": "a"}, ("cart",))
 
+    def test_what_is_put_back_is_in_the_order_of_the_next_time(self) -> None:
+        memory = VisitorCache(9, stored=True)
+        for visitor_id in "abcd":
+            memory.changes_of(visitor_id)
+        taken = memory.take_pending()
+        del taken["b"]
+        memory.put_back(taken, {"a", "c"})
+        assert memory.in_hand == []
+        assert list(memory.take_pending()) == ["d", "a", "c"]
+
     def test_a_forked_process_leaves_it_to_its_parent(self) -> None:
         memory = VisitorCache(9, stored=True)
         memory.changes_of("a")
+        memory.take_pending()
+        memory.changes_of("b")
         memory.reset_after_fork()
-        assert memory.take_pending(9) == {}
+        assert (memory.take_pending(9), memory.in_hand) == ({}, [])
 
 
 class TestWinners:
