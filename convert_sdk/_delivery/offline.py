@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, cast
@@ -15,14 +16,15 @@ from convert_sdk._http.messages import Failure, Request, Response
 from convert_sdk._process.clock import monotonic
 from convert_sdk._process.fork import check_pid, register_after_fork
 from convert_sdk._process.locks import held_by_this_thread
-from convert_sdk.status import FlushReport, ForgetReport, Status, StoreDeletion
+from convert_sdk.observation import Incident
+from convert_sdk.status import FlushReport, ForgetReport, IncidentLevel, Status, StoreDeletion
 
 from .engine import Engine
 from .forgetting import ForgetRequest, deletion_of
 from .override_file import override_file, reloadable
 from .queue import DeliveryConfig, Endpoint, EventQueue
 from .runtime import status_of
-from .store_writer import StateSave, apply_save, saves
+from .store_writer import StateSave, apply_save, error_text, saves
 
 if TYPE_CHECKING:
     from convert_sdk._core.state import VisitorState, Winners
@@ -64,6 +66,7 @@ class OfflineDelivery:
 
     def _set_up(self) -> None:
         self._sending = threading.RLock()
+        self._incidents: Counter[str] = Counter()
         config = DeliveryConfig(max_queue=_ROOM, batch_size=_DRAIN_AT)
         self.queue = self._new_queue(config)
         self.queue.set_endpoint(self._endpoint)
@@ -142,9 +145,13 @@ class OfflineDelivery:
             at = error
         return self.end_forget(request, at)
 
-    def close(self, timeout: float | None = None) -> FlushReport:
-        """Flush; idempotent."""
-        return self.flush(timeout or 0.0)
+    def close(self, timeout: float | None = None) -> FlushReport:  # noqa: ARG002 # as every delivery
+        """Flush, and give up what the store has not taken; idempotent."""
+        check_pid()
+        before = self.queue.counts()
+        self._save()
+        self.give_up_unsaved()
+        return self.hand_over(before)
 
     def abandon(self) -> None:
         """Nothing to do: there is no thread that could end."""
@@ -152,7 +159,8 @@ class OfflineDelivery:
     def status(self) -> Status:
         """The figures of this moment."""
         check_pid()
-        return status_of(self._engine, self.queue)._replace(offline=True)
+        status = status_of(self._engine, self.queue)
+        return status._replace(offline=True, incidents={**self._incidents, **status.incidents})
 
     def _filled(self) -> None:
         """Empty the queue after the present offer, if many events wait."""
@@ -199,13 +207,33 @@ class OfflineDelivery:
         for save in saves(self._engine):
             try:
                 winners = checked(self._store.save(save.changes))
-            except Exception:  # noqa: BLE001, S112  # the store may be the application's own
-                continue
-            self.saved(save, winners)
+            except Exception as error:  # noqa: BLE001  # the store may be the application's own
+                self.not_saved(save, error)
+            else:
+                self.saved(save, winners)
 
     def saved(self, save: StateSave, winners: Winners) -> None:
         """Take over what the store answered."""
         apply_save(self._engine, self.queue, save, winners, monotonic())
+
+    def not_saved(self, save: StateSave, error: Exception) -> None:
+        """Count a failure of the store, and log and observe the first one."""
+        self._incidents["store"] += 1
+        if self._incidents["store"] == 1:
+            text = f"store: visitors are not saved: {error_text(error, save.changes.key, save.visitor_id)}"
+            _log.warning(text)
+            self._engine.observe(Incident(IncidentLevel.WARNING, text))
+
+    def give_up_unsaved(self) -> None:
+        """Count the visitors whom the store has not taken by the end, and let conversions go that wait for it."""
+        visitors = self._engine.visitors
+        with self._engine.lock:
+            unsaved = len(visitors.pending or ())
+            if visitors.pending:
+                visitors.pending.clear()
+            visitors.lost += unsaved
+        if unsaved:
+            self.queue.send_unclaimed(monotonic())
 
 
 class AsyncOfflineDelivery:
@@ -261,9 +289,10 @@ class AsyncOfflineDelivery:
             try:
                 answer = self._store.save(save.changes)
                 winners = checked(await answer if isawaitable(answer) else answer)
-            except Exception:  # noqa: BLE001, S112  # the store may be the application's own
-                continue
-            self._inner.saved(save, winners)
+            except Exception as error:  # noqa: BLE001  # the store may be the application's own
+                self._inner.not_saved(save, error)
+            else:
+                self._inner.saved(save, winners)
 
     async def forget(self, visitor_id: str, timeout: float) -> ForgetReport:  # noqa: ARG002 # as every delivery
         """As `OfflineDelivery.forget`; an asynchronous store is awaited."""
@@ -278,9 +307,13 @@ class AsyncOfflineDelivery:
             at = error
         return self._inner.end_forget(request, at)
 
-    async def close(self, timeout: float | None = None) -> FlushReport:
-        """Flush; idempotent."""
-        return await self.flush(timeout or 0.0)
+    async def close(self, timeout: float | None = None) -> FlushReport:  # noqa: ARG002 # as every delivery
+        """As `OfflineDelivery.close`; an asynchronous store is awaited."""
+        check_pid()
+        before = self._inner.queue.counts()
+        await self._save()
+        self._inner.give_up_unsaved()
+        return self._inner.hand_over(before)
 
     def status(self) -> Status:
         """The figures of this moment."""

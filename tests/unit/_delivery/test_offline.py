@@ -14,9 +14,11 @@ from convert_sdk import (
     FlushReport,
     MemoryStore,
     Reason,
+    Status,
     StoreError,
     VisitorState,
 )
+from convert_sdk.observation import Incident, Observation
 from convert_sdk.stores import Changes, Winners
 from tests.documents import (
     HIGH,
@@ -188,6 +190,33 @@ class TestStore:
         assert state is not None
         assert state.bucketing == {"100": "1"}
 
+    def test_one_that_is_down_is_said_once_and_counted(self, caplog: pytest.LogCaptureFixture) -> None:
+        observed: list[Observation] = []
+        store = Failing(error=StoreError(f"cannot save 1-2-{LOW}"))
+        client = Client.offline(project(experience()), store=store, observe=[observed.append])
+        client.visitor(LOW).decide("checkout")
+        client.flush()
+        client.flush()
+        line = "store: visitors are not saved: cannot save …"
+        assert [record.getMessage() for record in caplog.records] == [line]
+        assert client.status().incidents == {"load": 1, "store": 2}
+        assert [each.text for each in observed if isinstance(each, Incident)] == [line]
+
+    @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+    def test_closing_gives_up_what_one_that_is_down_should_have_taken(self, kind: str) -> None:
+        sink, store = Sink(), Failing(shared=True, error=OSError("down"))
+        shop = project(goals=[BUY])
+        if kind == "Client":
+            client = Client.offline(shop, sink, store=store)
+            client.visitor(LOW).track("buy")
+            assert client.flush() == FlushReport(pending=1)
+            reports, status = [client.close(), client.close()], client.status()
+        else:
+            reports, status = asyncio.run(closed_twice(AsyncClient.offline(shop, sink, store=store)))
+        assert sink.events == [conversion("91")]
+        assert reports == [FlushReport(sent=1), FlushReport()]
+        assert status.incidents == {"load": 1, "store": 2, "unsaved": 1}
+
     def test_what_is_written_while_it_saves_stands(self) -> None:
         """Another request of the visitor, who is loaded again, comes in the middle of a save."""
 
@@ -273,6 +302,13 @@ class Awaited:
 
     async def close(self) -> None:
         pass
+
+
+async def closed_twice(client: AsyncClient) -> tuple[list[FlushReport], Status]:
+    """The reports of the two, and what the client says of itself afterwards."""
+    (await client.visitor(LOW)).track("buy")
+    assert await client.flush() == FlushReport(pending=1)
+    return [await client.close(), await client.close()], client.status()
 
 
 class TestMismatches:
