@@ -436,6 +436,8 @@ class TaskWorker(Worker):
             await self._flush(until, Flush.CLOSING if again else Flush.LAST)
         except Exception as error:  # noqa: BLE001  # what could not be sent is counted all the same
             self.runtime.report_error(error)
+        if self.closed:  # another call was quicker
+            return self._report(before)
         self.closed = True
         await self._end_tasks()
         if self._home is not None and self._home.loop is asyncio.get_running_loop():

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import pytest
 
-from convert_sdk import AsyncClient, Client, FlushReport, MemoryStore, Status, VisitorState
+from convert_sdk import AsyncClient, Client, FlushReport, MemoryStore, Status, StoreError, VisitorState
 from convert_sdk.stores import Changes, Winners
 from tests.processes import finished
 from tests.reliability.site import KEY, site
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 Kind = Literal["a thread", "a task, a store that blocks", "a task, a store that is awaited"]
 KINDS: list[Kind] = ["a thread", "a task, a store that blocks", "a task, a store that is awaited"]
@@ -134,6 +134,27 @@ def test_closing_keeps_to_its_time_and_what_waited_for_the_store_goes_out(kind: 
         assert client.status().events == (2, 2, 0, 0, 0, 0, 0, 0)
         assert client.status().incidents["unsaved"] == 2
         assert len(convert.events) == 2
+
+
+class Down(Awaited):
+    """Says at once that it is down."""
+
+    async def save(self, changes: Changes) -> Winners:  # type: ignore[override]
+        raise StoreError("down")
+
+
+def test_two_that_close_at_once_count_once_whom_the_store_has_not_taken() -> None:
+    async def use(url: str) -> Status:
+        at: Any = {"config_endpoint": url, "track_endpoint": url}
+        client = AsyncClient(KEY, start_wait=PATIENCE, store=Down(), **at)
+        assert (await client.visitor("v")).decide("button-10").variation
+        await asyncio.gather(client.close(PATIENCE), client.close(PATIENCE))
+        return client.status()
+
+    with site() as convert:
+        status = asyncio.run(use(convert.url))
+        assert status.incidents["unsaved"] == 1
+        assert status.events.sent == len(convert.events) == 1
 
 
 EXIT = """
