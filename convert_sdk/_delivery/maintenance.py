@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Container, Mapping
+from contextlib import suppress
 from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING
@@ -111,7 +112,7 @@ class Maintenance:
                     self.report("spool", f"{error}; a visitor is not forgotten there yet")
                     self._forget_at = monotonic() + _RETRY_AFTER
                     return
-            if request in self.forgets:
+            with suppress(ValueError):  # another thread was quicker
                 self.forgets.remove(request)
             request.left_spool()
 

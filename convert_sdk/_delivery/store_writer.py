@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -171,7 +172,7 @@ class StoreWriter:
             self._end(request, StoreDeletion.FAILED)
 
     def _end(self, request: ForgetRequest, outcome: StoreDeletion) -> None:
-        if request in self.deletions:
+        with suppress(ValueError):  # another thread was quicker
             self.deletions.remove(request)
         request.left_store(outcome)
 
