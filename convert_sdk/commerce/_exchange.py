@@ -86,7 +86,8 @@ class Http:
     `timeout` bounds each step of a request (connecting, writing, each read) and `deadline` all its attempts
     and waits, in seconds.
     `headers` go with every request, before our own of the same name. `pace` bounds the request rate.
-    `transport` is an httpx transport; without `trust_env` nothing in the environment counts (proxies, certificates).
+    `transport` is an httpx transport (a forked process uses it as it is, and opens its own connections only where
+    there is none); without `trust_env` nothing in the environment counts (proxies, certificates).
     `sleep` takes seconds (and may be a coroutine function for an async
     client).
 

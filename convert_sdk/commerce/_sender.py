@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import ipaddress
+import os
 import re
 import time
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from types import TracebackType
@@ -20,6 +21,7 @@ import httpx
 
 from convert_sdk._http.client import asend, open_async_client, open_client, send
 from convert_sdk._http.messages import Request
+from convert_sdk._process.fork import check_pid
 from convert_sdk._version import __version__
 from convert_sdk.commerce._call import Call
 from convert_sdk.commerce._exchange import ConnectorEndpoint, Heard, Http, Pause, Retries, exchange
@@ -30,7 +32,30 @@ _RAW_PATH = re.compile(r"(/[^\s/?#\\]+)*/?")
 _HOST = re.compile(r"[\w.:-]+")
 
 T = TypeVar("T")
+C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 _MANY_CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+
+
+class _ProcessPools(Generic[C]):
+    """The connections that a sender and its copies share; a forked process opens its own.
+
+    Two processes on one connection would read each other's answers. A transport of the application's stays as it is:
+    nobody but the application can open another.
+    """
+
+    def __init__(self, open_pool: Callable[[], C]) -> None:
+        self._open_pool: Callable[[], C] = open_pool
+        # The parent's stays referenced in its child, which so never closes it.
+        self._of_process: dict[int, C] = {os.getpid(): open_pool()}
+
+    @property
+    def pool(self) -> C:
+        """The connections of this process."""
+        check_pid()
+        process = os.getpid()
+        found = self._of_process.get(process)
+        # Where two threads open one, the first counts, and nothing was sent over the other.
+        return self._of_process.setdefault(process, self._open_pool()) if found is None else found
 
 
 class Sender:
@@ -42,7 +67,9 @@ class Sender:
             raise OptionError("Http.transport: a sync client needs an httpx.BaseTransport")
         self._endpoint = endpoint
         self._http = http
-        self._client = open_client(transport=transport, limits=_MANY_CONNECTIONS, trust_env=http.trust_env)
+        self._connections = _ProcessPools(
+            lambda: open_client(transport=transport, limits=_MANY_CONNECTIONS, trust_env=http.trust_env)
+        )
 
     @property
     def http(self) -> Http:
@@ -65,11 +92,11 @@ class Sender:
             except StopIteration as end:
                 result: T = end.value
                 return result
-            heard = send(self._client, step) if isinstance(step, Request) else self._pause(step)
+            heard = send(self._connections.pool, step) if isinstance(step, Request) else self._pause(step)
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._connections.pool.close()
 
     def _pause(self, step: Pause) -> Heard:
         (self._http.sleep or time.sleep)(step.seconds)
@@ -85,8 +112,8 @@ class AsyncSender:
             raise OptionError("Http.transport: an async client needs an httpx.AsyncBaseTransport")
         self._endpoint = endpoint
         self._http = http
-        self._client = open_async_client(
-            transport=transport, limits=_MANY_CONNECTIONS, trust_env=http.trust_env
+        self._connections = _ProcessPools(
+            lambda: open_async_client(transport=transport, limits=_MANY_CONNECTIONS, trust_env=http.trust_env)
         )
 
     @property
@@ -110,11 +137,13 @@ class AsyncSender:
             except StopIteration as end:
                 result: T = end.value
                 return result
-            heard = await (asend(self._client, step) if isinstance(step, Request) else self._pause(step))
+            heard = await (
+                asend(self._connections.pool, step) if isinstance(step, Request) else self._pause(step)
+            )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._connections.pool.aclose()
 
     async def _pause(self, step: Pause) -> Heard:
         slept = (self._http.sleep or asyncio.sleep)(step.seconds)

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, TypeVar
 from convert_sdk._core.half_made import shown_half_made
 from convert_sdk.commerce._pages import Page
 from convert_sdk.commerce._sites import canonical_scope
+from convert_sdk.commerce._wire import Id
 from convert_sdk.commerce.bridge.conversions import DAY
 from convert_sdk.commerce.bridge.cursors import Cursor, Read, Stream, by_page, by_skip
 from convert_sdk.commerce.bridge.identity import Identity
@@ -34,7 +35,7 @@ from convert_sdk.commerce.bridge.orders import (
     person_id,
 )
 from convert_sdk.commerce.convictional import BuyerClient, BuyerOrder
-from convert_sdk.commerce.errors import NotFoundError
+from convert_sdk.commerce.errors import NotFoundError, ServerError
 from convert_sdk.commerce.website import Booking, Contact, WebsiteClient
 from convert_sdk.commerce.website import Order as WebsiteOrder
 from convert_sdk.commerce.website.webhooks import (
@@ -164,9 +165,16 @@ class WebsiteSource:
         if event.order.id is None or (event.signed and not self.refetch):
             return told
         try:
-            return self.client.orders.get(event.order.id)
+            return self._read_again(event.order.id)
         except NotFoundError:
             return told  # deleted meanwhile: the webhook is all there is
+
+    def _read_again(self, order_id: Id) -> WebsiteOrder:
+        """The order at the store. Raises ServerError where the answer is another one, which would count as this one."""
+        record = self.client.orders.get(order_id)
+        if record.id is not None and str(record.id) != str(order_id):
+            raise ServerError(f"GET /orders/{order_id} answered with another order")
+        return record
 
     def _asked(self, contact: Contact) -> Contact | None:
         """The contact as the store has it."""
@@ -194,7 +202,7 @@ class WebsiteSource:
 
     def ask(self, order_id: str, identity: Identity, now: float) -> OrderSnapshot | UnreadableOrder | None:
         """One order as it is now. Raises ConnectorError where the store cannot be asked."""
-        record = self.client.orders.get(order_id)
+        record = self._read_again(order_id)
         return self.order(record, identity, read_at=datetime.fromtimestamp(now, UTC))
 
     def streams(self, identity: Identity) -> list[Stream]:

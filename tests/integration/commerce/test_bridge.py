@@ -110,6 +110,14 @@ class TestOneOrder:
         world.deliver()
         assert len(world.conversions()) == 1
 
+    def test_another_orders_record_is_not_taken_for_it(self, world: World) -> None:
+        asked = world.order("v-1", total=10)
+        world.store.orders[int(str(asked["id"]))] = world.order("v-1", total=90)
+        mistaken = world.webhooks()[0]
+        with pytest.raises(ServerError, match="answered with another order"):
+            world.bridge.handle(mistaken)
+        assert world.bridge.report().states == {}
+
 
 class TestSeveralVisitors:
     def test_the_one_linked_in_the_second_of_the_order_has_it(self, world: World) -> None:

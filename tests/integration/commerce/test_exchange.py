@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from convert_sdk.commerce.website import AsyncWebsiteClient, WebsiteClient
 from convert_sdk.errors import OptionError
 from convert_sdk.testing.stores import WebsiteStore
 from convert_sdk.testing.stores._local import Fault
+from tests.processes import finished
 from tests.shapes import present
 
 from .asking import Either
@@ -433,3 +435,58 @@ class TestTokenBucket:
         for each in threads:
             each.join()
         assert sorted(waits) == [0.0] * 5 + [1.0] * 5 + [2.0] * 5 + [3.0] * 5
+
+
+FORKED = """
+import asyncio, os, sys
+from convert_sdk.commerce.website import AsyncWebsiteClient, WebsiteClient
+
+async def asked(client):
+    return await client.webhooks.list()
+
+def ask(client):
+    asyncio.run(asked(client)) if isinstance(client, AsyncWebsiteClient) else client.webhooks.list()
+
+client = (WebsiteClient if sys.argv[2] == "sync" else AsyncWebsiteClient)(sys.argv[1], "key")
+ask(client)
+child = os.fork()
+if child == 0:
+    ask(client.with_options(timeout=60))
+    if sys.argv[2] == "sync":
+        ask(client)
+    os._exit(0)
+print(os.waitpid(child, 0)[1], flush=True)
+if sys.argv[2] == "sync":
+    ask(client)
+os._exit(0)
+"""
+
+
+class TestForks:
+    @pytest.mark.parametrize("kind", ["sync", "async"])
+    def test_a_child_neither_uses_nor_closes_its_parents_connection(self, kind: str) -> None:
+        lines: list[object] = []
+
+        class Answer(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                lines.append(self.client_address)
+                self.send_response(200)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"[]")
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            status, out, err = finished(FORKED, f"http://127.0.0.1:{server.server_address[1]}", kind)
+            server.shutdown()
+            thread.join()
+        assert (status, out, err) == (0, "0\n", "")
+        parents, childs = lines[:2]
+        assert parents != childs
+        assert lines[2:] == ([childs, parents] if kind == "sync" else [])
