@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from convert_sdk import Client, ConvertError
+from convert_sdk import AsyncClient, Client, ConvertError
 
 if TYPE_CHECKING:
     from convert_sdk.commerce.bridge import Bridge, Report, SyncReport
@@ -55,53 +58,129 @@ def demo(
 
 @commerce_app.command()
 def sync(
+    context: typer.Context,
     *,
-    ledger: Annotated[Path, typer.Option(help="The bridge's file; the application's own, if it has one.")],
+    app: Annotated[
+        str,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="The application's bridge, or a function that makes it, found from this folder: "
+            "its ledger, stores, goals and policy count, and no option but --allow-late and --json goes with it.",
+        ),
+    ] = "",
+    ledger: Annotated[
+        Path | None,
+        typer.Option(help="A file of this command's own. For the ledger of an application give --app."),
+    ] = None,
     goal: Annotated[str, typer.Option(help="The key of the goal that orders count for.")] = "purchase",
     website: Annotated[str, typer.Option(help="The website's domain.")] = "",
     website_key: Annotated[str, typer.Option(envvar="CONVERT_WEBSITE_KEY", show_envvar=True)] = "",
     account: Annotated[str, typer.Option(help="A name for the Convictional account.")] = "",
     convictional_key: Annotated[str, typer.Option(envvar="CONVERT_CONVICTIONAL_KEY", show_envvar=True)] = "",
     convictional_url: Annotated[str, typer.Option(hidden=True)] = "",
-    secret: Annotated[str, typer.Option(envvar="CONVERT_BRIDGE_SECRET", show_envvar=True)],
-    pepper: Annotated[str, typer.Option(envvar="CONVERT_BRIDGE_PEPPER", show_envvar=True)],
+    secret: Annotated[str, typer.Option(envvar="CONVERT_BRIDGE_SECRET", show_envvar=True)] = "",
+    pepper: Annotated[str, typer.Option(envvar="CONVERT_BRIDGE_PEPPER", show_envvar=True)] = "",
     hold_hours: Annotated[float, typer.Option(min=0.0, help="Wait so long for cancellations.")] = 0.0,
     allow_late: Annotated[
         bool, typer.Option("--allow-late", help="Count orders older than a week too.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Pull orders from the stores, and send what counts. The SDK key comes from CONVERT_SDK_KEY.
+    """Pull orders from the stores, and send what counts. Without --app the SDK key comes from CONVERT_SDK_KEY.
 
     Cut off, the next run goes on at the same page. The exit code is 1 if a store or Convert could not be reached.
     """
     from convert_sdk.commerce.bridge import Bridge, Goals, Identity, Ledger, Policy, recording
 
     console = Console(stderr=as_json)
-    ledger_file = Ledger(ledger, policy=Policy(hold_for=hold_hours * 3600))
     try:
         with ExitStack() as stack:
-            stack.callback(ledger_file.close)
-            sources = [
-                *_website_sources(stack, website, website_key),
-                *_buyer_sources(stack, account, convictional_key, convictional_url),
-            ]
-            if not sources:
-                raise typer.BadParameter("give --website or --account, or both")
-            identity = Identity(secret, pepper=pepper)
-            client = stack.enter_context(Client(observe=[recording(ledger_file)]))
-            bridge = Bridge(client, ledger_file, goals=Goals(goal), identity=identity, sources=sources)
-            with _progress_bars(console) as pulled:
-                found = bridge.sync(allow_late=allow_late, progress=pulled)
-            client.flush(_PATIENCE)
-            states = bridge.report().states
-            _say(console, bridge, found, as_json=as_json)
+            if app:
+                _refuse_beside_app(context)
+                bridge = _application_bridge(app)
+            else:
+                if ledger is None:
+                    raise typer.BadParameter("give --app, or --ledger")
+                _demand(secret, "--secret", "CONVERT_BRIDGE_SECRET")
+                _demand(pepper, "--pepper", "CONVERT_BRIDGE_PEPPER")
+                ledger_file = Ledger(ledger, policy=Policy(hold_for=hold_hours * 3600))
+                stack.callback(ledger_file.close)
+                sources = [
+                    *_website_sources(stack, website, website_key),
+                    *_buyer_sources(stack, account, convictional_key, convictional_url),
+                ]
+                if not sources:
+                    raise typer.BadParameter("give --website or --account, or both")
+                identity = Identity(secret, pepper=pepper)
+                client = stack.enter_context(Client(observe=[recording(ledger_file)]))
+                bridge = Bridge(client, ledger_file, goals=Goals(goal), identity=identity, sources=sources)
+            is_complete = _pull(console, bridge, allow_late=allow_late, as_json=as_json)
     except ConvertError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
-    if "seen" in states or "claimed" in states:
+    if not is_complete:
         typer.echo("error: Convert could not be reached; the conversions are kept for the next run", err=True)
         raise typer.Exit(1)
+
+
+def _refuse_beside_app(context: typer.Context) -> None:
+    """Raise BadParameter for what the application's bridge has of its own; variables may be set for others."""
+    for each in context.command.params:
+        source = context.get_parameter_source(each.name or "")
+        is_given = source is not None and source.name == "COMMANDLINE"
+        if is_given and each.name not in ("app", "allow_late", "as_json"):
+            raise typer.BadParameter("the bridge of --app has its own: leave it out", param_hint=each.opts[0])
+
+
+def _application_bridge(app: str) -> Bridge:
+    """The bridge at `module:name`, or the one that a function there makes."""
+    from convert_sdk.commerce.bridge import Bridge
+
+    module, _, name = app.partition(":")
+    if not (module and name):
+        raise typer.BadParameter(
+            f"expected MODULE:NAME, such as shop.orders:bridge, found {app!r}", param_hint="--app"
+        )
+    sys.path.insert(0, str(Path.cwd()))  # as servers of applications do
+    try:
+        loaded = import_module(module)
+    except ImportError as error:
+        raise typer.BadParameter(f"{module} cannot be imported: {error}", param_hint="--app") from error
+    try:
+        found = attrgetter(name)(loaded)
+    except AttributeError:
+        raise typer.BadParameter(f"{module} has no {name}", param_hint="--app") from None
+    bridge = found() if callable(found) else found
+    if not isinstance(bridge, Bridge):
+        raise typer.BadParameter(
+            f"{app}: expected a Bridge, or a function without arguments that makes one, "
+            f"found {type(bridge).__name__}",
+            param_hint="--app",
+        )
+    if isinstance(bridge.client, AsyncClient):
+        raise typer.BadParameter(f"{app}: its client is for asyncio: give it a Client", param_hint="--app")
+    return bridge
+
+
+def _pull(console: Console, bridge: Bridge, *, allow_late: bool, as_json: bool) -> bool:
+    """Pull, send and print; False if Convert did not take everything of this run.
+
+    Other processes may have claims in the same ledger: theirs say nothing of this run.
+    """
+    client = cast("Client", bridge.client)  # one for asyncio is refused above
+    with _progress_bars(console) as pulled:
+        found = bridge.sync(allow_late=allow_late, progress=pulled)
+    is_ready = client.ready
+    bridge.tick()  # the document may have come since the pull looked
+    left = client.flush(_PATIENCE).pending
+    _say(console, bridge, found, as_json=as_json)
+    return not left and (is_ready or "seen" not in bridge.report().states)
+
+
+def _demand(value: str, option: str, variable: str) -> None:
+    """Raise BadParameter for what is missing, and name both places that it may come from."""
+    if not value.strip():
+        raise typer.BadParameter(f"give it, or set {variable}", param_hint=option)
 
 
 def _website_sources(stack: ExitStack, domain: str, key: str) -> Iterator[Source]:
@@ -109,6 +188,7 @@ def _website_sources(stack: ExitStack, domain: str, key: str) -> Iterator[Source
     from convert_sdk.commerce.website import WebsiteClient
 
     if domain:
+        _demand(key, "--website-key", "CONVERT_WEBSITE_KEY")
         yield WebsiteSource(stack.enter_context(WebsiteClient(domain, key)))
 
 
@@ -117,6 +197,7 @@ def _buyer_sources(stack: ExitStack, account: str, key: str, url: str) -> Iterat
     from convert_sdk.commerce.convictional import BuyerClient
 
     if account:
+        _demand(key, "--convictional-key", "CONVERT_CONVICTIONAL_KEY")
         client = BuyerClient(key, base_url=url) if url else BuyerClient(key)
         yield ConvictionalSource(stack.enter_context(client), account)
 

@@ -92,6 +92,7 @@ class Bridge:
         on_reversed: Callable[[OrderConversion], object] | None = None,
         rate: Rate | None = None,
     ) -> None:
+        self.client = client
         self.ledger = ledger
         self.goals = goals
         self.identity = identity

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ pytest.importorskip("typer", reason="needs the extra cli")
 from typer.testing import CliRunner
 
 from convert_sdk.cli.app import app
-from convert_sdk.commerce.bridge import Identity, Ledger
+from convert_sdk.commerce.bridge import Identity, Ledger, OrderConversion, OrderSnapshot
 from convert_sdk.demo.commerce.result import CommerceResult
 from convert_sdk.demo.commerce.scenario import Scenario, set_up
 from convert_sdk.server import DEMO_SDK_KEY, Conversion, Registry, ServedProject, demo_document, running
@@ -40,6 +43,11 @@ def run(*arguments: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, ["commerce", *arguments])
     assert result.exit_code == code, result.output
     return result.stdout if code == 0 else result.output
+
+
+def in_one_line(printed: str) -> str:
+    """What a box says, wherever its lines end."""
+    return re.sub(r"[\s│]+", " ", printed)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +168,9 @@ class TestSync:
     ) -> None:
         ledger = ("--ledger", str(tmp_path / "bridge.db"))
         assert "give --website or --account" in run("sync", *ledger, code=2)
+        for store, variable in (("--website", "WEBSITE_KEY"), ("--account", "CONVICTIONAL_KEY")):
+            missing = run("sync", *ledger, store, "acme", code=2)
+            assert f"give it, or set CONVERT_{variable}" in in_one_line(missing)
         wrong = run("sync", *ledger, "--website", website.url, "--website-key", "wrong", code=1)
         assert "error: GET /orders answered 401" in wrong
         assert "16 characters" in run(
@@ -173,6 +184,25 @@ class TestSync:
             "short",
             code=1,
         )
+        assert "give --app, or --ledger" in run("sync", code=2)
+        monkeypatch.delenv("CONVERT_BRIDGE_SECRET")
+        assert "set CONVERT_BRIDGE_SECRET" in in_one_line(run("sync", *ledger, code=2))
+
+    def test_claims_of_another_process_are_no_failure_of_this_one(
+        self, shop: Any, website: WebsiteStore, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "bridge.db"
+        ledger = Ledger(path)
+        now = time.time()
+        order = OrderSnapshot("website", "shop.example.com", "7", datetime.now(UTC), paid=True)
+        claim = OrderConversion(
+            "purchase|7", "purchase", order, "claimed", now, now, due=now + 600, owner="another", event="e.1"
+        )
+        with ledger.transaction() as transaction:
+            transaction.keep(claim)
+        ledger.close()
+        arguments = ("--ledger", str(path), "--website", website.url, "--website-key", website.key)
+        assert json.loads(run("sync", *arguments, "--json"))["states"] == {"claimed": 1}
 
     def test_what_convert_does_not_take_is_kept_for_the_next_run(
         self, shop: Any, website: WebsiteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -193,3 +223,71 @@ class TestSync:
         ledger.close()
         run(*arguments)
         assert len(conversions(served)) == 1
+
+
+APPLICATION = """
+import os
+
+from convert_sdk import Client
+from convert_sdk.commerce.bridge import Bridge, Goals, Identity, Ledger, Policy, WebsiteSource, recording
+from convert_sdk.commerce.website import WebsiteClient
+
+ledger = Ledger("bridge.db", policy=Policy(hold_for=3600))
+client = Client(observe=[recording(ledger)])
+website = WebsiteSource(WebsiteClient(os.environ["STORE"], os.environ["CONVERT_WEBSITE_KEY"]))
+identity = Identity(os.environ["CONVERT_BRIDGE_SECRET"], pepper=os.environ["CONVERT_BRIDGE_PEPPER"])
+
+
+def make():
+    return Bridge(client, ledger, goals=Goals("purchase"), identity=identity, sources=[website])
+
+
+bridge = make()
+"""
+
+
+class TestApplication:
+    """The bridge of an application, in place of one from options."""
+
+    @pytest.fixture
+    def application(
+        self, shop: Any, website: WebsiteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Any]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        monkeypatch.setenv("STORE", website.url)
+        monkeypatch.setenv("CONVERT_WEBSITE_KEY", website.key)
+        (tmp_path / "shop_application.py").write_text(APPLICATION)
+        monkeypatch.syspath_prepend(tmp_path)
+        loaded = importlib.import_module("shop_application")
+        yield loaded
+        loaded.client.close()
+        loaded.website.client.close()
+        loaded.ledger.close()
+        del sys.modules["shop_application"]
+
+    @pytest.mark.parametrize("name", ["bridge", "make"])
+    def test_goes_by_the_applications_rules(
+        self, shop: Any, website: WebsiteStore, application: Any, name: str
+    ) -> None:
+        token = Identity(SECRET, pepper=PEPPER).token("v-1")
+        field = {"field": "convert_visitor_id", "value": token}
+        website.place_order(paid=True, created=int(time.time()) - 60, additionalFields=[field])
+        assert application.bridge.sync().new == 1
+        website.place_order(paid=True, created=int(time.time()) - 60, additionalFields=[field])
+        told = json.loads(run("sync", "--app", f"shop_application:{name}", "--json"))
+        assert (told["new"], told["states"], told["waiting"]) == (1, {"waiting": 2}, {"held": 2})
+        assert conversions(shop[0]) == []
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["shop_application"], "expected MODULE:NAME"),
+            (["no_such_application:bridge"], "No module named 'no_such_application'"),
+            (["shop_application:brigde"], "shop_application has no brigde"),
+            (["shop_application:client"], "expected a Bridge, or a function without arguments"),
+            (["shop_application:bridge", "--hold-hours", "0"], "the bridge of --app has its own"),
+        ],
+    )
+    def test_says_what_is_wrong_with_it(self, application: Any, arguments: list[str], told: str) -> None:
+        assert told in in_one_line(run("sync", "--app", *arguments, code=2))
