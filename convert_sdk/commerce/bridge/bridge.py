@@ -299,7 +299,7 @@ class Bridge:
 
     def _scope(self, source: str | None) -> str:
         if source is not None:
-            found = self._sources.get(canonical_scope(source))
+            found = self._sources.get(source) or self._sources.get(canonical_scope(source))
             if found is None:
                 raise ValueError(f"no such source: {source!r}; known are {', '.join(self._sources)}")
             return found.scope
@@ -312,11 +312,16 @@ class Bridge:
         found = (
             websites
             if len(websites) == 1
-            else [each for each in websites if canonical_site(each.site) == canonical_site(site)]
+            else [each for each in websites if canonical_site(site) in _sites_of(each)]
         )
         if not found:
             raise ValueError(f"no source for webhooks of {site!r}: give the bridge a WebsiteSource")
         return found[0]
+
+
+def _sites_of(source: WebsiteSource) -> set[str]:
+    """The names that webhooks of a source may say: its domain, or the account in place of it."""
+    return {source.client.site, canonical_site(source.site)}
 
 
 def _take_back(transaction: LedgerTransaction, consent: Link) -> None:

@@ -87,7 +87,7 @@ class WebsiteStore(WebsiteOperations):
                 headers = {
                     "Content-Type": "application/json",
                     "X-Webhook-Topic": topic,
-                    "X-Webhook-Source": "127.0.0.1",
+                    "X-Webhook-Source": self.url.partition("://")[2],
                     "X-Webhook-Id": str(hook["id"]),
                 }
                 if secret := str(hook.get("secret") or ""):

@@ -23,15 +23,19 @@ from convert_sdk.commerce.bridge import (
     MemoryLedger,
     OrderSnapshot,
     Policy,
+    WebsiteSource,
     recording,
 )
 from convert_sdk.commerce.bridge.ledger import _warn_of_half_characters
+from convert_sdk.commerce.website import WebsiteClient
+from convert_sdk.commerce.website.webhooks import parse
 from convert_sdk.observation import Delivered, Exposed, Observation
 from convert_sdk.server import DEMO_SDK_KEY
 from convert_sdk.status import EventOutcome
+from convert_sdk.testing.stores import WebsiteStore
 from tests.waiting import PATIENCE
 
-from .world import DAY, IDENTITY, STORY, World
+from .world import DAY, IDENTITY, SECRET, STORY, World
 
 
 class TestAsyncClient:
@@ -124,6 +128,23 @@ class TestWhatNoClientTakes:
         twice = [world.buyer, ConvictionalSource(world.buyer.client, "acme")]
         with pytest.raises(OptionError, match="scope"):
             Bridge(world.client, world.ledger, goals=Goals("purchase"), identity=IDENTITY, sources=twice)
+
+    def test_several_sites_are_known_by_their_domains_and_by_their_accounts(self, world: World) -> None:
+        with WebsiteStore() as other, WebsiteClient(other.url, other.key) as api:
+            other.now = lambda: world.now
+            api.webhooks.create("https://shop.example.com/hook", ["order_created"], secret=SECRET)
+            sources = [replace(world.site, account="Shop A"), WebsiteSource(api, account="shop-b")]
+            world.client.close()
+            world.open(Policy(), sources=sources)
+            for number, (source, store) in enumerate(zip(sources, (world.store, other), strict=True)):
+                assert world.bridge.link(f"v-{number}", source=source.scope, member=7)
+                row = store.place_order(paid=True, memberId=7)
+                event = parse(store.deliveries[0].body, store.deliveries[0].headers, SECRET)
+                [conversion] = world.bridge.handle(event)
+                assert conversion.transaction_id == f"{source.scope}:{row['id']}"
+                assert conversion.visitor_id == f"v-{number}"
+                with pytest.raises(ValueError, match=r"no source for webhooks of 'other\.example\.com'"):
+                    world.bridge.handle(replace(event, source="other.example.com"))
 
     def test_a_lease_of_nothing_is_refused(self) -> None:
         with pytest.raises(OptionError, match="lease"):
