@@ -304,6 +304,19 @@ class TestPeople:
             assert (transaction.version("product:1"), transaction.version("product:2")) == (None, version)
             assert transaction.version_keys("website:a") == ["product:2"]
 
+    def test_a_version_may_have_several_sources(self, ledger: LedgerStore) -> None:
+        version = Version("d", 1, sent=True)
+        with ledger.transaction() as transaction:
+            for source in ("website:b", "website:a", "website:b", ""):
+                transaction.keep_version("product:1", version, source)
+            assert transaction.version_sources("product:1") == ["website:a", "website:b"]
+            transaction.drop_source("product:1", "website:b")
+            assert transaction.version_sources("product:1") == ["website:a"]
+            assert transaction.version_keys("website:b") == []
+            assert transaction.version("product:1") == version
+            transaction.drop_version("product:1")
+            assert transaction.version_sources("product:1") == []
+
     def test_a_ledger_that_knows_no_other_spelling_keeps_the_one_it_is_given(
         self, ledger: LedgerStore
     ) -> None:

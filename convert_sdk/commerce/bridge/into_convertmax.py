@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, TypeVar
@@ -59,7 +59,8 @@ class IntoConvertmax:
     """Writes records whose content changed since it was last written.
 
     Version and time are in the ledger before the first attempt, so that a retry, even by the next process,
-    repeats the idempotency key. Without `project` (`lambda: client.project`) experiences go by their ids
+    repeats the idempotency key. What two stores have under one SKU is one record: the last one written counts, which
+    a warning says once. Without `project` (`lambda: client.project`) experiences go by their ids
     alone, with it also by their keys.
 
     >>> from convert_sdk.commerce.bridge.memory import MemoryLedger
@@ -77,6 +78,7 @@ class IntoConvertmax:
         self._client = client
         self._ledger = ledger
         self._project = project
+        self._has_warned = False
 
     def sync(
         self,
@@ -91,7 +93,7 @@ class IntoConvertmax:
         Args:
             source: The store.
             identity: The bridge's.
-            delete_gone: Delete at Convertmax what was written from this store and is in it no more. It must be
+            delete_gone: Delete at Convertmax what was written from this store alone and is in it no more. It must be
                 missing from two whole readings, one after the other.
             at_most: So many deletions at once are believed. If there are more, none is made, and `held_back`
                 counts them.
@@ -111,21 +113,26 @@ class IntoConvertmax:
     def _delete_gone(
         self, source: WebsiteSource | ConvictionalSource, identity: Identity, seen: _Seen, at_most: int
     ) -> Written:
+        scope = source.scope
         with self._ledger.transaction() as transaction:
-            gone = [key for key in transaction.version_keys(source.scope) if key not in seen.keys]
-        if gone:  # a list that moved while it was read may have hidden a record
-            again = _Seen()
-            for records in self._records(source, identity):
-                for _ in again.passing(records):
-                    pass
-            gone = [key for key in gone if key not in again.keys]
-            if seen.unreadable or again.unreadable or len(gone) > at_most:
-                _log.warning(
-                    "%d records are gone from the store and were not deleted at Convertmax", len(gone)
-                )
-                return Written(held_back=len(gone))
-        refused = sum(not self._delete(key) for key in gone)
-        return Written(deleted=len(gone) - refused, refused=refused)
+            gone = [key for key in transaction.version_keys(scope) if key not in seen.keys]
+        if not gone:
+            return Written()
+        again = _Seen()  # a list that moved while it was read may have hidden a record
+        for records in self._records(source, identity):
+            for _ in again.passing(records):
+                pass
+        gone = [key for key in gone if key not in again.keys]
+        with self._ledger.transaction() as transaction:
+            alone = [key for key in gone if transaction.version_sources(key) == [scope]]
+            is_held = seen.unreadable or again.unreadable or len(alone) > at_most
+            for key in () if is_held else {*gone} - {*alone}:
+                transaction.drop_source(key, scope)  # whoever has it last deletes it
+        if is_held:
+            _log.warning("%d records are gone from the store and were not deleted at Convertmax", len(alone))
+            return Written(held_back=len(alone))
+        refused = sum(not self._delete(key) for key in alone)
+        return Written(deleted=len(alone) - refused, refused=refused)
 
     def _delete(self, key: str) -> bool:
         """Delete a record at Convertmax; False if that is refused."""
@@ -243,6 +250,7 @@ class IntoConvertmax:
     def _next_version(self, key: str, digest: str, source: str) -> Version:
         """The version of this content: the one that was last noted, or a new one, later than that."""
         with self._ledger.transaction() as transaction:
+            self._warn_of_two(key, source, transaction.version_sources(key))
             last = transaction.version(key)
             if last is not None and last.digest == digest:
                 transaction.keep_version(key, last, source)
@@ -251,6 +259,17 @@ class IntoConvertmax:
             version = Version(digest, at if last is None else max(at, last.at + 1), sent=False)
             transaction.keep_version(key, version, source)
             return version
+
+    def _warn_of_two(self, key: str, source: str, known: Sequence[str]) -> None:
+        """Say once that a record is written from another source than before."""
+        if source and known and source not in known and not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "%s is written from %s and from %s: the last one counts, here and for others like it",
+                key,
+                known[0],
+                source,
+            )
 
 
 class _Seen:

@@ -19,7 +19,7 @@ _log = logging.getLogger("convert_sdk")
 
 
 class Link(NamedTuple):
-    """A visitor known by a identity key since `at`, until `expires` (epoch seconds)."""
+    """A visitor known by an identity key since `at`, until `expires` (epoch seconds)."""
 
     identity_key: IdentityKey
     visitor_id: str
@@ -114,7 +114,7 @@ class LedgerTransaction(Protocol):
         ...
 
     def links(self, identity_key: IdentityKey) -> list[Link]:
-        """The links of a identity key."""
+        """The links of an identity key."""
         ...
 
     def links_to(self, visitor_id: str) -> list[Link]:
@@ -142,15 +142,23 @@ class LedgerTransaction(Protocol):
         ...
 
     def keep_version(self, key: str, version: Version, source: str = "") -> None:
-        """Keep the version of a record that is being written, and the `source` that it is from."""
+        """Keep the version of a record that is being written, and that it is from `source`, too."""
         ...
 
     def version_keys(self, source: str) -> list[str]:
         """The keys of the records from a source, in their order."""
         ...
 
+    def version_sources(self, key: str) -> list[str]:
+        """The sources that a record is from, in their order."""
+        ...
+
+    def drop_source(self, key: str, source: str) -> None:
+        """Delete the note that a record is from a source."""
+        ...
+
     def drop_version(self, key: str) -> None:
-        """Delete the version of a record that is no more."""
+        """Delete the version of a record that is no more, and its sources."""
         ...
 
     def scope_of(self, scope: str) -> str:
@@ -183,7 +191,7 @@ class LedgerTransaction(Protocol):
 
     def unsent_of(self, visitor_id: str) -> list[OrderConversion]:
         """Conversions that are not over and may be this visitor's: they name the visitor, or have a token that does,
-        or a identity key of one of the visitor's links. Too many do no harm, one too few does.
+        or an identity key of one of the visitor's links. Too many do no harm, one too few does.
         """
         ...
 
@@ -202,7 +210,7 @@ class LedgerTransaction(Protocol):
         ...
 
     def unlink(self, identity_key: IdentityKey) -> None:
-        """Delete the links of a identity key."""
+        """Delete the links of an identity key."""
         ...
 
     def purge(self, *, links: float, exposures: float, outcomes: float) -> None:
@@ -220,7 +228,7 @@ class LedgerStore(Protocol):
     clock: Callable[[], float]
 
     def transaction(self) -> AbstractContextManager[LedgerTransaction]:
-        """Open the lookup."""
+        """Open a transaction."""
         ...
 
 

@@ -44,7 +44,7 @@ class _Tables:
     outcomes: dict[str, tuple[EventOutcome, float]] = field(default_factory=dict)
     cursors: dict[str, str] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
-    version_sources: dict[str, str] = field(default_factory=dict)
+    sources_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unreadable_orders: dict[str, _Unreadable] = field(default_factory=dict)
     forgotten: dict[str, bool] = field(default_factory=dict)
 
@@ -130,14 +130,20 @@ class _Tables:
     def keep_version(self, key: str, version: Version, source: str = "") -> None:
         self.versions[key] = version
         if source:
-            self.version_sources[key] = source
+            self.sources_of[key] = tuple(sorted({*self.sources_of.get(key, ()), source}))
 
     def version_keys(self, source: str) -> list[str]:
-        return sorted(key for key, named in self.version_sources.items() if named == source)
+        return sorted(key for key, sources in self.sources_of.items() if source in sources)
+
+    def version_sources(self, key: str) -> list[str]:
+        return [*self.sources_of.get(key, ())]
+
+    def drop_source(self, key: str, source: str) -> None:
+        self.sources_of[key] = tuple(each for each in self.sources_of.get(key, ()) if each != source)
 
     def drop_version(self, key: str) -> None:
         self.versions.pop(key, None)
-        self.version_sources.pop(key, None)
+        self.sources_of.pop(key, None)
 
     def scope_of(self, scope: str) -> str:
         return scope

@@ -72,6 +72,14 @@ CREATE INDEX version_sources_source ON version_sources (source);
 CREATE TABLE scopes (canonical TEXT PRIMARY KEY, scope TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE unreadable (name TEXT PRIMARY KEY, places TEXT NOT NULL, first_seen REAL NOT NULL) WITHOUT ROWID;
 """
+_THIRD_VERSION = """
+DROP INDEX version_sources_source;
+ALTER TABLE version_sources RENAME TO last_sources;
+CREATE TABLE version_sources (key TEXT, source TEXT, PRIMARY KEY (key, source)) WITHOUT ROWID;
+CREATE INDEX version_sources_source ON version_sources (source);
+INSERT INTO version_sources SELECT key, source FROM last_sources;
+DROP TABLE last_sources;
+"""
 _LATER = {"given_back", "taken_back", "refunds"}
 _WAIT = 10.0
 _UNSENT = "state IN ('seen', 'waiting', 'claimed')"
@@ -112,10 +120,10 @@ class Ledger:
         self.clock = clock
         self._database = Database(
             Path(path).expanduser(),
-            f"{_SCHEMA};{_SECOND_VERSION}",
+            f"{_SCHEMA};{_SECOND_VERSION};{_THIRD_VERSION}",
             wait=_WAIT,
             synchronous="FULL" if sync else "NORMAL",
-            migrations=[_SECOND_VERSION],
+            migrations=[_SECOND_VERSION, _THIRD_VERSION],
         )
 
     def __repr__(self) -> str:
@@ -173,7 +181,7 @@ class _Rows:
             self._run_many("INSERT OR IGNORE INTO clues VALUES (?, ?, ?)", rows)
 
     def _conversions(self, condition: str, *values: object) -> Iterator[OrderConversion]:
-        # due is a column of its own, which wake and renew change alone.
+        # due is a column of its own, which make_due and renew change alone.
         for body, due in self._run(f"SELECT body, due FROM effects WHERE {condition}", values).fetchall():  # noqa: S608 - our own words
             conversion = _read(body)
             yield conversion if conversion.due == due else replace(conversion, due=due)
@@ -263,11 +271,18 @@ class _Rows:
     def keep_version(self, key: str, version: Version, source: str = "") -> None:
         self._run("REPLACE INTO versions VALUES (?, ?, ?, ?)", (key, *version))
         if source:
-            self._run("REPLACE INTO version_sources VALUES (?, ?)", (key, source))
+            self._run("INSERT OR IGNORE INTO version_sources VALUES (?, ?)", (key, source))
 
     def version_keys(self, source: str) -> list[str]:
         rows = self._run("SELECT key FROM version_sources WHERE source = ? ORDER BY key", (source,))
         return [key for (key,) in rows]
+
+    def version_sources(self, key: str) -> list[str]:
+        rows = self._run("SELECT source FROM version_sources WHERE key = ? ORDER BY source", (key,))
+        return [source for (source,) in rows]
+
+    def drop_source(self, key: str, source: str) -> None:
+        self._run("DELETE FROM version_sources WHERE key = ? AND source = ?", (key, source))
 
     def drop_version(self, key: str) -> None:
         self._run("DELETE FROM versions WHERE key = ?", (key,))

@@ -23,15 +23,17 @@ from convert_sdk.commerce.bridge import (
     Policy,
     WebsiteRules,
     WebsiteSource,
+    Written,
     facts_from_orders,
 )
+from convert_sdk.commerce.bridge.ledger import Version
 from convert_sdk.commerce.bridge.sources import _warn_of_unsigned
 from convert_sdk.commerce.convertmax import ConvertmaxClient
 from convert_sdk.commerce.website import WebsiteClient
 from convert_sdk.commerce.website.webhooks import parse
 from convert_sdk.errors import OptionError, StoreError
 from convert_sdk.server import Conversion
-from convert_sdk.testing.stores import ConvertmaxStore
+from convert_sdk.testing.stores import ConvertmaxStore, WebsiteStore
 
 from .world import DAY, IDENTITY, World
 
@@ -333,6 +335,35 @@ class TestTombstones:
             assert into.sync(shop.buyer, IDENTITY, delete_gone=True).deleted == 0
             assert len(target.records["contact"]) == 3
 
+    def test_what_two_stores_have_is_deleted_when_neither_has_it(
+        self, shop: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with (
+            ConvertmaxStore() as target,
+            ConvertmaxClient(target.key, base_url=target.url) as client,
+            WebsiteStore() as store,
+            WebsiteClient(store.url, store.key) as api,
+        ):
+            branch = WebsiteSource(api, account="branch")
+            for at in (1, 2):
+                store.products[at] = {"id": at, "title": "Shoes", "variants": [{"sku": f"S-{at}"}]}
+            into = IntoConvertmax(client, shop.ledger)
+            for _ in range(2):
+                for source in (shop.site, branch):
+                    shop.now += 60
+                    into.sync(source, IDENTITY)
+                    IntoConvertmax(client, shop.ledger).sync(source, IDENTITY)
+            assert caplog.text.count("is written from") == 1
+            assert f"is written from {shop.site.scope} and from website:branch" in caplog.text
+            assert target.records["product"]["S-1"]["data"]["name"] == "Shoes"  # type: ignore[index]  # an object
+            del store.products[1]
+            assert into.sync(branch, IDENTITY, delete_gone=True, at_most=0) == Written(unchanged=1)
+            assert "S-1" in target.records["product"]
+            del shop.store.products[1]
+            assert into.sync(shop.site, IDENTITY, delete_gone=True).deleted == 1
+            assert "S-1" not in target.records["product"]
+            assert "S-2" in target.records["product"]
+
 
 class TestLateWebhooks:
     def test_a_booking_counts_as_of_when_its_body_says(self, world: World) -> None:
@@ -508,13 +539,31 @@ class TestLedgerFile:
             transaction.move_cursor("a", "1")
         ledger.close()
         with closing(sqlite3.connect(tmp_path / "bridge.db")) as connection:
-            assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+            assert connection.execute("PRAGMA user_version").fetchone() == (3,)
             connection.execute("PRAGMA user_version=7")
         with (
-            pytest.raises(StoreError, match="its version is 7, and this release knows 2"),
+            pytest.raises(StoreError, match="its version is 7, and this release knows 3"),
             ledger.transaction(),
         ):
             pass
         with closing(sqlite3.connect(tmp_path / "bridge.db")) as connection:
             assert connection.execute("PRAGMA user_version").fetchone() == (7,)
             assert connection.execute("SELECT body FROM cursors").fetchone() == ("1",)
+
+    def test_one_of_the_release_before_keeps_where_its_records_are_from(self, tmp_path: Path) -> None:
+        path = tmp_path / "bridge.db"
+        ledger = Ledger(path)
+        with ledger.transaction() as transaction:
+            transaction.keep_version("product:1", Version("d", 1, sent=True), "website:a")
+        ledger.close()
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.executescript(
+                "DROP TABLE version_sources;"
+                "CREATE TABLE version_sources (key TEXT PRIMARY KEY, source TEXT NOT NULL) WITHOUT ROWID;"
+                "CREATE INDEX version_sources_source ON version_sources (source);"
+                "INSERT INTO version_sources VALUES ('product:1', 'website:a'); PRAGMA user_version=2"
+            )
+        with ledger.transaction() as transaction:
+            transaction.keep_version("product:1", Version("e", 2, sent=True), "website:b")
+            assert transaction.version_sources("product:1") == ["website:a", "website:b"]
+        ledger.close()
