@@ -16,6 +16,7 @@ from convert_sdk.commerce.errors import (
     ValidationError,
 )
 
+ERROR_KEYS = ("error", "errors")
 _LONGEST_DETAIL = 500
 _BY_STATUS: Mapping[int, type[ConnectorError]] = {
     401: AuthError,
@@ -94,7 +95,7 @@ def _message(payload: object, depth: int = 4) -> str:
     if isinstance(payload, str) or not depth:
         return payload if isinstance(payload, str) else ""
     if isinstance(payload, Mapping):
-        named = (_message(payload.get(key), depth - 1) for key in ("message", "error", "errors", "general"))
+        named = (_message(payload.get(key), depth - 1) for key in ("message", *ERROR_KEYS, "general"))
         return next(filter(None, named), "") or _by_field(payload, depth)
     if isinstance(payload, Sequence):
         return "; ".join(filter(None, (_message(each, depth - 1) for each in payload)))
@@ -104,9 +105,8 @@ def _message(payload: object, depth: int = 4) -> str:
 def _fields(payload: object) -> dict[str, str]:
     """The answer's message for each field, in the shapes in use: `{"email": [...]}`, `[{"field": ...}]`."""
     found: dict[str, str] = {}
-    for each in (
-        [payload.get(key) for key in ("errors", "error", "fields")] if isinstance(payload, Mapping) else []
-    ):
+    keys = (*reversed(ERROR_KEYS), "fields")  # of two that name a field, the later one counts
+    for each in [payload.get(key) for key in keys] if isinstance(payload, Mapping) else []:
         if isinstance(each, Mapping):
             found |= {str(name): text for name, value in each.items() if (text := _message(value))}
         for one in each if isinstance(each, list) else ():

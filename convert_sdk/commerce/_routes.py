@@ -11,7 +11,7 @@ _ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (/[^\s?#]*)")
 
 
 class Routes:
-    """A frozen table of `METHOD /path` transaction, checked when it is made."""
+    """A frozen table of routes, `METHOD /path`, checked when it is made."""
 
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
 from typing import Generic
 from weakref import WeakValueDictionary
 
@@ -20,7 +19,7 @@ from convert_sdk.commerce._sender import (
     key,
     origin_url,
 )
-from convert_sdk.commerce.convictional.resources import BuyerOrders, BuyerPaths, BuyerProducts
+from convert_sdk.commerce.convictional.resources import BuyerOrders, BuyerPaths, BuyerProducts, refused
 
 BASE_URL = "https://api.convictional.com"
 DEFAULT_PATHS = BuyerPaths()
@@ -89,7 +88,7 @@ class AsyncBuyerClient(_Buyer[AsyncSender], AsyncSession):
 def _endpoint(api_key: str, app: str | None, base_url: str) -> ConnectorEndpoint:
     headers = headers_of(key("api_key", api_key), app)  # the key as it is, without a scheme
     url = origin_url("base_url", base_url)
-    return ConnectorEndpoint(url, headers, (api_key,), _bucket(url, api_key), _refused)
+    return ConnectorEndpoint(url, headers, (api_key,), _bucket(url, api_key), refused)
 
 
 def _bucket(url: str, api_key: str) -> TokenBucket:
@@ -97,10 +96,3 @@ def _bucket(url: str, api_key: str) -> TokenBucket:
     name = hashlib.sha256(f"{url} {api_key}".encode()).hexdigest()
     with _buckets_lock:
         return _buckets.setdefault(name, TokenBucket(5, seconds=1.0))
-
-
-def _refused(payload: object) -> bool:
-    """A success that has errors and no data is none."""
-    if not isinstance(payload, Mapping):
-        return False
-    return bool(payload.get("error") or payload.get("errors")) and not payload.get("data")

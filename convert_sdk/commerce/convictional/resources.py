@@ -13,6 +13,7 @@ from convert_sdk.commerce._call import Call, call, query
 from convert_sdk.commerce._json import Answer, read_json, whole
 from convert_sdk.commerce._operations import Resource, S_co, listing, operation
 from convert_sdk.commerce._pages import Listing, Page, by_link
+from convert_sdk.commerce._refusals import ERROR_KEYS
 from convert_sdk.commerce._routes import Routes
 from convert_sdk.commerce._wire import (
     Id,
@@ -148,6 +149,13 @@ def page_of(model: type[T]) -> Callable[[Answer], Page[T]]:
         return Page(items, next=page.next or None, unreadable=odd, last_response=answer)
 
     return parse
+
+
+def refused(payload: object) -> bool:
+    """True for a success that has errors and no data, which is none."""
+    if not isinstance(payload, Mapping):
+        return False
+    return any(payload.get(key) for key in ERROR_KEYS) and not payload.get("data")
 
 
 def _bare_or_wrapped(model: type[T]) -> Callable[[Answer], T]:
