@@ -271,7 +271,7 @@ def apply_save(engine: Engine, queue: EventQueue, save: StateSave, winners: Winn
 
 
 def error_text(error: Exception, key: str, visitor_id: str) -> str:
-    """What a log may say of a store's error: one of the application's own may name the visitor."""
+    """The text of a store's error for the log, without the visitor: a store of the application may name them."""
     name = type(error).__name__
     if isinstance(error, StoreError):
         text = str(error)

@@ -30,7 +30,7 @@ with needs_extra(__name__, "flask", "flask"):
     )
 
 _EXTENSION = "convert_sdk"
-_SERVED = "convert_sdk.served"
+_SERVED = "convert_sdk_served"
 """In the environment of a request that came through the application, and not from a context of a test."""
 
 

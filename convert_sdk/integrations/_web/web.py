@@ -192,7 +192,7 @@ class Web:
 
 
 _MISSING = (AttributeError, LookupError, AssertionError)
-"""What the requests of frameworks raise where a middleware has not run yet; Starlette's raises the last one."""
+"""Errors of a request that some middleware has not reached yet; the last one is Starlette's."""
 
 
 def _test_of(only: Sequence[str] | Callable[[Any], bool] | None) -> Callable[[Any], bool] | None:
