@@ -140,6 +140,17 @@ class TestTransactions:
             assert transaction.links(IdentityKey("order", "7")) == []
             assert transaction.exposures("v-1", 0.0, 9.0) == []
 
+    def test_an_error_of_the_callers_own_code_stays_what_it_is(self, ledger: LedgerStore) -> None:
+        def write_and_miss_a_file() -> None:
+            with ledger.transaction() as transaction:
+                transaction.keep(EFFECT)
+                raise FileNotFoundError("rates.csv")
+
+        with pytest.raises(FileNotFoundError, match=r"rates\.csv"):
+            write_and_miss_a_file()
+        with ledger.transaction() as transaction:
+            assert transaction.conversion(EFFECT.key) is None
+
     def test_what_was_committed_stays(self, ledger: LedgerStore) -> None:
         with ledger.transaction() as transaction:
             transaction.keep(EFFECT)

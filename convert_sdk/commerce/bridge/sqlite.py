@@ -132,6 +132,7 @@ class Ledger:
     @contextmanager
     def transaction(self) -> Iterator[LedgerTransaction]:
         """The ledger, for nobody else meanwhile; an exception undoes what was written."""
+        rows: _Rows | None = None
         try:
             with self._database.transaction() as connection:
                 connection.execute(
@@ -142,6 +143,8 @@ class Ledger:
             if rows.has_forgotten:
                 self._empty_log()
         except (sqlite3.Error, OSError) as error:
+            if rows is not None and isinstance(error, OSError):
+                raise  # of the caller's own code: ours come before it, from a file that cannot be opened
             raise StoreError(f"the bridge's ledger {self._database.path} cannot be used: {error}") from error
 
     def _empty_log(self) -> None:
