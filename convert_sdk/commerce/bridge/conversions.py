@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
 from convert_sdk._core.half_made import shown_half_made
@@ -37,7 +38,8 @@ class Policy:
     long an exposure is credited, `slack` by how much it may seem to come after its order (clocks differ, and
     stores count whole seconds). `refunds`: "ignore" sends nothing, "negative" sends a negative amount, which
     nobody has verified that Convert understands. `currency` is the one to count in (an ISO 4217 code); by default
-    the one that the sources name, or that of the first order.
+    the one that the sources name, or that of the first order. An amount that a rate converts gets its number of
+    `digits` after the point: 0 for JPY, 3 for KWD.
     """
 
     hold_for: float = 0.0
@@ -49,6 +51,7 @@ class Policy:
     slack: float = 2.0
     refunds: Literal["ignore", "negative"] = "ignore"
     currency: str | None = None
+    digits: int = 2
 
     def __post_init__(self) -> None:
         if self.lease == 0:
@@ -60,6 +63,8 @@ class Policy:
             raise OptionError(f'on_ambiguous must be "resend" or "drop", not {self.on_ambiguous!r}')
         if self.refunds not in ("ignore", "negative"):
             raise OptionError(f'refunds must be "ignore" or "negative", not {self.refunds!r}')
+        if type(self.digits) is not int or self.digits < 0:
+            raise OptionError(f"digits must be a whole number, 0 or more, not {self.digits!r}")
 
 
 class Match(NamedTuple):
@@ -150,30 +155,45 @@ def folded(
         return _reversed(conversion, now) if _is_gone(merged) else _reduced(conversion, order, now)
     if conversion.state == "reversed" or merged == conversion.order:
         return conversion
-    changed = replace(conversion, order=merged)
-    return changed if conversion.state == "claimed" else replace(changed, due=now)
+    if conversion.state != "claimed":
+        return replace(conversion, order=merged, due=now)
+    known = conversion.order
+    if conversion.amount is not None and not _is_same_currency(merged, known):
+        # Nobody can tell whether it came to less. The version stays too, so that a later reading of it may.
+        merged = replace(merged, amount=known.amount, currency=known.currency, version=known.version)
+    return replace(conversion, order=merged)
 
 
 def examined(
-    conversion: OrderConversion, match: Match | None, now: float, policy: Policy, *, foreign: bool = False
+    conversion: OrderConversion,
+    match: Match | None,
+    now: float,
+    policy: Policy,
+    *,
+    foreign: bool = False,
+    retry_rate: bool = False,
 ) -> OrderConversion:
-    """An unsent conversion after another look at it; one that stays `seen` may be claimed."""
+    """An unsent conversion after another look at it; one that stays `seen` may be claimed.
+
+    One in a `foreign` currency waits for a rate, which is asked again after a minute with `retry_rate`.
+    """
     order = conversion.order
     if _is_gone(order) and not conversion.refund_of:
         # After a resend nobody knows whether an earlier delivery arrived: say so rather than "cancelled".
         return _over(conversion, "ambiguous" if conversion.resent else "cancelled", now)
     if match is not None and not match.tracking:
         return _over(replace(conversion, visitor_id=None, attributed={}), "tracking off", now)
-    if not order.paid:
+    if not order.paid and not conversion.refund_of:
         return _patient(conversion, "unpaid", now, policy)
     release = order.created.timestamp() + policy.hold_for
     if now < release and not conversion.refund_of:
         return _moved(conversion, "waiting", "held", now, release)
-    if order.earliest == UNKNOWN and now < conversion.first_seen + _UNDATED:
+    undated = order.earliest == UNKNOWN and not conversion.refund_of
+    if undated and now < conversion.first_seen + _UNDATED:
         # Its webhook may be on its way, which knows when it was made.
         return _moved(conversion, "waiting", "undated", now, conversion.first_seen + _UNDATED)
     if foreign:
-        return _patient(conversion, "currency", now, policy)
+        return _patient(conversion, "currency", now, policy, after=_AGAIN_AFTER if retry_rate else inf)
     if match is None:
         return _patient(conversion, "unresolved", now, policy)
     return replace(conversion, state="seen", visitor_id=match.visitor_id, match_source=match.match_source)
@@ -197,7 +217,7 @@ def refused(conversion: OrderConversion, why: str, now: float, policy: Policy) -
 
 def _reduced(conversion: OrderConversion, order: OrderSnapshot, now: float) -> OrderConversion:
     """A sent conversion after a later reading of its order, which may have come to less."""
-    same = order.currency == conversion.order.currency and order.is_later_than(conversion.order)
+    same = _is_same_currency(order, conversion.order) and order.is_later_than(conversion.order)
     reduced = _given_back(conversion, order.amount, now) if same else conversion
     if reduced is conversion:
         return conversion
@@ -274,6 +294,10 @@ def _is_gone(order: OrderSnapshot) -> bool:
     return order.cancelled or order.refunded
 
 
+def _is_same_currency(one: OrderSnapshot, other: OrderSnapshot) -> bool:
+    return (one.currency or "").upper() == (other.currency or "").upper()
+
+
 def _is_back(dropped: OrderConversion, order: OrderSnapshot) -> bool:
     """True if a cancellation was undone, or a payment came after all."""
     if dropped.reason == "cancelled":
@@ -282,11 +306,15 @@ def _is_back(dropped: OrderConversion, order: OrderSnapshot) -> bool:
     return dropped.reason == "unpaid" and paid and not _is_gone(order)
 
 
-def _patient(conversion: OrderConversion, reason: str, now: float, policy: Policy) -> OrderConversion:
-    """Wait for something to happen, but not for ever."""
+def _patient(
+    conversion: OrderConversion, reason: str, now: float, policy: Policy, *, after: float = inf
+) -> OrderConversion:
+    """Wait for something to happen, with another look `after` some seconds, but not for ever."""
     waiting = _moved(conversion, "waiting", reason, now, None)
     deadline = waiting.since + policy.max_wait
-    return _over(conversion, reason, now) if now >= deadline else replace(waiting, due=deadline)
+    if now >= deadline:
+        return _over(conversion, reason, now)
+    return replace(waiting, due=min(deadline, now + after))
 
 
 def _reversed(conversion: OrderConversion, now: float) -> OrderConversion:

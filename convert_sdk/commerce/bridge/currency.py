@@ -15,7 +15,10 @@ from convert_sdk.commerce.bridge.orders import OrderSnapshot
 from convert_sdk.errors import OptionError
 
 Rate: TypeAlias = Callable[[Decimal, str, datetime], "Decimal | None"]
-"""An amount, its currency and the time of its order, to the amount in the ledger's currency; None if unknown."""
+"""An amount, its currency and the time of its order, to the amount in the ledger's currency; None if unknown.
+
+The ledger is locked while it is called: answer from memory, and wait for no network.
+"""
 
 _REMEMBERED = "currency"
 _log = logging.getLogger("convert_sdk")
@@ -24,7 +27,8 @@ _log = logging.getLogger("convert_sdk")
 class LedgerCurrency:
     """The currency of a ledger: its policy's, else the one that its sources name, else that of its first order.
 
-    An order in another is converted by `rate`, or waits, and is reported as waiting for its "currency".
+    An order in another is converted by `rate`, or waits, and is reported as waiting for its "currency". One that
+    could not be converted is tried again every minute.
     """
 
     def __init__(self, ledger: LedgerStore, named: Iterable[str | None], rate: Rate | None) -> None:
@@ -35,6 +39,8 @@ class LedgerCurrency:
             )
         self._named = ledger.policy.currency or (found[0] if found else None)
         self._rate = rate
+        self._digits = ledger.policy.digits
+        self._is_failing = False
 
     def of(self, transaction: LedgerTransaction, order: OrderSnapshot) -> str | None:
         """The currency that this order is to have; the first order of a ledger may set it."""
@@ -51,15 +57,23 @@ class LedgerCurrency:
         wanted = self.of(transaction, order)
         return "+" in order.currency or (wanted is not None and order.currency.upper() != wanted.upper())
 
+    def rate_for(self, order: OrderSnapshot) -> Rate | None:
+        """The rate to convert an order by; None for the lines of two currencies, which have no sum."""
+        return None if "+" in (order.currency or "") else self._rate
+
     def applied(self, transaction: LedgerTransaction, order: OrderSnapshot) -> OrderSnapshot:
         """The order in the ledger's currency, where it has another and the rate is known."""
-        if self._rate is None or order.amount is None or not self.is_foreign(transaction, order):
+        rate = self.rate_for(order)
+        if rate is None or order.amount is None or not self.is_foreign(transaction, order):
             return order
         try:
-            amount = rounded(self._rate(order.amount, str(order.currency), order.created), 2)
+            amount = rounded(rate(order.amount, str(order.currency), order.created), self._digits)
         except Exception as error:  # noqa: BLE001 - the application's own code; the order waits meanwhile
-            _log.warning("an amount could not be converted: %s", type(error).__name__)
+            if not self._is_failing:
+                _log.warning("an amount could not be converted, and waits: %s", type(error).__name__)
+            self._is_failing = True
             return order
+        self._is_failing = False
         if amount is None or not amount.is_finite():
             return order
         return replace(order, amount=amount, currency=self.of(transaction, order))

@@ -132,7 +132,10 @@ class Dispatcher:
             order = self._currency.applied(transaction, conversion.order)
             conversion = conversion if order is conversion.order else replace(conversion, order=order)
         foreign = not conversion.refund_of and self._currency.is_foreign(transaction, conversion.order)
-        conversion = examined(conversion, match, now, self._ledger.policy, foreign=foreign)
+        has_rate = self._currency.rate_for(conversion.order) is not None
+        conversion = examined(
+            conversion, match, now, self._ledger.policy, foreign=foreign, retry_rate=has_rate
+        )
         if conversion.state != "seen" or conversion.visitor_id is None:
             return conversion
         credit = conversion.attributed

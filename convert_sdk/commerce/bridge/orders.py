@@ -379,7 +379,7 @@ def _prices(lines: Sequence[BuyerOrderItem]) -> Decimal | None:
 
 def _buyer_currency(lines: Sequence[BuyerOrderItem], rules: BuyerRules) -> str | None:
     """The currency of an order: the rules', or its lines' own; of several, all, which is no currency at all."""
-    own = sorted({item.retail_currency for item in lines if item.retail_currency})
+    own = sorted({(item.retail_currency or "").strip().upper() for item in lines} - {""})
     return "+".join(own) if own else rules.currency
 
 

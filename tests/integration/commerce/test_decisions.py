@@ -94,6 +94,22 @@ class TestPartialRefunds:
             name: 49.9, f"{name}:refund": -19.9, f"{name}:refund:2": -19.5, f"{name}:refund:3": -10.5,
         }  # fmt: skip
 
+    def test_an_order_cancelled_and_unpaid_on_its_way_is_taken_back(self, world: World) -> None:
+        world.client.close()
+        world.open(Policy(refunds="negative"))
+        world.expose("v-1")  # the document has arrived
+        with world.server.failing(503):
+            row = world.order("v-1", total=50)
+            world.hear_all()
+            world.now += 60
+            world.store.change_order(number(row), paid=False, status="canceled")
+            world.hear_all()
+            assert world.bridge.report().states == {"claimed": 1}
+        world.deliver()
+        world.bridge.tick()
+        name = f"{world.site.scope}:{row['id']}"
+        assert sent(world) == {name: 50, f"{name}:refund": -50}
+
 
 class TestSellers:
     PARTS: Any = {  # noqa: RUF012 - read only
@@ -183,6 +199,34 @@ class TestCurrencies:
         own, bought = self.place(world)
         assert sent(world) == {own: 49.9, bought: 77.38}
         assert {each[:2] for each in asked} == {(Decimal("85.98"), "USD")}
+
+    def test_a_rate_that_fails_once_delays_by_a_minute(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        from convert_sdk.commerce.bridge import Bridge
+
+        world.client.close()
+        world.open(Policy(currency="EUR"), sources=self.sources(world))
+        answers: list[Decimal | None] = []
+
+        def rate(amount: Decimal, currency: str, at: datetime) -> Decimal | None:
+            if not answers:
+                raise ZeroDivisionError
+            return answers[-1]
+
+        world.bridge = Bridge(
+            world.client, world.ledger, goals=world.bridge.goals, identity=IDENTITY,
+            sources=self.sources(world), rate=rate,
+        )  # fmt: skip
+        own, bought = self.place(world)
+        assert sent(world) == {own: 49.9}
+        for answer in (None, Decimal(77)):  # not known, and known
+            assert world.bridge.report().waiting == {"currency": 1}
+            answers.append(answer)
+            world.now += 61
+            world.bridge.tick()
+        assert sent(world) == {own: 49.9, bought: 77}
+        assert caplog.messages.count("an amount could not be converted, and waits: ZeroDivisionError") == 1
 
     def test_lines_of_two_are_never_added_up(self, world: World) -> None:
         world.client.close()

@@ -10,6 +10,7 @@ import pytest
 
 from convert_sdk.commerce.bridge import Match, OrderConversion, OrderSnapshot, Policy
 from convert_sdk.commerce.bridge.conversions import claimed, examined, folded, refund, seen, settled
+from convert_sdk.commerce.bridge.orders import UNKNOWN
 from convert_sdk.status import EventOutcome
 
 NOW = 1_777_000_000.0
@@ -64,6 +65,34 @@ def test_a_partial_refund_on_the_way_is_known_once_the_conversion_is_sent() -> N
     assert rest is not None
     assert (rest.revenue, rest.transaction_id) == (Decimal(-3), "till:berlin:1:refund:2")
     assert settled(rest, EventOutcome.SENT, NOW + 10, POLICY).state == "sent"
+
+
+def test_a_reading_whose_rate_is_not_known_gives_nothing_back() -> None:
+    """Read as 100 GBP and claimed as 120 EUR; read again on its way, when the rate is not to be had."""
+    claim = under_way(replace(ORDER, amount=Decimal(120), currency="EUR"))
+    read = folded(claim, later(1, amount=Decimal(100), currency="GBP", reference="r-1"), NOW + 1)
+    assert (read.order.amount, read.order.currency, read.order.reference) == (Decimal(120), "EUR", "r-1")
+    sent = settled(read, EventOutcome.SENT, NOW + 2, POLICY)
+    assert (sent.state, sent.reason, sent.given_back) == ("sent", "", Decimal(0))
+    again = folded(sent, later(1, amount=Decimal(108), currency="EUR"), NOW + 3)
+    assert (again.reason, again.given_back) == ("reduced", Decimal(12))
+
+
+@pytest.mark.parametrize("seconds", [0.0, POLICY.max_wait - 30, POLICY.max_wait])
+def test_a_rate_is_asked_again_every_minute_until_the_order_is_let_go_of(seconds: float) -> None:
+    first = examined(seen("purchase", ORDER, NOW, POLICY), None, NOW, POLICY, foreign=True, retry_rate=True)
+    now = NOW + seconds
+    waiting = examined(first, None, now, POLICY, foreign=True, retry_rate=True)
+    due = None if seconds == POLICY.max_wait else min(now + 60, NOW + POLICY.max_wait)
+    assert (waiting.reason, waiting.due) == ("currency", due)
+
+
+def test_a_refund_waits_for_neither_payment_nor_date() -> None:
+    placed = replace(ORDER, paid=False, earliest=UNKNOWN)
+    gone = folded(settled(under_way(), EventOutcome.SENT, NOW, POLICY), later(1, cancelled=True), NOW + 1)
+    _, taking = refund(gone, NOW + 1)
+    assert taking is not None
+    assert examined(replace(taking, order=placed), Match("v-1", "token"), NOW + 1, POLICY).state == "seen"
 
 
 def test_what_an_earlier_reading_says_gives_nothing_back() -> None:
