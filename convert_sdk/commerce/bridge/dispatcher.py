@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from secrets import token_hex
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakSet
 
 from convert_sdk._core.goals import ConversionReason, ConversionResult
+from convert_sdk._process.fork import check_pid, register_after_fork
+from convert_sdk._process.locks import held_by_this_thread
 from convert_sdk.commerce.bridge.conversions import (
     DAY,
     Match,
@@ -23,7 +26,7 @@ from convert_sdk.commerce.bridge.conversions import (
     unusable,
 )
 from convert_sdk.commerce.bridge.currency import LedgerCurrency
-from convert_sdk.commerce.bridge.exposures import credit_of
+from convert_sdk.commerce.bridge.exposures import credit_of, recordings_of
 from convert_sdk.commerce.bridge.identity import Identity, has_objected
 from convert_sdk.commerce.bridge.ledger import LedgerStore, LedgerTransaction, forgotten
 from convert_sdk.commerce.bridge.reporting import mark_reported
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 _BATCH = 200
 _PURGE_EVERY = 3600.0
+_dispatchers: WeakSet[Dispatcher] = WeakSet()
 _WHY = {
     **{reason: reason.value.replace("_", " ") for reason in ConversionReason},
     ConversionReason.PENDING: "kept until the document arrives",
@@ -50,8 +54,20 @@ class _Claims(NamedTuple):
     """The number of those that were due."""
     ours: Sequence[OrderConversion] = ()
     """Claimed by this process, to be handed to the client."""
+    reported: Collection[str] = ()
+    """The keys of those of visitors for whom Convert has a conversion of the same goal already.
+
+    A client without a store does not know what the process before it reported.
+    """
     reversals: Sequence[OrderConversion] = ()
     """Cancelled or refunded after they were sent, to be told of."""
+
+
+class _HandedOver(NamedTuple):
+    """A claim that the client was given, and its answer; None for what nobody could report."""
+
+    claim: OrderConversion
+    result: ConversionResult | None
 
 
 class Dispatcher:
@@ -70,27 +86,47 @@ class Dispatcher:
         self._ledger = ledger
         self._identity = identity
         self._on_reversed = on_reversed
-        self._owner = token_hex(8)
+        self._recordings = recordings_of(ledger)
         self._purge_at = 0.0
         self._renew_at = 0.0
-        self._turn = Lock()
+        self.reset_after_fork()
+        _dispatchers.add(self)
+
+    def reset_after_fork(self) -> None:
+        """Be an owner of one's own: the claims before the fork are the parent's, and so is what it handed over."""
+        self._owner = token_hex(8)
+        self._turn = RLock()
+        self._unnoted: list[_HandedOver] = []
 
     def tick(self) -> int:
         """Do what is due; the number of conversions that were handed to the client."""
-        with self._turn:
-            now = self._ledger.clock()
-            self._renew(now)
-            self._purge(now)
-            handed = 0
-            while True:
-                claims = self._claim()
+        check_pid()
+        if held_by_this_thread(self._turn):
+            return 0  # a signal came in the middle of a turn, which goes on afterwards
+        handed = 0
+        while True:
+            claims = _Claims()
+            try:
+                with self._turn:
+                    self._catch_up()
+                    claims = self._claim()
+                    handed += self._hand_over(claims)
+            finally:
+                # After the turn, as the application may use the bridge in it, or wait for a thread that does.
                 for conversion in claims.reversals:
                     self._tell(conversion)
-                handed += self._hand_over(claims.ours)
-                if (
-                    claims.looked_at < _BATCH and not claims.reversals
-                ):  # of which something may be due to be taken back
-                    return handed
+            # Of reversals something may be due to be taken back.
+            if claims.looked_at < _BATCH and not claims.reversals:
+                return handed
+
+    def _catch_up(self) -> None:
+        """Write what the ledger could not take before, so that nothing is claimed that is on its way or has arrived."""
+        for recording in self._recordings:
+            recording.write()
+        self._note_all()
+        now = self._ledger.clock()
+        self._renew(now)
+        self._purge(now)
 
     def _claim(self) -> _Claims:
         now = self._ledger.clock()
@@ -98,7 +134,7 @@ class Dispatcher:
             due = transaction.due(now, _BATCH)
         if any(not conversion.is_over for conversion in due) and not self._is_ready(due[0]):
             return _Claims()
-        ours, reversals = [], []
+        ours, reversals, reported = [], [], set()
         with self._ledger.transaction() as transaction:
             due = transaction.due(now, _BATCH)
             for conversion in due:
@@ -110,7 +146,9 @@ class Dispatcher:
                 transaction.keep(next_step)
                 if next_step.state == "claimed":
                     ours.append(next_step)
-        return _Claims(len(due), ours, reversals)
+                    if transaction.has_reported(next_step.visitor_id or "", next_step.goal):
+                        reported.add(next_step.key)
+        return _Claims(len(due), ours, reported, reversals)
 
     def _is_ready(self, conversion: OrderConversion) -> bool:
         """True if the client has its document; a conversion that it keeps until then could not be followed."""
@@ -166,31 +204,17 @@ class Dispatcher:
             except Exception as error:  # noqa: BLE001 - the application's own code; the orders need the rest
                 _log.warning("on_reversed raised %s", type(error).__name__)
 
-    def _hand_over(self, ours: Sequence[OrderConversion]) -> int:
+    def _hand_over(self, claims: _Claims) -> int:
         """Give claimed conversions to the client, and note which events to listen for, whatever comes between."""
-        results: list[tuple[OrderConversion, ConversionResult | None]] = []
-        reported = self._reported(ours)
+        accepted = 0
         try:
-            for conversion in ours:
-                result = self._track(conversion, repeated=conversion.key in reported)
-                results.append((conversion, result))
+            for conversion in claims.ours:
+                result = self._track(conversion, repeated=conversion.key in claims.reported)
+                self._unnoted.append(_HandedOver(conversion, result))
+                accepted += result is not None and result.reason is ConversionReason.ACCEPTED
         finally:
-            if results:
-                now = self._ledger.clock()
-                with self._ledger.transaction() as transaction:
-                    for conversion, result in results:
-                        self._note(transaction, conversion, result, now)
-        return sum(result is not None and result.reason is ConversionReason.ACCEPTED for _, result in results)
-
-    def _reported(self, ours: Sequence[OrderConversion]) -> set[str]:
-        """Those of visitors for whom Convert has a conversion of the same goal already.
-
-        A client without a store does not know what the process before it reported.
-        """
-        if not ours:
-            return set()
-        with self._ledger.transaction() as transaction:
-            return {each.key for each in ours if transaction.has_reported(each.visitor_id or "", each.goal)}
+            self._note_all()
+        return accepted
 
     def _track(self, conversion: OrderConversion, *, repeated: bool) -> ConversionResult | None:
         """The client's answer to it; None for what nobody could report, which must not hold up the others."""
@@ -211,6 +235,15 @@ class Dispatcher:
             _log.warning("a conversion cannot be reported and is dropped: %s", type(error).__name__)
             return None
 
+    def _note_all(self) -> None:
+        """Write the client's answers; those that cannot be written are kept, and come before the next claim."""
+        if self._unnoted:
+            now = self._ledger.clock()
+            with self._ledger.transaction() as transaction:
+                for claim, result in self._unnoted:
+                    self._note(transaction, claim, result, now)
+            self._unnoted = []
+
     def _note(
         self,
         transaction: LedgerTransaction,
@@ -228,7 +261,8 @@ class Dispatcher:
             transaction.keep(refused(conversion, _WHY[result.reason], now, self._ledger.policy))
             return
         event = f"{result.uuid}.{result.events - 1}"
-        conversion = replace(conversion, event=event)
+        # The lease begins anew: what could not be written for a while may have arrived, and not have been told of yet.
+        conversion = replace(conversion, event=event, due=now + self._ledger.policy.lease)
         outcome = transaction.take_outcome(event)
         transaction.keep(
             conversion if outcome is None else settled(conversion, outcome, now, self._ledger.policy)
@@ -237,9 +271,9 @@ class Dispatcher:
     def _renew(self, now: float) -> None:
         """Claims whose events still wait in this process are not lost."""
         if now >= self._renew_at and self._client.status().events.pending:
-            self._renew_at = now + self._ledger.policy.lease / 3
             with self._ledger.transaction() as transaction:
                 transaction.renew(self._owner, now + self._ledger.policy.lease)
+            self._renew_at = now + self._ledger.policy.lease / 3
 
     def _purge(self, now: float) -> None:
         if now < self._purge_at:
@@ -253,3 +287,11 @@ class Dispatcher:
         )
         with self._ledger.transaction() as transaction:
             transaction.purge(links=now, exposures=now - keep, outcomes=now - DAY)
+
+
+def _after_fork_in_child() -> None:
+    for dispatcher in list(_dispatchers):
+        dispatcher.reset_after_fork()
+
+
+register_after_fork(_after_fork_in_child)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from convert_sdk.commerce.bridge import (
 from convert_sdk.commerce.errors import ServerError
 from convert_sdk.server import DEMO_SDK_KEY
 from convert_sdk.status import EventOutcome
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from .world import DAY, IDENTITY, STORY, World
 
@@ -284,6 +286,39 @@ class TestReversals:
             bridge.handle(event)
         assert bridge.report().states == {"reversed": 2}
         assert caplog.messages.count("on_reversed raised ZeroDivisionError") == 2
+
+    def test_the_application_may_use_the_bridge_meanwhile(self, world: World) -> None:
+        """Where it is told, and in a thread that it waits for."""
+        other = OrderSnapshot(
+            "till",
+            "berlin",
+            "1",
+            datetime.fromtimestamp(world.now, UTC),
+            paid=True,
+            token=IDENTITY.token("v-2"),
+        )
+
+        def use(conversion: OrderConversion) -> None:
+            bridge.handle(other)
+            thread = Thread(target=bridge.tick, daemon=True)
+            thread.start()
+            thread.join()
+
+        bridge = Bridge(
+            world.client, world.ledger, goals=Goals("purchase"), identity=IDENTITY, sources=[world.site],
+            on_reversed=use,
+        )  # fmt: skip
+        order = world.order()
+        world.hear_all()
+        world.deliver()
+        world.store.change_order(int(str(order["id"])), status="canceled")
+        [event] = world.webhooks()
+        caller = Thread(target=bridge.handle, args=[event], daemon=True)
+        caller.start()
+        caller.join(PATIENCE)
+        assert not caller.is_alive()
+        world.deliver()
+        assert bridge.report().states == {"reversed": 1, "sent": 1}
 
 
 class TestTrouble:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from convert_sdk import ANYWHERE, AsyncClient, OptionError, StoreError
+from convert_sdk import ANYWHERE, AsyncClient, ConversionReason, ConversionResult, OptionError, StoreError
 from convert_sdk.commerce.bridge import (
     Bridge,
     ConvictionalSource,
@@ -24,12 +26,13 @@ from convert_sdk.commerce.bridge import (
     OrderSnapshot,
     Policy,
     WebsiteSource,
+    exposures,
     recording,
 )
 from convert_sdk.commerce.bridge.ledger import _warn_of_half_characters
 from convert_sdk.commerce.website import WebsiteClient
 from convert_sdk.commerce.website.webhooks import parse
-from convert_sdk.observation import Delivered, Exposed, Observation
+from convert_sdk.observation import Converted, Delivered, Exposed, Observation
 from convert_sdk.server import DEMO_SDK_KEY
 from convert_sdk.status import EventOutcome
 from convert_sdk.testing.stores import WebsiteStore
@@ -189,6 +192,25 @@ class TestRecording:
             observe(Exposed("e-1", "v-1", "exp-1", "var-1"))
         assert len(heard) == 1
 
+    def test_says_once_that_it_can_keep_no_more(
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(exposures, "_MOST_WAITING", 2)
+        ledger = Moody(clock=lambda: 1000.0)
+        observe = recording(ledger)
+        ledger.locked = True
+        for number in range(4):
+            with pytest.raises(StoreError):
+                observe(Exposed(f"e-{number}", "v-1", f"exp-{number}", "var-1"))
+        assert [each.partition(":")[0] for each in caplog.messages] == [
+            "the bridge's ledger cannot be written"
+        ]
+        ledger.locked = False
+        observe(Delivered(EventOutcome.SENT, ("u.0",)))
+        with ledger.transaction() as transaction:
+            assert [each.experience_id for each in transaction.exposures("v-1", 0.0, 1e12)] == ["exp-3"]
+            assert transaction.take_outcome("u.0") == "sent"
+
 
 class TestHalfACharacter:
     """No file takes an id that ends within a character."""
@@ -221,3 +243,90 @@ class TestHalfACharacter:
         assert sum("half a character" in each for each in caplog.messages) == 1
         if isinstance(ledger, Ledger):
             ledger.close()
+
+
+def test_what_was_handed_over_while_the_ledger_was_locked_is_not_sent_again(world: World) -> None:
+    """It is locked from the moment that the client has the conversion until Convert has confirmed it."""
+    ledger = Moody(clock=lambda: world.now)
+
+    def lock(observation: Observation) -> None:
+        if isinstance(observation, Converted):
+            ledger.locked = True
+
+    world.client.close()
+    world.open(Policy(), ledger=ledger, hooks=[lock], flush_interval=60.0)
+    world.order()
+    [event] = world.webhooks()
+    with pytest.raises(StoreError, match="locked"):
+        world.bridge.handle(event)
+    world.client.flush(PATIENCE)
+    world.until(lambda: world.settled == 1)  # in one batch, and the ledger could not be told of it
+    with pytest.raises(StoreError, match="locked"):
+        world.bridge.tick()
+    ledger.locked = False
+    world.now += 601
+    world.bridge.tick()
+    report = world.bridge.report()
+    assert (report.states, report.resent) == ({"sent": 1}, 0)
+    world.client.flush(PATIENCE)
+    assert len(world.conversions()) == 1
+
+
+class Taking:
+    """A client that has sent what it was given, and tells of it when a test says so."""
+
+    def __init__(self, ledger: Moody) -> None:
+        self.ledger = ledger
+        self.observe = recording(ledger)
+        self._options = SimpleNamespace(observe=[self.observe])
+        self.project = object()
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def status(self) -> Any:
+        return SimpleNamespace(events=SimpleNamespace(pending=0))
+
+    def visitor(self, visitor_id: str) -> Any:
+        return SimpleNamespace(track=self.track)
+
+    def track(self, *_: object, **__: object) -> ConversionResult:
+        self.meanwhile()
+        return ConversionResult(ConversionReason.ACCEPTED, "u", 1)
+
+
+class TestTurns:
+    @pytest.fixture
+    def client(self) -> Taking:
+        return Taking(Moody(clock=lambda: self.now))
+
+    @pytest.fixture
+    def bridge(self, client: Taking) -> Bridge:
+        self.now = 1_777_000_000.0
+        sold = OrderSnapshot(
+            "till",
+            "berlin",
+            "1",
+            datetime.fromtimestamp(self.now, UTC),
+            paid=True,
+            token=IDENTITY.token("v-1"),
+        )
+        bridge = Bridge(client, client.ledger, goals=Goals("purchase"), identity=IDENTITY)  # type: ignore[arg-type]
+        with client.ledger.transaction() as transaction:
+            bridge.record(transaction, sold)
+        return bridge
+
+    def test_what_is_noted_late_is_waited_for_as_long_as_any(self, client: Taking, bridge: Bridge) -> None:
+        client.meanwhile = lambda: setattr(client.ledger, "locked", True)
+        with pytest.raises(StoreError):
+            bridge.tick()
+        client.ledger.locked = False
+        self.now += 601
+        assert bridge.tick() == 0
+        assert (bridge.report().states, bridge.report().resent) == ({"claimed": 1}, 0)
+        client.observe(Delivered(EventOutcome.SENT, ("u.0",)))
+        assert bridge.report().states == {"sent": 1}
+
+    def test_a_signal_in_the_middle_of_one_changes_nothing(self, client: Taking, bridge: Bridge) -> None:
+        ticked: list[int] = []
+        client.meanwhile = lambda: ticked.append(bridge.tick())
+        assert bridge.tick() == 1
+        assert ticked == [0]

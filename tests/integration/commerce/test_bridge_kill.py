@@ -166,6 +166,125 @@ def test_processes_on_one_ledger_make_one_conversion_of_each_order(tmp_path: Pat
     assert later(convert, tmp_path / "bridge.db", Policy(), ahead=601).states == {"sent": 40}
 
 
+FORK = """
+import os, signal, sys, threading, time
+from datetime import UTC, datetime
+from decimal import Decimal
+from convert_sdk import Client
+from convert_sdk.commerce.bridge import Bridge, Goals, Identity, Ledger, OrderSnapshot, recording
+from convert_sdk.server import DEMO_SDK_KEY
+
+path, url = sys.argv[1:]
+now = float(int(time.time()))  # the clock stands still, and an order's time has no more than microseconds
+ledger = Ledger(path, clock=lambda: now)
+identity = Identity("secret of the tests", pepper="pepper of the tests")
+client = Client(DEMO_SDK_KEY, config_endpoint=url, track_endpoint=url, observe=[recording(ledger)], start_wait=120)
+client.visitor("somebody")
+assert client.project is not None
+client.status()  # has it compile all that it compiles late: what it imports meanwhile must not be forked
+bridge = Bridge(client, ledger, goals=Goals("purchase"), identity=identity)
+
+def handle(number):
+    bridge.handle(OrderSnapshot("till", "berlin", str(number), datetime.fromtimestamp(now, UTC), paid=True,
+        amount=Decimal(number), token=identity.token(f"v-{number}")))
+"""
+
+DIES_WITH_A_CLAIM = f"""{FORK}
+if not (child := os.fork()):
+    client.visitor = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+    handle(1)
+os.waitpid(child, 0)
+print(bridge.report().states, flush=True)
+sys.stdin.readline()
+handle(2)
+for _ in range(4):
+    now += 200
+    bridge.tick()
+report = bridge.report()
+print(report.states, report.resent, flush=True)
+os._exit(0)
+"""
+
+FORKS_IN_A_TURN = f"""{FORK}
+inside, go_on = threading.Event(), threading.Event()
+
+def visitor(id):
+    inside.set()
+    go_on.wait()
+    return Client.visitor(client, id)
+
+client.visitor = visitor
+turn = threading.Thread(target=handle, args=[1])
+turn.start()
+inside.wait()
+if not (child := os.fork()):
+    signal.alarm(120)  # it would wait for ever for a thread that only its parent has
+    os._exit(bridge.tick())
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+go_on.set()
+turn.join()
+client.close(120)
+"""
+
+WAITS_TO_BE_WRITTEN = """
+import os
+from contextlib import contextmanager
+from convert_sdk import StoreError
+from convert_sdk.commerce.bridge import MemoryLedger, recording
+from convert_sdk.observation import Delivered, Exposed
+from convert_sdk.status import EventOutcome
+
+class Moody(MemoryLedger):
+    locked = True
+
+    def transaction(self):
+        if self.locked:
+            raise StoreError("the file is locked")
+        return super().transaction()
+
+ledger = Moody()
+observe = recording(ledger)
+try:
+    observe(Exposed("e-1", "v-1", "exp-1", "var-1"))
+except StoreError:
+    print("waits", flush=True)
+child = os.fork()
+ledger.locked = False
+observe(Delivered(EventOutcome.SENT, ("u.0",)))
+with ledger.transaction() as transaction:
+    written = len(transaction.exposures("v-1", 0.0, 1e12))
+if not child:
+    os._exit(written)
+print(written, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def test_what_waits_to_be_written_is_the_parents_alone() -> None:
+    code, out, _ = processes.finished(WAITS_TO_BE_WRITTEN)
+    assert (code, out) == (0, "waits\n1 0\n")
+
+
+def test_the_claim_of_a_forked_child_that_died_runs_out_while_its_parent_waits_for_convert(
+    tmp_path: Path,
+) -> None:
+    registry = Registry()
+    registry.add(demo_document(), sdk_key=DEMO_SDK_KEY)
+    with (
+        running(registry) as server,
+        processes.running(DIES_WITH_A_CLAIM, str(tmp_path / "bridge.db"), server.url) as process,
+    ):
+        process.hear("{'claimed': 1}")
+        with server.failing(503):
+            process.say("go")
+            process.hear("{'claimed': 2} 1")
+
+
+def test_a_child_that_is_forked_in_the_middle_of_a_turn_has_its_own(tmp_path: Path, convert: Convert) -> None:
+    code, out, _ = processes.finished(FORKS_IN_A_TURN, str(tmp_path / "bridge.db"), convert.url)
+    assert (code, out) == (0, "0\n")
+    assert convert.transactions() == [("till:berlin:1", 1)]
+
+
 SYNC = """
 import os, signal, sys
 from convert_sdk import Client
