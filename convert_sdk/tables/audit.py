@@ -24,7 +24,7 @@ from convert_sdk.analysis.sample_ratio import RatioVerdict, sample_ratio
 from convert_sdk.errors import TableError
 from convert_sdk.project import Project
 
-from .columns import FactColumn, Rows, check_ids, encoded, ids, is_text, without_views
+from .columns import UNREADABLE, FactColumn, Rows, check_ids, encoded, ids, is_text, without_views
 from .hashing import hashes
 from .plan import need_column
 from .stream import pieces
@@ -61,7 +61,11 @@ class Cause(StrEnum):
 
 
 class DayRatio(NamedTuple):
-    """The exposures of an experience on one day, against the shares of its variations."""
+    """The visitors of an experience on one day, against the shares of its variations.
+
+    A visitor counts once in a day, however often they were exposed, and only with a variation that the hash gives: to
+    their id, or to another id of the row. Rows that were forced count nowhere.
+    """
 
     experience: str
     day: str
@@ -191,6 +195,8 @@ class _Audit:
         self._rows = 0
         self._counts: dict[str, Counter[str]] = {}
         self._days: dict[tuple[str, str], Counter[str]] = {}
+        self._met: set[int] = set()
+        """Digests of 64 bits: each visitor who is counted, with experience, day and variation; 70 to 100 bytes each."""
         self._kept: list[pa.Table] = []
         self._kept_rows = 0
 
@@ -226,7 +232,8 @@ class _Audit:
         counts["agreed"] += int((~wrong).sum())
         counts.update(causes[wrong].tolist())
         if self._columns.time is not None and experience is not None:
-            self._count_days(experience, batch.column(self._columns.time), seen)
+            drawn = (~wrong & (causes != Cause.FORCED.value)) | (causes == Cause.OTHER_ID.value)
+            self._count_days(experience, batch, self._columns.time, seen, np.flatnonzero(drawn))
         if wrong.any() and self._kept_rows < _MOST_KEPT:
             keys = [None if place < 0 else variations[place].key for place in expected[wrong].tolist()]
             self._keep(whole, rows[wrong].tolist(), causes[wrong].tolist(), keys)
@@ -271,18 +278,33 @@ class _Audit:
         """The rows that name this document, or none."""
         return _among(encoded(batch.column(column)), {self._project.revision, None})
 
-    def _count_days(self, experience: Experience, times: pa.Array, seen: npt.NDArray[np.int64]) -> None:
+    def _count_days(
+        self,
+        experience: Experience,
+        batch: pa.RecordBatch,
+        time: str,
+        seen: npt.NDArray[np.int64],
+        rows: Places,
+    ) -> None:
+        """Count the visitors of these rows: each once for a day and a variation."""
+        times = batch.column(time)
         if pa.types.is_timestamp(times.type):  # Python has no nanoseconds
             times = times.cast(pa.timestamp("us", times.type.tz), safe=False)
         column = encoded(times)
-        days = [None if value is None else str(value)[:10] for value in column.values]
+        days = [None if value is None or value is UNREADABLE else str(value)[:10] for value in column.values]
         keys = [each.key for each in experience.variations.values()]
+        visitors = ids(batch.column(self._columns.visitor)).texts
         codes = np.asarray(column.codes)
-        pairs, counts = np.unique(np.stack([codes.astype(np.int64), seen]), axis=1, return_counts=True)
-        for place, variation, count in zip(*pairs.tolist(), counts.tolist(), strict=True):
-            day = days[place]
-            if day is not None and variation >= 0:
-                self._days.setdefault((experience.key, day), Counter())[keys[variation]] += count
+        for row, place, variation in zip(
+            rows.tolist(), codes[rows].tolist(), seen[rows].tolist(), strict=True
+        ):
+            day, key = days[place], keys[variation]
+            if day is None:
+                continue
+            digest = hash((experience.key, day, key, visitors.text(row)))
+            if digest not in self._met:
+                self._met.add(digest)
+                self._days.setdefault((experience.key, day), Counter())[key] += 1
 
     def _keep(
         self,

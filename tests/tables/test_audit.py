@@ -122,6 +122,46 @@ def test_a_day_of_a_few_visitors_is_too_few_to_tell() -> None:
     assert day.p_value is None
 
 
+def test_a_day_counts_each_visitor_once_and_nobody_who_was_forced() -> None:
+    table = logged().slice(0, 40)
+    days, usual = pa.array(["2026-01-01"] * 40), pa.array(["bucketed"] * 40)
+    once = table.append_column("time", days).append_column("reason", usual)
+    rows = once.to_pylist()
+    again = pa.Table.from_pylist([*rows, *[rows[0]] * 60])
+    tester = {**rows[0], "variation": "1", "reason": "forced"}
+    forced = pa.Table.from_pylist([*rows, *({**tester, "visitor_id": f"tester-{n}"} for n in range(60))])
+    columns = AuditColumns(time="time", reason="reason")
+    (first,), *others = (audit(SHOP, each, columns).days for each in (once, again, forced))
+    assert sum(first.counts.values()) == 40
+    assert others == [(first,), (first,)]
+
+
+def test_a_day_counts_a_visitor_by_the_id_that_was_hashed() -> None:
+    """A visitor who is the same in two batches, and whose other id gave the variation."""
+    table = logged("banner")
+    count = len(table)
+    swapped = pa.table(
+        {
+            "visitor_id": [f"device-{n % (count // 2)}" for n in range(count)],
+            "user": table["visitor_id"],
+            "experience": table["experience"],
+            "variation": table["variation"],
+            "time": ["2026-01-01"] * count,
+        }
+    )
+    (day,) = audit(SHOP, swapped, AuditColumns(time="time", other_ids=("user",))).days
+    told = table["variation"].to_pylist()
+    met = {(n % (count // 2), told[n]) for n in range(count)}
+    assert day.counts == {f"arm-{each}": sum(arm == each for _, arm in met) for each in "34"}
+
+
+def test_a_day_that_cannot_be_read_is_none() -> None:
+    table = logged().slice(0, 2)
+    times = pa.array([b"2026-01-01", b"\xff"], pa.binary()).cast(pa.string(), safe=False)
+    (day,) = audit(SHOP, table.append_column("time", times), AuditColumns(time="time")).days
+    assert (day.day, sum(day.counts.values())) == ("2026-01-01", 1)
+
+
 def test_views_of_text_as_polars_gives_them() -> None:
     table = logged().slice(0, 4)
     told = table["variation"].to_pylist()
