@@ -227,6 +227,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(_VARIATIONS, combinations, ids=ids, indirect=True)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test that has the mark `variations` where pytest runs it once, without an override."""
+    chosen: Mapping[str, object] = getattr(getattr(item, "callspec", None), "params", {})
+    if isinstance(item, pytest.Function) and _VARIATIONS not in chosen:
+        for mark in item.iter_markers("variations"):
+            pytest.fail(
+                f"the mark variations({', '.join(map(repr, mark.args))}) does nothing here: it needs a function, or a "
+                "method of a plain class, not of unittest.TestCase, and stands on it, its class or its module",
+                pytrace=False,
+            )
+
+
 def _of_mark(
     experience: object = None, keys: object = None, *more: object, **named: object
 ) -> tuple[str, Sequence[str] | None]:

@@ -287,6 +287,36 @@ class TestVariations:
         result.assert_outcomes(errors=len(self.MISTAKES))
         result.stdout.fnmatch_lines([*self.MISTAKES.values()])
 
+    def test_where_it_does_nothing_it_fails(self, pytester: pytest.Pytester, shop: Path, run: Run) -> None:
+        pytester.makepyfile(
+            """
+            import pytest
+            from unittest import TestCase
+
+            class TestShop(TestCase):
+                @pytest.mark.variations("checkout")
+                def test_checkout(self):
+                    pass
+
+                def test_another(self):
+                    pass
+
+            @pytest.mark.variations("checkout")
+            class TestWhole(TestCase):
+                def test_checkout(self):
+                    pass
+
+            @pytest.mark.parametrize("each", [pytest.param(1, marks=pytest.mark.variations("checkout")), 2])
+            def test_a_parameter(each):
+                pass
+            """
+        )
+        result = run()
+        result.assert_outcomes(passed=2, errors=3)
+        result.stdout.fnmatch_lines(
+            ["the mark variations('checkout') does nothing here: *, not of unittest.TestCase*"]
+        )
+
     def test_without_project_and_keys(self, pytester: pytest.Pytester, run: Run) -> None:
         pytester.makepyfile(
             """
