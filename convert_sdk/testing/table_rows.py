@@ -25,7 +25,7 @@ from convert_sdk.visitor import Visitor
 from .deciding import closing_traces, deciding_text
 
 EXPECT: Final = "expect"
-_PLACES: Final[Mapping[object, Place]] = {"anywhere": ANYWHERE, "unknown": None}
+_PLACES: Final[Mapping[str, Place]] = {"anywhere": ANYWHERE, "unknown": None}
 _PLAIN: Final = ("name", "visitor", "environment", "location")
 _FACTS: Final = ("attributes", "location", "rule_data", "state", "segments")
 _KINDS: Final = ("audience", "location", "segment", "goal", "variation", "reason", "feature")
@@ -232,10 +232,8 @@ class _Run:
         named = self.row.cells.get("location", _NOT_GIVEN)
         if named is _NOT_GIVEN:
             return self.row.group("location")
-        if named is None or named not in _PLACES:
-            raise ValueError(
-                f"location: expected {' or '.join(map(str, _PLACES))}, or columns such as location.url"
-            )
+        if not isinstance(named, str) or named not in _PLACES:
+            raise ValueError(f"location: expected {' or '.join(_PLACES)}, or columns such as location.url")
         return _PLACES[named]
 
     def _is_true(self, column: str) -> bool:

@@ -21,7 +21,7 @@ from convert_sdk.testing import (
     segment,
 )
 from convert_sdk.testing.table_rows import Row, run_row
-from convert_sdk.testing.tables import load_table, parse_csv, run_table
+from convert_sdk.testing.tables import Table, load_table, parse_csv, run_table
 
 SHOP = project(
     experience(
@@ -137,6 +137,8 @@ class TestRow:
             ({"visitor": ""}, ["visitor: expected an id, found ''"]),
             ({"environment": 1}, ["environment: expected a name, found 1"]),
             ({"location": "here"}, ["location: expected anywhere or unknown"]),
+            ({"location": ["here"]}, ["location: expected anywhere or unknown"]),
+            ({"location": None}, ["location: expected anywhere or unknown"]),
             ({"visitr": "v"}, ["visitr: a column is name, visitor,", "did you mean visitor?"]),
         ],
     )
@@ -145,6 +147,12 @@ class TestRow:
         found = failures(cells if expects else {**cells, "expect.audience.adults": False})
         assert len(found) == 1
         assert [each for each in words if each not in found[0]] == []
+
+    def test_a_row_that_cannot_be_run_fails_alone(self) -> None:
+        bad: dict[str, object] = {"location": ["cart"], "expect.audience.adults": False}
+        good: dict[str, object] = {"expect.audience.adults": False}
+        table = Table("t", (Row(1, None, bad), Row(2, None, good)))
+        assert [each.passed for each in run_table(table, SHOP)] == [False, True]
 
     def test_explains_down_to_the_leaf(self) -> None:
         result = run_row(
