@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from io import StringIO
+from collections.abc import Iterable, Iterator, Mapping
 from random import Random
 from typing import NamedTuple
 
@@ -19,6 +17,7 @@ from convert_sdk.project import Project
 
 from .border_values import Border, border_values
 from .state import named_state
+from .typed_csv import CsvRow, read_typed_csv
 from .vocabulary import near_names
 
 _NO_FACTS: Mapping[str, object] = {}
@@ -139,7 +138,7 @@ def _drawn(chance: Random, choices: Mapping[str, list[object]]) -> dict[str, obj
 
 
 def _json_rows(text: str) -> Iterator[VisitorRow]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines() cuts at U+2028 inside a text, too
         if not line.strip():
             continue
         try:
@@ -188,86 +187,49 @@ def _environment(value: object, line: int) -> str | None:
     return value
 
 
-def _number(cell: str) -> object:
-    value: object = json.loads(cell)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(cell)
-    return value
-
-
-_BOOLEANS = {"true": True, "false": False}
-_TYPES: Mapping[str, Callable[[str], object]] = {
-    "text": str,
-    "number": _number,
-    "boolean": lambda cell: _BOOLEANS[cell.lower()],
-    "json": json.loads,
-}
-
-
 class _Column(NamedTuple):
     where: str
     key: str
-    type: str
+
+    def __str__(self) -> str:
+        return f"{self.where}.{self.key}" if self.key else self.where
 
 
 def _csv_rows(text: str) -> Iterator[VisitorRow]:
-    header = text.partition("\n")[0]
-    reader = csv.reader(StringIO(text), delimiter=max(",;\t", key=header.count), strict=True)
-    try:
-        columns = [_column(name.strip()) for name in next(reader, [])]
-        if not any(column.where == "visitor_id" for column in columns):
-            raise ValueError("line 1: expected a column visitor_id")
-        for column in columns:
-            if sum((column.where, column.key) == (each.where, each.key) for each in columns) > 1:
-                name = f"{column.where}.{column.key}" if column.key else column.where
-                raise ValueError(f"line 1: two columns are {name}")
-        for cells in reader:
-            if any(cells):
-                yield _csv_row(columns, cells, reader.line_num)
-    except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: {error}") from None
+    table = read_typed_csv(text)
+    columns = {name: _column(name) for name in table.names}
+    meant = [*columns.values()]
+    if _Column("visitor_id", "") not in meant:
+        raise ValueError("line 1: expected a column visitor_id")
+    for column in meant:
+        if meant.count(column) > 1:
+            raise ValueError(f"line 1: two columns are {column}")
+    for row in table.rows:
+        yield _csv_row(columns, row)
 
 
-def _column(header: str) -> _Column:
-    name, colon, type_name = header.rpartition(":")
-    if not colon:
-        name, type_name = header, "text"
-    elif type_name not in _TYPES:
-        raise ValueError(f"line 1: {header!r}: the types are {', '.join(_TYPES)}")
+def _column(name: str) -> _Column:
     if name in ("visitor_id", "environment"):
-        return _Column(name, "", type_name)
+        return _Column(name, "")
     where, dot, key = name.partition(".")
     if dot and where in ("attributes", "location", "state"):
-        return _Column(where, key, type_name)
-    return _Column("attributes", name, type_name)
+        return _Column(where, key)
+    return _Column("attributes", name)
 
 
-def _csv_row(columns: list[_Column], cells: list[str], line: int) -> VisitorRow:
-    if len(cells) > len(columns):
-        raise ValueError(f"line {line}: {len(cells)} cells under {len(columns)} columns")
+def _csv_row(columns: Mapping[str, _Column], row: CsvRow) -> VisitorRow:
     found: dict[str, dict[str, object]] = {"attributes": {}, "location": {}, "state": {}}
     own: dict[str, object] = {}
-    for column, cell in zip(columns, cells, strict=False):
-        if not cell:
-            continue
-        value = _cell(column, cell, line)
-        if column.key:
-            found[column.where][column.key] = value
+    for name, value in row.cells.items():
+        where, key = columns[name]
+        if key:
+            found[where][key] = value
         else:
-            own[column.where] = value
+            own[where] = value
     return VisitorRow(
-        _id(own.get("visitor_id"), line),
+        _id(own.get("visitor_id"), row.line),
         found["attributes"],
         found["location"],
         {"bucketing": found["state"]} if found["state"] else _NO_FACTS,
-        _environment(own.get("environment"), line),
+        _environment(own.get("environment"), row.line),
     )
-
-
-def _cell(column: _Column, cell: str, line: int) -> object:
-    if cell == "null":
-        return None
-    try:
-        return _TYPES[column.type](cell)
-    except (ValueError, KeyError):
-        raise ValueError(f"line {line}: {cell!r} is no {column.type}") from None

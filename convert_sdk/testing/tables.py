@@ -16,16 +16,14 @@ FAILED  a minor, row 2, line 3
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Iterator, Mapping
-from io import StringIO
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from convert_sdk._checks import nearest
 from convert_sdk._core.asks import Asks
+from convert_sdk.analysis.typed_csv import CsvError, read_typed_csv
 from convert_sdk.errors import RuleTableError
 from convert_sdk.project import Project
 
@@ -189,68 +187,11 @@ def parse_csv(text: str, name: str = "table") -> Table:
     Raises:
         RuleTableError: For what is no table, with the line.
     """
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(StringIO(text), delimiter=delimiter, strict=True)
-    rows: list[Row] = []
     try:
-        names = next(reader, [])
-        columns = [_column(each.strip(), name) for each in names]
-        twice = {each.name for each in columns if [other.name for other in columns].count(each.name) > 1}
-        if not columns or twice:
-            what = f"the column {min(twice)} stands twice" if twice else "expected a header of columns"
-            raise RuleTableError(name, 1, what)
-        for cells in reader:
-            line = reader.line_num
-            if not any(cells):
-                continue
-            if len(cells) > len(columns):
-                raise RuleTableError(name, line, f"{len(cells)} cells under {len(columns)} columns")
-            found = {
-                column.name: _cell(column, cell, name, line)
-                for column, cell in zip(columns, cells, strict=False)
-                if cell
-            }
-            rows.append(Row(len(rows) + 1, line, found))
-    except csv.Error as error:
-        raise RuleTableError(name, reader.line_num, str(error)) from None
-    return Table(name, tuple(rows), header=tuple(column.name for column in columns))
-
-
-class _TypedColumn(NamedTuple):
-    name: str
-    type: str
-
-
-def _column(header: str, table: str) -> _TypedColumn:
-    name, colon, type_name = header.rpartition(":")
-    if colon and type_name in _TYPES:
-        return _TypedColumn(name, type_name)
-    if colon and (near := nearest(type_name, _TYPES)):
-        raise RuleTableError(table, 1, f"{header!r}: the types are {', '.join(_TYPES)}{near}")
-    return _TypedColumn(header, "")
-
-
-def _number(cell: str) -> object:
-    value: object = json.loads(cell)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError
-    return value
-
-
-_BOOLEANS = {"true": True, "false": False}
-_TYPES: Mapping[str, Callable[[str], object]] = {
-    "text": str,
-    "number": _number,
-    "boolean": lambda cell: _BOOLEANS[cell.lower()],
-    "json": json.loads,
-}
-
-
-def _cell(column: _TypedColumn, cell: str, table: str, line: int) -> object:
-    if cell == "null":
-        return None
-    try:
-        return _TYPES[column.type or "text"](cell)
-    except (ValueError, KeyError):
-        raise RuleTableError(table, line, f"{column.name}: {cell!r} is no {column.type}") from None
+        found = read_typed_csv(text)
+        rows = tuple(Row(number, line, cells) for number, (line, cells) in enumerate(found.rows, 1))
+    except CsvError as error:
+        raise RuleTableError(name, error.line, error.message) from None
+    if not rows:
+        raise RuleTableError(name, 1, "expected rows under the header")
+    return Table(name, rows, header=found.names)

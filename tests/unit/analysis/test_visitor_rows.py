@@ -35,12 +35,13 @@ class TestCsv:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
+            ("", "line 1: expected a header of columns"),
             ("country\nDE", "line 1: expected a column visitor_id"),
             ("visitor_id,a,attributes.a:number\nv,1,2", "line 1: two columns are attributes.a"),
-            ("visitor_id,visitor_id\nv,w", "line 1: two columns are visitor_id"),
+            ("visitor_id,visitor_id\nv,w", "line 1: the column visitor_id stands twice"),
             ("visitor_id,a:integer\nv,1", "line 1: 'a:integer': the types are text, number, boolean, json"),
-            ("visitor_id,a:number\nv,1\nw,x", "line 3: 'x' is no number"),
-            ("visitor_id,a:number\nv,true", "line 2: 'true' is no number"),
+            ("visitor_id,a:number\nv,1\nw,x", "line 3: a: 'x' is no number"),
+            ("visitor_id,a:number\nv,true", "line 2: a: 'true' is no number"),
             ("visitor_id,a\n,x", "line 2: expected a visitor_id"),
             ("visitor_id\nv,x", "line 2: 2 cells under 1 columns"),
             ('visitor_id\n"v', "line 2: unexpected end of data"),
@@ -56,6 +57,12 @@ class TestJsonLines:
         text = '{"visitor_id": 7, "attributes": {"a": 1}, "location": "anywhere"}\n\n'
         text += '{"visitor_id": "w", "location": null}\n'
         assert read_visitors(text) == [VisitorRow("7", {"a": 1}, ANYWHERE), VisitorRow("w", location=None)]
+
+    def test_a_text_with_separators_of_lines(self) -> None:
+        text = "a\u2028b\u2029c\x85d"
+        first = f'{{"visitor_id": "v", "attributes": {{"a": "{text}"}}}}'
+        rows = read_visitors(f'{first}\r\n{{"visitor_id": "w"}}\r\n')
+        assert rows == [VisitorRow("v", {"a": text}), VisitorRow("w")]
 
     @pytest.mark.parametrize(
         ("line", "said"),

@@ -62,6 +62,12 @@ class TestTables:
         assert result.exit_code == 2
         assert "error: odd.csv, line 1: attributes.ages: no rule of the project asks" in result.output
 
+    def test_a_header_alone_is_no_table(self, folder: Path) -> None:
+        (folder / "none.csv").write_text(HEADER)
+        result = run("none.csv")
+        assert result.exit_code == 2
+        assert "error: none.csv, line 1: expected rows under the header" in result.output
+
     def test_yaml_without_its_package(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "ruamel.yaml", None)
         monkeypatch.delitem(sys.modules, "convert_sdk.testing.yaml_values", raising=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from convert_sdk.analysis import read_visitors
 from convert_sdk.errors import RuleTableError
 from convert_sdk.testing import (
     all_of,
@@ -260,6 +261,7 @@ class TestCsv:
         ("text", "line", "message"),
         [
             ("", 1, "a header of columns"),
+            ("a,b\n\n", 1, "expected rows under the header"),
             ("a,a\n1,2", 1, "the column a stands twice"),
             ("a:numbr\n1", 1, "the types are text, number, boolean, json; did you mean number?"),
             ("a\n1,2", 2, "2 cells under 1 columns"),
@@ -279,6 +281,14 @@ class TestCsv:
 
     def test_a_key_with_a_colon(self) -> None:
         assert parse_csv("attributes.a:b\n1").rows[0].cells == {"attributes.a:b": "1"}
+
+    def test_a_header_means_the_same_in_a_table_of_visitors(self) -> None:
+        header = "attributes.utm:source,attributes.a:number,attributes.b:text,attributes.c:boolean,attributes.d:json"
+        cells = 'mail,1.5,NO,TRUE,"[1]"'
+        (row,) = parse_csv(f"{header}\n{cells}").rows
+        (visitor,) = read_visitors(f"visitor_id,{header}\nv-1,{cells}")
+        assert row.group("attributes") == visitor.attributes
+        assert visitor.attributes["utm:source"] == "mail"
 
     def test_an_unknown_column_fails_once(self) -> None:
         table = parse_csv("attributes.contry,expect.audience.adults\n" + "DE,false\n" * 60)
