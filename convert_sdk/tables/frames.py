@@ -119,11 +119,17 @@ def _pandas(table: pd.DataFrame, planned: Planned, run: Run, connection: object)
 
     if not table.columns.is_unique:
         raise TableError("the table has two columns of one name; rename all but one")
-    try:
-        rows = pa.Table.from_pandas(table, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:  # a column of mixed objects
-        raise TableError(f"the table has a column that Arrow cannot hold: {error}") from error
+    rows, faults = _of_pandas(table)
     plan = planned(rows.schema)
+    labels = [label for label in table.columns if isinstance(label, str)]
+    for name in plan.needed:
+        if name not in labels:
+            raise TableError(f"the label of column {name} is no text: rename it, or leave it out of keep")
+        if name in plan.asked and name in faults:
+            raise TableError(
+                f"column {name!r} has values that Arrow cannot hold together, such as text beside numbers: give it "
+                "one type"
+            ) from faults[name]
     results = [name for name in plan.schema.names if name not in plan.kept]
     batches = rows.select(plan.needed).to_batches() or [_none_of(rows.schema)]
     found = pa.Table.from_batches(
@@ -133,6 +139,19 @@ def _pandas(table: pd.DataFrame, planned: Planned, run: Run, connection: object)
     nullable = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     made = found.to_pandas(types_mapper=nullable.get).set_axis(table.index)
     return pd.concat([table[list(plan.kept)], made], axis=1)
+
+
+def _of_pandas(table: pd.DataFrame) -> tuple[pa.Table, dict[str, Exception]]:
+    """A frame in Arrow, and why columns are missing in it: they are nulls, as most often nobody asks for them."""
+    columns: list[pa.Array] = []
+    faults: dict[str, Exception] = {}
+    for label, column in table.items():
+        try:
+            columns.append(pa.array(column, from_pandas=True))
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            columns.append(pa.nulls(len(table)))
+            faults[str(label)] = error
+    return pa.table(columns, [str(label) for label in table.columns]), faults
 
 
 def _polars(table: pl.DataFrame, planned: Planned, run: Run, connection: object) -> pl.DataFrame:  # noqa: ARG001  # as the others

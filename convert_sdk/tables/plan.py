@@ -99,11 +99,15 @@ class TablePlan(NamedTuple):
     schema: pa.Schema
 
     @property
+    def asked(self) -> set[str]:
+        """The columns of the table that decide: ids, states and facts."""
+        own = {each for each in (self.bucketing_id, self.state) if each is not None}
+        return own | {self.visitor, *self.source.columns.values()}
+
+    @property
     def needed(self) -> list[str]:
         """The columns of the table that are read at all."""
-        wanted = {*self.kept, self.visitor, *self.source.columns.values()}
-        wanted |= {each for each in (self.bucketing_id, self.state) if each is not None}
-        return sorted(wanted)
+        return sorted({*self.kept, *self.asked})
 
 
 class TableArguments(TypedDict, total=False):

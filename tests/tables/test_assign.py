@@ -122,10 +122,31 @@ def test_a_pandas_frame_keeps_its_index_and_types() -> None:
 
 def test_a_pandas_frame_that_arrow_cannot_hold() -> None:
     pd = pytest.importorskip("pandas", reason="pandas is not installed (group tables)")
-    with pytest.raises(TableError, match="a column that Arrow cannot hold"):
+    with pytest.raises(TableError, match="column 'country' has values that Arrow cannot hold together"):
         assign(SHOP, pd.DataFrame({"id": ["a", "b"], "country": ["DE", 5]}))
+    with pytest.raises(TableError, match="column 'id' has values that Arrow cannot hold together"):
+        assign(SHOP, pd.DataFrame({"id": ["a", 5], "country": ["DE", "DE"]}))
     with pytest.raises(TableError, match="two columns of one name"):
         assign(SHOP, pd.DataFrame([["a", "b"]], columns=["id", "id"]))
+
+
+@pytest.mark.parametrize("odd", [["DE", 5], [1j, 2], [2**70, 1], [object(), None], [[1], 2], ["\ud800", "a"]])
+def test_a_column_that_nobody_asks_for_stops_no_pandas_frame(odd: list[object]) -> None:
+    pd = pytest.importorskip("pandas", reason="pandas is not installed (group tables)")
+    frame = pd.DataFrame({"id": ["a", "b"], "country": ["DE", "FR"], "odd": pd.Series(odd, dtype=object)})
+    wanted = assign(SHOP, frame[["id", "country"]])
+    assert assign(SHOP, frame, keep=["id", "country"]).equals(wanted)
+    kept = assign(SHOP, frame)
+    assert kept.drop(columns="odd").equals(wanted)
+    assert kept["odd"].equals(frame["odd"])
+
+
+def test_a_label_of_a_pandas_frame_that_is_no_text() -> None:
+    pd = pytest.importorskip("pandas", reason="pandas is not installed (group tables)")
+    frame = pd.DataFrame({"id": ["a", "b"], "country": ["DE", "FR"], 0: [1, 2]})
+    with pytest.raises(TableError, match="the label of column 0 is no text"):
+        assign(SHOP, frame)
+    assert assign(SHOP, frame, keep=["id"]).equals(assign(SHOP, frame[["id", "country"]], keep=["id"]))
 
 
 def test_a_frame_of_narwhals() -> None:
