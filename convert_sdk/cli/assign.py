@@ -136,10 +136,13 @@ def named(option: str, given: list[str]) -> dict[str, str | Constant]:
 def _location(text: str, columns: list[str] | None) -> Place | dict[str, str | Constant]:
     from convert_sdk.tables import Constant
 
-    if text == "anywhere":
-        return ANYWHERE
-    if text == "unknown":
-        return None
+    if text in ("anywhere", "unknown"):
+        if columns:
+            raise typer.BadParameter(
+                f"a location that is {text} has no facts: leave one of the two out",
+                param_hint="--location-column",
+            )
+        return ANYWHERE if text == "anywhere" else None
     try:
         place = json.loads(text)
     except ValueError as error:

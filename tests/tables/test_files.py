@@ -123,6 +123,14 @@ def test_globs_and_options(here: Path) -> None:
     assert found["banner_reason"].to_pylist() == [row["banner_reason"] for row in WANTED[:20]]
 
 
+@pytest.mark.parametrize("location", ["anywhere", "unknown"])
+def test_a_location_without_facts_takes_no_columns(here: Path, location: str) -> None:
+    more = ["--location", location, "--location-column", "path=country"]
+    result = run("visitors.parquet", "-o", "out.parquet", *more, code=2)
+    assert "Invalid value for --location-column: a location that" in result.output
+    assert not Path("out.parquet").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
