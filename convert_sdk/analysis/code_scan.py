@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,8 @@ _VERBS: Mapping[str, Kind] = {
 """The methods whose first argument is a key."""
 _KEYWORDS: Mapping[str, Kind] = {"experience": Kind.EXPERIENCE, "feature": Kind.FEATURE, "goal": Kind.GOAL}
 _VISITORS = frozenset({"visitor", "current_visitor", "with_context", "client"})
+_IGNORED = re.compile(rb"#\s*convert:\s*ignore\b")
+"""The comment on the line of a key that is somebody else's."""
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
@@ -130,7 +133,8 @@ def scan(project: Project, paths: Iterable[str | os.PathLike[str]]) -> CodeScan:
     for path in _files(given, unreadable):
         files += 1
         try:
-            tree = ast.parse(path.read_bytes(), str(path))
+            source = path.read_bytes()
+            tree = ast.parse(source, str(path))
         except (
             SyntaxError,
             ValueError,
@@ -144,7 +148,10 @@ def scan(project: Project, paths: Iterable[str | os.PathLike[str]]) -> CodeScan:
                 raise
             unreadable.append(f"{path}: {error.strerror}")
             continue
+        lines = source.splitlines()
         for found in _named(tree):
+            if _IGNORED.search(lines[found.line - 1]):
+                continue
             if found.key is None:
                 computed += 1
             else:
@@ -202,11 +209,13 @@ def _named(tree: ast.Module) -> Iterator[_NamedKey]:
 
 
 def _arguments(call: ast.Call, kind: Kind) -> Iterator[_NamedKey]:
-    if call.args:
-        yield _key(call.args[0], kind)
+    # Typed flags take the visitor first: flags.track(visitor, "purchase").
+    given = call.args[1:] if call.args and _is_visitor(call.args[0]) else call.args
+    if given:
+        yield _key(given[0], kind)
         return
     for keyword in call.keywords:
-        kind_of_keyword = _KEYWORDS.get(keyword.arg or "")
+        kind_of_keyword = kind if keyword.arg == "key" else _KEYWORDS.get(keyword.arg or "")
         if kind_of_keyword is not None:
             yield _key(keyword.value, kind_of_keyword)
 

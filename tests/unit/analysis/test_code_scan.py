@@ -39,6 +39,8 @@ def scanned(folder: Path, text: str, name: str = "shop.py") -> CodeScan:
             "checkout",
         ),
         ('client.override(feature="pricing", variables={})', Kind.FEATURE, "pricing"),
+        ('import convert_sdk\nflags.track(visitor, "purchase")', Kind.GOAL, "purchase"),
+        ('import convert_sdk\nflags.decide(current_visitor(), key="checkout")', Kind.EXPERIENCE, "checkout"),
         ("import convert_sdk\nsomebody.decide('checkout')", Kind.EXPERIENCE, "checkout"),
         ("from convert_sdk.errors import ConvertError\nx.track('purchase')", Kind.GOAL, "purchase"),
     ],
@@ -61,6 +63,20 @@ def test_a_key_is_found(tmp_path: Path, code: str, kind: Kind, key: str) -> None
 )
 def test_what_is_somebody_elses_is_not(tmp_path: Path, code: str) -> None:
     assert scanned(tmp_path, code).uses == ()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'analytics.track("signup")  # convert: ignore',
+        'analytics.track("signup")  #convert:ignore: another kind of event',
+        "analytics.track(name)  # noqa: B009  # convert: ignore",
+        'analytics.track(\n    "signup",  # convert: ignore\n)',
+    ],
+)
+def test_a_line_that_is_somebody_elses(tmp_path: Path, call: str) -> None:
+    found = scanned(tmp_path, f'import convert_sdk\n{call}\nvisitor.track("purchase")\n')
+    assert ([use.key for use in found.uses], found.computed) == (["purchase"], 0)
 
 
 def test_what_is_wrong_is_told(tmp_path: Path) -> None:
