@@ -8,10 +8,12 @@ from convert_sdk._version import __version__
 from .findings import CheckReport, Finding
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_NO_FILE = {"description": {"text": "standard input"}}
+"""In place of a URI: a place in an artifact must name one."""
 
 
-def sarif_log(report: CheckReport, uri: str) -> dict[str, object]:
-    """The log of one run; `uri` names the document.
+def sarif_log(report: CheckReport, uri: str | None) -> dict[str, object]:
+    """The log of one run; `uri` is the URI reference of the document, None where it is no file: standard input.
 
     >>> from convert_sdk.analysis import check
     >>> sarif_log(check(project), "project.json")["version"]
@@ -40,7 +42,7 @@ def _rule(code: Code) -> dict[str, object]:
     }
 
 
-def _result(finding: Finding, uri: str, codes: list[Code]) -> dict[str, object]:
+def _result(finding: Finding, uri: str | None, codes: list[Code]) -> dict[str, object]:
     return {
         "ruleId": finding.code.value,
         "ruleIndex": codes.index(finding.code),
@@ -49,7 +51,7 @@ def _result(finding: Finding, uri: str, codes: list[Code]) -> dict[str, object]:
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": uri},
+                    "artifactLocation": _NO_FILE if uri is None else {"uri": uri},
                     "region": {"startLine": finding.line, "startColumn": finding.column},
                 },
                 "logicalLocations": [{"fullyQualifiedName": finding.path, "kind": "member"}],

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
 from convert_sdk.analysis import CheckReport, Ignore, Severity, read_ignores, sarif_log
 from convert_sdk.analysis import check as check_document
 
-from .source import AsJson, SdkKey, fail, read_source
+from .source import STANDARD_INPUT, AsJson, SdkKey, fail, read_source
 
 IGNORES = ".convert-check"
 _NEVER = "never"
@@ -48,13 +49,20 @@ def check(
     source = read_source(document, sdk_key)
     report = check_document(source.body, ignores=ignores)
     if as_sarif:
-        typer.echo(json.dumps(sarif_log(report, source.name), indent=2))
+        uri = None if source.name == STANDARD_INPUT else _uri(source.name)
+        typer.echo(json.dumps(sarif_log(report, uri), indent=2))
     else:
         typer.echo(report.to_json() if as_json else _text(source.name, report))
     for each in report.unused:
         typer.echo(f"note: nothing fits the ignore: {each}", err=True)
     if limit is not None and report.fails(limit):
         raise typer.Exit(1)
+
+
+def _uri(name: str) -> str:
+    """A path as a URI reference."""
+    path = Path(name)
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix(), errors="surrogateescape")
 
 
 def _text(name: str, report: CheckReport) -> str:

@@ -16,7 +16,7 @@ from convert_sdk.analysis import VisitorRow, decide_row
 from convert_sdk.analysis.vocabulary import near
 from convert_sdk.errors import UnknownNameError
 
-from .source import SdkKey, fail, read_source
+from .source import STANDARD_INPUT, SdkKey, fail, read_source
 from .visitors import visitor_table
 
 COLUMNS = (
@@ -53,7 +53,7 @@ def decide(
     Each line of the table is a visitor of its own; nothing is remembered from one to the next, and nothing is sent.
     """
     source = read_source(words, sdk_key, least=1, most=1)
-    if source.name == "standard input" and source.words[0] == "-":
+    if source.name == STANDARD_INPUT and source.words[0] == "-":
         raise typer.BadParameter("only one of the two can be standard input", param_hint="VISITORS")
     project = source.project()
     keys = [_known(project, key) for key in experience] if experience else None

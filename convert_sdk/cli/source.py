@@ -15,6 +15,8 @@ SdkKey = Annotated[
     str | None,
     typer.Option(help="Fetch the live document of this key, in place of a file. CONVERT_SDK_SECRET is used."),
 ]
+STANDARD_INPUT = "standard input"
+"""The name of a document that came from there."""
 AsJson = Annotated[bool, typer.Option("--json", help="JSON in place of text.")]
 
 
@@ -55,7 +57,7 @@ def read_source(words: list[str] | None, sdk_key: str | None, *, least: int = 0,
             f"expected {least} to {most} arguments after it, found {len(listed)}", param_hint="DOCUMENT"
         )
     body = read_file(name) if sdk_key is None else _fetched(sdk_key)
-    return Source("standard input" if sdk_key is None and name == "-" else name, body, tuple(listed))
+    return Source(STANDARD_INPUT if sdk_key is None and name == "-" else name, body, tuple(listed))
 
 
 def read_file(name: str) -> bytes:
@@ -70,7 +72,7 @@ def read_file(name: str) -> bytes:
 
 def read_project(name: str) -> Project:
     """The project in a file, or in standard input for `-`."""
-    return Source("standard input" if name == "-" else name, read_file(name), ()).project()
+    return Source(STANDARD_INPUT if name == "-" else name, read_file(name), ()).project()
 
 
 def fetched(sdk_key: str) -> Project:

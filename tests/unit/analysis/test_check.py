@@ -171,6 +171,9 @@ class TestSarif:
     def test_a_good_document_gives_a_valid_log(self) -> None:
         SARIF.validate(sarif_log(check(Project.parse(json.dumps(export()))), "a.json"))
 
+    def test_a_document_that_is_no_file_gives_a_valid_log(self) -> None:
+        SARIF.validate(sarif_log(broken(), None))
+
 
 def test_the_page_lists_every_code() -> None:
     page = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text("utf-8")

@@ -68,6 +68,31 @@ def test_json_and_sarif(folder: Path) -> None:
     assert result["locations"][0]["physicalLocation"]["artifactLocation"] == {"uri": "noted.json"}
 
 
+@pytest.mark.parametrize(
+    ("name", "uri"),
+    [
+        ("my project.json", "my%20project.json"),
+        ("a:b#1.json", "a%3Ab%231.json"),
+        ("ä/x.json", "%C3%A4/x.json"),
+    ],
+)
+def test_sarif_names_a_file_by_a_uri(folder: Path, name: str, uri: str) -> None:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    (folder / "noted.json").rename(path)
+    for given, wanted in ((name, uri), (str(path), path.as_uri())):
+        (result,) = json.loads(run(given, "--sarif").stdout)["runs"][0]["results"]
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"] == {"uri": wanted}
+
+
+def test_sarif_of_standard_input_names_no_file(folder: Path) -> None:
+    log = json.loads(run("-", "--sarif", given=(folder / "noted.json").read_text("utf-8")).stdout)
+    (result,) = log["runs"][0]["results"]
+    place = result["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"] == {"description": {"text": "standard input"}}
+    assert place["region"]["startLine"] >= 1
+
+
 class TestIgnores:
     def test_a_file_in_the_folder_is_read(self, folder: Path) -> None:
         (folder / ".convert-check").write_text("unknown-top-level-key $.holdouts\nunused-goal\n", "utf-8")
