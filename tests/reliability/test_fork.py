@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections import Counter
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.documents import entity, every, leaf
 from tests.processes import finished
 from tests.reliability.collector import Collector
-from tests.reliability.site import KEY, serving, site
+from tests.reliability.site import DOCUMENT, KEY, experience, serving, site
 
 HEAD = """
 import multiprocessing, os, sys, threading
@@ -132,6 +134,37 @@ def test_a_fork_while_the_worker_imports_what_it_needs() -> None:
         status, _, err = finished(HEAD + early + IMPORTING, convert.url, KEY, "")
         assert (status, err) == (0, "")
         assert len(convert.events) == 20
+
+
+COMPILING = """
+import signal
+compiling, may_go = threading.Event(), threading.Event()
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "regex":
+            compiling.set()
+            may_go.wait(120)
+
+sys.meta_path.insert(0, Slow())
+client.start()
+assert compiling.wait(120)
+threading.Timer(0.2, may_go.set).start()  # by then a fork that nothing holds back has happened
+pid = os.fork()
+if pid == 0:
+    may_go.set()
+    signal.alarm(60)
+    os._exit(0 if client.visitor("v", {"path": "/shop"}).peek("button-10").reason == "bucketed" else 1)
+print(os.waitpid(pid, 0)[1])
+"""
+
+
+def test_a_fork_while_the_first_pattern_is_compiled() -> None:
+    shop = entity("5", "shop", every(leaf("path", "^/shop", "regexMatches")))
+    document = {**DOCUMENT, "experiences": [{**experience(10), "audiences": ["5"]}], "audiences": [shop]}
+    with site(body=json.dumps(document).encode()) as convert:
+        status, out, err = finished(HEAD + COMPILING, convert.url, KEY, "")
+        assert (status, out, err) == (0, "0\n", "")
 
 
 ASYNC = """
