@@ -94,6 +94,7 @@ def _client(key: str, url: str, visitors: int, reported: str | None) -> Client:
         sdk_secret=_SECRET,
         config_endpoint=url,
         track_endpoint=url,
+        start_wait=_PATIENCE,  # every visitor is to meet the document, on the slowest machine
         max_queue=visitors * _EVENTS_EACH,  # a shop's day in seconds, and the server may be down
         trust_env=False,
         status_url=None if reported is None else f"{url}/_status/{reported}",
