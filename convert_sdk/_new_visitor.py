@@ -61,6 +61,8 @@ def merge_loaded(engine: Engine, visitor_id: str, state: VisitorState | None, fo
 
     `forgotten` is what was known of that before the store was asked: a visitor who was forgotten meanwhile stays so.
     """
+    if state is None and any(visitor_id in changes for changes in engine.visitors.in_hand):
+        state = VisitorState()  # the store will know them in a moment, and memory may have let them go
     if state is not None and not isinstance(state, VisitorState):
         engine.visitors.failed_loads += 1
     elif state is not None:

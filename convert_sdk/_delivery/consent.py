@@ -35,20 +35,18 @@ class VisitorConsent:
         stable: The id stays the same in the visitor's next request, so that events may wait for that.
         withheld: A reason for which the visitor gets no variation, whatever they agree to.
         brought: The state that a token brought, to be remembered when they agree.
-        too_late: Called where the visitor agrees, but no later request can have the id: nothing is remembered or sent
-            then. None while the id lasts.
     """
 
     __slots__ = (
         "_before_consent",
         "_engine",
         "_held",
+        "_late",
         "_stable",
         "_visitor_id",
         "_withheld",
         "brought",
         "consent",
-        "too_late",
     )
 
     def __init__(
@@ -61,7 +59,7 @@ class VisitorConsent:
         stable: bool = True,
         withheld: Reason | None = None,
         brought: VisitorState | None = None,
-        too_late: Callable[[], None] | None = None,
+        late: list[Callable[[], None]] | None = None,
     ) -> None:
         self._engine = engine
         self._visitor_id = visitor_id
@@ -70,7 +68,7 @@ class VisitorConsent:
         self._withheld = withheld
         self._held: HeldEvents | None = None
         self.brought = brought
-        self.too_late = too_late
+        self._late: list[Callable[[], None]] = [] if late is None else late
         self.consent = consent
         self._apply()
 
@@ -88,6 +86,18 @@ class VisitorConsent:
     def handed(self) -> tuple[Consent, BeforeConsent, Reason | None]:
         """The answer, the treatment before it, and the reason to withhold, as another process needs them."""
         return self.consent, self._before_consent, self._withheld
+
+    @property
+    def too_late(self) -> Callable[[], None] | None:
+        """Called where the visitor agrees, but no later request can have the id: nothing is remembered or sent then.
+
+        None while the id lasts. Objects with answers of their own share it, whenever they were made.
+        """
+        return self._late[0] if self._late else None
+
+    @too_late.setter
+    def too_late(self, told: Callable[[], None]) -> None:
+        self._late[:] = [told]
 
     @property
     def granted(self) -> bool:
@@ -109,7 +119,7 @@ class VisitorConsent:
             stable=self._stable,
             withheld=self._withheld,
             brought=self.brought,
-            too_late=self.too_late,
+            late=self._late,
         )
 
     def end(self) -> None:

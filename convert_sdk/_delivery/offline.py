@@ -228,9 +228,10 @@ class OfflineDelivery:
         """Count the visitors whom the store has not taken by the end, and let conversions go that wait for it."""
         visitors = self._engine.visitors
         with self._engine.lock:
-            unsaved = len(visitors.pending or ())
-            if visitors.pending:
-                visitors.pending.clear()
+            waiting = [*visitors.in_hand, visitors.pending or {}]  # in hand: of a flush that has not ended
+            unsaved = len({visitor_id for changes in waiting for visitor_id in changes})
+            for changes in waiting:
+                changes.clear()
             visitors.lost += unsaved
         if unsaved:
             self.queue.send_unclaimed(monotonic())

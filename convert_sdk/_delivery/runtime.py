@@ -53,7 +53,13 @@ if TYPE_CHECKING:
     from .status_report import StatusReport
 
 
-_NEEDED_TO_DECIDE = ("pydantic_core", "convert_sdk._config.compile", "convert_sdk._config.json")
+_NEEDED_TO_DECIDE = (
+    "pydantic_core",
+    "convert_sdk._config.compile",
+    "convert_sdk._config.json",
+    "convert_sdk._core.js_regex.pattern",
+    "regex",  # the first pattern would import it, in any thread, while another one forks
+)
 NEEDED = (
     *_NEEDED_TO_DECIDE,
     "convert_sdk._http.client",
@@ -287,8 +293,7 @@ class Runtime:
 
     def accept_document(self, body: bytes) -> None:
         """Serve the document from now on. Raises ConvertError for one that is no good, and keeps the last."""
-        with no_fork():  # the first pattern imports the engine of patterns
-            project = Project.parse(body, bucketing=self.options.bucketing)
+        project = Project.parse(body, bucketing=self.options.bucketing)
         served = self.engine.project
         if served is not None and (served.account_id, served.id) != (project.account_id, project.id):
             raise FetchError("the document is of another project", status=200)
@@ -296,18 +301,12 @@ class Runtime:
             project.gone = self._sections.check(served, project)
         if served is None:
             self._serve(project)
-            self._warm(project)
+            project.warm()
         else:
-            self._warm(project)
+            project.warm()
             self._serve(project)
             if served.revision != project.revision:
                 self.replaced.append((served, project))
-
-    @staticmethod
-    def _warm(project: Project) -> None:
-        """Compile what the first decisions ask for, and import what that needs; no fork comes in the middle."""
-        with no_fork():
-            project.warm()
 
     def report_changes(self) -> None:
         """Tell of the documents that others have replaced; it may take as long as compiling them did."""

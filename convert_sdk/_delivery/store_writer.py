@@ -8,8 +8,8 @@ application raises): the round goes on without them, and they are tried again in
 with others saved between the tries, and their changes are given up, counted, and their conversions sent unclaimed.
 Several such failures in a row with no save between them are an outage after all.
 
-*Order.* The oldest changes come first. Visitors who were asked in vain come last in the next round: no few of them
-keep the others from being saved.
+*Order.* The oldest changes come first. Visitors who were asked in vain come last, also behind those who came since: no
+few of them keep the others from being saved, not even in the one round that a close has.
 
 *Forgetting.* Visitors to be deleted come before those to be saved, and fail in the same two ways. Changes that are in
 hand meanwhile are from before: the store keeps none of them, and what it answers is not applied.
@@ -18,7 +18,7 @@ hand meanwhile are from before: the store keeps none of them, and what it answer
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -186,7 +186,8 @@ class StoreWriter:
         if self._engine.project is None or (now < self._retry_at and not everything):
             return
         self.down = False
-        yield from saves(self._engine, None if everything else _AT_ONCE, lambda: self.down)
+        most = None if everything else _AT_ONCE
+        yield from saves(self._engine, most, last=self._failing, over=lambda: self.down)
 
     def saved(self, save: StateSave, winners: Winners, now: float) -> None:
         """Apply what the store holds after a save, and let conversions go that won their claims."""
@@ -236,9 +237,13 @@ class StoreWriter:
 
 
 def saves(
-    engine: Engine, most: int | None = None, over: Callable[[], bool] = lambda: False
+    engine: Engine,
+    most: int | None = None,
+    *,
+    last: Container[str] = (),
+    over: Callable[[], bool] = lambda: False,
 ) -> Iterator[StateSave]:
-    """The saves of so many visitors' changes, or of all, until `over`.
+    """The saves of so many visitors' changes, or of all, until `over`; those of some visitors `last`.
 
     What is neither saved nor given up by the end, be it that somebody cancels it, waits for the next time.
     """
@@ -248,7 +253,7 @@ def saves(
         known = {visitor_id: visitors.forgotten.get(visitor_id, 0) for visitor_id in in_hand}
     asked: set[str] = set()
     try:
-        for visitor_id, pending in list(in_hand.items()):
+        for visitor_id, pending in sorted(in_hand.items(), key=lambda each: each[0] in last):
             if visitor_id not in in_hand:  # forgotten meanwhile
                 continue
             asked.add(visitor_id)

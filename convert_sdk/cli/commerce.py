@@ -170,11 +170,13 @@ def _pull(console: Console, bridge: Bridge, *, allow_late: bool, as_json: bool) 
     client = cast("Client", bridge.client)  # one for asyncio is refused above
     with _progress_bars(console) as pulled:
         found = bridge.sync(allow_late=allow_late, progress=pulled)
-    is_ready = client.ready
     bridge.tick()  # the document may have come since the pull looked
     left = client.flush(_PATIENCE).pending
+    bridge.tick()  # and deliveries that a busy ledger did not take are written
     _say(console, bridge, found, as_json=as_json)
-    return not left and (is_ready or "seen" not in bridge.report().states)
+    with bridge.ledger.transaction() as transaction:
+        is_undone = bool(transaction.due(bridge.ledger.clock(), 1))
+    return not left and (client.ready or not is_undone)
 
 
 def _demand(value: str, option: str, variable: str) -> None:

@@ -86,10 +86,12 @@ class TestConversions:
 
     def test_an_owner_prolongs_its_own_claims(self, ledger: LedgerStore) -> None:
         with ledger.transaction() as transaction:
-            transaction.keep(numbered(1, state="claimed", owner="me", due=20.0))
-            transaction.keep(numbered(2, state="claimed", owner="you", due=20.0))
+            transaction.keep(numbered(1, state="claimed", owner="me", event="u-1.1", due=20.0))
+            transaction.keep(numbered(2, state="claimed", owner="you", event="u-2.1", due=20.0))
+            transaction.keep(numbered(3, state="claimed", owner="me", due=20.0))
             transaction.renew("me", 500.0)
-            assert [each.order.id for each in transaction.due(20.0, 10)] == ["2"]
+            found = [each.order.id for each in transaction.due(20.0, 10)]
+            assert found == ["2", "3"], "one without an event was never handed over"
 
     def test_an_event_leads_to_its_conversion(self, ledger: LedgerStore) -> None:
         claim = numbered(1, state="claimed", event="u-1.1")

@@ -141,7 +141,11 @@ class Dispatcher:
                 if conversion.state in ("reversed", "sent"):
                     reversals.append(conversion)
                     self._take_back(transaction, conversion, now)
-                    continue
+            if (
+                reversals
+            ):  # told before anything is handed over, which may take long, and the process may die in it
+                return _Claims(len(due), reversals=reversals)
+            for conversion in due:
                 next_step = self._step(transaction, conversion, now)
                 transaction.keep(next_step)
                 if next_step.state == "claimed":

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeGuard
 from weakref import WeakSet
 
 from convert_sdk._process.fork import register_after_fork
@@ -57,7 +58,7 @@ class Recording:
     def __call__(self, observation: Observation) -> None:
         """Keep what happened."""
         try:
-            if isinstance(observation, (Exposed, Delivered)):
+            if isinstance(observation, Exposed) or _may_be_awaited(observation):
                 self._add(observation)
             self.write()
         finally:
@@ -87,6 +88,11 @@ class Recording:
             except StoreError:
                 self._waiting.appendleft((observation, at))
                 raise
+
+
+def _may_be_awaited(observation: Observation) -> TypeGuard[Delivered]:
+    """True if it tells of a conversion's events: their ids have a dot, those of exposures have none."""
+    return isinstance(observation, Delivered) and any("." in each for each in observation.uuids)
 
 
 def recordings_of(ledger: LedgerStore) -> list[Recording]:

@@ -75,7 +75,7 @@ class _Tables:
 
     def renew(self, owner: str, until: float) -> None:
         for each in [*self.conversions.values()]:
-            if each.owner == owner and each.state == "claimed":
+            if each.owner == owner and each.state == "claimed" and each.event is not None:
                 self.keep(replace(each, due=until))
 
     def tally(self) -> Mapping[StateAndReason, int]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -203,7 +204,10 @@ class _Rows:
         return next(self._conversions("event = ?", event), None)
 
     def renew(self, owner: str, until: float) -> None:
-        self._run("UPDATE effects SET due = ? WHERE owner = ? AND state = 'claimed'", (until, owner))
+        self._run(
+            "UPDATE effects SET due = ? WHERE owner = ? AND state = 'claimed' AND event IS NOT NULL",
+            (until, owner),
+        )
 
     def tally(self) -> Mapping[StateAndReason, int]:
         rows = self._run("SELECT state, reason, COUNT(*) FROM effects GROUP BY state, reason")
@@ -401,4 +405,8 @@ def _is_said(name: str, value: object) -> bool:
 
 def _read(body: str) -> OrderConversion:
     stored = json.loads(body)
+    for name in ("version", "earliest"):
+        moment = stored["order"].get(name)
+        if moment is not None and datetime.fromisoformat(moment).utcoffset() is None:
+            stored["order"][name] = f"{moment}+00:00"  # files of 0.1 may have naive ones
     return _CONVERSION.validate_python(stored | {name: stored.get(old) for name, old in _STORED_AS.items()})

@@ -6,7 +6,6 @@ receiver answers at once and refuses only what it cannot trust or keep.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import threading
@@ -134,12 +133,11 @@ def _memory(seconds: float) -> MutableMapping[_Key, str]:
 def _unawaited(result: object) -> str:
     """The reason why `enqueue` did nothing yet: its result would have to be awaited. Empty if it has none.
 
-    A future or a task runs by itself.
+    Whatever else can be awaited, such as a future or a task, runs by itself.
     """
-    if not inspect.isawaitable(result) or asyncio.isfuture(result):
+    if not inspect.iscoroutine(result):
         return ""
-    if inspect.iscoroutine(result):
-        result.close()
+    result.close()
     return "what enqueue gives would have to be awaited"
 
 

@@ -184,9 +184,14 @@ def _csv_row(cells: Mapping[str, object]) -> str:
     """A header, with types where a cell is no plain text, and the row."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([f"{name}{_csv_type(value)}" for name, value in cells.items()])
+    writer.writerow([_csv_heading(name, value) for name, value in cells.items()])
     writer.writerow([_csv_cell(value) for value in cells.values()])
     return text.getvalue()
+
+
+def _csv_heading(name: str, value: object) -> str:
+    """The name with its type; text says its own where a part of the name would be read as one."""
+    return name + (_csv_type(value) or (":text" if ":" in name else ""))
 
 
 def _csv_type(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -319,6 +320,28 @@ class TestReversals:
         assert not caller.is_alive()
         world.deliver()
         assert bridge.report().states == {"reversed": 1, "sent": 1}
+
+    def test_are_told_before_anything_else_is_handed_over(self, world: World) -> None:
+        """The process may die while that is done, and a reversal is told once."""
+        states: list[Mapping[str, int]] = []
+        world.client.close()
+        world.open(Policy(hold_for=60))
+        bridge = Bridge(
+            world.client, world.ledger, goals=Goals("purchase"), identity=IDENTITY, sources=[world.site],
+            on_reversed=lambda _: states.append(bridge.report().states),
+        )  # fmt: skip
+        order = world.order()
+        world.hear_all()
+        world.now += 61
+        bridge.tick()
+        world.deliver()
+        world.order("v-2")
+        world.hear_all()
+        world.store.change_order(int(str(order["id"])), status="canceled")
+        world.now += 61
+        for event in world.webhooks():
+            bridge.handle(event)
+        assert states == [{"reversed": 1, "waiting": 1}]
 
 
 class TestTrouble:

@@ -211,6 +211,22 @@ class TestRecording:
             assert [each.experience_id for each in transaction.exposures("v-1", 0.0, 1e12)] == ["exp-3"]
             assert transaction.take_outcome("u.0") == "sent"
 
+    def test_deliveries_that_nobody_awaits_take_no_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Exposures are delivered, too, and far more of them than conversions."""
+        monkeypatch.setattr(exposures, "_MOST_WAITING", 2)
+        ledger = Moody(clock=lambda: 1000.0)
+        observe = recording(ledger)
+        ledger.locked = True
+        with pytest.raises(StoreError):
+            observe(Delivered(EventOutcome.SENT, ("u.0",)))
+        for number in range(3):
+            with pytest.raises(StoreError):
+                observe(Delivered(EventOutcome.SENT, (f"e-{number}",)))
+        ledger.locked = False
+        observe(Exposed("e-9", "v-1", "exp-9", "var-1"))
+        with ledger.transaction() as transaction:
+            assert transaction.take_outcome("u.0") == "sent"
+
 
 class TestHalfACharacter:
     """No file takes an id that ends within a character."""

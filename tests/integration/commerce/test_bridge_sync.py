@@ -221,6 +221,7 @@ class TestBookings:
         self.book(site, told=True)
         sync(site)
         site.hear_all()
+        site.deliver()  # before its lease runs out
         site.now += 600
         sync(site)
         [conversion] = site.conversions()

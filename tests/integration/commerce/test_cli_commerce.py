@@ -204,6 +204,31 @@ class TestSync:
         arguments = ("--ledger", str(path), "--website", website.url, "--website-key", website.key)
         assert json.loads(run("sync", *arguments, "--json"))["states"] == {"claimed": 1}
 
+    def test_a_claim_of_a_dead_process_waits_for_the_document(
+        self, shop: Any, website: WebsiteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, server = shop
+        ledger = Ledger(tmp_path / "bridge.db")
+        now = time.time()
+        order = OrderSnapshot("website", "shop.example.com", "7", datetime.now(UTC), paid=True)
+        claim = OrderConversion(
+            "purchase|7", "purchase", order, "claimed", now, now, due=now - 1, owner="another", event="e.1"
+        )
+        with ledger.transaction() as transaction:
+            transaction.keep(claim)
+        ledger.close()
+        arguments = (
+            "--ledger",
+            str(tmp_path / "bridge.db"),
+            "--website",
+            website.url,
+            "--website-key",
+            website.key,
+        )
+        with server.failing(404):
+            monkeypatch.setenv("CONVERT_SDK_KEY", "1/2")
+            assert "Convert could not be reached" in in_one_line(run("sync", *arguments, code=1))
+
     def test_what_convert_does_not_take_is_kept_for_the_next_run(
         self, shop: Any, website: WebsiteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -19,6 +20,7 @@ from convert_sdk.commerce.bridge import (
     Ledger,
     LedgerStore,
     MemoryLedger,
+    OrderConversion,
     OrderSnapshot,
     Policy,
     WebsiteRules,
@@ -593,6 +595,21 @@ class TestLedgerFile:
         with closing(sqlite3.connect(tmp_path / "bridge.db")) as connection:
             assert connection.execute("PRAGMA user_version").fetchone() == (7,)
             assert connection.execute("SELECT body FROM cursors").fetchone() == ("1",)
+
+    def test_times_without_a_zone_that_a_file_may_have_are_of_utc(self, tmp_path: Path) -> None:
+        ledger = Ledger(tmp_path / "bridge.db")
+        version = datetime(2026, 5, 1, 1, tzinfo=UTC)
+        order = OrderSnapshot("till", "berlin", "1", version, paid=True, version=version, earliest=version)
+        with ledger.transaction() as transaction:
+            transaction.keep(OrderConversion("purchase|1", "purchase", order, "seen", 0.0, 0.0, due=0.0))
+        with closing(sqlite3.connect(tmp_path / "bridge.db", isolation_level=None)) as connection:
+            [[body]] = connection.execute("SELECT body FROM effects")
+            stored = json.loads(body)
+            stored["order"] |= {"version": "2026-05-01T01:00:00", "earliest": "2026-05-01T01:00:00"}
+            connection.execute("UPDATE effects SET body = ?", (json.dumps(stored),))
+        with ledger.transaction() as transaction:
+            assert [each.order for each in transaction.due(1.0, 10)] == [order]
+        ledger.close()
 
     def test_one_of_the_release_before_keeps_where_its_records_are_from(self, tmp_path: Path) -> None:
         path = tmp_path / "bridge.db"

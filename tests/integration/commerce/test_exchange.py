@@ -483,9 +483,11 @@ class TestForks:
         with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
             thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             thread.start()
-            status, out, err = finished(FORKED, f"http://127.0.0.1:{server.server_address[1]}", kind)
-            server.shutdown()
-            thread.join()
+            try:
+                status, out, err = finished(FORKED, f"http://127.0.0.1:{server.server_address[1]}", kind)
+            finally:
+                server.shutdown()
+                thread.join()
         assert (status, out, err) == (0, "0\n", "")
         parents, childs = lines[:2]
         assert parents != childs

@@ -301,6 +301,15 @@ class TestReceivers:
 
         assert asyncio.run(main()).order.id == 1
 
+    def test_neither_is_anything_else_awaited_that_runs_by_itself(self) -> None:
+        class Reference:
+            def __await__(self) -> Iterator[None]:
+                yield
+
+        intake = Intake(lambda _: Reference(), SECRET)
+        assert intake.receive(b'{"id": 1}', signed(b'{"id": 1}')) == 200
+        assert (intake.accepted, intake.failed) == (1, 0)
+
     def test_a_delivery_is_verified_and_queued(self, hook: str, events: Events, intake: Intake) -> None:
         assert post(hook, b'{"id": 1, "total": 49.9}') == 200
         event = events.get_nowait()

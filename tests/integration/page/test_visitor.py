@@ -144,6 +144,13 @@ def test_copied_rows_hold(page: Page, shop: ServedProject, changes: dict[str, An
     assert as_csv == as_yaml
 
 
+def test_a_name_with_a_colon_stays_whole_in_a_copied_row(page: Page) -> None:
+    attributes = {"price:number": "12", "ab:test": "b"}
+    found = page.ask("/copies", {**VISITOR, "attributes": attributes, "experience": "checkout-layout"})
+    cells = parse_csv(found["table_row"]).rows[0].cells
+    assert {name: cells[f"attributes.{name}"] for name in attributes} == attributes
+
+
 def test_a_link_asks_the_same(page: Page) -> None:
     asked = {**VISITOR, "attributes": {"country": "DÉ & Co"}, "instead": QUESTIONS[4]["instead"]}
     path, _, query = page.ask("/copies", {**asked, "experience": "checkout-layout"})["link"].partition("?")

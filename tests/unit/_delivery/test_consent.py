@@ -360,18 +360,20 @@ class TestTheNextRequest:
         consent.end()
         assert dropped(client) == 4
 
-    @pytest.mark.parametrize("by", ["set_consent", "with_context"])
+    @pytest.mark.parametrize("by", ["set_consent", "with_context", "set_consent of an object made before"])
     def test_or_where_the_answer_comes_too_late(self, client: Client, sink: Sink, by: str) -> None:
         said: list[str] = []
         consent = VisitorConsent(client._engine, LOW, UNKNOWN, before_consent="decide", stable=False)
         visitor = client.visitor(LOW)
         visitor._give_consent(consent)
+        if by.endswith("before"):
+            visitor = visitor.with_context(consent=UNKNOWN)
         use(visitor)
         consent.too_late = lambda: said.append("too late")
-        if by == "set_consent":
-            visitor.set_consent(GRANTED)
-        else:
+        if by == "with_context":
             visitor = visitor.with_context(consent=GRANTED, tracking=True)
+        else:
+            visitor.set_consent(GRANTED)
         assert visitor.decide("checkout")
         assert visitor.track("buy").reason is ConversionReason.TRACKING_OFF
         consent.end()

@@ -217,6 +217,16 @@ class TestStore:
         assert reports == [FlushReport(sent=1), FlushReport()]
         assert status.incidents == {"load": 1, "store": 2, "unsaved": 1}
 
+    def test_closing_gives_up_what_a_flush_has_in_hand(self) -> None:
+        async def main() -> Status:
+            store = Refusing()
+            client = AsyncClient.offline(project(goals=[BUY]), sink, store=store)
+            return await closed_amid_a_flush(client, store)
+
+        sink = Sink()
+        assert asyncio.run(main()).incidents == {"store": 1, "unsaved": 1}
+        assert sink.events == [conversion("91")]
+
     def test_what_is_written_while_it_saves_stands(self) -> None:
         """Another request of the visitor, who is loaded again, comes in the middle of a save."""
 
@@ -304,11 +314,30 @@ class Awaited:
         pass
 
 
+class Refusing(Awaited):
+    """A store that is awaited, and then saves nothing."""
+
+    async def save(self, changes: Changes) -> Winners:
+        await super().save(changes)
+        raise StoreError("down")
+
+
 async def closed_twice(client: AsyncClient) -> tuple[list[FlushReport], Status]:
     """The reports of the two, and what the client says of itself afterwards."""
     (await client.visitor(LOW)).track("buy")
     assert await client.flush() == FlushReport(pending=1)
     return [await client.close(), await client.close()], client.status()
+
+
+async def closed_amid_a_flush(client: AsyncClient, store: Refusing) -> Status:
+    """What the client says of itself, after a flush that waited for the store has ended behind a close."""
+    (await client.visitor(LOW)).track("buy")
+    flush = asyncio.create_task(client.flush())
+    await store.asked.wait()
+    await client.close()
+    store.may_answer.set()
+    await flush
+    return client.status()
 
 
 class TestMismatches:

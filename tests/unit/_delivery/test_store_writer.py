@@ -163,6 +163,15 @@ class TestAVisitorThatCannotBeSaved:
         assert (shop.writer.waiting, shop.engine.visitors.lost) == (0, 5)
         assert shop.held() == 0
 
+    def test_several_come_behind_those_who_came_since(self, kind: type[Failing]) -> None:
+        bad, good = [f"bad-{number}" for number in range(5)], [f"good-{number}" for number in range(3)]
+        shop, store = Shop(), kind(dict.fromkeys(bad, ValueError()))
+        shop.visit(*bad)
+        shop.save(store)
+        shop.visit(*good)
+        shop.save(store)
+        assert [name for name in good if store.memory.load(f"1-2-{name}") is None] == []
+
     def test_the_next_round_is_a_second_later(self) -> None:
         shop, store = Shop(), Failing({"v-2": ValueError()})
         shop.visit("v-2")
@@ -273,6 +282,14 @@ class TestALoadInTheMiddleOfASave:
         assert [*saves] == []
         assert (shop.writer.to_save, shop.engine.states["ann"]) == (0, written)
         assert store.load("1-2-ann") == written
+
+    def test_somebody_new_whom_memory_let_go_comes_back_whole(self) -> None:
+        shop = self.shop()
+        saves = shop.writer.take(0.0)
+        next(saves)
+        del shop.engine.states["ann"]
+        merge_loaded(shop.engine, "ann", None, None)
+        assert shop.engine.states["ann"] == VisitorState({"100": "1"}, {}, {"country": "DE"}, ("new",))
 
     def test_what_the_store_has_decided_stands_as_soon_as_it_is_known(self) -> None:
         shop, store = self.shop(), MemoryStore(shared=True)

@@ -173,7 +173,8 @@ class TestWho:
     def test_nor_is_who_agreed_too_late(self) -> None:
         second = client(Sink())
         visitor = client().visitor(LOW)
-        consent = VisitorConsent(visitor._engine, LOW, Consent.UNKNOWN, too_late=lambda: None)
+        consent = VisitorConsent(visitor._engine, LOW, Consent.UNKNOWN)
+        consent.too_late = lambda: None
         visitor._give_consent(consent)
         visitor.set_consent(Consent.GRANTED)
         handed = taken_up(second, visitor.handover())
