@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
 
 from convert_sdk._extras import needs_extra
@@ -29,19 +29,23 @@ class CeleryConnection:
     def __init__(self, visitors: TaskVisitors, app: Celery | None) -> None:
         self._visitors = visitors
         self._app = app
-        signals.before_task_publish.connect(self._publish)
-        signals.task_prerun.connect(self._begin)
-        signals.task_postrun.connect(self._end)
-        signals.worker_init.connect(self._start)
-        signals.worker_process_init.connect(self._start)
+        for signal, receiver in self._receivers():
+            # Celery 5.3 takes the methods of two connections for one receiver; the uid tells them apart.
+            signal.connect(receiver, dispatch_uid=f"convert_sdk {id(self)}")
 
     def close(self) -> None:
         """Let go of the signals."""
-        signals.before_task_publish.disconnect(self._publish)
-        signals.task_prerun.disconnect(self._begin)
-        signals.task_postrun.disconnect(self._end)
-        signals.worker_init.disconnect(self._start)
-        signals.worker_process_init.disconnect(self._start)
+        for signal, _ in self._receivers():
+            signal.disconnect(dispatch_uid=f"convert_sdk {id(self)}")
+
+    def _receivers(self) -> Iterable[tuple[Any, Callable[..., None]]]:
+        return (
+            (signals.before_task_publish, self._publish),
+            (signals.task_prerun, self._begin),
+            (signals.task_postrun, self._end),
+            (signals.worker_init, self._start),
+            (signals.worker_process_init, self._start),
+        )
 
     def _publish(self, headers: MutableMapping[str, object] | None = None, **_: object) -> None:
         if headers is not None and TOKEN_NAME not in headers:

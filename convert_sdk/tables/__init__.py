@@ -6,6 +6,8 @@ from convert_sdk._extras import needs_extra
 from convert_sdk.errors import TableError
 
 with needs_extra(__name__, "arrow", "numpy", "pyarrow"):
+    import numpy  # noqa: F401, ICN001  # pyarrow 17 does not say that this is what it misses
+
     from .assign import assign
     from .plan import Constant, RowFault
 

@@ -408,5 +408,5 @@ def _read(body: str) -> OrderConversion:
     for name in ("version", "earliest"):
         moment = stored["order"].get(name)
         if moment is not None and datetime.fromisoformat(moment).utcoffset() is None:
-            stored["order"][name] = f"{moment}+00:00"  # files of 0.1 may have naive ones
+            stored["order"][name] = f"{moment}+00:00"  # a file may have some without a zone
     return _CONVERSION.validate_python(stored | {name: stored.get(old) for name, old in _STORED_AS.items()})
