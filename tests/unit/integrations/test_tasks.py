@@ -28,6 +28,8 @@ from tests.waiting import PATIENCE
 
 SECRETS = ["a secret of the shop's own"]
 FORCED = "102"
+A_MOMENT = 1e-9
+"""Seconds, less than a clock can show: what lasts for so long has ended when it is looked at."""
 
 
 def offline(**options: Any) -> Client:
@@ -92,7 +94,7 @@ class TestScopes:
         self, client: Client, caplog: pytest.LogCaptureFixture
     ) -> None:
         tasks, elsewhere = TaskVisitors(offline()), offline()
-        late = token_of(client, max_age=0.001)
+        late = token_of(client, max_age=A_MOMENT)
         for _ in range(3):
             with tasks.opened(late):
                 visitor = current_visitor()
