@@ -69,12 +69,12 @@ _MOST_PROBLEMS = 100
 _ROWS_OF_A_STATEMENT = 240
 _MOST_PASSES = 3
 _ROW_OVERHEAD = 160  # the id twice, the columns and the index entries, generously
-_OLDEST_REJECTED = "SELECT seq FROM rows WHERE kind = ?1 ORDER BY seq"
-_DELETE_OLD = f"DELETE FROM rows WHERE stored <= ?2 AND seq IN ({_OLDEST_REJECTED} LIMIT 1000)"  # noqa: S608  # ours
+_OLDEST_REJECTED = "SELECT seq FROM rows WHERE kind = :kind ORDER BY seq"
+_DELETE_OLD = f"DELETE FROM rows WHERE stored <= :end AND seq IN ({_OLDEST_REJECTED} LIMIT 1000)"  # noqa: S608  # ours
 """Deletes the rejected rows that are past their age, a thousand at the most: what looks at more takes longer."""
 _DELETE_HALF = f"""
-DELETE FROM rows WHERE kind = ?1 AND seq <= (
-    {_OLDEST_REJECTED} LIMIT 1 OFFSET (SELECT (count(*) - 1) / 2 FROM rows WHERE kind = ?1)
+DELETE FROM rows WHERE kind = :kind AND seq <= (
+    {_OLDEST_REJECTED} LIMIT 1 OFFSET (SELECT (count(*) - 1) / 2 FROM rows WHERE kind = :kind)
 )
 """  # noqa: S608  # as above
 """Deletes the older half of the rejected rows, and the last one."""
@@ -225,7 +225,9 @@ class Spool:
         with _as_spool_error():
             own = self._opened()
             with own.transaction() as connection:
-                connection.execute(_DELETE_OLD, (RowKind.REJECTED, self._clock() - REJECTED_AGE))
+                connection.execute(
+                    _DELETE_OLD, {"kind": RowKind.REJECTED, "end": self._clock() - REJECTED_AGE}
+                )
             for orphan in list_files(self._folder):
                 if orphan.path == own.path:
                     continue
@@ -336,7 +338,7 @@ class Spool:
     def _make_room(self, connection: sqlite3.Connection, wanted: int) -> int:
         """The bytes that are left, for which rejected rows are deleted where they are fewer than wanted."""
         while (room := self._limits.size - _size(connection)) < wanted:
-            if not connection.execute(_DELETE_HALF, (RowKind.REJECTED,)).rowcount:
+            if not connection.execute(_DELETE_HALF, {"kind": RowKind.REJECTED}).rowcount:
                 break
         return room
 
