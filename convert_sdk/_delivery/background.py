@@ -102,9 +102,11 @@ class DaemonThread:
         thread = self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # no more threads, or the interpreter ends
+        except RuntimeError as error:
             self._thread = None
-            self._on_error(error)
+            # While the interpreter ends, from Python 3.12 on none is started, and the caller does the work.
+            if threading.main_thread().is_alive():
+                self._on_error(error)
             return False
         return True
 
