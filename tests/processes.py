@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 PATIENCE = 300.0
 """Seconds after which a process must be hanging, on any machine: it is killed, and its test fails."""
 SHOWN = 10_000
+_FORKS_ARE_MEANT = {"PYTHONWARNINGS": "ignore:This process (pid=:DeprecationWarning"}
+"""From Python 3.12 on each fork of a process that has threads is warned of, and ours always has one."""
 
 _children: list[Child] = []
 
@@ -38,7 +40,7 @@ class Child:
         self._process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env={**_FORKS_ARE_MEANT, **os.environ, **(env or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if is_read else subprocess.STDOUT,
