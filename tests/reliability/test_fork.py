@@ -147,7 +147,7 @@ class Slow:
             may_go.wait(120)
 
 sys.meta_path.insert(0, Slow())
-client.start()
+threading.Thread(target=client.start, daemon=True).start()
 assert compiling.wait(120)
 threading.Timer(0.2, may_go.set).start()  # by then a fork that nothing holds back has happened
 pid = os.fork()

@@ -10,6 +10,7 @@ WITHOUT = """
 import os, sys
 for name in ("register_at_fork", "fork", "geteuid", "getuid", "O_NOFOLLOW", "O_NONBLOCK"):
     delattr(os, name)
+os.supports_dir_fd.clear()
 sys.modules["fcntl"] = None  # importing it fails
 """
 
