@@ -22,6 +22,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from tests.waiting import patient_clients
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LANGUAGES = {
@@ -78,7 +80,7 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytes
         for name in ("gunicorn", "uwsgi", "celery", "rq"):
             monkeypatch.delitem(sys.modules, name, raising=False)
     namespace: dict[str, object] = {"__name__": page.stem}
-    with asyncio.Runner() as runner:
+    with patient_clients(), asyncio.Runner() as runner:
         for block in blocks(page):
             code = compiled(block, page)
             with redirect_stdout(StringIO()) as printed:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Event
 from time import monotonic
 
@@ -16,3 +17,19 @@ def eventually(condition: Callable[[], object]) -> None:
     while not condition():
         assert monotonic() < until, "the condition never held"
         Event().wait(0.005)
+
+
+@contextmanager
+def patient_clients() -> Iterator[None]:
+    """Clients that are made in this block wait as long as it takes, by default: where a test cannot name options."""
+    # Imported here: programs import this module too, and want neither.
+    from unittest.mock import patch
+
+    from convert_sdk.options import Options
+
+    defaults = {**Options._field_defaults, "start_wait": PATIENCE, "shutdown_timeout": PATIENCE}
+    with (
+        patch.object(Options.__new__, "__defaults__", (*defaults.values(),)),
+        patch.object(Options, "_field_defaults", defaults),  # its repr shows what is not the default
+    ):
+        yield

@@ -26,7 +26,7 @@ from convert_sdk.testing.apps import http_client
 from tests.documents import Json, change, document, entity, every, experience, feature, leaf, variation
 from tests.openfeature.asking import Question, asked, asked_async, flags_of
 from tests.reliability.collector import Answer, Collector, Received
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually, patient_clients
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "fastapi_flags.py"
 
@@ -267,7 +267,10 @@ def test_the_example_in_the_documentation(monkeypatch: pytest.MonkeyPatch) -> No
             ("TRACK_ENDPOINT", server.url),
         ):
             monkeypatch.setenv(f"CONVERT_{name}", value)
-        with http_client(example().app) as browser:
+        with patient_clients():
+            shop = example()
+        with http_client(shop.app) as browser:
+            eventually(lambda: shop.client.ready)
             free, pro = browser.get("/").json(), browser.get("/", params={"plan": "pro"}).json()
             assert browser.post("/buy/T-1").status_code == 200
         assert (free["discount"], free["reason"]) == (0.0, "DEFAULT")

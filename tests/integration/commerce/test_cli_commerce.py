@@ -17,6 +17,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests.shapes import of, present
+from tests.waiting import patient_clients
 
 pytest.importorskip("typer", reason="needs the extra cli")
 from typer.testing import CliRunner
@@ -155,10 +156,12 @@ class TestSync:
             "--website", website.url, "--account", "acme", "--convictional-url", convictional.url,
         )  # fmt: skip
         arguments = ("sync", "--ledger", str(tmp_path / "bridge.db"), *stores)
-        first = json.loads(run(*arguments, "--json"))
+        with patient_clients():
+            first = json.loads(run(*arguments, "--json"))
         assert (first["new"], first["states"]) == (3, {"sent": 2, "waiting": 1})
         assert len(first["unresolved"]) == 1
-        second = run(*arguments)
+        with patient_clients():
+            second = run(*arguments)
         assert "0 of them new" in second
         assert "unresolved" in second
         assert len(conversions(served)) == 2
@@ -246,7 +249,8 @@ class TestSync:
         with ledger.transaction() as transaction:
             assert transaction.tally() == {("seen", ""): 1}
         ledger.close()
-        run(*arguments)
+        with patient_clients():
+            run(*arguments)
         assert len(conversions(served)) == 1
 
 
@@ -284,7 +288,8 @@ class TestApplication:
         monkeypatch.setenv("CONVERT_WEBSITE_KEY", website.key)
         (tmp_path / "shop_application.py").write_text(APPLICATION)
         monkeypatch.syspath_prepend(tmp_path)
-        loaded = importlib.import_module("shop_application")
+        with patient_clients():
+            loaded = importlib.import_module("shop_application")
         yield loaded
         loaded.client.close()
         loaded.website.client.close()
