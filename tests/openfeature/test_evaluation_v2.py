@@ -176,7 +176,7 @@ def unstable_provider(state: str, folder: Path) -> Iterator[None]:
         return answers[state]
 
     with Collector(answer) as server:
-        start_wait = 60.0 if state == "not ready" else 0.05 if state == "error" else 5.0
+        start_wait = 60.0 if state == "not ready" else 0.05 if state == "error" else PATIENCE
         client = Client(
             KEY,
             config_endpoint=server.url,
