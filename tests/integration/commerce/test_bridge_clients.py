@@ -36,7 +36,7 @@ from convert_sdk.observation import Converted, Delivered, Exposed, Observation
 from convert_sdk.server import DEMO_SDK_KEY
 from convert_sdk.status import EventOutcome
 from convert_sdk.testing.stores import WebsiteStore
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 from .world import DAY, IDENTITY, SECRET, STORY, World
 
@@ -55,15 +55,16 @@ class TestAsyncClient:
                 config_endpoint=world.server.url,
                 track_endpoint=world.server.url,
                 observe=[recording(world.ledger, also=hear)],
+                start_wait=PATIENCE,
             ) as client:
                 bridge = Bridge(
                     client, world.ledger, goals=Goals("purchase"), identity=IDENTITY, sources=[world.site]
                 )
                 visitor = await client.visitor("v-1", location=ANYWHERE)
                 shown = visitor.decide("home-story").variation_id
+                assert shown
                 await client.flush(120)
-                while not await asyncio.to_thread(world.shown, "v-1", shown or ""):
-                    await client.flush(120)
+                await asyncio.to_thread(eventually, lambda: world.shown("v-1", shown))
                 world.now += 60
                 world.order()
                 for event in world.webhooks():

@@ -335,7 +335,7 @@ def test_a_pull_that_is_killed_goes_on_and_loses_no_order_and_no_odd_one(
             WebsiteClient(store.url, store.key) as api,
             Client(
                 DEMO_SDK_KEY, config_endpoint=convert.url, track_endpoint=convert.url,
-                observe=[recording(ledger)], start_wait=120,
+                observe=[recording(ledger)], start_wait=120, shutdown_timeout=120,
             ) as client,
         ):  # fmt: skip
             source = WebsiteSource(api)

@@ -14,6 +14,7 @@ from convert_sdk import ANYWHERE
 from convert_sdk.commerce.bridge import IdentityKey, IntoConvertmax, OrderConversion, OrderSnapshot, Policy
 from convert_sdk.commerce.convertmax import ConvertmaxClient
 from convert_sdk.testing.stores import ConvertmaxStore
+from tests.waiting import PATIENCE
 
 from .world import DAY, IDENTITY, STORY, World
 
@@ -91,10 +92,15 @@ class TestForgetting:
         world.client.close()
         world.open(Policy(), flush_interval=3600)
         world.expose("v-9")  # the document has arrived
-        with world.server.failing(503):
-            order = world.order()
-            world.hear_all()
-            world.client.close(timeout=0.0)
+        refusing = {
+            "on": True,
+            "value": 300,
+        }  # longer than the close waits: it gives up, and has time to say so
+        world.server.faults.switch({"track": {"too_many": refusing}})
+        order = world.order()
+        world.hear_all()
+        world.client.close(timeout=PATIENCE / 2)
+        world.server.faults.reset()
         assert effect_of(world, order).reason == "undelivered"
         world.open(Policy())
         world.bridge.forget("v-1")
