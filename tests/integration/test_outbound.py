@@ -20,21 +20,23 @@ from convert_sdk.integrations.requests import hand_over as hand_over_requests
 from convert_sdk.integrations.wsgi import ConvertMiddleware
 from tests.documents import LOW, experience, project
 from tests.reliability.collector import Answer, Collector, Received
+from tests.waiting import PATIENCE
 
 SHOP: Project = project(experience())
 SECRETS = ["the secret of all services"]
+OPTIONS: dict[str, Any] = {"follow_redirects": True, "trust_env": False, "timeout": PATIENCE}
 Call = Callable[[list[str], str], None]
 """Asks a URL, with these hosts for the visitor."""
 
 
 def by_httpx(hosts: list[str], url: str) -> None:
-    with hand_over_httpx(httpx.Client(follow_redirects=True, trust_env=False), hosts) as http:
+    with hand_over_httpx(httpx.Client(**OPTIONS), hosts) as http:
         assert http.get(url).status_code == 200
 
 
 def by_httpx_awaited(hosts: list[str], url: str) -> None:
     async def ask() -> None:
-        async with hand_over_httpx(httpx.AsyncClient(follow_redirects=True, trust_env=False), hosts) as http:
+        async with hand_over_httpx(httpx.AsyncClient(**OPTIONS), hosts) as http:
             assert (await http.get(url)).status_code == 200
 
     asyncio.run(ask())
@@ -43,7 +45,7 @@ def by_httpx_awaited(hosts: list[str], url: str) -> None:
 def by_requests(hosts: list[str], url: str) -> None:
     with hand_over_requests(requests.Session(), hosts) as session:
         session.trust_env = False
-        assert session.get(url, timeout=30).status_code == 200
+        assert session.get(url, timeout=PATIENCE).status_code == 200
 
 
 @pytest.fixture(params=[by_httpx, by_httpx_awaited, by_requests], ids=lambda call: call.__name__)
@@ -156,7 +158,7 @@ class TestRepeated:
         client = Client.offline(SHOP, secrets=SECRETS)
 
         def work() -> None:
-            with hand_over_httpx(httpx.Client(trust_env=False), ["127.0.0.1"]) as http:
+            with hand_over_httpx(httpx.Client(**OPTIONS), ["127.0.0.1"]) as http:
                 request = http.build_request("GET", service.url)
                 http.send(request)
                 http.send(request)
@@ -171,8 +173,8 @@ class TestRepeated:
             with hand_over_requests(requests.Session(), ["127.0.0.1"]) as session:
                 session.trust_env = False
                 prepared = session.prepare_request(requests.Request("GET", service.url))
-                session.send(prepared, timeout=30)
-                session.send(prepared, timeout=30)
+                session.send(prepared, timeout=PATIENCE)
+                session.send(prepared, timeout=PATIENCE)
 
         in_a_request(work, client)
         assert [handed(client, token) for token in headers(service)] == [LOW, LOW]

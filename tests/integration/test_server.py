@@ -593,17 +593,19 @@ class TestPlainHttp:
 
 
 class TestRunning:
-    def test_it_restarts_on_its_port_and_remembers(
-        self, server: LocalServer, http: httpx.Client, shop: ServedProject
-    ) -> None:
-        http.post("/track/plain", json=tracking())
-        url = server.url
-        server.stop()
-        with pytest.raises(httpx.TransportError):
-            http.get("/config/plain")
-        server.start()
-        assert server.url == url
-        http.post("/track/plain", json=tracking(EVENT))
+    def test_it_restarts_on_its_port_and_remembers(self, registry: Registry, shop: ServedProject) -> None:
+        with (
+            running(registry, port=free_port()) as server,  # a port that nobody is given meanwhile
+            httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as http,
+        ):
+            http.post("/track/plain", json=tracking())
+            url = server.url
+            server.stop()
+            with pytest.raises(httpx.TransportError):
+                http.get("/config/plain")
+            server.start()
+            assert server.url == url
+            http.post("/track/plain", json=tracking(EVENT))
         assert shop.record.summary().received == 2
         assert shop.record.summary().recorded == 1
 
@@ -615,7 +617,7 @@ class TestRunning:
         server.stop()
         server.stop()
         with pytest.raises(httpx.ConnectError):
-            httpx.get(server.url)
+            httpx.get(server.url, trust_env=False, timeout=PATIENCE)
 
     def test_a_taken_port_is_an_error(self, server: LocalServer, registry: Registry) -> None:
         with pytest.raises(OSError, match="in use"), running(registry, port=server.port):
@@ -633,7 +635,9 @@ class TestRunning:
     def test_two_servers_at_once(self, registry: Registry, server: LocalServer) -> None:
         with running(registry) as other:
             assert other.port != server.port
-            assert httpx.get(f"{other.url}/config/plain", trust_env=False).status_code == 200
+            assert (
+                httpx.get(f"{other.url}/config/plain", trust_env=False, timeout=PATIENCE).status_code == 200
+            )
 
 
 class TestRegistry:
@@ -673,9 +677,9 @@ class TestRegistry:
 def test_the_demonstration_project_is_served() -> None:
     registry = Registry()
     registry.add(demo_document(), sdk_key=DEMO_SDK_KEY)
-    with running(registry) as server:
-        served = httpx.get(f"{server.url}/config/{DEMO_SDK_KEY}", trust_env=False)
-        production = httpx.get(f"{server.url}/config/{DEMO_SDK_KEY}?environment=production", trust_env=False)
+    with running(registry) as server, httpx.Client(trust_env=False, timeout=PATIENCE) as http:
+        served = http.get(f"{server.url}/config/{DEMO_SDK_KEY}")
+        production = http.get(f"{server.url}/config/{DEMO_SDK_KEY}?environment=production")
     assert {"checkout-layout", "new-navigation", "home-story"} <= set(keys(served))
     assert "gift-wrapping" not in keys(served)
     assert "new-navigation" not in keys(production)
@@ -690,7 +694,7 @@ def test_serve_runs_until_it_is_told_to_stop() -> None:
     )
     with server_program(sys.executable, "-c", code, at=("127.0.0.1", port)) as process:
         url = f"http://127.0.0.1:{port}/config/10035569/10034190"
-        assert httpx.get(url, trust_env=False, timeout=120).status_code == 200
+        assert httpx.get(url, trust_env=False, timeout=PATIENCE).status_code == 200
         process.send(signal.SIGTERM)
         assert process.end().status in {0, -signal.SIGTERM}
 
@@ -722,7 +726,8 @@ class TestCommand:
 
     def test_it_accepts_connections_once_it_says_so(self) -> None:
         with self.serving("--port", "0") as (url, _):
-            assert httpx.get(f"{url}/config/{DEMO_SDK_KEY}", trust_env=False).status_code == 200
+            answer = httpx.get(f"{url}/config/{DEMO_SDK_KEY}", trust_env=False, timeout=PATIENCE)
+            assert answer.status_code == 200
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
     def test_a_client_takes_the_addresses_of_a_server_for_all(self, host: str) -> None:
@@ -758,11 +763,12 @@ class TestCommand:
             process.complains("What was tracked")
             write_document(path, "second")
             process.complains("is served")
-            answer = httpx.get(f"{url}/config/100/200", trust_env=False)
+            answer = httpx.get(f"{url}/config/100/200", trust_env=False, timeout=PATIENCE)
             assert answer.json()["project"]["name"] == "second"
             path.write_text("{")
             process.complains("the last good document is still served")
-            assert httpx.get(f"{url}/config/100/200", trust_env=False).json() == answer.json()
+            again = httpx.get(f"{url}/config/100/200", trust_env=False, timeout=PATIENCE)
+            assert again.json() == answer.json()
 
     def test_the_problems_of_a_document_are_told(self, tmp_path: Path) -> None:
         path = tmp_path / "project.json"
@@ -784,7 +790,8 @@ registry = Registry()
 registry.add(demo_document(), sdk_key=DEMO_SDK_KEY)
 with running(registry) as server:
     time.monotonic = lambda: 1_700_000_000.0
-    ticks = [httpx.get(f"{server.url}/config/{DEMO_SDK_KEY}").status_code for _ in range(50)]
+    document = f"{server.url}/config/{DEMO_SDK_KEY}"
+    ticks = [httpx.get(document, trust_env=False, timeout=300).status_code for _ in range(50)]
     time.monotonic = real
 print(set(ticks))
 """

@@ -32,6 +32,7 @@ from convert_sdk.commerce.website.webhooks import SignatureScheme, parse, sign
 from convert_sdk.errors import OptionError
 from convert_sdk.testing.stores import ConvertmaxStore, ConvictionalStore, WebsiteStore
 from convert_sdk.testing.stores._local import Fault
+from tests.waiting import PATIENCE
 
 from .asking import Either
 
@@ -50,7 +51,7 @@ class TestOptionsOfACall:
         with WebsiteClient(
             website.url, website.key, http=Http(headers={"X-Shop": "1"}, sleep=waited.append)
         ) as client:
-            once = client.with_options(retries=0, timeout=3.0, headers={"X-Trace": "t-1"})
+            once = client.with_options(retries=0, timeout=PATIENCE, headers={"X-Trace": "t-1"})
             website.fail(500, times=1)
             with pytest.raises(ServerError):
                 once.webhooks.list()
@@ -67,7 +68,7 @@ class TestOptionsOfACall:
         website.fail(500)
         with pytest.raises(ServerError):
             shop.do(lambda c: c.with_options(retries=0).webhooks.list())
-        assert shop.do(lambda c: c.with_options(deadline=5.0).webhooks.list()) == ()
+        assert shop.do(lambda c: c.with_options(deadline=PATIENCE).webhooks.list()) == ()
 
     def test_what_cannot_be_used(self) -> None:
         client = ConvertmaxClient("private-key")

@@ -23,6 +23,7 @@ from convert_sdk.errors import OptionError
 from convert_sdk.testing.stores import ConvertmaxStore, Received
 from convert_sdk.testing.stores._local import Fault
 from tests.shapes import of
+from tests.waiting import PATIENCE
 
 from .asking import Either
 from .openapi import FIXTURES
@@ -241,7 +242,7 @@ class TestManners:
             pytest.raises(AuthError, match="Unauthorized"),
         ):
             client.orders.get("1")
-        assert httpx.get(f"{convertmax.url}/v1/orders/1").status_code == 401
+        assert httpx.get(f"{convertmax.url}/v1/orders/1", timeout=PATIENCE).status_code == 401
 
     @pytest.mark.parametrize(
         ("status", "payload", "outcome"),

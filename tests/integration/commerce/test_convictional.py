@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import httpx
 import pytest
 
-from convert_sdk.commerce import Http
+from convert_sdk.commerce import Http, TokenBucket
 from convert_sdk.commerce.convictional import BuyerAddress, BuyerClient, BuyerPaths, OrderLine
 from convert_sdk.commerce.errors import (
     AuthError,
@@ -24,6 +24,7 @@ from convert_sdk.errors import OptionError
 from convert_sdk.testing.stores import ConvictionalStore
 from convert_sdk.testing.stores._local import Fault
 from tests.shapes import of
+from tests.waiting import PATIENCE
 
 from .asking import Either
 from .openapi import FIXTURES
@@ -244,7 +245,7 @@ class TestManners:
         with BuyerClient("wrong", base_url=convictional.url) as client, pytest.raises(AuthError) as caught:
             client.products.list().first(1)
         assert (caught.value.status, caught.value.detail) == (401, "unauthorized")
-        assert httpx.get(f"{convictional.url}/buyer/products").status_code == 401
+        assert httpx.get(f"{convictional.url}/buyer/products", timeout=PATIENCE).status_code == 401
         with pytest.raises(OptionError, match="a key is needed"):
             BuyerClient("")
 
@@ -265,7 +266,8 @@ class TestManners:
             each.close()
 
     def test_a_turn_after_the_deadline_is_refused(self, convictional: ConvictionalStore) -> None:
-        http = Http(clock=lambda: 1000.0, deadline=0.5)
+        pace = TokenBucket(5, seconds=2 * PATIENCE)
+        http = Http(clock=lambda: 1000.0, deadline=PATIENCE, pace=pace)
         with BuyerClient("another-key", base_url=convictional.url, http=http) as client:
             for _ in range(5):
                 with pytest.raises(AuthError):

@@ -175,16 +175,16 @@ def test_a_store_runs_only_in_its_block() -> None:
         _ = store.url
     with store:
         url = store.url
-        assert httpx.get(url).status_code == 401
+        assert httpx.get(url, timeout=PATIENCE).status_code == 401
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url)
+        httpx.get(url, timeout=PATIENCE)
 
 
 def test_a_mistake_in_a_store_is_shown_where_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     def run() -> None:
         with WebsiteStore() as store:
             monkeypatch.setattr(store, "check", lambda _: 1 / 0)
-            assert httpx.get(store.url).status_code == 500
+            assert httpx.get(store.url, timeout=PATIENCE).status_code == 500
 
     with pytest.raises(ZeroDivisionError):
         run()

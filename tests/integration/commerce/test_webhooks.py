@@ -318,11 +318,11 @@ class TestReceivers:
 
     def test_what_cannot_be_trusted_is_refused(self, hook: str, events: Events, intake: Intake) -> None:
         assert post(hook, b'{"id": 1}', secret="other") == 401
-        assert httpx.post(hook, content=b'{"id": 1}').status_code == 401
-        assert httpx.post(hook).status_code == 401
+        assert httpx.post(hook, content=b'{"id": 1}', timeout=PATIENCE).status_code == 401
+        assert httpx.post(hook, timeout=PATIENCE).status_code == 401
         assert post(hook, b"x" * 2001) == 413
         assert post(hook, b"{") == 400
-        assert httpx.get(hook).status_code == 405
+        assert httpx.get(hook, timeout=PATIENCE).status_code == 405
         assert events.empty()
         assert intake.refused == 5
 
@@ -371,7 +371,8 @@ class TestReceivers:
     def test_a_chunked_body_is_read_whole(self, intake: Intake, events: Events) -> None:
         body = b'{"id": 1, "total": 12}'
         with asgi_server(asgi_receiver(intake)) as url:
-            answer = httpx.post(url, content=iter([body[:5], body[5:]]), headers=signed(body))
+            pieces = iter([body[:5], body[5:]])
+            answer = httpx.post(url, content=pieces, headers=signed(body), timeout=PATIENCE)
         assert answer.status_code == 200
         assert events.get_nowait().order.total == 12
 

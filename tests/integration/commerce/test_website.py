@@ -25,6 +25,7 @@ from convert_sdk.commerce.website import (
 )
 from convert_sdk.errors import OptionError
 from convert_sdk.testing.stores import WebsiteStore
+from tests.waiting import PATIENCE
 
 from .asking import Either
 
@@ -405,9 +406,9 @@ class TestManners:
 
     def test_the_store_wants_a_key_and_a_user_agent(self, website: WebsiteStore) -> None:
         url = website.url + "/api/site/webhooks"
-        assert httpx.get(url).status_code == 401
+        assert httpx.get(url, timeout=PATIENCE).status_code == 401
         nameless = {"Authorization": f"Bearer {website.key}", "User-Agent": ""}
-        assert httpx.get(url, headers=nameless).status_code == 400
+        assert httpx.get(url, headers=nameless, timeout=PATIENCE).status_code == 400
 
     @pytest.mark.parametrize("domain", ["http://shop.example.com", "", "ftp://shop.example.com", "a b"])
     def test_a_domain_must_be_one(self, domain: str) -> None:

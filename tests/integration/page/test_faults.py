@@ -85,7 +85,7 @@ def test_a_hanging_request_goes_on_once_the_switch_is_off(own: Served) -> None:
     answers: list[int] = []
 
     def ask() -> None:
-        answers.append(httpx.get(f"{own.server.url}{CONFIG}", trust_env=False, timeout=30).status_code)
+        answers.append(httpx.get(f"{own.server.url}{CONFIG}", trust_env=False, timeout=PATIENCE).status_code)
 
     asking = Thread(target=ask)
     asking.start()
@@ -97,7 +97,7 @@ def test_a_hanging_request_goes_on_once_the_switch_is_off(own: Served) -> None:
 
 def test_the_server_stops_while_requests_hang(own: Served) -> None:
     switch(own, hang={"on": True})
-    asking = Thread(target=lambda: httpx.get(f"{own.server.url}{CONFIG}", trust_env=False, timeout=30))
+    asking = Thread(target=lambda: httpx.get(f"{own.server.url}{CONFIG}", trust_env=False, timeout=PATIENCE))
     asking.start()
     eventually(lambda: fault(own, "hang")["hits"] == 1)
     own.server.stop()
