@@ -32,7 +32,14 @@ def status_of_a_client(path: Path) -> None:
     registry.add(demo_document(), sdk_key=DEMO_SDK_KEY)
     with running(registry) as server:
         url = server.url
-        with Client(DEMO_SDK_KEY, config_endpoint=url, track_endpoint=url, status_file=str(path)) as client:
+        with Client(
+            DEMO_SDK_KEY,
+            config_endpoint=url,
+            track_endpoint=url,
+            status_file=str(path),
+            start_wait=PATIENCE,
+            shutdown_timeout=PATIENCE,
+        ) as client:
             client.visitor("v-1", {"customer_group": "retail"}, location=ANYWHERE).decide_all()
 
 

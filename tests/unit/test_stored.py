@@ -30,6 +30,7 @@ from convert_sdk.stores import Changes
 from convert_sdk.stores.redis import RedisStore
 from convert_sdk.stores.sqlite import SqliteStore
 from tests.servers.programs import redis_server
+from tests.waiting import eventually
 
 STORED = Path(__file__).parents[1] / "fixtures" / "stored"
 MADE = 1_777_000_000.0
@@ -185,7 +186,9 @@ def claiming(convert: Convert, spool: Path, tmp_path: Path) -> Iterator[Client]:
     """A client that shares a store: a claimed conversion is claimed there at once, and not waited for."""
     store = SqliteStore(tmp_path / "claims.db")
     transport = httpx.MockTransport(convert)
-    with Client(KEY, spool=str(spool), store=store, enrich_data=True, transport=transport) as client:
+    with Client(
+        KEY, spool=str(spool), store=store, enrich_data=True, transport=transport, start_wait=120
+    ) as client:
         yield client
     store.close()
 
@@ -227,6 +230,7 @@ def test_each_owner_finds_its_files(stored: Path, spool: Path, options: OptionAr
     options = {
         **options,
         "flush_interval": 3600.0,
+        "start_wait": 120,
         "spool": str(spool),
         "transport": httpx.MockTransport(convert),
     }
@@ -284,6 +288,7 @@ def test_a_document_on_disk_serves_while_the_network_is_down(stored: Path, envir
         assert client.status().stale
         assert client.project is not None
         assert client.project.document == json.loads(document(stored))
+        eventually(lambda: convert.asked)
     assert [request.headers.get("if-none-match") for request in convert.asked[:1]] == ['"one"']
 
 
@@ -292,7 +297,7 @@ def test_a_document_without_an_etag_serves_too(stored: Path) -> None:
     folder = str(stored / "documents")
     with Client("1001/no-etag", cache_dir=folder, transport=httpx.MockTransport(convert)) as client:
         assert client.visitor("v-1").decide("button").variation_key in {"arm-1", "arm-2"}
-    assert convert.asked
+        eventually(lambda: convert.asked)
     assert all("if-none-match" not in request.headers for request in convert.asked)
 
 
@@ -340,7 +345,7 @@ def test_visitors_in_a_file(stored: Path) -> None:
 def test_a_visitor_in_a_file_stays_with_what_was_decided(stored: Path) -> None:
     store = SqliteStore(stored / "visitors.db", clock=lambda: MADE + DAY)
     convert = Convert(document(stored))
-    with Client(KEY, store=store, transport=httpx.MockTransport(convert)) as client:
+    with Client(KEY, store=store, transport=httpx.MockTransport(convert), start_wait=120) as client:
         for visitor, arm in (("v-1", "arm-2"), ("v-2", "arm-1")):
             assert client.visitor(visitor).decide("button").variation_key == arm
         assert client.visitor("v-3").track("purchase").reason is ConversionReason.DUPLICATE
@@ -476,7 +481,8 @@ def test_a_bridge_goes_on_where_the_ledger_stands(stored: Path) -> None:
     ledger = Ledger(stored / "bridge.db", policy=Policy(refunds="negative"), clock=lambda: now)
     convert = Convert(document(stored))
     told: list[str] = []
-    with Client(KEY, transport=httpx.MockTransport(convert), observe=[recording(ledger)]) as client:
+    transport = httpx.MockTransport(convert)
+    with Client(KEY, transport=transport, observe=[recording(ledger)], start_wait=120) as client:
         bridge = Bridge(
             client,
             ledger,

@@ -13,6 +13,7 @@ from convert_sdk._core.features import resolve_all
 from convert_sdk._core.goals import ConversionRequest
 from convert_sdk._core.javascript import js_string, truthy
 from convert_sdk._core.state import VisitorState
+from tests.waiting import PATIENCE
 
 from .differences import CAST_STAYS, REFUSED, STORE_WINS, UNTRACKED_REMEMBERS, Between, Json
 from .wire import Session, StoreWins, session
@@ -31,7 +32,7 @@ def answered(case: Json, document: Json) -> Json:
         steps = [run.step(step) for step in case["steps"]]
         remembered = run.old_store.remembered() if run.old_store else None
         made.store.let_go.set()
-        made.client.flush()
+        made.client.flush(PATIENCE)
         remembered = remembered or made.remembered(run.visitor.id)
         return shaped(case, {"steps": steps, "visitor_data": remembered, "requests": made.requests})
 

@@ -116,7 +116,14 @@ def session(case: Json, document: Json) -> Iterator[Session]:
     store.let_go.clear()
     if "sdk_key" in options:
         transport = httpx.MockTransport(_endpoints(source, case.get("preview_configs") or {}, requests))
-        client = Client(options["sdk_key"], transport=transport, **arguments)
+        client = Client(
+            options["sdk_key"],
+            transport=transport,
+            flush_interval=3600,  # what is sent together is compared
+            start_wait=PATIENCE,
+            shutdown_timeout=PATIENCE,
+            **arguments,
+        )
     else:
         client = Client.offline(
             compiled(source),

@@ -108,7 +108,14 @@ def test_the_server_stops_while_requests_hang(own: Served) -> None:
 def test_a_client_gets_everything_through_in_spite_of_faults(own: Served) -> None:
     own.server.faults.switch({"track": {"error": {"on": True, "left": 2}}})
     url = own.server.url
-    with Client(PLACE, config_endpoint=url, track_endpoint=url, flush_interval=0.05) as client:
+    with Client(
+        PLACE,
+        config_endpoint=url,
+        track_endpoint=url,
+        flush_interval=0.05,
+        start_wait=PATIENCE,
+        shutdown_timeout=PATIENCE,
+    ) as client:
         for number in range(20):
             client.visitor(
                 f"v-{number}", {"customer_group": "retail"}, location={"path": "/checkout"}

@@ -81,11 +81,17 @@ def test_the_events_arrive_whatever_is_given_as_a_segment(odd: object) -> None:
     shop = registry.add(demo_document(), sdk_key=DEMO_SDK_KEY)
     with (
         running(registry) as server,
-        Client(DEMO_SDK_KEY, config_endpoint=server.url, track_endpoint=server.url) as client,
+        Client(
+            DEMO_SDK_KEY,
+            config_endpoint=server.url,
+            track_endpoint=server.url,
+            start_wait=120,
+            flush_interval=3600,
+        ) as client,
     ):
         visitor = client.visitor("v", dict.fromkeys(REPORT_KEYS, odd), location={"path": "/"})
         visitor.decide("home-story")
         assert visitor.track("purchase", revenue=49.9)
-        assert client.flush(10).sent == 3
+        assert client.flush(120).sent == 3
     assert len(shop.record.events()) == 3
     assert client.status().events.rejected == 0

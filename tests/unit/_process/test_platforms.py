@@ -37,7 +37,9 @@ registry = Registry()
 registry.add(demo_document(), sdk_key=DEMO_SDK_KEY)
 with running(registry) as server, TemporaryDirectory() as cache:
     for _ in range(2):  # the second one reads what the first one wrote
-        with Client(DEMO_SDK_KEY, config_endpoint=server.url, track_endpoint=server.url, cache_dir=cache) as client:
+        with Client(
+            DEMO_SDK_KEY, config_endpoint=server.url, track_endpoint=server.url, cache_dir=cache, start_wait=120
+        ) as client:
             assert client.visitor("v-1", location={"path": "/"}).decide("home-story")
             assert client.visitor("v-1").track("purchase")
             report = client.flush(120)
