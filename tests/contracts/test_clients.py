@@ -224,10 +224,10 @@ class TestEveryClient:
 
     def test_an_endpoint_that_refuses_the_key_is_not_healthy(self, make: Make) -> None:
         with site(lambda _: Answer(401)) as convert:
-            client = make(convert)
+            client = make(convert, flush_interval=3600)
             client.visitor("v").track("goal-1")
             assert client.status().healthy
-            client.flush(0.1)
+            client.flush(120)  # ends with the answer: the next request is due later than that
             status = client.status()
             assert (status.endpoint, status.healthy) == ("denied", False)
             assert status.failing_for > 0
@@ -323,7 +323,7 @@ class TestEveryClient:
 
     def test_a_failing_endpoint_gets_everything_later(self, make: Make) -> None:
         with changing([Answer(503), Answer(429, {"Retry-After": "0"}), Answer(502)]) as convert:
-            client = make(convert)
+            client = make(convert, flush_interval=3600)
             client.visitor("v").track("goal-1")
             assert client.flush(120).pending == 0
             assert client.status().retries == 3
@@ -348,10 +348,10 @@ class TestEveryClient:
             assert client.flush(120).pending == 0
 
     def test_what_cannot_be_delivered_is_dropped_and_counted_at_the_end(self, make: Make) -> None:
-        with site(dead) as convert:
+        with site(lambda _: Answer(503, {"Retry-After": "300"})) as convert:
             client = make(convert, flush_interval=3600)
             client.visitor("v").track("goal-1")
-            report = client.close(0.1)
+            report = client.close(120)  # ends with the answer: no retry is in flight
             assert report == FlushReport(sent=0, pending=0, dropped=1)
             assert client.status().dropped == {"closed": 1}
 

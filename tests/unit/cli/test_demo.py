@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from math import comb
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -14,9 +16,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from convert_sdk import Client
 from convert_sdk.analysis.sample_ratio import chi_square, p_value
 from convert_sdk.cli.app import app
+from convert_sdk.demo.experiments import run
+from convert_sdk.server import LocalServer
 from tests.processes import finished
+from tests.servers.programs import free_port
+from tests.waiting import eventually
 
 RUN = CliRunner()
 DOCUMENT = str(Path(__file__).parents[3] / "convert_sdk" / "server" / "demo_document.json")
@@ -27,6 +34,36 @@ def figures(*options: str) -> dict[str, Any]:
     assert done.exit_code == 0, done.output
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+@pytest.fixture
+def met(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outage of the demonstration lasts until a request has met it, however slow the sender is."""
+    clients: list[Client] = []
+    make, start = run._client, LocalServer.start
+
+    def is_met() -> bool:
+        return clients[-1].status().retries > 0
+
+    def client(*arguments: Any) -> Client:
+        clients.append(make(*arguments))
+        return clients[-1]
+
+    def start_again(server: LocalServer) -> None:
+        if clients:
+            eventually(is_met)
+        start(server)
+
+    def timer(seconds: float, end: Callable[[], object]) -> Timer:
+        def end_once_met() -> None:
+            eventually(is_met)
+            end()
+
+        return Timer(seconds, end_once_met)
+
+    monkeypatch.setattr(run, "_client", client)
+    monkeypatch.setattr(LocalServer, "start", start_again)
+    monkeypatch.setattr(run, "Timer", timer)
 
 
 class TestDemo:
@@ -41,19 +78,21 @@ class TestDemo:
     def test_the_same_seed_gives_the_same_visitors(self) -> None:
         assert figures("--seed", "7")["sample_ratio_p"] == figures("--seed", "7")["sample_ratio_p"]
 
+    @pytest.mark.usefixtures("met")
     def test_nothing_is_lost_while_the_server_is_gone(self) -> None:
-        found = figures("--kill-server")
+        found = figures("--kill-server", "--port", str(free_port()))
         assert found["events_received"] == found["events_offered"]
         assert found["retries"] > 0
 
+    @pytest.mark.usefixtures("met")
     def test_nothing_is_lost_while_the_server_fails(self) -> None:
         found = figures("--fail-for", "0.3")
         assert found["events_received"] == found["events_offered"]
         assert found["retries"] > 0
 
     def test_it_listens_where_it_is_told(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
+        port = free_port()
+        with socket.create_server(("127.0.0.1", port)):
             done = RUN.invoke(app, ["demo", "--visitors", "1", "--port", str(port)])
         assert done.exit_code == 1
         assert f"error: 127.0.0.1:{port} cannot be listened on" in done.stderr
