@@ -41,14 +41,20 @@ def connectable(address: Address) -> bool:
 
 
 _ports = iter(range(20_000 + os.getpid() % 10_000, 32_000))
+_claims: list[socket.socket] = []
+"""UDP sockets at the ports that were given out: no other process of tests claims one of them."""
 
 
 def free_port() -> int:
     """A loopback port for a server: below those that the system hands out, so that nobody gets it meanwhile."""
     for port in _ports:
+        claim = socket.socket(type=socket.SOCK_DGRAM)
         with socket.socket() as probe, suppress(OSError):
+            claim.bind(("127.0.0.1", port))
             probe.bind(("127.0.0.1", port))
+            _claims.append(claim)
             return port
+        claim.close()
     raise AssertionError("no port is free")
 
 
