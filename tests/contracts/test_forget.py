@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import werkzeug.test
@@ -347,12 +348,23 @@ sys.stdin.readline()
 
 
 def names_in(folder: Path) -> list[str]:
-    """The visitors of all rows of all files of a spool."""
-    names = []
-    for path in folder.rglob("*.db"):
-        with closing(sqlite3.connect(path)) as file:
-            names += [json.loads(body)[0] for (body,) in file.execute("SELECT body FROM rows ORDER BY seq")]
-    return sorted(names)
+    """The visitors of all rows of all files of a spool; one whose rows are being taken over may go meanwhile."""
+    while True:
+        paths = [*folder.rglob("*.db")]
+        try:
+            names = sorted(name for path in paths for name in names_of(path))
+        except sqlite3.OperationalError:
+            if all(path.exists() for path in paths):
+                raise
+        else:
+            if all(path.exists() for path in paths):
+                return names
+
+
+def names_of(path: Path) -> list[str]:
+    """The same of one file, which is not made if it is gone."""
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as file:
+        return [json.loads(body)[0] for (body,) in file.execute("SELECT body FROM rows ORDER BY seq")]
 
 
 class TestASpool:
