@@ -9,6 +9,7 @@ import pytest
 from convert_sdk import Visitor
 from convert_sdk._core.events import TrackingContext
 from convert_sdk._core.state import NOTHING
+from convert_sdk._delivery import store_writer
 from convert_sdk._delivery.engine import Engine
 from convert_sdk._delivery.forgetting import ForgetRequest
 from convert_sdk._delivery.queue import DeliveryConfig, Endpoint, EventQueue, EventState
@@ -172,14 +173,20 @@ class TestAVisitorThatCannotBeSaved:
         shop.save(store)
         assert [name for name in good if store.memory.load(f"1-2-{name}") is None] == []
 
-    def test_the_next_round_is_a_second_later(self) -> None:
+    def test_the_next_round_is_a_second_later(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = 100.0
+        monkeypatch.setattr(store_writer, "monotonic", lambda: now)
         shop, store = Shop(), Failing({"v-2": ValueError()})
         shop.visit("v-2")
         assert shop.writer.due() == 0.0
         shop.writer.save(store, everything=False)
+        now = 100.9
         shop.writer.save(store, everything=False)
         assert store.asked == ["v-2"]
-        assert shop.writer.due() > 0.0
+        assert shop.writer.due() == 101.0
+        now = 101.0
+        shop.writer.save(store, everything=False)
+        assert store.asked == ["v-2", "v-2"]
 
 
 class TestAnOutage:
