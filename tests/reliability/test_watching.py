@@ -11,7 +11,7 @@ import pytest
 from convert_sdk import AsyncClient, Client, FlushReport
 from convert_sdk.observation import Converted, Decided, Delivered, Exposed, Incident, Observation
 from tests.reliability.collector import Answer
-from tests.reliability.site import KEY, dead, site
+from tests.reliability.site import KEY, site
 from tests.waiting import eventually
 
 
@@ -131,11 +131,11 @@ def test_a_callback_that_hangs_holds_up_no_request_and_no_end() -> None:
 
 def test_lapses_are_heard_of() -> None:
     ear = Ear()
-    with site(dead) as convert:
+    with site(lambda _: Answer(503, {"Retry-After": "300"})) as convert:
         client = client_of(convert.url, observe=[ear], spool="/proc/nowhere", flush_interval=3600)
         client.visitor("v").track("goal-1")
-        eventually(lambda: client.flush(0.1) and convert.refused)
-        client.close(0.1)
+        eventually(lambda: client.flush(0.1) and client.status().retries)
+        client.close(5)  # it asks once more: the answer must be there when the time is over
     texts = " ".join(each.text for each in ear.heard if isinstance(each, Incident))
     assert "the spool cannot be used" in texts
     assert "the tracking endpoint fails" in texts
