@@ -18,15 +18,24 @@ from convert_sdk.stores.redis import AsyncRedisStore, RedisStore
 from tests.processes import running
 from tests.reliability.site import KEY, dead, serving, site
 from tests.servers.programs import redis_server, refused_port
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
+
+
+@pytest.fixture(autouse=True)
+def patient_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that takes long is still asked who was first; a flush of all of `PATIENCE` sees the end of it."""
+    monkeypatch.setattr("convert_sdk._delivery.queue.CLAIM_PATIENCE", PATIENCE / 2)
+
 
 RACER = """
 import sys
 from convert_sdk import Client
+from convert_sdk._delivery import queue
 from convert_sdk.stores.redis import RedisStore
 from convert_sdk.stores.sqlite import SqliteStore
 
 url, key, where, arm = sys.argv[1:5]
+queue.CLAIM_PATIENCE = 60.0
 store = RedisStore(where, timeout=60) if where.startswith("unix:") else SqliteStore(where)
 client = Client(key, config_endpoint=url, track_endpoint=url, start_wait=120, store=store, flush_interval=0.01)
 client.visitor("warm")
@@ -83,7 +92,12 @@ def test_redis_that_is_down_costs_a_decision_nothing() -> None:
     with refused_port() as port, site() as convert:
         store = RedisStore(f"redis://127.0.0.1:{port}/0", breaker=Breaker(cooldown=60))
         with Client(
-            KEY, config_endpoint=convert.url, track_endpoint=convert.url, start_wait=120, store=store
+            KEY,
+            config_endpoint=convert.url,
+            track_endpoint=convert.url,
+            start_wait=120,
+            store=store,
+            shutdown_timeout=120,
         ) as client:
             for n in range(50):
                 visitor = client.visitor(f"v{n}")
@@ -156,6 +170,7 @@ def test_a_store_that_raises_anything_at_all_stops_nothing(kind: str) -> None:
                 assert visitor.track("goal-1")
                 assert visitor.decide("button-10").variation
                 await client.flush(0.2)
+                await asyncio.to_thread(eventually, lambda: client.status().incidents.get("state"))
                 store.works = True
                 assert (await client.flush(120)).pending == 0
                 assert client.status().incidents["state"] >= 1
@@ -168,6 +183,7 @@ def test_a_store_that_raises_anything_at_all_stops_nothing(kind: str) -> None:
                 assert visitor.track("goal-1")
                 assert visitor.decide("button-10").variation
                 client.flush(0.2)
+                eventually(lambda: client.status().incidents.get("state"))
                 store.works = True
                 assert client.flush(120).pending == 0
                 assert client.status().incidents["state"] >= 1

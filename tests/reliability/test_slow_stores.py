@@ -101,7 +101,10 @@ class Driven:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_flush_keeps_to_its_time_and_delivers_what_needs_no_store(kind: Kind) -> None:
+def test_a_flush_keeps_to_its_time_and_delivers_what_needs_no_store(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convert_sdk._delivery.queue.CLAIM_PATIENCE", PATIENCE / 2)
     with site() as convert, asyncio.Runner() as runner:
         client = Driven(kind, convert.url, runner.run)
         visitor = client.visitor("v")
@@ -128,7 +131,7 @@ def test_closing_keeps_to_its_time_and_what_waited_for_the_store_goes_out(kind: 
         client.flush(0.5)
         assert convert.wait_for(1), "there is a connection"
         assert client.visitor("v").track("goal-1")
-        client.close(3)
+        client.close(8)  # half of it is for the store
         assert not client.store.let_go.is_set(), "it came back while the store still hung"
         client.store.let_go.set()
         assert client.status().events == (2, 2, 0, 0, 0, 0, 0, 0)
@@ -163,7 +166,7 @@ from convert_sdk import AsyncClient, Client
 from tests.reliability.test_slow_stores import Awaited, Hanging
 
 url, key, kind = sys.argv[1:4]
-options = dict(config_endpoint=url, track_endpoint=url, start_wait=120, shutdown_timeout=4.0)
+options = dict(config_endpoint=url, track_endpoint=url, start_wait=120, shutdown_timeout=8.0)
 if kind == "a thread":
     Client(key, store=Hanging(), **options).visitor("v").track("goal-1")
     sys.exit(0)
