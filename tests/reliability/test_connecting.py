@@ -184,25 +184,32 @@ def test_a_client_has_its_document_although_the_first_address_swallows_packets(s
 # Names.
 
 
+def resolving(before: set[threading.Thread]) -> list[threading.Thread]:
+    """The threads that resolve names, without those of earlier tests."""
+    return [each for each in {*threading.enumerate()} - before if each.name == "convert_sdk-names"]
+
+
 def test_one_thread_of_a_client_resolves_all_names_and_ends_with_it(
     system: Names, collector: Collector
 ) -> None:
     system.addresses[HOST] = ["127.0.0.1"]
     collector.answer = lambda _: Answer(200, {"Connection": "close"})
+    before = {*threading.enumerate()}
     with open_client() as client:
         assert [send(client, get(collector))[0] for _ in range(4)] == [200] * 4
         assert len(system.asked) == 4
         assert len(system.threads) == 1
-        (thread,) = (each for each in threading.enumerate() if each.name == "convert_sdk-names")
+        (thread,) = resolving(before)
     thread.join(120)
     assert not thread.is_alive()
 
 
 def test_a_client_that_nobody_closes_leaves_no_thread(system: Names) -> None:
     system.addresses[HOST] = ["127.0.0.1"]
+    before = {*threading.enumerate()}
     resolver = Resolver()
     assert resolver.resolve(HOST, 80, 120) == ("127.0.0.1",)
-    (thread,) = (each for each in threading.enumerate() if each.name == "convert_sdk-names")
+    (thread,) = resolving(before)
     del resolver
     thread.join(120)
     assert not thread.is_alive()
@@ -411,8 +418,10 @@ def test_a_fork_finds_no_look_up_under_way() -> None:
     """The system's resolver would hang in a child that was forked while it worked for another thread."""
     script = """
 import os, socket, threading
+from convert_sdk._http import names
 from convert_sdk._http.names import Resolver
 
+names._FORK_WAIT = 60.0  # a fork goes on after it, come what may
 entered, forking, looking_up = threading.Event(), threading.Event(), []
 
 def getaddrinfo(*arguments, **named):
