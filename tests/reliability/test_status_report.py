@@ -27,7 +27,8 @@ def site() -> tuple[Registry, ServedProject]:
 
 
 def options(server: LocalServer, **more: object) -> Any:
-    return {"config_endpoint": server.url, "track_endpoint": server.url, "flush_interval": 0.05, **more}
+    at = {"config_endpoint": server.url, "track_endpoint": server.url}
+    return {**at, "start_wait": PATIENCE, "shutdown_timeout": PATIENCE, "flush_interval": 0.05, **more}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -98,21 +99,25 @@ def test_a_server_that_is_gone_and_a_folder_that_is_not_there_are_survived(tmp_p
 
 def test_a_client_without_the_options_has_no_such_thread(tmp_path: Path) -> None:
     registry, _ = site()
+    before = {*threading.enumerate()}
     with running(registry) as server, Client(DEMO_SDK_KEY, **options(server)) as client:
         client.visitor("v-1", FACTS, location=ANYWHERE).decide_all()
-        assert "convert_sdk-status" not in {each.name for each in threading.enumerate()}
+        assert "convert_sdk-status" not in {each.name for each in {*threading.enumerate()} - before}
         assert "_delivery.status_report" not in str(client._worker.runtime.status_report)  # type: ignore[union-attr]
 
 
 def test_a_client_that_is_collected_reports_no_more(tmp_path: Path) -> None:
     registry, _ = site()
+    before = {*threading.enumerate()}
     with running(registry) as server:
         client = Client(DEMO_SDK_KEY, **options(server, status_file=str(tmp_path / "status.json")))
         client.visitor("v-1", FACTS, location=ANYWHERE).decide_all()
         client.flush(PATIENCE)
         with pytest.warns(ResourceWarning, match="was not closed"):
             client._worker.abandon()  # as when the client is collected
-        eventually(lambda: "convert_sdk-status" not in {each.name for each in threading.enumerate()})
+        eventually(
+            lambda: "convert_sdk-status" not in {each.name for each in {*threading.enumerate()} - before}
+        )
 
 
 FORKED = """
@@ -120,7 +125,8 @@ import os, sys
 from convert_sdk import Client
 
 url, path = sys.argv[2:]
-client = Client(sys.argv[1], config_endpoint=url, track_endpoint=url, status_file=path, shutdown_timeout=60)
+client = Client(sys.argv[1], config_endpoint=url, track_endpoint=url, status_file=path,
+                start_wait=120, shutdown_timeout=60)
 client.visitor("parent").decide_all()
 child = os.fork()
 client.visitor("v").decide_all()
