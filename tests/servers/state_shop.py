@@ -14,7 +14,7 @@ def create_app() -> Flask:
     """The shop of one worker; its secret and the client's options come from the environment."""
     app = Flask("shop")
     app.secret_key = os.environ["SHOP_SECRET"]
-    convert = Convert(app, Client(start_wait=30), state="cookie")
+    convert = Convert(app, Client(start_wait=120, shutdown_timeout=120), state="cookie")
 
     @app.get("/")
     def front() -> dict[str, object]:

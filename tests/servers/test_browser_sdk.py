@@ -81,7 +81,13 @@ def site() -> Iterator[Site]:
     )
     with (
         running(registry) as server,
-        Client(KEY, config_endpoint=server.url, track_endpoint=server.url) as client,
+        Client(
+            KEY,
+            config_endpoint=server.url,
+            track_endpoint=server.url,
+            start_wait=120,
+            shutdown_timeout=120,
+        ) as client,
     ):
         yield Site(server.url, client, served)
 
@@ -125,7 +131,7 @@ def loaded(node: Path, site: Site, pages: list[dict[str, str]], goal: str | None
 
 def exposures(site: Site) -> Counter[tuple[str, str]]:
     """How often each visitor was reported in each experience."""
-    assert site.client.flush(30).sent >= 0
+    assert site.client.flush(120).sent >= 0
     events = site.project.record.events()
     return Counter((each.visitor_id, each.experience_id) for each in events if isinstance(each, Exposure))
 

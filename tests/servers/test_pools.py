@@ -63,7 +63,9 @@ import multiprocessing, os, signal, sys, threading
 from tests.waiting import eventually
 
 def waits_in_c():
-    inside = sys._current_frames()[threading.main_thread().ident].f_code is hang.__code__
+    frame = sys._current_frames()[threading.main_thread().ident]
+    # In its second line it has left Python for the lock; in its first it may still wait for the interpreter's.
+    inside = frame.f_code is hang.__code__ and frame.f_lineno > hang.__code__.co_firstlineno
     state = open(f"/proc/self/task/{{os.getpid()}}/stat").read().rpartition(")")[2].split()[0]
     return inside and state == "S"
 

@@ -21,6 +21,7 @@ for package in ("gunicorn", "flask"):
     pytest.importorskip(package, reason=f"needs {package}: pip install --group servers")
 
 VISITORS = 300
+WORKERS = 4
 
 
 class Visit(NamedTuple):
@@ -54,17 +55,21 @@ def test_every_purchase_is_credited() -> None:
             "SHOP_SECRET": "the secret of all workers",
             "PYTHONPATH": str(ROOT),
         }
-        command = ["-m", "gunicorn", "state_shop:create_app()", f"--bind=127.0.0.1:{port}", "--workers=4"]
+        command = ["-m", "gunicorn", "state_shop:create_app()", f"--bind=127.0.0.1:{port}"]
+        command += [f"--workers={WORKERS}"]
         at = ("127.0.0.1", port)
         with server_program(
             sys.executable, *command, at=at, env=environ, cwd=Path(__file__).parent
         ) as server:
+            early: list[Visit] = []  # until all workers take requests
             with ThreadPoolExecutor(8) as pool:
+                while len(set().union(*(each.workers for each in early))) < WORKERS:
+                    early += pool.map(visit, [f"http://127.0.0.1:{port}"] * 8)
                 visits = [*pool.map(visit, [f"http://127.0.0.1:{port}"] * VISITORS)]
             server.send(signal.SIGTERM)
             server.end()
         events = [(visitor, json.loads(event)) for visitor, event in convert.events]
-    shown = {each.id: each.shown for each in visits}
+    shown = {each.id: each.shown for each in [*early, *visits]}
     exposed = [
         (who, event["data"]["variationId"]) for who, event in events if event["eventType"] == "bucketing"
     ]

@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from convert_sdk import Client
 from convert_sdk.stores.sqlite import SqliteStore
 from tests.processes import ROOT, Child
 from tests.reliability.collector import Collector
 from tests.reliability.site import KEY, site
 from tests.servers.programs import free_port, server_program
+from tests.waiting import PATIENCE
 from tests.web.sites import BROWSER
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -83,11 +85,17 @@ class RunningShop(NamedTuple):
 @contextmanager
 def running(server: str, folder: Path) -> Iterator[RunningShop]:
     port = free_port()
-    state = folder / "shop.db"
+    state, cache = folder / "shop.db", str(folder / "cache")
     command = [part.format(port=port) for part in SERVERS[server]]
     with site() as convert:
+        at_site = {"config_endpoint": convert.url, "track_endpoint": convert.url}
+        # The examples wait as briefly as shops do: a worker finds the document on disk.
+        with Client(KEY, **at_site, cache_dir=cache, start_wait=PATIENCE) as client:  # type: ignore[arg-type]
+            assert client.wait_until_ready(PATIENCE)
+        assert [*Path(cache).iterdir()]
         environ = {
             "CONVERT_SDK_KEY": KEY,
+            "CONVERT_CACHE_DIR": cache,
             "CONVERT_CONFIG_ENDPOINT": convert.url,
             "CONVERT_TRACK_ENDPOINT": convert.url,
             "SHOP_STATE": str(state),
@@ -137,7 +145,8 @@ def test_two_browsers(shop: RunningShop) -> None:
         assert shop.convert.wait_for(4)
         shop.process.send(signal.SIGTERM)
         shop.process.end()
-    events = shop.arrived(visitor_id)
+    # Two workers send, each when it comes to it.
+    events = sorted(shop.arrived(visitor_id), key=lambda event: event["eventType"])
     variation = f"10{shown['button'][-1]}"
     assert [event["eventType"] for event in events] == ["bucketing", "conversion", "conversion"]
     assert events[0]["data"] == {"experienceId": "10", "variationId": variation}

@@ -23,4 +23,4 @@ def body(visitor: str, *events: dict[str, object]) -> dict[str, object]:
 
 def track(server: LocalServer, sent: object) -> httpx.Response:
     """The answer to a tracking request."""
-    return httpx.post(f"{server.url}/track/{DEMO_SDK_KEY}", json=sent)
+    return httpx.post(f"{server.url}/track/{DEMO_SDK_KEY}", json=sent, timeout=120, trust_env=False)

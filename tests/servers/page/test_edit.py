@@ -17,7 +17,8 @@ from tests.servers.programs import free_port, server_program
 
 def test_an_allocation_is_served_at_once_and_taken_back(tab: Tab, server: LocalServer) -> None:
     def allocations() -> list[object]:
-        served = httpx.get(f"{server.url}/config/{DEMO_SDK_KEY}").json()["experiences"]
+        document = httpx.get(f"{server.url}/config/{DEMO_SDK_KEY}", timeout=120, trust_env=False).json()
+        served = document["experiences"]
         return [arm["traffic_allocation"] for arm in served[0]["variations"]]
 
     before = allocations()

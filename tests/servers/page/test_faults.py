@@ -34,9 +34,8 @@ def test_the_commands_for_the_api_work_as_they_stand(tab: Tab, server: LocalServ
     tab.sees("Copied, with the token")
     for command in (tab.reads("main pre")[0], tab.run("navigator.clipboard.readText()")):
         subprocess.run(["sh", "-c", command], check=True, capture_output=True, timeout=60)
-        error = next(
-            each for each in httpx.get(f"{server.url}/_api/faults").json()["track"] if each["kind"] == "error"
-        )
+        faults = httpx.get(f"{server.url}/_api/faults", timeout=120, trust_env=False).json()["track"]
+        error = next(each for each in faults if each["kind"] == "error")
         assert (error["on"], error["left"]) == (True, 10)
         assert track(server, body("v-1", SHOWN)).status_code == 503
         server.faults.reset()
