@@ -71,6 +71,17 @@ def test_its_workers_neither_crash_nor_hang_nor_lose(option: str, tmp_path: Path
         assert (len(visitors), visitors.total()) == (made, made)
 
 
+TWO_CLIENTS = """
+second = Client(os.environ["SITE_KEY"], config_endpoint=os.environ["SITE"], track_endpoint=os.environ["SITE"])
+second.start()
+print("both have started", flush=True)
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b""]
+"""
+
+
 @pytest.mark.parametrize(
     ("options", "advice"),
     [
@@ -79,13 +90,15 @@ def test_its_workers_neither_crash_nor_hang_nor_lose(option: str, tmp_path: Path
     ],
 )
 def test_options_that_cannot_do_are_said_once(options: list[str], advice: str, tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(APP.replace('os.environ["AUTHORITY"]', "None"))
+    app = APP.replace('os.environ["AUTHORITY"]', "None").partition("client.visitor(")[0]
+    # A second client of the process would be another reason to say it.
+    (tmp_path / "shop.py").write_text(f"{app}client.start()\n{TWO_CLIENTS}")
     port = free_port()
     with site() as convert:
         environ = {"SITE": convert.url, "SITE_KEY": KEY, "PYTHONPATH": str(ROOT)}
         command = uwsgi_command(port, tmp_path, *options)
         with server_program(*command, at=("127.0.0.1", port), env=environ) as uwsgi:
-            eventually(lambda: advice in uwsgi.log())
+            eventually(lambda: "both have started" in uwsgi.log())
             uwsgi.send(signal.SIGKILL)
             uwsgi.end()
             assert uwsgi.log().count(advice) == 1
