@@ -99,8 +99,6 @@ def test_options_that_cannot_do_are_said_once(options: list[str], advice: str, t
         command = uwsgi_command(port, tmp_path, *options)
         with server_program(*command, at=("127.0.0.1", port), env=environ) as uwsgi:
             eventually(lambda: "both have started" in uwsgi.log())
-            uwsgi.send(signal.SIGKILL)
-            uwsgi.end()
             assert uwsgi.log().count(advice) == 1
 
 
