@@ -41,8 +41,6 @@ def connectable(address: Address) -> bool:
 
 
 _ports = iter(range(20_000 + os.getpid() % 10_000, 32_000))
-_claims: list[socket.socket] = []
-"""UDP sockets at the ports that were given out: no other process of tests claims one of them."""
 
 
 def free_port() -> int:
@@ -52,7 +50,7 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             claim.bind(("127.0.0.1", port))
             probe.bind(("127.0.0.1", port))
-            _claims.append(claim)
+            claim.detach()  # open to the end of this process: no other process of tests claims this port
             return port
         claim.close()
     raise AssertionError("no port is free")
