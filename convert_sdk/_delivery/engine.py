@@ -164,14 +164,19 @@ class Engine:
 
     def resolve_waiting(self) -> None:
         """Count conversions in memory that waited for a document; with a spool, as many as the queue has room for."""
+        pending = self.pending
         while True:
             with self.lock:
                 full = self.queue is not None and self.queue.room < _MOST_EVENTS
-                waits = full and self.pending.unwritten > 0
-                conversion = None if waits else self.pending.take_first()
+                waits = full and pending.unwritten > 0
+                conversion = None if waits else pending.take_first()
             if conversion is None:
                 return
-            self._resolve(conversion)
+            try:
+                self._resolve(conversion)
+            finally:
+                with self.lock:
+                    pending.in_hand -= 1
 
     def resolve_stored(self, stored: StoredConversion) -> None:
         """Count a conversion that waited on disk for a document."""

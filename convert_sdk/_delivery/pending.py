@@ -44,11 +44,13 @@ class PendingConversions:
         """Those in memory by their names, the oldest first."""
         self.spooled = 0
         """The number of those that are on disk only."""
+        self.in_hand = 0
+        """The number of those that some thread has taken out and not counted yet."""
         self.cancelled: deque[str] = deque()
         """The names of those that came to nothing: the spool may forget them."""
 
     def __len__(self) -> int:
-        return len(self.waiting) + self.spooled
+        return len(self.waiting) + self.spooled + self.in_hand
 
     def add(self, conversion: PendingConversion) -> bool:
         """Keep a conversion; False where there is no room."""
@@ -58,9 +60,12 @@ class PendingConversions:
         return True
 
     def take_first(self) -> PendingConversion | None:
-        """Take the oldest out that memory holds."""
+        """Take the oldest out that memory holds; it is in hand until the caller has counted it."""
         first = next(iter(self.waiting), None)
-        return None if first is None else self.waiting.pop(first)
+        if first is None:
+            return None
+        self.in_hand += 1
+        return self.waiting.pop(first)
 
     def take_all(self) -> Mapping[str, PendingConversion]:
         """Take all conversions out that memory holds."""

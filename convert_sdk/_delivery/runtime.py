@@ -471,12 +471,12 @@ class Runtime:
     @property
     def has_events(self) -> bool:
         """True while an event, or a conversion before the first document, waits."""
-        return bool(self.queue.counts().pending or self.engine.pending)
+        return bool(self.unsent)
 
     @property
     def unsent(self) -> int:
         """The number of events, and of conversions before the first document, that wait or are in a request."""
-        return self.queue.counts().pending + len(self.engine.pending)
+        return len(self.engine.pending) + self.queue.counts().pending  # in this order: they go into the queue
 
     @property
     def only_in_memory(self) -> int:
@@ -609,7 +609,7 @@ class Runtime:
 
     def next_change(self) -> float:
         """The time at which something can happen next; 0 while somebody is at work."""
-        if any(thread.is_asked for thread in self.threads):
+        if self.engine.pending.in_hand or any(thread.is_asked for thread in self.threads):
             return 0.0
         due = min(self.queue.next_change(), self.maintenance.next_change())
         if self.engine.project is None:

@@ -89,6 +89,32 @@ def test_a_flush_tries_again_what_fails_without_a_back_off() -> None:
         assert client.status().retries == 1
 
 
+def test_a_conversion_waits_until_it_is_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One from before the document, when the document has come and the poller goes on later than everybody else."""
+    taken, go_on = Event(), Event()
+    with site(dead) as convert, client_of(convert, start_wait=0.0, refresh_interval=0.01) as client:
+        client.visitor("v").track("goal-1")
+        convert_goal = client._engine.convert
+
+        def held_up(*args: Any, **options: Any) -> ConversionResult:
+            taken.set()
+            go_on.wait(PATIENCE)
+            return convert_goal(*args, **options)
+
+        monkeypatch.setattr(client._engine, "convert", held_up)
+        convert.answer = serving()
+        assert taken.wait(PATIENCE)
+        assert client.flush(0.01) == FlushReport(sent=0, pending=1, dropped=0)
+        flushed: list[FlushReport] = []
+        flush = Thread(target=lambda: flushed.append(client.flush(PATIENCE)))
+        flush.start()
+        eventually(lambda: client._worker._flushes or flushed)  # type: ignore[union-attr]
+        go_on.set()
+        flush.join(PATIENCE)
+        assert [report.pending for report in flushed] == [0]
+        assert {visitor for visitor, _ in convert.events} == {"v"}
+
+
 @pytest.mark.parametrize("spooled", [False, True])
 def test_a_close_sends_what_comes_meanwhile_at_once(spooled: bool, tmp_path: Path) -> None:
     """However long `flush_interval` is."""
