@@ -92,8 +92,9 @@ def test_a_flush_tries_again_what_fails_without_a_back_off() -> None:
 def test_a_conversion_waits_until_it_is_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """One from before the document, when the document has come and the poller goes on later than everybody else."""
     taken, go_on = Event(), Event()
-    with site(dead) as convert, client_of(convert, start_wait=0.0, refresh_interval=0.01) as client:
-        client.visitor("v").track("goal-1")
+    with site() as convert, client_of(convert, start_wait=0.0) as client:
+        convert.answer = dead
+        assert client.visitor("v").track("goal-1").reason == "pending"
         convert_goal = client._engine.convert
 
         def held_up(*args: Any, **options: Any) -> ConversionResult:
