@@ -37,8 +37,8 @@ class ConfigPoller:
 
     Args:
         source: The address, the key, and what else goes into the request.
-        accept: Called with the body of each new document; raises a ConvertError for one that is no good. Then the
-            last good one stays, and its ETag too.
+        accept: Called with the body of each new document, and with what it calls when it is about to use it; raises a
+            ConvertError for one that is no good. Then the last good one stays, and its ETag too.
         random: Gives numbers in [0, 1).
         refresh: Seconds between two fetches; None fetches once.
     """
@@ -65,7 +65,7 @@ class ConfigPoller:
     def __init__(
         self,
         source: DocumentSource,
-        accept: Callable[[bytes], None],
+        accept: Callable[[bytes, Callable[[], None]], None],
         *,
         random: Random,
         refresh: float | None = 300.0,
@@ -176,7 +176,7 @@ class ConfigPoller:
 
     def _document(self, reply: Response, now: float) -> None:
         try:
-            self._accept(reply.body)
+            self._accept(reply.body, lambda: self._good(now))
         except ConvertError as error:
             self._failed(now, "body", str(error))
         except BaseException:
@@ -184,7 +184,6 @@ class ConfigPoller:
             raise
         else:
             self._etag = usable_etag(reply.headers.get("etag"))
-            self._good(now)
 
     def _good(self, now: float) -> None:
         self.fetches += 1

@@ -291,8 +291,11 @@ class Runtime:
 
     # The document.
 
-    def accept_document(self, body: bytes) -> None:
-        """Serve the document from now on. Raises ConvertError for one that is no good, and keeps the last."""
+    def accept_document(self, body: bytes, confirm: Callable[[], None]) -> None:
+        """Serve the document from now on. Raises ConvertError for one that is no good, and keeps the last.
+
+        `confirm` is called just before: nobody finds a document that the status calls unconfirmed.
+        """
         project = Project.parse(body, bucketing=self.options.bucketing)
         served = self.engine.project
         if served is not None and (served.account_id, served.id) != (project.account_id, project.id):
@@ -300,10 +303,12 @@ class Runtime:
         if served is not None:
             project.gone = self._sections.check(served, project)
         if served is None:
+            confirm()
             self._serve(project)
             project.warm()
         else:
             project.warm()
+            confirm()
             self._serve(project)
             if served.revision != project.revision:
                 self.replaced.append((served, project))

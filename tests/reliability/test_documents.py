@@ -18,7 +18,7 @@ from convert_sdk._http.messages import Failure, Response
 from convert_sdk.options import Options
 from tests.processes import finished
 from tests.reliability.collector import Answer
-from tests.reliability.site import BODY, DOCUMENT, KEY, site
+from tests.reliability.site import BODY, DOCUMENT, KEY, dead, serving, site
 from tests.waiting import eventually
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "serving_document.json"
@@ -265,6 +265,28 @@ def test_a_poisoned_etag_keeps_no_fetch_failing(etag: bytes, tmp_path: Path) -> 
                 assert client.status().fetch_error is None
         asked = [received for received in convert.requests if received.method == "GET"]
         assert all("if-none-match" not in received.headers for received in asked)
+
+
+def test_whoever_finds_a_document_finds_it_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long its fetcher stands still right after it is there."""
+    found = []
+    with site() as convert:
+        convert.answer = dead
+        at = {"config_endpoint": convert.url, "track_endpoint": convert.url}
+        with Client(KEY, start_wait=0.0, **at) as client:  # type: ignore[arg-type]
+            install = client._engine.install
+
+            def look(project: Project) -> None:
+                install(project)
+                status = client.status()
+                found.append((status.healthy, status.stale, status.age is None, status.fetch_error))
+
+            monkeypatch.setattr(client._engine, "install", look)
+            client.start()
+            eventually(lambda: client.status().fetch_error)
+            convert.answer = serving()
+            eventually(lambda: found)
+    assert found == [(True, False, False, None)]
 
 
 def test_a_cached_etag_that_is_refused_is_dropped(tmp_path: Path) -> None:

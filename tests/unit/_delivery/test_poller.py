@@ -25,16 +25,17 @@ class Taken:
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
 
-    def __call__(self, body: bytes) -> None:
+    def __call__(self, body: bytes, confirm: Callable[[], None]) -> None:
         if body == b"bad":
             raise FetchError("the document has an error")
         if body == b"defect":
             raise ZeroDivisionError
+        confirm()
         self.bodies.append(body)
 
 
 def poller(
-    take: Callable[[bytes], None] | None = None,
+    take: Taken | None = None,
     *,
     source: DocumentSource = DocumentSource("1002/1003"),  # noqa: B008  # immutable
     refresh: float | None = 300.0,
