@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,6 +19,10 @@ from tests import processes
 settings.register_profile("unhurried", deadline=None)
 settings.register_profile("short", deadline=None, max_examples=30)
 settings.load_profile("unhurried")
+
+# A shell has its programs in the background ignore Ctrl-C, and all that these start inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = "pytester"
 
