@@ -75,7 +75,7 @@ class Maintenance:
         events = chain.from_iterable(self._queue.by_state().values())
         waiting = [event.uuid for event in events]
         waiting += [event_ids(uuid)[0] for uuid in list(self._engine.pending.waiting)]
-        return sum(uuid not in on_disk for uuid in waiting)
+        return sum(uuid not in on_disk for uuid in waiting) + self._engine.pending.in_hand
 
     def due(self) -> float:
         """The time of the next work on the disk; `inf` while there is none."""

@@ -45,7 +45,7 @@ class PendingConversions:
         self.spooled = 0
         """The number of those that are on disk only."""
         self.in_hand = 0
-        """The number of those that some thread has taken out and not counted yet."""
+        """The number of those taken out of `waiting` that are not in the queue yet."""
         self.cancelled: deque[str] = deque()
         """The names of those that came to nothing: the spool may forget them."""
 
@@ -60,7 +60,7 @@ class PendingConversions:
         return True
 
     def take_first(self) -> PendingConversion | None:
-        """Take the oldest out that memory holds; it is in hand until the caller has counted it."""
+        """Take the oldest in memory; the caller lowers `in_hand` once it is in the queue."""
         first = next(iter(self.waiting), None)
         if first is None:
             return None

@@ -37,8 +37,8 @@ class ConfigPoller:
 
     Args:
         source: The address, the key, and what else goes into the request.
-        accept: Called with the body of each new document, and with what it calls when it is about to use it; raises a
-            ConvertError for one that is no good. Then the last good one stays, and its ETag too.
+        accept: Called with the body of each new document and with `confirm`, which it calls right before it uses the
+            document; raises a ConvertError for one that is no good. Then the last good one stays, and its ETag too.
         random: Gives numbers in [0, 1).
         refresh: Seconds between two fetches; None fetches once.
     """

@@ -294,7 +294,7 @@ class Runtime:
     def accept_document(self, body: bytes, confirm: Callable[[], None]) -> None:
         """Serve the document from now on. Raises ConvertError for one that is no good, and keeps the last.
 
-        `confirm` is called just before: nobody finds a document that the status calls unconfirmed.
+        `confirm` is called right before, so that the status never calls the document in use unconfirmed.
         """
         project = Project.parse(body, bucketing=self.options.bucketing)
         served = self.engine.project
@@ -481,7 +481,9 @@ class Runtime:
     @property
     def unsent(self) -> int:
         """The number of events, and of conversions before the first document, that wait or are in a request."""
-        return len(self.engine.pending) + self.queue.counts().pending  # in this order: they go into the queue
+        return (
+            len(self.engine.pending) + self.queue.counts().pending
+        )  # in this order: those go into the queue
 
     @property
     def only_in_memory(self) -> int:

@@ -29,14 +29,16 @@ class CeleryConnection:
     def __init__(self, visitors: TaskVisitors, app: Celery | None) -> None:
         self._visitors = visitors
         self._app = app
+        self._uid = (
+            f"convert_sdk {id(self)}"  # Celery 5.3 takes the methods of two connections for one receiver
+        )
         for signal, receiver in self._receivers():
-            # Celery 5.3 takes the methods of two connections for one receiver; the uid tells them apart.
-            signal.connect(receiver, dispatch_uid=f"convert_sdk {id(self)}")
+            signal.connect(receiver, dispatch_uid=self._uid)
 
     def close(self) -> None:
         """Let go of the signals."""
         for signal, _ in self._receivers():
-            signal.disconnect(dispatch_uid=f"convert_sdk {id(self)}")
+            signal.disconnect(dispatch_uid=self._uid)
 
     def _receivers(self) -> Iterable[tuple[Any, Callable[..., None]]]:
         return (
