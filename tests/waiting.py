@@ -21,7 +21,7 @@ def eventually(condition: Callable[[], object]) -> None:
 
 @contextmanager
 def patient_clients() -> Iterator[None]:
-    """Clients that are made in this block wait as long as it takes, by default: where a test cannot name options."""
+    """Longer defaults of `start_wait` and `shutdown_timeout`, for clients whose options a test cannot give."""
     # Imported here: programs import this module too, and want neither.
     from unittest.mock import patch
 

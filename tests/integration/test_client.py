@@ -144,7 +144,7 @@ class TestTheDocument:
         assert "if-none-match" not in wire.gets()[0].headers
         assert again.headers["if-none-match"].startswith('"')
         eventually(lambda: not client.status().stale)
-        eventually(lambda: client.status().fetch_error is None)
+        assert client.status().fetch_error is None
 
     def test_a_refresh_serves_the_next_visitor(
         self, make: Making, server: LocalServer, registry: Registry

@@ -27,6 +27,7 @@ from convert_sdk._http.messages import TOO_SLOW, Failure, Request, Response, req
 from convert_sdk._http.names import Resolver
 from convert_sdk._http.network import NetworkBackend
 from tests.processes import finished
+from tests.threads import client_threads
 from tests.waiting import PATIENCE, eventually
 
 from .collector import Answer, Collector
@@ -186,7 +187,7 @@ def test_a_client_has_its_document_although_the_first_address_swallows_packets(s
 
 def resolving(before: set[threading.Thread]) -> list[threading.Thread]:
     """The threads that resolve names, without those of earlier tests."""
-    return [each for each in {*threading.enumerate()} - before if each.name == "convert_sdk-names"]
+    return [each for each in client_threads() - before if each.name == "convert_sdk-names"]
 
 
 def test_one_thread_of_a_client_resolves_all_names_and_ends_with_it(
@@ -194,7 +195,7 @@ def test_one_thread_of_a_client_resolves_all_names_and_ends_with_it(
 ) -> None:
     system.addresses[HOST] = ["127.0.0.1"]
     collector.answer = lambda _: Answer(200, {"Connection": "close"})
-    before = {*threading.enumerate()}
+    before = client_threads()
     with open_client() as client:
         assert [send(client, get(collector))[0] for _ in range(4)] == [200] * 4
         assert len(system.asked) == 4
@@ -206,7 +207,7 @@ def test_one_thread_of_a_client_resolves_all_names_and_ends_with_it(
 
 def test_a_client_that_nobody_closes_leaves_no_thread(system: Names) -> None:
     system.addresses[HOST] = ["127.0.0.1"]
-    before = {*threading.enumerate()}
+    before = client_threads()
     resolver = Resolver()
     assert resolver.resolve(HOST, 80, 120) == ("127.0.0.1",)
     (thread,) = resolving(before)

@@ -241,9 +241,8 @@ def test_a_fork_that_runs_none_of_our_hooks_begins_anew_too(spooled: bool, tmp_p
     """As when an extension forks in C: its process id alone tells the child."""
     with site() as convert:
         folder = str(tmp_path) if spooled else ""
-        head = HEAD.replace(
-            "flush_interval=0.05", "flush_interval=3600"
-        )  # no thread of the parent is at work
+        # No thread of the parent is at work.
+        head = HEAD.replace("flush_interval=0.05", "flush_interval=3600")
         status, out, err = finished(DEAF + head + UNHEARD, convert.url, KEY, folder)
         assert (status, out, err) == (0, "[0, 0, 0, 0] 0\n", "")
         assert Counter(visitor for visitor, _ in convert.events) == {"early": 1, "parent": 1, "child": 3}

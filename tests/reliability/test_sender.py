@@ -22,6 +22,7 @@ from convert_sdk.observation import Observation
 from convert_sdk.stores import Changes, VisitorState, Winners
 from tests.reliability.collector import Answer, Collector, Received
 from tests.reliability.site import KEY, dead, serving, site
+from tests.threads import client_threads
 from tests.waiting import PATIENCE, eventually
 
 
@@ -33,11 +34,6 @@ def client_of(convert: Collector, **options: Any) -> Client:
 def async_client_of(convert: Collector, **options: Any) -> AsyncClient:
     at = {"config_endpoint": convert.url, "track_endpoint": convert.url, "start_wait": PATIENCE}
     return AsyncClient(KEY, **{**at, **options})
-
-
-def ours() -> set[Thread]:
-    """The threads of clients that are running."""
-    return {thread for thread in threading.enumerate() if thread.name.startswith("convert_sdk")}
 
 
 def ask_of(convert: Collector, asked: Event, let_go: Event) -> Callable[[Received], Answer]:
@@ -90,7 +86,7 @@ def test_a_flush_tries_again_what_fails_without_a_back_off() -> None:
 
 
 def test_a_conversion_waits_until_it_is_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One from before the document, when the document has come and the poller goes on later than everybody else."""
+    """The document has come, and the poller stands still before it counts the conversion that waited for it."""
     taken, go_on = Event(), Event()
     with site() as convert, client_of(convert, start_wait=0.0) as client:
         convert.answer = dead
@@ -106,6 +102,7 @@ def test_a_conversion_waits_until_it_is_in_the_queue(monkeypatch: pytest.MonkeyP
         convert.answer = serving()
         assert taken.wait(PATIENCE)
         assert client.flush(0.01) == FlushReport(sent=0, pending=1, dropped=0)
+        assert client._worker.runtime.only_in_memory == 1  # type: ignore[union-attr]
         flushed: list[FlushReport] = []
         flush = Thread(target=lambda: flushed.append(client.flush(PATIENCE)))
         flush.start()
@@ -286,18 +283,21 @@ def test_a_flush_in_the_middle_of_a_load_is_left_to_the_sender() -> None:
 def test_a_flush_with_nothing_to_do_starts_nothing() -> None:
     with site() as convert:
         client = client_of(convert)
-        before = ours()
+        before = client_threads()
         assert client.flush(PATIENCE) == FlushReport()
-        assert ours() <= before, "one of an earlier test may have ended"
+        assert client_threads() <= before
         assert not convert.requests
 
 
 def test_an_idle_client_has_two_threads() -> None:
-    before = ours()
+    before = client_threads()
     with site() as convert, client_of(convert) as client:
         client.visitor("v").track("goal-1")
         assert client.flush(PATIENCE).pending == 0
-        assert {thread.name for thread in ours() - before} <= {"convert_sdk-sender", "convert_sdk-poller"}
+        assert {thread.name for thread in client_threads() - before} <= {
+            "convert_sdk-sender",
+            "convert_sdk-poller",
+        }
 
 
 def test_a_config_endpoint_that_never_answers_holds_up_no_event() -> None:
@@ -364,13 +364,7 @@ class TestACollectedClient:
     def test_its_threads_end_and_start_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("convert_sdk._delivery.worker.IDLE_TIME", 0.01)
         monkeypatch.setattr("convert_sdk._delivery.background.IDLE_TIME", 0.01)
-        before = set(threading.enumerate())
-
-        def left() -> set[str]:
-            return {
-                thread.name for thread in {*threading.enumerate()} - before if "convert_sdk" in thread.name
-            }
-
+        before = client_threads()
         with site() as convert:
             client = client_of(convert, flush_interval=0.01)
             visitor = client.visitor("v")
@@ -380,16 +374,16 @@ class TestACollectedClient:
             del client
             with pytest.warns(ResourceWarning, match="close"):
                 kept.clear()
-            eventually(lambda: not left())
+            eventually(lambda: client_threads() <= before)
             assert visitor.track("goal-2")
             assert convert.wait_for(2)
-            eventually(lambda: not left())
+            eventually(lambda: client_threads() <= before)
 
     @pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
     def test_thirty_that_are_dropped_deliver_and_leave_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("convert_sdk._delivery.worker.IDLE_TIME", 0.01)
         monkeypatch.setattr("convert_sdk._delivery.background.IDLE_TIME", 0.01)
-        threads, descriptors = set(threading.enumerate()), len(list(Path("/proc/self/fd").iterdir()))
+        threads, descriptors = client_threads(), len(list(Path("/proc/self/fd").iterdir()))
         with site() as convert:
             clients = [client_of(convert, flush_interval=3600) for _ in range(30)]
             assert all(client.visitor(f"v{n}").track("goal-1") for n, client in enumerate(clients))
@@ -397,7 +391,7 @@ class TestACollectedClient:
                 clients.clear()
             assert convert.wait_for(30)
             assert (len(convert.events), convert.duplicates()) == (30, 0)
-            eventually(lambda: not [t for t in {*threading.enumerate()} - threads if "convert" in t.name])
+            eventually(lambda: client_threads() <= threads)
         eventually(lambda: len(list(Path("/proc/self/fd").iterdir())) <= descriptors)
 
     def test_what_waits_is_delivered_first(self) -> None:

@@ -23,7 +23,7 @@ from tests.waiting import PATIENCE, eventually
 
 @pytest.fixture(autouse=True)
 def patient_claims(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that takes long is still asked who was first; a flush of all of `PATIENCE` sees the end of it."""
+    """A claim may take long on a busy machine, and ends within a flush of `PATIENCE` seconds."""
     monkeypatch.setattr("convert_sdk._delivery.queue.CLAIM_PATIENCE", PATIENCE / 2)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import stat
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ pytest.importorskip("starlette", reason="needs the extra server")
 from convert_sdk import ANYWHERE, AsyncClient, Client, OptionError
 from convert_sdk.server import DEMO_SDK_KEY, LocalServer, Registry, ServedProject, demo_document, running
 from tests.processes import finished
+from tests.threads import client_threads
 from tests.waiting import PATIENCE, eventually
 
 FACTS = {"customer_group": "retail"}
@@ -99,25 +99,23 @@ def test_a_server_that_is_gone_and_a_folder_that_is_not_there_are_survived(tmp_p
 
 def test_a_client_without_the_options_has_no_such_thread(tmp_path: Path) -> None:
     registry, _ = site()
-    before = {*threading.enumerate()}
+    before = client_threads()
     with running(registry) as server, Client(DEMO_SDK_KEY, **options(server)) as client:
         client.visitor("v-1", FACTS, location=ANYWHERE).decide_all()
-        assert "convert_sdk-status" not in {each.name for each in {*threading.enumerate()} - before}
+        assert "convert_sdk-status" not in {each.name for each in client_threads() - before}
         assert "_delivery.status_report" not in str(client._worker.runtime.status_report)  # type: ignore[union-attr]
 
 
 def test_a_client_that_is_collected_reports_no_more(tmp_path: Path) -> None:
     registry, _ = site()
-    before = {*threading.enumerate()}
+    before = client_threads()
     with running(registry) as server:
         client = Client(DEMO_SDK_KEY, **options(server, status_file=str(tmp_path / "status.json")))
         client.visitor("v-1", FACTS, location=ANYWHERE).decide_all()
         client.flush(PATIENCE)
         with pytest.warns(ResourceWarning, match="was not closed"):
             client._worker.abandon()  # as when the client is collected
-        eventually(
-            lambda: "convert_sdk-status" not in {each.name for each in {*threading.enumerate()} - before}
-        )
+        eventually(lambda: "convert_sdk-status" not in {each.name for each in client_threads() - before})
 
 
 FORKED = """

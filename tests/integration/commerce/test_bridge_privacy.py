@@ -92,10 +92,8 @@ class TestForgetting:
         world.client.close()
         world.open(Policy(), flush_interval=3600)
         world.expose("v-9")  # the document has arrived
-        refusing = {
-            "on": True,
-            "value": 300,
-        }  # longer than the close waits: it gives up, and has time to say so
+        # Longer than the close waits: it gives up, and has time to say so.
+        refusing = {"on": True, "value": 300}
         world.server.faults.switch({"track": {"too_many": refusing}})
         order = world.order()
         world.hear_all()

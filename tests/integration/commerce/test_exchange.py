@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from convert_sdk.testing.stores._local import Fault
 from tests.processes import finished
 from tests.servers.programs import refused_port
 from tests.shapes import present
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 from .asking import Either
 
@@ -80,11 +81,21 @@ class TestRetries:
         assert shop.waits == [7.0]
 
     def test_a_429_waits_until_the_date_it_is_told_by_the_stores_own_clock(
-        self, website: WebsiteStore, shop: Either
+        self, website: WebsiteStore, shop: Either, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        website.limit(datetime.now(UTC) + timedelta(seconds=30))
-        assert shop.do(lambda c: c.webhooks.list()) == ()
-        assert shop.waits[0] == pytest.approx(30, abs=25)  # a server's Date may lag
+        now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        date = format_datetime(now, usegmt=True)
+
+        def told() -> str:
+            return httpx.get(website.url, timeout=PATIENCE).headers["Date"]
+
+        with monkeypatch.context() as patched:
+            patched.setattr("uvicorn.server.formatdate", lambda *_, **__: date)
+            eventually(lambda: told() == date)  # the server looks at the clock once a second
+            website.limit(now + timedelta(seconds=30))
+            assert shop.do(lambda c: c.webhooks.list()) == ()
+        eventually(lambda: told() != date)
+        assert shop.waits == [30.0]
 
     def test_a_date_in_the_past_asks_for_no_wait_but_ours(self, website: WebsiteStore) -> None:
         website.limit(datetime.now(UTC) - timedelta(days=1))

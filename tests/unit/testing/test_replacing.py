@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import Any
 
 import httpx
@@ -20,6 +19,7 @@ from convert_sdk.testing import (
     replaced,
     replaced_everywhere,
 )
+from tests.threads import client_threads
 
 SHOP = project(experience("checkout", {"a": 100, "b": 0}), goal("purchase"))
 OTHER = project(experience("checkout", {"c": 100}))
@@ -46,14 +46,9 @@ class NoStore(MemoryStore):
         raise AssertionError("the store is asked")
 
 
-def own_threads() -> list[str]:
-    """The threads of all clients; others may end meanwhile."""
-    return [each.name for each in threading.enumerate() if each.name.startswith("convert_sdk")]
-
-
 def test_the_same_object_answers_and_records() -> None:
     client = Client("1/2", store=NoStore())
-    before = own_threads()
+    before = client_threads()
     with replaced(client, SHOP) as recorded:
         visitor = client.visitor("v-1")
         assert visitor.decide("checkout").variation_key == "a"
@@ -63,7 +58,7 @@ def test_the_same_object_answers_and_records() -> None:
         client.flush()
         client.close()
         assert client.status().offline
-    assert own_threads() == before
+    assert client_threads() <= before
     assert recorded.assert_exposed("v-1", "checkout", "a")
     assert recorded.assert_converted("v-1", "purchase", revenue=5)
     assert not client.status().offline
