@@ -19,6 +19,13 @@ from tests.processes import ROOT, Child, program
 Address = tuple[str, int] | str
 """A host and a port, or the path of a unix socket."""
 
+A_CONNECTION_EACH = {"Connection": "close"}
+"""Headers for a client that several threads ask with.
+
+httpcore looks whether a connection has been closed, and hands it out, in two steps: between them another thread
+may give back one that the server ends with its answer, or after some idle seconds, and a request is lost on it.
+"""
+
 
 @contextmanager
 def server_program(

@@ -17,7 +17,7 @@ import trustme
 from tests.processes import ROOT
 from tests.reliability.collector import Collector
 from tests.reliability.site import KEY, serving, site
-from tests.servers.programs import free_port, server_program
+from tests.servers.programs import A_CONNECTION_EACH, free_port, server_program
 from tests.waiting import eventually
 
 UWSGI = shutil.which("uwsgi", path=str(Path(sys.executable).parent))
@@ -145,7 +145,9 @@ def answered(port: int) -> int:
     workers: set[str] = set()
     made = 0
     with (
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as shop,
+        httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False, headers=A_CONNECTION_EACH
+        ) as shop,
         ThreadPoolExecutor(WORKERS * 2) as pool,
     ):
         while len(workers) < WORKERS:
