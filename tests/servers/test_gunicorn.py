@@ -13,7 +13,8 @@ import pytest
 
 from tests.processes import ROOT
 from tests.reliability.site import KEY, site
-from tests.servers.programs import server_program
+from tests.servers.programs import A_CONNECTION_EACH, server_program
+from tests.waiting import eventually
 
 pytest.importorskip("gunicorn", reason="needs gunicorn: pip install --group reliability")
 
@@ -37,6 +38,10 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"{os.getpid()} {accepted}".encode()]
 """
+BOOTED = """
+def post_worker_init(worker):
+    worker.log.warning("now it hears signals")
+"""
 WORKERS = 4
 CONVERSIONS = 400
 
@@ -46,6 +51,7 @@ CONVERSIONS = 400
 def test_gunicorn_with_preload_loses_and_doubles_nothing(spooled: bool, kind: str, tmp_path: Path) -> None:
     """A worker of gevent is patched after the application was loaded, and forked."""
     (tmp_path / "shop.py").write_text(APP)
+    (tmp_path / "booted.py").write_text(BOOTED)
     address = str(tmp_path / "gunicorn.sock")
     command = [
         sys.executable,
@@ -55,6 +61,7 @@ def test_gunicorn_with_preload_loses_and_doubles_nothing(spooled: bool, kind: st
         f"--workers={WORKERS}",
         f"--bind=unix:{address}",
         f"--worker-class={kind}",
+        f"--config={tmp_path / 'booted.py'}",
     ]
     command += ["--chdir", str(tmp_path), "--log-level=warning", "--timeout=120", "--graceful-timeout=120"]
     with site() as convert:
@@ -63,6 +70,8 @@ def test_gunicorn_with_preload_loses_and_doubles_nothing(spooled: bool, kind: st
         with server_program(*command, "shop:app", at=address, env=environ) as gunicorn:
             # One worker of gevent may take all requests.
             made = converted(address, CONVERSIONS, least=WORKERS if kind == "sync" else 1)
+            # One that was told to end before would serve until the graceful timeout.
+            eventually(lambda: gunicorn.log().count("now it hears signals") == WORKERS)
             gunicorn.send(signal.SIGTERM)
             assert gunicorn.end().status == 0
         assert convert.wait_for(made + 1)
@@ -76,7 +85,9 @@ def converted(address: str, conversions: int, *, least: int) -> int:
     made = 0
     transport = httpx.HTTPTransport(uds=address)
     with (
-        httpx.Client(transport=transport, base_url="http://shop", timeout=120) as shop,
+        httpx.Client(
+            transport=transport, base_url="http://shop", timeout=120, headers=A_CONNECTION_EACH
+        ) as shop,
         ThreadPoolExecutor(8) as pool,
     ):
         while made < conversions or len(workers) < least:
@@ -140,7 +151,9 @@ def asked(
         transport = httpx.HTTPTransport(uds=address)
         with (
             server_program(*command, "warm:app", at=address, env=environ) as gunicorn,
-            httpx.Client(transport=transport, base_url="http://shop", timeout=120) as shop,
+            httpx.Client(
+                transport=transport, base_url="http://shop", timeout=120, headers=A_CONNECTION_EACH
+            ) as shop,
             ThreadPoolExecutor(8) as pool,
         ):
             while not enough({answer.text.split()[0] for answer in answers}):
