@@ -88,8 +88,7 @@ def test_a_flush_tries_again_what_fails_without_a_back_off() -> None:
 def test_a_conversion_waits_until_it_is_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """The document has come, and the poller stands still before it counts the conversion that waited for it."""
     taken, go_on = Event(), Event()
-    with site() as convert, client_of(convert, start_wait=0.0) as client:
-        convert.answer = dead
+    with Collector(dead) as convert, client_of(convert, start_wait=0.0) as client:
         assert client.visitor("v").track("goal-1").reason == "pending"
         convert_goal = client._engine.convert
 
