@@ -46,12 +46,15 @@ def texts() -> Iterator[tuple[str, str]]:
 def names_in(text: str) -> set[str]:
     """The dotted names in a text, and those that it imports from our modules.
 
+    >>> text = "from convert_sdk.stores import (Changes,  # one, two" + chr(10) + "MemoryStore)"
+    >>> "convert_sdk.stores.MemoryStore" in names_in(text)
+    True
     >>> sorted(names_in("from convert_sdk.stores import Changes as C, MemoryStore  # see convert_sdk.errors"))
     ['convert_sdk.errors', 'convert_sdk.stores', 'convert_sdk.stores.Changes', 'convert_sdk.stores.MemoryStore']
     """
     names = set(DOTTED.findall(text))
     for module, taken in TAKEN.findall(text):
-        parts = taken.strip("()").partition("#")[0].split(",")
+        parts = re.sub("#.*", "", taken.strip("()")).split(",")
         words = (part.split()[0] for part in parts if part.split())
         names |= {f"{module}.{word}" for word in words if word.isidentifier()}
     return {name for name in names if not MADE_UP.match(name)}
