@@ -385,7 +385,7 @@ def run_in_loop(program: Program, name: str, interruptions: Interruptions, *, cl
 def trace(program: Program, verb: str, then: str, stride: int) -> tuple[int, Outcome]:
     """Clients interrupted at every line of one verb; how many times, and the outcome.
 
-    With a stride of 0 one client meets all interruptions. Otherwise each has a client of its own, and and of the
+    With a stride of 0 one client meets all interruptions. Otherwise each has a client of its own, and of the
     lines that are found every `stride`-th has one.
     """
     interruptions = Interruptions(every=stride == 0, stride=stride or 1)

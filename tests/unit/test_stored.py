@@ -361,7 +361,6 @@ def test_visitors_of_a_file_are_forgotten_when_they_had_to_be(stored: Path) -> N
 
 
 @pytest.mark.servers
-@pytest.mark.servers
 def test_visitors_in_redis() -> None:
     hashes: dict[str, dict[str, str]] = json.loads((STORED / "redis.json").read_text())
     assert len(hashes) == len(STATES)
