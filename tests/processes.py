@@ -34,7 +34,13 @@ class Child:
     """A process that is spoken to line by line; it leads a group of its own, which ends with it."""
 
     def __init__(
-        self, command: Sequence[str], env: Mapping[str, str] | None, cwd: Path, *, is_read: bool = True
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str] | None,
+        cwd: Path,
+        *,
+        is_read: bool = True,
+        patience: float = PATIENCE,
     ) -> None:
         self.name = " ".join([Path(command[0]).name, *command[1:3]])[:60].splitlines()[0]
         self._process = subprocess.Popen(
@@ -52,7 +58,7 @@ class Child:
         self._complaints, self._noted, self._changed = bytearray(), 0, Condition()
         self._listener = Thread(target=self._listen, daemon=True)  # a pipe that nobody empties would stop it
         self._listener.start()
-        self._watchdog = Timer(PATIENCE, self._kill)
+        self._watchdog = Timer(patience, self._kill)
         self._watchdog.daemon = True
         self._watchdog.start()
         _children.append(self)
@@ -162,13 +168,17 @@ class Child:
 
 @contextmanager
 def program(
-    *command: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT, is_read: bool = True
+    *command: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
+    is_read: bool = True,
+    patience: float = PATIENCE,
 ) -> Iterator[Child]:
     """A process of any program; killed at the end if it still runs, with all that it has started.
 
     Its output waits to be read, or is kept with its complaints, as suits a server.
     """
-    child = Child(command, env, cwd, is_read=is_read)
+    child = Child(command, env, cwd, is_read=is_read, patience=patience)
     try:
         yield child
     finally:

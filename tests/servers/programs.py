@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.processes import ROOT, Child, program
+from tests.processes import PATIENCE, ROOT, Child, program
 
 Address = tuple[str, int] | str
 """A host and a port, or the path of a unix socket."""
@@ -29,13 +29,17 @@ may give back one that the server ends with its answer, or after some idle secon
 
 @contextmanager
 def server_program(
-    *command: str, at: Address, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+    *command: str,
+    at: Address,
+    env: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
+    patience: float = PATIENCE,
 ) -> Iterator[Child]:
     """A server program that takes connections at `at`, from where the block begins; killed at its end.
 
     Let it end by itself with `child.send(signal.SIGTERM)` and `child.end()`.
     """
-    with program(*command, env=env, cwd=cwd, is_read=False) as child:
+    with program(*command, env=env, cwd=cwd, is_read=False, patience=patience) as child:
         while not connectable(at):
             assert child.is_running(), "it ended before it took a connection"
             Event().wait(0.01)

@@ -29,6 +29,8 @@ from tests.servers.programs import free_port, server_program  # as above
 from tests.tables.sql_shop import COLUMNS, SHOP, VISITORS, visitors  # as above
 
 JAVA = Path("/usr/lib/jvm/java-17-openjdk-amd64")
+JOB = 1_800.0
+"""Seconds after which a job must be hanging; its cluster lives longer, as a job without one waits for ever."""
 
 
 def spark_job(master: str, rows: int, parts: int, *keys: str) -> dict[str, object]:
@@ -46,6 +48,7 @@ def spark_job(master: str, rows: int, parts: int, *keys: str) -> dict[str, objec
         capture_output=True,
         text=True,
         check=False,
+        timeout=JOB,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
@@ -72,7 +75,7 @@ def test_a_cluster_of_two_workers_decides_as_assign_does() -> None:
             stack.enter_context(
                 server_program(
                     launcher, f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(port),
-                    "--webui-port", "0", at=("127.0.0.1", port), env=java,
+                    "--webui-port", "0", at=("127.0.0.1", port), env=java, patience=2 * JOB,
                 )
             )  # fmt: skip
             for _ in range(workers):
@@ -81,6 +84,7 @@ def test_a_cluster_of_two_workers_decides_as_assign_does() -> None:
                     server_program(
                         launcher, f"{deploy}.worker.Worker", "--cores", "1", "--memory", "1g", "--host", "127.0.0.1",
                         "--port", str(own), "--webui-port", "0", master, at=("127.0.0.1", own), env=java,
+                        patience=2 * JOB,
                     )
                 )  # fmt: skip
             found[workers] = spark_job(master, 1_000_000, 4, "anchored")
