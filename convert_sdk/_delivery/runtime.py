@@ -481,9 +481,8 @@ class Runtime:
     @property
     def unsent(self) -> int:
         """The number of events, and of conversions before the first document, that wait or are in a request."""
-        return (
-            len(self.engine.pending) + self.queue.counts().pending
-        )  # in this order: those go into the queue
+        # In this order: conversions move from `pending` into the queue.
+        return len(self.engine.pending) + self.queue.counts().pending
 
     @property
     def only_in_memory(self) -> int:

@@ -29,9 +29,8 @@ class CeleryConnection:
     def __init__(self, visitors: TaskVisitors, app: Celery | None) -> None:
         self._visitors = visitors
         self._app = app
-        self._uid = (
-            f"convert_sdk {id(self)}"  # Celery 5.3 takes the methods of two connections for one receiver
-        )
+        # Celery 5.3 takes the methods of two connections for one receiver without it.
+        self._uid = f"convert_sdk {id(self)}"
         for signal, receiver in self._receivers():
             signal.connect(receiver, dispatch_uid=self._uid)
 

@@ -17,7 +17,7 @@ from convert_sdk._delivery.visitors import VisitorCache
 from convert_sdk._http.messages import Failure, Response
 from convert_sdk.options import Options
 from tests.processes import finished
-from tests.reliability.collector import Answer
+from tests.reliability.collector import Answer, Collector
 from tests.reliability.site import BODY, DOCUMENT, KEY, dead, serving, site
 from tests.waiting import eventually
 
@@ -270,8 +270,7 @@ def test_a_poisoned_etag_keeps_no_fetch_failing(etag: bytes, tmp_path: Path) -> 
 def test_whoever_finds_a_document_finds_it_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long its fetcher stands still right after it is there."""
     found = []
-    with site() as convert:
-        convert.answer = dead
+    with Collector(dead) as convert:
         at = {"config_endpoint": convert.url, "track_endpoint": convert.url}
         with Client(KEY, start_wait=0.0, **at) as client:  # type: ignore[arg-type]
             install = client._engine.install

@@ -20,10 +20,10 @@ Address = tuple[str, int] | str
 """A host and a port, or the path of a unix socket."""
 
 A_CONNECTION_EACH = {"Connection": "close"}
-"""Headers for a client that several threads ask with.
+"""Headers for an httpx client that several threads share.
 
-httpcore looks whether a connection has been closed, and hands it out, in two steps: between them another thread
-may give back one that the server ends with its answer, or after some idle seconds, and a request is lost on it.
+httpcore first removes closed connections from its pool, then picks an idle one. Between the two another thread may
+return a connection that the server has just closed, and the next request on it fails.
 """
 
 

@@ -70,7 +70,7 @@ def test_gunicorn_with_preload_loses_and_doubles_nothing(spooled: bool, kind: st
         with server_program(*command, "shop:app", at=address, env=environ) as gunicorn:
             # One worker of gevent may take all requests.
             made = converted(address, CONVERSIONS, least=WORKERS if kind == "sync" else 1)
-            # One that was told to end before would serve until the graceful timeout.
+            # A worker that is told to end before it hears signals serves until the graceful timeout.
             eventually(lambda: gunicorn.log().count("now it hears signals") == WORKERS)
             gunicorn.send(signal.SIGTERM)
             assert gunicorn.end().status == 0
@@ -79,17 +79,17 @@ def test_gunicorn_with_preload_loses_and_doubles_nothing(spooled: bool, kind: st
         assert convert.duplicates() == 0
 
 
+def visiting(address: str) -> httpx.Client:
+    """A client for many threads, of a server at a unix socket."""
+    transport = httpx.HTTPTransport(uds=address)
+    return httpx.Client(transport=transport, base_url="http://shop", timeout=120, headers=A_CONNECTION_EACH)
+
+
 def converted(address: str, conversions: int, *, least: int) -> int:
     """Make so many conversions, and more until so many workers have taken some; say how many they were."""
     workers: set[str] = set()
     made = 0
-    transport = httpx.HTTPTransport(uds=address)
-    with (
-        httpx.Client(
-            transport=transport, base_url="http://shop", timeout=120, headers=A_CONNECTION_EACH
-        ) as shop,
-        ThreadPoolExecutor(8) as pool,
-    ):
+    with visiting(address) as shop, ThreadPoolExecutor(8) as pool:
         while made < conversions or len(workers) < least:
             names = range(made, made + 100)
             replies = list(pool.map(lambda n: shop.get(f"/v{n}").text.split(), names))
@@ -148,12 +148,9 @@ def asked(
             "PYTHONPATH": str(ROOT),
             "WARM": warm,
         }
-        transport = httpx.HTTPTransport(uds=address)
         with (
             server_program(*command, "warm:app", at=address, env=environ) as gunicorn,
-            httpx.Client(
-                transport=transport, base_url="http://shop", timeout=120, headers=A_CONNECTION_EACH
-            ) as shop,
+            visiting(address) as shop,
             ThreadPoolExecutor(8) as pool,
         ):
             while not enough({answer.text.split()[0] for answer in answers}):

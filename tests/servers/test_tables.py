@@ -30,7 +30,7 @@ from tests.tables.sql_shop import COLUMNS, SHOP, VISITORS, visitors  # as above
 
 JAVA = Path("/usr/lib/jvm/java-17-openjdk-amd64")
 JOB = 1_800.0
-"""Seconds after which a job must be hanging; its cluster lives longer, as a job without one waits for ever."""
+"""Seconds after which a job must be hanging. Its cluster lives longer: without workers a job waits for ever."""
 
 
 def spark_job(master: str, rows: int, parts: int, *keys: str) -> dict[str, object]:
