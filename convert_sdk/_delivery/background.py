@@ -24,6 +24,7 @@ from typing import TypeVar
 
 from convert_sdk._process.clock import monotonic
 from convert_sdk._process.locks import Latch, WakeEvent, held_by_this_thread
+from convert_sdk._process.threads import daemon_thread
 
 T = TypeVar("T")
 IDLE_TIME = 5.0
@@ -99,7 +100,7 @@ class DaemonThread:
 
     def _start_another(self) -> bool:
         # Known before it runs: it must recognize itself, even while its starter is held up by a signal handler.
-        thread = self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        thread = self._thread = daemon_thread(self._name, self._run)
         try:
             thread.start()
         except RuntimeError as error:

@@ -80,8 +80,8 @@ class StatusReport:
             return
         with no_fork():  # a child would find locks held, such as that of a document's problems
             body = to_json(self._content(self.status())).encode()
-            if self._path is not None:
-                self._write(self._path, body)
+        if self._path is not None:
+            self._write(self._path, body)
         if self._url is not None:
             self._post(self._url, body)
 

@@ -2,8 +2,9 @@
 
 Theory of operation
 -------------------
-The tasks live in the loop that first uses the client. Nothing that blocks is done in a loop: imports, certificates and
-files go to `asyncio.to_thread`; the spool, a blocking store and the callback have daemon threads (`Runtime`).
+The tasks live in the loop that first uses the client. Nothing that blocks is done in a loop: imports and certificates
+have a thread each time (`run_in_thread`), files go to `asyncio.to_thread`; the spool, a blocking store and the callback
+have daemon threads (`Runtime`).
 
 A loop may end before the client does. Its tasks are gone then, or stand still for ever. The next loop that uses the
 client takes over (`_enter`): it revokes the leases on the machines, so that a request of which nobody will hear a
@@ -27,6 +28,7 @@ from convert_sdk._process.clock import monotonic
 from convert_sdk._process.exit import hook_multiprocessing_exit
 from convert_sdk._process.fork import check_pid, import_all
 from convert_sdk._process.locks import Latch, WakeEvent
+from convert_sdk._process.threads import run_in_thread
 
 from .engine import Engine
 from .flush_request import Flush, FlushRequest
@@ -248,9 +250,12 @@ class TaskWorker(Worker):
     async def _opened(self, home: Home) -> httpx.AsyncClient:
         async with home.opening:
             if home.client is None:
-                await asyncio.to_thread(import_all, NEEDED_BY_LOOPS)
-                home.client = await asyncio.to_thread(self.runtime.open_async_client)
+                home.client = await run_in_thread(self._open_client)
             return home.client
+
+    def _open_client(self) -> httpx.AsyncClient:
+        import_all(NEEDED_BY_LOOPS)
+        return self.runtime.open_async_client()
 
     async def _send(self, home: Home) -> None:
         client = await self._opened(home)
@@ -410,8 +415,7 @@ class TaskWorker(Worker):
         home = self._home
         if home is not None and home.is_alive and home.loop is asyncio.get_running_loop():
             return await self._exchange(await self._opened(home), request)
-        await asyncio.to_thread(import_all, NEEDED_BY_LOOPS)
-        async with await asyncio.to_thread(self.runtime.open_async_client) as client:
+        async with await run_in_thread(self._open_client) as client:
             return await self._exchange(client, request)
 
     async def _exchange(self, client: httpx.AsyncClient, request: Request) -> Response | Failure:

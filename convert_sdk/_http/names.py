@@ -21,26 +21,24 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from functools import partial
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
-from convert_sdk._process.fork import hook_fork, register_after_fork
-from convert_sdk._process.locks import Latch
+from convert_sdk._process.fork import no_fork, register_after_fork, register_before_fork
+from convert_sdk._process.threads import daemon_thread
 
 KNOWN_WAIT = 1.0
 """Seconds to wait for the system's resolver where the last good addresses are known."""
 _FORK_WAIT = 1.0
-"""Seconds for which a fork and a look-up wait for each other."""
+"""Seconds for which a fork waits for look-ups."""
 _MOST_NAMES = 1_000
 _last_good: dict[str, tuple[str, ...]] = {}
 _connected: dict[str, str] = {}
 _under_way: set[Future[None]] = set()
 """The look-ups of this process that the system's resolver works at."""
-_forks: list[Latch] = []
-"""The forks that are about to happen; each opens its latch when it is over."""
 
 
 class _Lookup(NamedTuple):
@@ -122,9 +120,7 @@ class Resolver:
         self._pid = os.getpid()
         self._under_way.clear()
         self._lookups = queue.SimpleQueue()
-        thread = threading.Thread(
-            target=_look_up_all, args=(self._lookups,), name="convert_sdk-names", daemon=True
-        )
+        thread = daemon_thread("convert_sdk-names", partial(_look_up_all, self._lookups))
         try:
             thread.start()
         except RuntimeError:
@@ -179,9 +175,7 @@ def _look_up(lookup: _Lookup) -> None:
     """Ask the system's resolver in this thread, for as long as it takes."""
     host, port, answer = lookup
     try:
-        with _apart_from_forks():
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = interleaved(list(dict.fromkeys(str(address[0]) for *_, address in found)))
+        addresses = interleaved(_ask_system(host, port))
         if len(_last_good) >= _MOST_NAMES:
             _last_good.clear()
             _connected.clear()
@@ -193,38 +187,21 @@ def _look_up(lookup: _Lookup) -> None:
         answer.set_exception(error if isinstance(error, OSError) else OSError(type(error).__name__))
 
 
-@contextmanager
-def _apart_from_forks() -> Iterator[None]:
-    """Let a fork wait until this is over, and wait for one that has begun."""
+def _ask_system(host: str, port: int) -> list[str]:
+    """The addresses in the system's order; it waits for a fork that has begun, and no fork begins meanwhile."""
     mark: Future[None] = Future()
-    _under_way.add(mark)
-    forks = [*_forks]  # after the mark: of two that begin at once, one sees the other
-    if forks:
-        _under_way.discard(mark)
-        mark.set_result(None)
-        forks[-1].wait(_FORK_WAIT)
-        mark = Future()
+    with no_fork():
         _under_way.add(mark)
     try:
-        yield
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     finally:
         _under_way.discard(mark)
         mark.set_result(None)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def _before_fork() -> None:
-    _forks.append(Latch())
+def _wait_for_look_ups() -> None:
     wait([*_under_way], _FORK_WAIT)
-
-
-def _after_fork_in_parent() -> None:
-    if _forks:
-        _forks.pop().open()
-
-
-def _after_fork_in_child() -> None:
-    _forks.clear()
-    _under_way.clear()
 
 
 def _in_order(host: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
@@ -243,5 +220,5 @@ def _instead(host: str, known: tuple[str, ...], error: OSError) -> tuple[str, ..
     raise OSError(f"{host} was not resolved: {error.strerror or error}") from error
 
 
-hook_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
-register_after_fork(_after_fork_in_child)
+register_before_fork(_wait_for_look_ups)
+register_after_fork(_under_way.clear)

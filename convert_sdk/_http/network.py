@@ -255,7 +255,8 @@ class _TlsStream(httpcore.NetworkStream):
         self._inner = inner
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        with no_fork():
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
 
     def do_handshake(self, timeout: float | None) -> None:
         """Agree with the server; raises ssl.SSLError, and what the stream below raises."""

@@ -21,8 +21,13 @@ Invariants:
   other than closing the file descriptors that would keep the parent's file locks alive.
 - `_pid` is set before the callbacks run: one that calls `check_pid` does not start again.
 - Before a fork, the hook that was registered last runs first. `logging` takes the lock of its handlers in such a
-  hook, and a module that is being imported may need that lock. So `no_fork` imports `logging` before it registers its
-  own hook: a fork waits for an import to end first, and takes logging's lock afterwards.
+  hook, and a module that is being imported may need that lock. So `logging` is imported before the hook of `no_fork`
+  is registered: a fork waits for an import to end first, and takes logging's lock afterwards.
+- A hook of Python that is registered while a fork waits does not run for that fork. So a module that a thread may
+  import meanwhile registers what forks must wait for here (`register_before_fork`).
+- A thread whose function has returned still runs C code, which frees what OpenSSL and the system's resolver keep for
+  it, and takes their locks. So our threads say that they end (`note_thread_end`), and a fork waits until the system
+  does not list them any more.
 """
 
 from __future__ import annotations
@@ -31,18 +36,28 @@ import mmap
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 
+from .clock import monotonic
+from .locks import held_by_this_thread
+
 _WIPE_ON_FORK = 18  # Linux's MADV_WIPEONFORK
 _LOCK_TIMEOUT = 30.0  # a fork goes on after this, rather than never
+_END_TIMEOUT = 5.0
+_PAUSE = 0.001
 _OURS = __name__.partition(".")[0]
 _pid = os.getpid()
 _callbacks: list[Callable[[], None]] = []
 _fork_lock = threading.RLock()
-_held: list[bool] = []
+_forking: set[int] = set()
+"""The threads that are about to fork."""
 _hooked: list[bool] = []
+_before: list[Callable[[], None]] = []
+_ending: dict[int, float] = {}
+"""Native ids of our threads that are ending, and how long a fork waits for each; monotonic seconds."""
 
 
 def register_after_fork(callback: Callable[[], None]) -> None:
@@ -95,9 +110,33 @@ def fork_marker() -> mmap.mmap | bytearray:
 @contextmanager
 def no_fork() -> Iterator[None]:
     """Let no thread fork inside: imports and OpenSSL hold locks that the child would wait for, for ever."""
-    _hook_before_fork()
+    install_fork_hook()
     with _fork_lock:
         yield
+
+
+def install_fork_hook() -> None:
+    """Have each fork from now on wait for `no_fork`; the first section does it for itself."""
+    if not _hooked:
+        import_module("logging")  # its hooks must be registered before ours
+        hook_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+        _hooked.append(True)
+
+
+def register_before_fork(callback: Callable[[], None]) -> None:
+    """Run this before every fork that Python makes, after the sections of `no_fork` and before any more of them."""
+    _before.append(callback)
+
+
+def note_thread_end() -> None:
+    """Have forks wait until the calling thread is gone; it does nothing more."""
+    native_id, now = threading.get_native_id(), monotonic()
+    if native_id == os.getpid():  # a greenlet of the main thread
+        return
+    with no_fork():
+        for old in [thread for thread, until in _ending.items() if until <= now]:
+            del _ending[old]
+        _ending[native_id] = now + _END_TIMEOUT
 
 
 def import_all(names: Iterable[str]) -> None:
@@ -114,30 +153,40 @@ def import_all(names: Iterable[str]) -> None:
                     raise
 
 
-def _hook_before_fork() -> None:
-    if not _hooked:
-        import_module("logging")  # its hooks must be registered before ours
-        _hooked.append(True)
-        hook_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
-
-
 def _before_fork() -> None:
-    if _fork_lock.acquire(timeout=_LOCK_TIMEOUT):
-        _held.append(True)
+    if threading.get_ident() in _forking:  # two threads have installed the hook at once
+        return
+    _forking.add(threading.get_ident())
+    _fork_lock.acquire(timeout=_LOCK_TIMEOUT)
+    for callback in _before:
+        callback()
+
+
+def _wait_for_ends() -> None:
+    while any(until > monotonic() and _exists(thread) for thread, until in [*_ending.items()]):
+        time.sleep(_PAUSE)
+
+
+def _exists(native_id: int) -> bool:
+    """Tell whether the system lists this thread; no where it has no list, as on macOS."""
+    return os.path.exists(f"/proc/self/task/{native_id}")  # noqa: PTH110  # twenty times the speed of a Path
 
 
 def _after_fork_in_parent() -> None:
-    if _held:
-        _held.pop()
-        _fork_lock.release()
+    if threading.get_ident() in _forking:
+        _forking.discard(threading.get_ident())
+        if held_by_this_thread(_fork_lock):
+            _fork_lock.release()
 
 
 def _after_fork_in_child() -> None:
     global _fork_lock  # noqa: PLW0603  # the child needs a lock of its own
     _fork_lock = threading.RLock()
-    _held.clear()
+    _forking.clear()
+    _ending.clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=reset_after_fork)
 register_after_fork(_after_fork_in_child)
+register_before_fork(_wait_for_ends)

@@ -1,23 +1,40 @@
-"""Work beside an event loop, in daemon threads: the end of the process waits for none of them."""
+"""Daemon threads: the end of the process waits for none of them, and no fork comes amid the end of one."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from typing import TypeVar
 
+from .fork import note_thread_end
+
 T = TypeVar("T")
 
 
+def daemon_thread(name: str, run: Callable[[], None]) -> threading.Thread:
+    """A thread that is not started yet; forks wait for its end once that has begun."""
+
+    def run_and_end() -> None:
+        nonlocal run
+        try:
+            run()
+        finally:
+            del run  # what nobody else refers to is finalized before the end, and may take its time
+            note_thread_end()
+
+    return threading.Thread(target=run_and_end, name=name, daemon=True)
+
+
 async def run_in_thread(work: Callable[[], T]) -> T:
-    """Do the work in a thread of its own, to its end even if this task is cancelled.
+    """Do the work beside the event loop, in a thread of its own, to its end even if this task is cancelled.
 
     It is done in the calling thread if the interpreter starts no more threads. Python waits at its end for the threads
     of a loop's executor, however long they take; it does not wait for this one.
     """
+    import asyncio
+
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
     context = copy_context()
@@ -40,7 +57,7 @@ async def run_in_thread(work: Callable[[], T]) -> T:
             loop.call_soon_threadsafe(settle, result, error)
 
     try:
-        threading.Thread(target=run, name="convert_sdk-work", daemon=True).start()
+        daemon_thread("convert_sdk-work", run).start()
     except RuntimeError:  # the interpreter is shutting down
         return work()
     return await done

@@ -421,7 +421,9 @@ def test_a_fork_finds_no_look_up_under_way() -> None:
 import os, socket, threading
 from convert_sdk._http import names
 from convert_sdk._http.names import Resolver
+from convert_sdk._process.fork import install_fork_hook
 
+install_fork_hook()
 names._FORK_WAIT = 60.0  # a fork goes on after it, come what may
 entered, forking, looking_up = threading.Event(), threading.Event(), []
 
@@ -442,6 +444,41 @@ if not child:
     os._exit(len(looking_up))
 print(os.waitpid(child, 0)[1])
 asking.join()
+"""
+    assert finished(script)[:2] == (0, "0\n")
+
+
+def test_a_look_up_waits_for_a_fork_that_has_begun() -> None:
+    script = """
+import os, sys, threading
+entered, asking = threading.Event(), []
+
+def ask():
+    asking.append(threading.Thread(target=Resolver().resolve, args=("shop.test", 80, 60.0)))
+    asking[0].start()
+    while not entered.is_set() and "no_fork" not in running():
+        pass
+
+def running():
+    return {frame.f_code.co_name for frame in sys._current_frames().values()}
+
+os.register_at_fork(before=ask)  # runs after ours, as those that were registered before them
+import socket
+from convert_sdk._http.names import Resolver
+from convert_sdk._process.fork import install_fork_hook
+
+install_fork_hook()  # as each client does
+
+def getaddrinfo(*arguments, **named):
+    entered.set()
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
+
+socket.getaddrinfo = getaddrinfo
+child = os.fork()
+if not child:
+    os._exit(entered.is_set())
+print(os.waitpid(child, 0)[1])
+asking[0].join()
 """
     assert finished(script)[:2] == (0, "0\n")
 

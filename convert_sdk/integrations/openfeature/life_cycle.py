@@ -33,6 +33,7 @@ from convert_sdk._delivery.worker import Worker
 from convert_sdk._process.clock import monotonic
 from convert_sdk._process.fork import check_pid, register_after_fork
 from convert_sdk._process.locks import WakeEvent
+from convert_sdk._process.threads import daemon_thread
 from convert_sdk.async_client import AsyncClient
 from convert_sdk.client import Client
 from convert_sdk.observation import DocumentChanged
@@ -184,7 +185,7 @@ class LifeCycle(DocumentFollower):
             cut_off = self._is_inherited and self._client is not None and not self._given_up
             self._is_inherited = False
         if cut_off and self._own.get_provider_status() is ProviderStatus.NOT_READY:
-            threading.Thread(target=self._start_again, name="convert-openfeature", daemon=True).start()
+            daemon_thread("convert-openfeature", self._start_again).start()
 
     def _start_again(self) -> None:
         """Initialize, and announce how it ended, as OpenFeature's own thread does."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from convert_sdk._process import fork
@@ -78,6 +80,60 @@ thread.join()
 print(status)
 """
     assert finished(script) == (0, "left\n0\n", "")
+
+
+def test_what_is_to_be_waited_for_may_come_while_a_fork_waits() -> None:
+    """As where a thread imports the module that resolves names."""
+    script = """
+import os, threading
+from convert_sdk._process.fork import no_fork, register_before_fork
+
+inside, forking, steps = threading.Event(), threading.Event(), []
+
+def section():
+    with no_fork():
+        inside.set()
+        forking.wait()
+        register_before_fork(lambda: steps.append("waited"))
+
+threading.Thread(target=section).start()
+inside.wait()
+os.register_at_fork(before=forking.set)
+child = os.fork()
+if not child:
+    print(*steps, flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
+    assert finished(script) == (0, "waited\n0\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the threads of a process")
+def test_a_fork_waits_until_a_thread_of_ours_is_gone() -> None:
+    """Python has let go of a thread long before the system has, which still takes locks for it."""
+    script = """
+import ctypes, os, threading
+from convert_sdk._process.threads import daemon_thread
+
+libc = ctypes.CDLL(None)
+key = ctypes.c_uint()
+# The system calls `usleep` at the end of each thread that has a value for this key, with the value.
+assert not libc.pthread_key_create(ctypes.byref(key), ctypes.cast(libc.usleep, ctypes.c_void_p))
+
+def work():
+    assert not libc.pthread_setspecific(key, ctypes.c_void_p(300_000))
+
+for _ in range(2):  # what ended before a fork is no matter of the next
+    thread = daemon_thread("ours", work)
+    thread.start()
+    thread.join()
+    assert os.path.exists(f"/proc/self/task/{thread.native_id}"), "its end is the thing to be tested"
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    print(os.path.exists(f"/proc/self/task/{thread.native_id}"), os.waitpid(child, 0)[1])
+"""
+    assert finished(script) == (0, "False 0\nFalse 0\n", "")
 
 
 def test_a_module_of_others_may_be_missing_and_one_of_ours_may_not() -> None:
