@@ -169,7 +169,7 @@ def _wait_for_ends() -> None:
 
 def _exists(native_id: int) -> bool:
     """Tell whether the system lists this thread; no where it has no list, as on macOS."""
-    return os.path.exists(f"/proc/self/task/{native_id}")  # noqa: PTH110  # twenty times the speed of a Path
+    return os.path.exists(f"/proc/self/task/{native_id}")  # noqa: PTH110  # importing convert_sdk loads no pathlib
 
 
 def _after_fork_in_parent() -> None:
