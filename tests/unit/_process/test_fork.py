@@ -112,21 +112,24 @@ print(os.waitpid(child, 0)[1])
 def test_a_fork_waits_until_a_thread_of_ours_is_gone() -> None:
     """Python has let go of a thread long before the system has, which still takes locks for it."""
     script = """
-import ctypes, os, threading
+import ctypes, os, time
 from convert_sdk._process.threads import daemon_thread
+from tests.waiting import eventually
 
 libc = ctypes.CDLL(None)
-key = ctypes.c_uint()
-# The system calls `usleep` at the end of each thread that has a value for this key, with the value.
-assert not libc.pthread_key_create(ctypes.byref(key), ctypes.cast(libc.usleep, ctypes.c_void_p))
+key, semaphore = ctypes.c_uint(), ctypes.create_string_buffer(64)
+# The system calls `sem_wait` at the end of each thread that has a value for this key, with the value.
+assert not libc.pthread_key_create(ctypes.byref(key), ctypes.cast(libc.sem_wait, ctypes.c_void_p))
+time.sleep = lambda _: libc.sem_post(semaphore)  # the fork that waits lets the thread go
 
 def work():
-    assert not libc.pthread_setspecific(key, ctypes.c_void_p(300_000))
+    assert not libc.pthread_setspecific(key, ctypes.c_void_p(ctypes.addressof(semaphore)))
 
 for _ in range(2):  # what ended before a fork is no matter of the next
+    assert not libc.sem_init(semaphore, 0, 0)
     thread = daemon_thread("ours", work)
     thread.start()
-    thread.join()
+    eventually(lambda: not thread.is_alive())  # `join` waits for more, from Python 3.13 on
     assert os.path.exists(f"/proc/self/task/{thread.native_id}"), "its end is the thing to be tested"
     child = os.fork()
     if not child:
