@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from convert_sdk._process.clock import monotonic
 from convert_sdk._process.exit import register_exit_hook
-from convert_sdk._process.fork import check_pid
+from convert_sdk._process.fork import check_pid, install_fork_hook
 from convert_sdk._process.locks import Latch
 from convert_sdk.options import Options
 from convert_sdk.status import Counts, FlushReport, Status
@@ -70,6 +70,7 @@ class Worker(ABC):
         self._set_up()
         self._set_status_source()
         register_exit_hook(self)
+        install_fork_hook()
 
     def _set_up(self) -> None:
         """Make everything that belongs to one process and one kind of threads."""

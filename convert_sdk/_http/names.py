@@ -188,7 +188,7 @@ def _look_up(lookup: _Lookup) -> None:
 
 
 def _ask_system(host: str, port: int) -> list[str]:
-    """The addresses in the system's order; it waits for a fork that has begun, and no fork begins meanwhile."""
+    """The addresses in the system's order, asked for after a fork that has begun; the next fork waits a while."""
     mark: Future[None] = Future()
     with no_fork():
         _under_way.add(mark)

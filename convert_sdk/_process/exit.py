@@ -34,7 +34,7 @@ from typing import NoReturn, Protocol
 from weakref import WeakSet
 
 from .clock import monotonic
-from .fork import check_pid, hook_fork, install_fork_hook, register_after_fork
+from .fork import check_pid, hook_fork, register_after_fork
 from .sigterm import Disposition, Sigterm, SigtermState, warn
 from .uwsgi import check_uwsgi
 
@@ -141,10 +141,9 @@ _warned = mmap.mmap(-1, 1)
 
 
 def register_exit_hook(hook: ExitHook) -> None:
-    """Have this client deliver when the process ends, and reset in child processes; forks wait for its threads."""
+    """Have this client deliver when the process ends, and reset in child processes."""
     _hooks.add(hook)
     _install_sigterm()
-    install_fork_hook()
 
 
 def hook_multiprocessing_exit() -> None:

@@ -1,4 +1,4 @@
-"""Daemon threads: the end of the process waits for none of them, and no fork comes amid the end of one."""
+"""Daemon threads: the end of the process waits for none of them, and forks wait for those that are ending."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 def daemon_thread(name: str, run: Callable[[], None]) -> threading.Thread:
-    """A thread that is not started yet; forks wait for its end once that has begun."""
+    """A thread that is not started yet; a fork that finds it ending waits for its end."""
 
     def run_and_end() -> None:
         nonlocal run
         try:
             run()
         finally:
-            del run  # what nobody else refers to is finalized before the end, and may take its time
+            del run  # finalizers run before it says that it ends: they may need a lock of the forking thread
             note_thread_end()
 
     return threading.Thread(target=run_and_end, name=name, daemon=True)

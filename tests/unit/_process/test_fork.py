@@ -110,7 +110,7 @@ print(os.waitpid(child, 0)[1])
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the threads of a process")
 def test_a_fork_waits_until_a_thread_of_ours_is_gone() -> None:
-    """Python has let go of a thread long before the system has, which still takes locks for it."""
+    """Its function has returned by then, but its C code still runs and takes locks."""
     script = """
 import ctypes, os, time
 from convert_sdk._process.threads import daemon_thread
@@ -125,7 +125,7 @@ time.sleep = lambda _: libc.sem_post(semaphore)  # the fork that waits lets the 
 def work():
     assert not libc.pthread_setspecific(key, ctypes.c_void_p(ctypes.addressof(semaphore)))
 
-for _ in range(2):  # what ended before a fork is no matter of the next
+for _ in range(2):  # the second fork waits for the second thread alone
     assert not libc.sem_init(semaphore, 0, 0)
     thread = daemon_thread("ours", work)
     thread.start()
